@@ -1,0 +1,3 @@
+//! Vestibule: a self-hosted identity service that speaks the protocol of the Clerk SDKs.
+
+pub mod model;
