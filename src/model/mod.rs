@@ -2,5 +2,9 @@
 //! it names nothing of ours.
 
 pub mod id;
+pub mod instance;
+pub mod problem;
 pub mod random;
+pub mod redirect;
+pub mod settings;
 pub mod time;

@@ -1,0 +1,171 @@
+//! An instance, its keys' form, and the one place where development and production differ.
+
+use super::id::{AppId, InstanceId};
+use super::settings::Settings;
+
+/// What an instance is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Environment {
+    /// For building an app: simulated providers, loopback redirects, plain http.
+    Development,
+    /// For real users.
+    Production,
+}
+
+impl Environment {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        }
+    }
+
+    /// The environment that `text` names.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Development, Self::Production].into_iter().find(|environment| environment.as_str() == text)
+    }
+}
+
+/// One installation of an app: its own users, keys, providers and signing keys.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// Names it.
+    pub id: InstanceId,
+    /// Groups a development and a production instance.
+    pub application_id: AppId,
+    /// The operator's name for it.
+    pub name: String,
+    /// What it is for.
+    pub environment: Environment,
+    /// The one spelling of the publishable key that is handed out.
+    pub publishable_key: String,
+    /// The frontend API's origin: the OAuth issuer, without trailing slash.
+    pub origin: String,
+    /// The host that the publishable key spells; session tokens are issued by `https://` and this.
+    pub key_host: String,
+    /// What people may do here.
+    pub settings: Settings,
+    /// How far its clock is moved (development only).
+    pub clock_offset: time::Duration,
+    /// Origins that may receive redirects and credentialed answers, beside [`Self::origin`].
+    pub origins: Vec<String>,
+}
+
+/// The two forms of a publishable and a secret key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyForm {
+    /// `pk_live_`, `sk_live_`.
+    Live,
+    /// `pk_test_`, `sk_test_`: development transport of the browser SDK.
+    Test,
+}
+
+impl KeyForm {
+    /// As stored and as spelled inside a key.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// The publishable key for `host` (frontend-api.md section 1: base64 of `<host>$`, without padding).
+pub fn publishable_key(form: KeyForm, host: &str) -> String {
+    use base64::Engine;
+    let encoded = base64::engine::general_purpose::STANDARD_NO_PAD.encode(format!("{host}$"));
+    format!("pk_{}_{encoded}", form.as_str())
+}
+
+/// The host inside a publishable key; `None` if the text is not one the SDKs accept.
+pub fn key_host(publishable_key: &str) -> Option<String> {
+    use base64::Engine;
+    let encoded = publishable_key.strip_prefix("pk_live_").or_else(|| publishable_key.strip_prefix("pk_test_"))?;
+    let bytes = base64::engine::general_purpose::STANDARD_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?;
+    let host = String::from_utf8(bytes).ok()?.strip_suffix('$')?.to_owned();
+    (host.contains('.') && !host.contains('$')).then_some(host)
+}
+
+/// The differences between development and production instances, all of them.
+impl Instance {
+    fn is_development(&self) -> bool {
+        self.environment == Environment::Development
+    }
+
+    /// Providers without credentials of their own are simulated.
+    pub fn allows_simulated_providers(&self) -> bool {
+        self.is_development()
+    }
+
+    /// Any loopback origin may receive redirects and credentialed answers.
+    pub fn allows_loopback_origins(&self) -> bool {
+        self.is_development()
+    }
+
+    /// OAuth applications may register plain-http redirect URIs outside loopback.
+    pub fn allows_plain_http_clients(&self) -> bool {
+        self.is_development()
+    }
+
+    /// Pages carry the development banner.
+    pub fn shows_development_banner(&self) -> bool {
+        self.is_development()
+    }
+
+    /// Answers to every loopback host name that belongs to no other instance.
+    pub fn answers_on_loopback(&self) -> bool {
+        self.is_development()
+    }
+}
+
+impl Instance {
+    /// The browser reaches this instance over TLS: cookies are `Secure`.
+    pub fn is_https(&self) -> bool {
+        self.origin.starts_with("https://")
+    }
+
+    /// `iss` of session tokens (frontend-api.md section 8).
+    pub fn session_issuer(&self) -> String {
+        format!("https://{}", self.key_host)
+    }
+
+    /// The name people read.
+    pub fn display_name(&self) -> &str {
+        if self.settings.application_name.is_empty() { &self.name } else { &self.settings.application_name }
+    }
+
+    /// An absolute address on this instance's origin.
+    pub fn url(&self, path_and_query: &str) -> String {
+        format!("{}{path_and_query}", self.origin)
+    }
+
+    /// `accounts.` sibling of a `clerk.` origin: always an allowed origin (frontend-api.md section 2.4).
+    pub fn accounts_origin(&self) -> Option<String> {
+        let sibling = self.origin.replacen("clerk.", "accounts.", 1);
+        (sibling != self.origin).then_some(sibling)
+    }
+
+    /// True if `origin` may receive credentialed answers and redirects (security.md section 10.2).
+    pub fn is_own_origin(&self, origin: &str) -> bool {
+        origin == self.origin
+            || self.origins.iter().any(|listed| listed == origin)
+            || self.accounts_origin().is_some_and(|sibling| sibling == origin)
+            || (self.allows_loopback_origins() && super::redirect::is_loopback_origin(origin))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_spell_their_host_and_back() {
+        let key = publishable_key(KeyForm::Live, "vestibule.localhost:8484");
+        assert_eq!(key, "pk_live_dmVzdGlidWxlLmxvY2FsaG9zdDo4NDg0JA");
+        assert_eq!(key_host(&key).as_deref(), Some("vestibule.localhost:8484"));
+        assert_eq!(key_host("pk_test_bG9jYWxob3N0JA"), None, "the SDK refuses a host without a dot");
+        assert_eq!(key_host("pk_dev_bG9jYWxob3N0JA"), None);
+    }
+}

@@ -1,0 +1,235 @@
+//! Refusals and faults. A [`Problem`] is somebody's refusal, told to the caller in full; a [`Fault`] is ours, told as
+//! "not now" and logged with its chain.
+
+use serde_json::{Map, Value};
+
+/// What every fallible act of the house returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A published error code with the status and words it goes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The stable name that SDKs act on.
+    pub name: &'static str,
+    /// The HTTP status it is answered with.
+    pub status: u16,
+    /// A few words.
+    pub message: &'static str,
+    /// A sentence.
+    pub long_message: &'static str,
+}
+
+macro_rules! codes {
+    ($($constant:ident = $name:literal $status:literal $message:literal $long:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $long)]
+            pub const $constant: Code =
+                Code { name: $name, status: $status, message: $message, long_message: $long };
+        )*
+        /// Every code this server can answer; a test compares the names with the published list.
+        pub const ALL: &[Code] = &[$($constant),*];
+    };
+}
+
+/// The codes in use.
+pub mod code {
+    use super::Code;
+
+    codes! {
+        ACCOUNT_TRANSFER_INVALID = "account_transfer_invalid" 400 "Invalid transfer" "There is nothing to transfer on this client.";
+        API_VERSION_INVALID = "api_version_invalid" 400 "Invalid API version" "The API version is not known to this server.";
+        AUTHENTICATION_INVALID = "authentication_invalid" 401 "Invalid authentication" "Unable to authenticate the request.";
+        AUTHORIZATION_HEADER_FORMAT_INVALID = "authorization_header_format_invalid" 401 "Invalid Authorization header format" "The Authorization header must be of the form \"Bearer <secret key>\".";
+        CLERK_KEY_INVALID = "clerk_key_invalid" 401 "The provided secret key is invalid" "The secret key belongs to no instance of this server, or was revoked.";
+        CLIENT_NOT_FOUND = "client_not_found" 400 "Client not found" "There is no client for this request.";
+        CLIENT_STATE_INVALID = "client_state_invalid" 400 "Invalid action" "The attempt is over; begin a new one.";
+        FEATURE_NOT_ENABLED = "feature_not_enabled" 403 "Not enabled" "This server does not offer this feature.";
+        FORM_PARAM_EXCEEDS_ALLOWED_SIZE = "form_param_exceeds_allowed_size" 422 "is too large" "The value is larger than allowed.";
+        FORM_PARAM_FORMAT_INVALID = "form_param_format_invalid" 422 "is invalid" "The value has the wrong format.";
+        FORM_PARAM_MISSING = "form_param_missing" 422 "is missing" "The parameter must be given.";
+        FORM_PARAM_NIL = "form_param_nil" 422 "is missing" "The parameter must have a value.";
+        FORM_PARAM_UNKNOWN = "form_param_unknown" 422 "is unknown" "The parameter is not known here.";
+        FORM_PARAM_VALUE_INVALID = "form_param_value_invalid" 422 "is invalid" "The value is not one of those allowed.";
+        FORM_PARAM_VALUE_TOO_LARGE = "form_param_value_too_large" 422 "is too large" "The value is above the largest allowed.";
+        FORM_PARAM_VALUE_DISABLED = "form_param_value_disabled" 400 "is disabled" "The value is known but switched off on this instance.";
+        FORM_PARAM_DUPLICATE = "form_param_duplicate" 422 "is included too often" "The parameter is included more than 100 times.";
+        HOST_INVALID = "host_invalid" 400 "Invalid host" "No instance answers under this host name.";
+        IDENTIFICATION_CLAIMED = "identification_claimed" 400 "Identification claimed" "The address or account was taken by another user meanwhile.";
+        INTERNAL_CLERK_ERROR = "internal_clerk_error" 500 "Internal error" "Something went wrong on our side. Try again in a moment.";
+        INVALID_ACTION_FOR_SESSION = "invalid_action_for_session" 400 "Invalid action for session" "The session is not active.";
+        INVALID_REDIRECT_URL = "invalid_redirect_url" 422 "is invalid" "The redirect URL cannot be parsed.";
+        METHOD_NOT_ALLOWED = "vestibule_method_not_allowed" 405 "Method not allowed" "This path does not answer this method.";
+        MISCONFIGURED_OAUTH_PROVIDER = "misconfigured_oauth_provider" 400 "Misconfigured OAuth provider" "The credentials of this provider are not usable.";
+        MISSING_QUERY_PARAMETER = "missing_query_parameter" 400 "Missing query parameter" "A query parameter is missing.";
+        MULTIPLE_ORIGIN_HEADER_VALUES_FORBIDDEN = "multiple_origin_header_values_forbidden" 400 "Multiple Origin headers" "A request may carry one Origin header only.";
+        OAUTH_CALLBACK_INVALID = "oauth_callback_invalid" 400 "Invalid OAuth callback" "The sign-in took too long or began in another browser.";
+        OAUTH_CONFIG_MISSING = "oauth_config_missing" 400 "Missing OAuth configuration" "This provider needs its own credentials on this instance.";
+        OAUTH_MISSING_ACCESS_TOKEN = "oauth_missing_access_token" 422 "Missing OAuth access token" "The account's tokens were withdrawn or never stored; connect it again.";
+        OAUTH_MISSING_REFRESH_TOKEN = "oauth_missing_refresh_token" 422 "Cannot refresh OAuth access token" "The token has expired and the provider gave no refresh token; connect the account again.";
+        OAUTH_NON_AUTHENTICATABLE_PROVIDER = "oauth_non_authenticatable_provider" 400 "Not for sign-in" "This provider can be connected by signed-in users, but not used to sign in or up.";
+        OAUTH_PROVIDER_NOT_ENABLED = "oauth_provider_not_enabled" 400 "Provider not enabled" "This provider is not enabled on this instance.";
+        OAUTH_TOKEN_PROVIDER_NOT_ENABLED = "oauth_token_provider_not_enabled" 404 "Provider not enabled" "This provider is not enabled on this instance.";
+        OAUTH_TOKEN_RETRIEVAL_ERROR = "oauth_token_retrieval_error" 400 "Token retrieval failed" "The provider did not give a fresh token.";
+        OAUTH_UNSUPPORTED_PROVIDER = "oauth_unsupported_provider" 400 "Unsupported provider" "This provider is not known to this server.";
+        ORIGIN_AUTHORIZATION_HEADERS_CONFLICT = "origin_authorization_headers_conflict" 400 "Origin and Authorization together" "A request may carry Origin or Authorization, not both.";
+        ORIGIN_INVALID = "origin_invalid" 400 "Invalid Origin" "The request's Origin is not one of this instance's origins.";
+        ORIGIN_MISSING = "origin_missing" 400 "Missing Origin" "A request that changes something needs an Origin header.";
+        PROHIBITED_REDIRECT_URL = "prohibited_redirect_url" 422 "is prohibited" "The scheme of the redirect URL is not allowed.";
+        REDIRECT_URL_DOMAIN_MISMATCH = "redirect_url_domain_mismatch" 422 "is not allowed" "The redirect URL's origin is not one of this instance's origins.";
+        REDIRECT_URL_TOO_LONG = "redirect_url_too_long" 422 "is too long" "The redirect URL is longer than 2048 characters.";
+        REQUEST_BODY_INVALID = "request_body_invalid" 400 "Invalid request body" "The request body cannot be read.";
+        REQUEST_BODY_TOO_LARGE = "request_body_too_large" 413 "Request body too large" "The request body is larger than allowed.";
+        RESOURCE_FORBIDDEN = "resource_forbidden" 403 "Forbidden" "This resource may not be changed by this request.";
+        RESOURCE_MISSMATCH = "resource_missmatch" 400 "Redirect URL mismatch" "The redirect URL is not on the instance's list for native applications.";
+        RESOURCE_NOT_FOUND = "resource_not_found" 404 "not found" "No such resource was found.";
+        RESOURCE_LOCKED = "resource_locked" 409 "Locked" "Another request is changing the same thing; try again.";
+        SERVICE_UNAVAILABLE = "service_unavailable" 503 "Service unavailable" "The server cannot answer right now. Try again in a moment.";
+        SESSION_EXISTS = "session_exists" 400 "Session already exists" "You are already signed in.";
+        SIGNED_OUT = "signed_out" 401 "Signed out" "You are signed out.";
+        TOO_MANY_REQUESTS = "too_many_requests" 429 "Too many requests" "Too many requests; retry later.";
+        UNSUPPORTED_CONTENT_TYPE = "unsupported_content_type" 415 "Unsupported content type" "The body's Content-Type is not supported here.";
+        USER_BANNED = "user_banned" 403 "User banned" "This account is closed.";
+        USER_LOCKED = "user_locked" 403 "User locked" "This account is locked.";
+    }
+}
+
+/// One refusal inside a [`Problem`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorItem {
+    /// What was refused.
+    pub code: Code,
+    /// A sentence for people; the code's own unless replaced.
+    pub long_message: String,
+    /// `param_name` and the like.
+    pub meta: Map<String, Value>,
+}
+
+/// A refusal that a caller can meet: one or several errors and their common status.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// The errors, in field order; never empty.
+    pub errors: Vec<ErrorItem>,
+    /// The HTTP status.
+    pub status: u16,
+    /// Seconds after which a repetition makes sense.
+    pub retry_after: Option<u32>,
+}
+
+impl Problem {
+    /// The refusal `code` with its own words.
+    pub fn new(code: Code) -> Self {
+        let item = ErrorItem { code, long_message: code.long_message.to_owned(), meta: Map::new() };
+        Self { errors: vec![item], status: code.status, retry_after: None }
+    }
+
+    /// Names the parameter at fault (`meta.param_name`), under which components show the message.
+    #[must_use]
+    pub fn param(self, name: &str) -> Self {
+        self.meta("param_name", name)
+    }
+
+    /// Adds a member to `meta`.
+    #[must_use]
+    pub fn meta(mut self, key: &str, value: impl Into<Value>) -> Self {
+        if let Some(item) = self.errors.last_mut() {
+            item.meta.insert(key.to_owned(), value.into());
+        }
+        self
+    }
+
+    /// Replaces the sentence.
+    #[must_use]
+    pub fn explain(mut self, sentence: impl Into<String>) -> Self {
+        if let Some(item) = self.errors.last_mut() {
+            item.long_message = sentence.into();
+        }
+        self
+    }
+
+    /// Asks the caller to wait.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Adds the errors of `other`, so that all faults of one body are told at once.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.errors.extend(other.errors);
+        self
+    }
+
+    /// The first error's code.
+    pub fn code(&self) -> Code {
+        self.errors.first().map_or(code::INTERNAL_CLERK_ERROR, |item| item.code)
+    }
+}
+
+impl From<Code> for Problem {
+    fn from(code: Code) -> Self {
+        Self::new(code)
+    }
+}
+
+/// How a fault of ours is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A bug or a broken invariant: 500.
+    Internal,
+    /// Storage is away or busy: 503 with `Retry-After`.
+    Unavailable,
+}
+
+/// A failure of ours; the caller learns only its kind and the request id.
+#[derive(Debug)]
+pub struct Fault {
+    /// How it is told.
+    pub kind: FaultKind,
+    /// The cause, for the log.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// A refusal or a fault.
+#[derive(Debug)]
+pub enum Error {
+    /// Somebody's refusal.
+    Problem(Box<Problem>),
+    /// Our failure.
+    Fault(Fault),
+}
+
+impl Error {
+    /// A fault that should not be possible.
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Fault(Fault { kind: FaultKind::Internal, source: source.into() })
+    }
+
+    /// A fault that passes by itself.
+    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Fault(Fault { kind: FaultKind::Unavailable, source: source.into() })
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Problem(problem) => f.write_str(problem.code().name),
+            Self::Fault(fault) => write!(f, "{:?}: {}", fault.kind, fault.source),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+impl From<Code> for Error {
+    fn from(code: Code) -> Self {
+        Problem::new(code).into()
+    }
+}
