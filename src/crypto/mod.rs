@@ -1,0 +1,16 @@
+//! Keys and secrets: the key ring, sealing, keyed hashes, our RSA signing keys and the one JWT verifier.
+//!
+//! May name `model`. Never reads the database, the network, the clock or the configuration: callers hand in bytes,
+//! a [`Rng`](crate::model::random::Rng) and the present moment. No error and no `Debug` of this room shows a secret.
+
+mod entry;
+mod label;
+pub mod ring;
+pub mod seal;
+pub mod secret;
+
+pub use entry::{RingEntry, RingError, SAMPLE_SECRET};
+pub use label::{CookieUse, Lookup};
+pub use ring::KeyRing;
+pub use seal::{SealError, SealedAt};
+pub use secret::{ExposeSecret, LookupHash, Secret, SystemRng};
