@@ -8,9 +8,11 @@ mod label;
 pub mod ring;
 pub mod seal;
 pub mod secret;
+pub mod signing;
 
 pub use entry::{RingEntry, RingError, SAMPLE_SECRET};
 pub use label::{CookieUse, Lookup};
 pub use ring::KeyRing;
 pub use seal::{SealError, SealedAt};
 pub use secret::{ExposeSecret, LookupHash, Secret, SystemRng};
+pub use signing::{PublicJwk, SigningError, SigningKey, TokenType};

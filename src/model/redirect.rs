@@ -11,7 +11,18 @@ pub const MAX_LENGTH: usize = 2048;
 
 /// Schemes that would run or show something in the name of the page that sends the browser there.
 const PROHIBITED: &[&str] = &[
-    "about", "blob", "data", "file", "filesystem", "ftp", "intent", "javascript", "vbscript", "view-source", "ws", "wss",
+    "about",
+    "blob",
+    "data",
+    "file",
+    "filesystem",
+    "ftp",
+    "intent",
+    "javascript",
+    "vbscript",
+    "view-source",
+    "ws",
+    "wss",
 ];
 
 /// An address that passed the rules; spelled as it will stand in `Location`.
