@@ -271,6 +271,44 @@ create table counters (
 ) with (fillfactor = 50);
 comment on table counters is 'A maintained total, summed over its shards.';
 
+-- The tree of a user, read by both APIs, the client and the pages in one round trip -----------------------------------
+
+create view user_trees as
+select u.instance_id, u.id, u.created_at, u.last_sign_in_at, u.last_active_at, u.updated_at, u.first_name, u.last_name,
+    json_build_object(
+        'id', u.id, 'external_id', u.external_id, 'username', u.username, 'first_name', u.first_name,
+        'last_name', u.last_name, 'image_url', u.image_url, 'public_metadata', u.public_metadata,
+        'private_metadata', u.private_metadata, 'unsafe_metadata', u.unsafe_metadata, 'banned_at', u.banned_at,
+        'locked_at', u.locked_at, 'locked_until', u.locked_until, 'failed_attempts', u.failed_attempts,
+        'delete_self_enabled', u.delete_self_enabled, 'create_organization_enabled', u.create_organization_enabled,
+        'locale', u.locale, 'legal_accepted_at', u.legal_accepted_at, 'last_sign_in_at', u.last_sign_in_at,
+        'last_active_at', u.last_active_at, 'created_at', u.created_at, 'updated_at', u.updated_at,
+        'identifications', coalesce((
+            select json_agg(json_build_object(
+                'id', i.id, 'kind', i.kind, 'value', i.value, 'status', i.status, 'is_primary', i.is_primary,
+                'verification_strategy', i.verification_strategy, 'verified_at', i.verified_at,
+                'created_at', i.created_at, 'updated_at', i.updated_at,
+                'linked_to', coalesce((
+                    select json_agg(json_build_object('type', 'oauth_' || e.provider, 'id', e.identification_id)
+                        order by e.id)
+                    from external_accounts e
+                    where e.instance_id = i.instance_id and e.email_identification_id = i.id), '[]')
+                ) order by i.is_primary desc, i.id)
+            from identifications i where i.instance_id = u.instance_id and i.user_id = u.id), '[]'),
+        'external_accounts', coalesce((
+            select json_agg(json_build_object(
+                'id', e.id, 'identification_id', e.identification_id, 'provider', e.provider,
+                'provider_user_id', e.provider_user_id, 'status', e.status, 'verified_at', e.verified_at,
+                'error', e.error, 'email_address', e.email_address, 'first_name', e.first_name,
+                'last_name', e.last_name, 'username', e.username, 'avatar_url', e.avatar_url,
+                'phone_number', e.phone_number, 'approved_scopes', e.approved_scopes,
+                'public_metadata', e.public_metadata, 'label', e.label, 'created_at', e.created_at,
+                'updated_at', e.updated_at) order by e.id)
+            from external_accounts e where e.instance_id = u.instance_id and e.user_id = u.id), '[]')
+    ) as tree
+from users u;
+comment on view user_trees is 'A user with addresses and external accounts, as one JSON value.';
+
 -- C. Browsers and sessions -------------------------------------------------------------------------------------------
 
 create table clients (

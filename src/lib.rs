@@ -1,4 +1,10 @@
 //! Vestibule: a self-hosted identity service that speaks the protocol of the Clerk SDKs.
 
+pub mod app;
+pub mod config;
+pub mod context;
 pub mod crypto;
+pub mod http;
+pub mod limits;
 pub mod model;
+pub mod store;

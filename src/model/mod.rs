@@ -6,5 +6,6 @@ pub mod instance;
 pub mod problem;
 pub mod random;
 pub mod redirect;
+pub mod request;
 pub mod settings;
 pub mod time;

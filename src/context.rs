@@ -1,0 +1,49 @@
+//! What one request carries: the app, the instance it is for, the moment, and where it comes from.
+
+use std::sync::Arc;
+
+use sqlx::postgres::types::PgInterval;
+
+use crate::app::App;
+use crate::model::id::InstanceId;
+use crate::model::instance::Instance;
+use crate::model::random::Rng;
+use crate::model::request::Origin;
+use crate::model::time::Timestamp;
+
+/// The context of a request.
+#[derive(Clone)]
+pub struct Ctx {
+    /// Shared parts.
+    pub app: Arc<App>,
+    /// Whose users, keys and settings this request is about.
+    pub instance: Arc<Instance>,
+    /// The moment the request came in, on the instance's clock.
+    pub now: Timestamp,
+    /// Where it comes from.
+    pub from: Origin,
+}
+
+impl Ctx {
+    /// A context for `instance` at this moment.
+    pub fn new(app: Arc<App>, instance: Arc<Instance>, from: Origin) -> Self {
+        let now = app.clock.now() + instance.clock_offset;
+        Self { app, instance, now, from }
+    }
+
+    /// The instance's id: first argument of every statement.
+    pub fn instance_id(&self) -> &InstanceId {
+        &self.instance.id
+    }
+
+    /// Randomness.
+    pub fn rng(&self) -> &dyn Rng {
+        self.app.rng.as_ref()
+    }
+
+    /// How far the instance's clock is moved: `now() + $offset` is what a user can see expire.
+    pub fn offset(&self) -> PgInterval {
+        let microseconds = i64::try_from(self.instance.clock_offset.whole_microseconds()).unwrap_or(i64::MAX);
+        PgInterval { months: 0, days: 0, microseconds }
+    }
+}

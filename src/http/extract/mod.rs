@@ -1,0 +1,67 @@
+//! Typed views of a request. The guard has already found the instance and proven the caller; these read what it left.
+
+mod params;
+
+pub use params::{Body, Params, Query};
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+use super::cookies;
+use super::guard::bearer;
+use super::problem::Failure;
+use crate::context::Ctx;
+use crate::crypto::Lookup;
+use crate::crypto::secret::{LookupHash, Secret};
+use crate::model::problem::Error;
+use crate::store::directory::KeyHolder;
+
+impl<S: Sync> FromRequestParts<S> for Ctx {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let missing = || Failure(Error::internal("a route without a guard"));
+        parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+    }
+}
+
+/// A caller that proved its secret key.
+pub struct Backend(pub KeyHolder);
+
+impl<S: Sync> FromRequestParts<S> for Backend {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let missing = || Failure(Error::internal("a backend route without the secret key rule"));
+        parts.extensions.get::<KeyHolder>().cloned().map(Self).ok_or_else(missing)
+    }
+}
+
+/// The client token that a browser presents, if any: in the cookie, or, from native apps, in `Authorization`.
+pub struct Browser {
+    /// The token itself, kept only to be answered again.
+    pub token: Option<Secret>,
+    /// The `__client_uat` cookie as the browser holds it.
+    pub client_uat: Option<String>,
+}
+
+impl Browser {
+    /// What the token is looked up by.
+    pub fn hash(&self, ctx: &Ctx) -> Option<LookupHash> {
+        use crate::crypto::secret::ExposeSecret;
+        self.token.as_ref().map(|token| ctx.app.ring.lookup_hash(Lookup::ClientToken, token.expose_secret()))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Browser {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let cookie = cookies::read(&parts.headers, cookies::CLIENT);
+        let token = cookie.or_else(|| bearer(&parts.headers).map(str::to_owned)).filter(|token| !token.is_empty());
+        let client_uat = cookies::read(&parts.headers, cookies::CLIENT_UAT);
+        Ok(Self { token: token.map(Secret::from), client_uat })
+    }
+}

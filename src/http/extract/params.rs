@@ -1,0 +1,206 @@
+//! Parameters of a request: query, form body or JSON body, read by name with the conventions of both APIs
+//! (behaviour.md sections 1.2 and 1.3): an empty text is absent, lists are repeated keys with or without brackets,
+//! booleans are `true`, `false`, `1`, `0`.
+
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use serde_json::{Map, Value};
+
+use super::super::problem::Failure;
+use crate::model::problem::{Problem, code};
+
+/// The largest body of a form or JSON endpoint, in bytes.
+pub const MAX_BODY: usize = 64 * 1024;
+/// The most fields of a form.
+const MAX_FIELDS: usize = 100;
+
+/// Named parameters.
+#[derive(Clone, Debug, Default)]
+pub struct Params(Map<String, Value>);
+
+/// Parameters from the query.
+pub struct Query(pub Params);
+
+/// Parameters from the body.
+pub struct Body(pub Params);
+
+impl Params {
+    /// Reads `key=value` pairs; repeated keys become lists.
+    ///
+    /// # Errors
+    /// `request_body_invalid` above 100 fields or with a NUL character.
+    pub fn from_form(encoded: &[u8]) -> Result<Self, Problem> {
+        let mut map = Map::new();
+        for (count, (key, value)) in url::form_urlencoded::parse(encoded).enumerate() {
+            if count >= MAX_FIELDS || key.contains('\0') || value.contains('\0') {
+                return Err(code::REQUEST_BODY_INVALID.into());
+            }
+            let key = key.strip_suffix("[]").unwrap_or(&key).to_owned();
+            let value = Value::String(value.into_owned());
+            match map.get_mut(&key) {
+                None => {
+                    map.insert(key, value);
+                }
+                Some(Value::Array(list)) => list.push(value),
+                Some(single) => *single = Value::Array(vec![single.take(), value]),
+            }
+        }
+        Ok(Self(map))
+    }
+
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    /// `request_body_invalid` if it is none.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, Problem> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(map)) if !bytes.windows(6).any(|window| window == b"\\u0000") => Ok(Self(map)),
+            _ => Err(code::REQUEST_BODY_INVALID.into()),
+        }
+    }
+
+    /// Refuses members that are not in `known`, all of them at once (backend API).
+    ///
+    /// # Errors
+    /// `form_param_unknown` for each.
+    pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        let unknown = self.0.keys().filter(|key| !known.contains(&key.as_str()));
+        let refused = unknown.map(|key| Problem::new(code::FORM_PARAM_UNKNOWN).param(key));
+        refused.reduce(Problem::and).map_or(Ok(()), Err)
+    }
+
+    /// The text under `name`; empty, null and absent are one. Of a repeated key the last counts.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let value = self.0.get(name)?;
+        let value = value.as_array().map_or(Some(value), |list| list.last())?;
+        value.as_str().filter(|text| !text.is_empty())
+    }
+
+    /// The text under `name`.
+    ///
+    /// # Errors
+    /// `form_param_missing`.
+    pub fn required(&self, name: &str) -> Result<&str, Problem> {
+        self.text(name).ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param(name))
+    }
+
+    /// The boolean under `name`.
+    ///
+    /// # Errors
+    /// `form_param_format_invalid`.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(_) => match self.text(name) {
+                None => Ok(None),
+                Some("true" | "1") => Ok(Some(true)),
+                Some("false" | "0") => Ok(Some(false)),
+                Some(_) => Err(Problem::new(code::FORM_PARAM_FORMAT_INVALID).param(name)),
+            },
+        }
+    }
+
+    /// The texts under `name`, in order.
+    pub fn list(&self, name: &str) -> Vec<&str> {
+        match self.0.get(name) {
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).filter(|text| !text.is_empty()).collect(),
+            _ => self.text(name).into_iter().collect(),
+        }
+    }
+
+    /// The number under `name`.
+    ///
+    /// # Errors
+    /// `form_param_format_invalid`.
+    pub fn number(&self, name: &str) -> Result<Option<i64>, Problem> {
+        let wrong = || Problem::new(code::FORM_PARAM_FORMAT_INVALID).param(name);
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Number(number)) => number.as_i64().ok_or_else(wrong).map(Some),
+            Some(_) => self.text(name).map(|text| text.parse().map_err(|_| wrong())).transpose(),
+        }
+    }
+
+    /// The value under `name`, as it came.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// The JSON object under `name`: a member of a JSON body, or JSON text in a form.
+    ///
+    /// # Errors
+    /// `form_param_format_invalid`.
+    pub fn object(&self, name: &str) -> Result<Option<Value>, Problem> {
+        let wrong = || Problem::new(code::FORM_PARAM_FORMAT_INVALID).param(name);
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(Value::Object(map.clone()))),
+            Some(_) => match self.text(name) {
+                None => Ok(None),
+                Some(text) => match serde_json::from_str(text) {
+                    Ok(Value::Object(map)) => Ok(Some(Value::Object(map))),
+                    _ => Err(wrong()),
+                },
+            },
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(Self(Params::from_form(parts.uri.query().unwrap_or_default().as_bytes())?))
+    }
+}
+
+impl<S: Sync> FromRequest<S> for Body {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+        let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let bytes = to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| code::REQUEST_BODY_TOO_LARGE)?;
+        match kind.as_str() {
+            "application/x-www-form-urlencoded" => Ok(Self(Params::from_form(&bytes)?)),
+            "application/json" => Ok(Self(Params::from_json(&bytes)?)),
+            _ if bytes.is_empty() => Ok(Self(Params::default())),
+            _ => Err(code::UNSUPPORTED_CONTENT_TYPE.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_forms_by_the_conventions_of_both_apis() {
+        let params = Params::from_form(b"a=1&list=x&list=y&ids[]=p&empty=&flag=true&meta=%7B%22k%22%3A1%7D").unwrap();
+        assert_eq!(params.text("a"), Some("1"));
+        assert_eq!(params.text("empty"), None);
+        assert_eq!(params.list("list"), ["x", "y"]);
+        assert_eq!(params.list("ids"), ["p"]);
+        assert_eq!(params.flag("flag"), Ok(Some(true)));
+        assert_eq!(params.flag("a"), Ok(Some(true)));
+        assert!(params.flag("list").is_err());
+        assert_eq!(params.object("meta").unwrap().unwrap()["k"], 1);
+        assert!(params.required("empty").is_err());
+    }
+
+    #[test]
+    fn refuses_what_storage_cannot_hold_and_names_what_it_does_not_know() {
+        assert!(Params::from_form(b"a=%00").is_err());
+        assert!(Params::from_json(br#"{"a":"\u0000"}"#).is_err());
+        assert!(Params::from_json(b"[]").is_err());
+        let refused = Params::from_json(br#"{"name":1,"nmae":2,"x":3}"#).unwrap().only(&["name"]).unwrap_err();
+        assert_eq!(refused.errors.len(), 2);
+        assert_eq!(refused.errors[0].meta["param_name"], "nmae");
+    }
+}

@@ -1,0 +1,176 @@
+//! Enforces a route's [`Rules`] before its handler runs: finds the instance, proves the caller, checks the origin,
+//! spends from the budget; and sets the answer's CORS, cache and safety headers.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method};
+use url::Host;
+
+use super::problem::Failure;
+use super::route::{Cache, Caller, Rules};
+use super::trace::Served;
+use super::{cors, headers, pages};
+use crate::app::App;
+use crate::context::Ctx;
+use crate::model::id::RequestId;
+use crate::model::instance::Instance;
+use crate::model::problem::{Error, code};
+use crate::model::redirect::is_loopback_host;
+use crate::model::request::Origin;
+use crate::store::directory::{KeyHolder, LoopbackName};
+
+/// The longest `User-Agent` that is recorded.
+const USER_AGENT_LENGTH: usize = 512;
+
+/// What the guard of one route knows.
+#[derive(Clone)]
+pub struct Post {
+    /// Shared parts.
+    pub app: Arc<App>,
+    /// What the route declares.
+    pub rules: Rules,
+}
+
+/// Lets `request` through to its handler, or refuses it in the form of its face.
+pub async fn guard(State(post): State<Post>, mut request: Request, next: Next) -> Response {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let mut instance = None;
+    let mut response = match admit(&post, &mut request, &mut instance).await {
+        Ok(None) => next.run(request).await,
+        Ok(Some(elsewhere)) => elsewhere,
+        Err(error) => refuse(post.rules.caller, instance.as_deref(), error),
+    };
+    cors::allow(post.rules.cors, instance.as_deref(), origin.as_ref(), &mut response);
+    cache(post.rules.cache, &mut response);
+    headers::secure(instance.as_deref(), post.rules.cors, &mut response);
+    if let Some(instance) = instance {
+        response.extensions_mut().insert(Served(instance.id.clone()));
+    }
+    response
+}
+
+/// Finds the instance and the caller; puts [`Ctx`] (and [`KeyHolder`]) where the extractors look for them. A page asked
+/// for under another loopback name is answered with a redirect to the configured one.
+async fn admit(
+    post: &Post,
+    request: &mut Request,
+    found: &mut Option<Arc<Instance>>,
+) -> Result<Option<Response>, Error> {
+    let rules = post.rules;
+    if rules.caller == Caller::Operator {
+        return Ok(None);
+    }
+    let instance = match rules.caller {
+        Caller::SecretKey => {
+            let holder = key_holder(&post.app, request.headers()).await?;
+            let instance = Arc::clone(&holder.instance);
+            request.extensions_mut().insert(holder);
+            instance
+        }
+        _ => by_host(&post.app, host(request)).await?,
+    };
+    *found = Some(Arc::clone(&instance));
+    if rules.caller == Caller::Browser {
+        if bearer(request.headers()).is_some_and(|token| token.starts_with("sk_")) {
+            return Err(code::RESOURCE_NOT_FOUND.into());
+        }
+        cors::check_origin(&instance, request.method(), request.headers())?;
+    }
+    if rules.caller == Caller::Page
+        && let Some(elsewhere) = configured_host(&instance, request)
+    {
+        return Ok(Some(elsewhere));
+    }
+    let from = whence(request, &post.app);
+    post.app.limits.spend(rules.limit, &instance, from.ip)?;
+    request.extensions_mut().insert(Ctx::new(Arc::clone(&post.app), instance, from));
+    Ok(None)
+}
+
+/// The instance that answers under `host`.
+///
+/// # Errors
+/// `host_invalid`, storage faults.
+pub async fn by_host(app: &App, host: Option<Host<String>>) -> Result<Arc<Instance>, Error> {
+    let host = host.ok_or(code::HOST_INVALID)?;
+    let loopback = if is_loopback_host(&host) { LoopbackName::Yes } else { LoopbackName::No };
+    let found = app.directory.by_host(&app.db, &host.to_string(), loopback).await?;
+    Ok(found.ok_or(code::HOST_INVALID)?)
+}
+
+/// The request's host name, without port; case and punycode are folded by the parser.
+pub fn host(request: &Request) -> Option<Host<String>> {
+    let header = request.headers().get(HOST).and_then(|value| value.to_str().ok());
+    let authority = header.or_else(|| request.uri().authority().map(http::uri::Authority::as_str))?;
+    let url = url::Url::parse(&format!("http://{authority}/")).ok()?;
+    (url.username().is_empty() && url.path() == "/").then(|| url.host().map(|host| host.to_owned()))?
+}
+
+/// Sends a `GET` for a page under another loopback name to the configured one: cookies belong to that name.
+fn configured_host(instance: &Instance, request: &Request) -> Option<Response> {
+    if *request.method() != Method::GET || !instance.answers_on_loopback() {
+        return None;
+    }
+    let configured = url::Url::parse(&instance.origin).ok()?.host()?.to_owned();
+    if host(request)? == configured {
+        return None;
+    }
+    let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    Some(Redirect::to(&instance.url(path)).into_response())
+}
+
+/// The holder of the secret key in `Authorization`.
+async fn key_holder(app: &App, headers: &HeaderMap) -> Result<KeyHolder, Error> {
+    if !headers.contains_key(AUTHORIZATION) {
+        return Err(code::AUTHENTICATION_INVALID.into());
+    }
+    let secret = bearer(headers).ok_or(code::AUTHORIZATION_HEADER_FORMAT_INVALID)?;
+    let holder = app.directory.by_secret_key(&app.db, &app.ring, secret).await?;
+    Ok(holder.ok_or(code::CLERK_KEY_INVALID)?)
+}
+
+/// The bearer token in `Authorization`.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let token = token.trim_start_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Where the request comes from.
+pub fn whence(request: &Request, app: &App) -> Origin {
+    let text = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let peer: Option<IpAddr> = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let known = request.extensions().get::<RequestId>().cloned();
+    Origin {
+        request_id: known.unwrap_or_else(|| RequestId::new(app.clock.now(), app.rng.as_ref())),
+        ip: peer.map(|ip| ip.to_canonical()),
+        user_agent: text(USER_AGENT).map(|agent| agent.chars().take(USER_AGENT_LENGTH).collect()),
+        origin: text(ORIGIN).map(str::to_owned),
+    }
+}
+
+/// A refusal in the form of the face that was called.
+fn refuse(caller: Caller, instance: Option<&Instance>, error: Error) -> Response {
+    match caller {
+        Caller::Page => pages::error::refusal(instance, error),
+        _ => Failure(error).into_response(),
+    }
+}
+
+fn cache(rule: Cache, response: &mut Response) {
+    // A document route that fails is not kept, whatever it declares.
+    let rule = if response.status().is_success() || response.status() == 304 { rule } else { Cache::NoStore };
+    let value = match rule {
+        Cache::NoStore => HeaderValue::from_static("no-store"),
+        Cache::Public(seconds) => {
+            HeaderValue::from_str(&format!("public, max-age={seconds}")).unwrap_or(HeaderValue::from_static("no-store"))
+        }
+        Cache::Immutable => HeaderValue::from_static("public, max-age=31536000, immutable"),
+    };
+    response.headers_mut().insert(CACHE_CONTROL, value);
+}

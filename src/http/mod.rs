@@ -1,0 +1,22 @@
+//! HTTP: routes, extractors, views, pages. Knows paths, headers, cookies and JSON shapes; decides nothing.
+//!
+//! A handler extracts, calls one flow, and shows its outcome. Every route stands in [`router`] with its [`route::Rules`]:
+//! how the caller proves who he is, its rate limit, its CORS and its cache rule. [`guard`] enforces them before the
+//! handler runs.
+
+pub mod backend;
+pub mod cookies;
+pub mod cors;
+pub mod extract;
+pub mod frontend;
+pub mod guard;
+pub mod headers;
+pub mod health;
+pub mod method_override;
+pub mod oauth;
+pub mod pages;
+pub mod problem;
+pub mod route;
+pub mod router;
+pub mod trace;
+pub mod well_known;

@@ -1,0 +1,114 @@
+//! All routes, grouped by face. Nothing is reachable that does not stand here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use http::header::{ALLOW, ORIGIN};
+use http::{HeaderValue, Method};
+
+use super::guard::{self, Post};
+use super::problem::Failure;
+use super::route::{Caller, Cors, Route, Rules};
+use super::{backend, cors, frontend, health, method_override, oauth, pages, trace, well_known};
+use crate::app::App;
+use crate::model::problem::code;
+
+/// The route table.
+pub fn routes() -> Vec<Route> {
+    let mut routes = Vec::new();
+    routes.extend(health::routes());
+    routes.extend(well_known::routes());
+    routes.extend(frontend::routes());
+    routes.extend(backend::routes());
+    routes.extend(oauth::routes());
+    routes.extend(pages::routes());
+    routes
+}
+
+/// The service behind the public listener.
+pub fn service(app: Arc<App>) -> Router {
+    let mut paths: BTreeMap<&'static str, (MethodRouter<Arc<App>>, Vec<Method>, Rules)> = BTreeMap::new();
+    for route in routes() {
+        let post = Post { app: Arc::clone(&app), rules: route.rules };
+        let guarded = route.handler.layer(from_fn_with_state(post, guard::guard));
+        let entry = paths.entry(route.path).or_insert_with(|| (MethodRouter::new(), Vec::new(), route.rules));
+        entry.0 = std::mem::take(&mut entry.0).merge(guarded);
+        entry.1.push(route.method);
+    }
+    let mut router = Router::new();
+    for (path, (methods, allowed, rules)) in paths {
+        router = router.route(path, complete(&app, methods, &allowed, rules));
+    }
+    // `_method` and the trace stand outside the router: they act before a route is chosen, also where none is found.
+    let inner = router.layer(from_fn(trace::template)).fallback(unknown).with_state(Arc::clone(&app));
+    Router::new()
+        .fallback_service(inner)
+        .layer(from_fn(method_override::resolve))
+        .layer(from_fn_with_state(app, trace::request))
+}
+
+/// Adds the preflight and the refusal of other methods to a path.
+fn complete(
+    app: &Arc<App>,
+    methods: MethodRouter<Arc<App>>,
+    allowed: &[Method],
+    rules: Rules,
+) -> MethodRouter<Arc<App>> {
+    let mut names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    if names.contains(&"GET") {
+        names.push("HEAD");
+    }
+    if rules.cors != Cors::Closed {
+        names.push("OPTIONS");
+    }
+    let allow = names.join(", ");
+    let refused = allow.clone();
+    let methods = methods.fallback(move || {
+        let allow = refused.clone();
+        async move { method_not_allowed(&allow) }
+    });
+    if rules.cors == Cors::Closed {
+        return methods;
+    }
+    let app = Arc::clone(app);
+    methods.options(move |request: Request| {
+        let (app, allow) = (Arc::clone(&app), allow.clone());
+        async move { preflight(&app, rules, guard::host(&request), request.headers().get(ORIGIN).cloned(), &allow).await }
+    })
+}
+
+async fn preflight(
+    app: &App,
+    rules: Rules,
+    host: Option<url::Host<String>>,
+    origin: Option<HeaderValue>,
+    allow: &str,
+) -> Response {
+    let instance = match rules.caller {
+        Caller::Operator | Caller::SecretKey => None,
+        _ => guard::by_host(app, host).await.ok(),
+    };
+    cors::preflight(rules.cors, instance.as_deref(), origin.as_ref(), allow)
+}
+
+fn method_not_allowed(allow: &str) -> Response {
+    let mut response = Failure::from(code::METHOD_NOT_ALLOWED).into_response();
+    if let Ok(allow) = HeaderValue::from_str(allow) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response
+}
+
+/// No such path: JSON for programs, a page for browsers that navigate.
+async fn unknown(request: Request) -> Response {
+    let accepts_pages = request.headers().get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
+    if accepts_pages.is_some_and(|accept| accept.contains("text/html")) {
+        return pages::error::not_found();
+    }
+    Failure::from(code::RESOURCE_NOT_FOUND).into_response()
+}

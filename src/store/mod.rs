@@ -1,0 +1,36 @@
+//! Every SQL statement of the program, one file per aggregate. Functions are named for what they mean to the business;
+//! each statement names the instance it is about, and what may happen once is one statement.
+//! This room knows rows and keys; it decides nothing and waits for nobody but the database.
+
+pub mod directory;
+pub mod schema;
+
+use crate::model::problem::Error;
+
+/// The migrations, compiled in. Forward only.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+impl From<sqlx::Error> for Error {
+    /// Storage that is away or busy passes by itself; everything else is a bug.
+    fn from(error: sqlx::Error) -> Self {
+        if is_transient(&error) { Self::unavailable(error) } else { Self::internal(error) }
+    }
+}
+
+/// True for failures that say "not now": no connection, a full pool, a shutdown, a lock or statement timeout, a full
+/// disk, a server that only reads at the moment, a lost race between serialized transactions.
+fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| {
+            ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))
+                || matches!(code.as_ref(), "25006" | "55P03")
+        }),
+        _ => false,
+    }
+}
+
+/// True if `error` is a violation of the unique constraint or index `name`.
+pub fn violates(error: &sqlx::Error, name: &str) -> bool {
+    error.as_database_error().is_some_and(|database| database.constraint() == Some(name))
+}
