@@ -4,7 +4,9 @@
 pub mod id;
 pub mod instance;
 pub mod problem;
+pub mod profile;
 pub mod random;
+pub mod reason;
 pub mod redirect;
 pub mod request;
 pub mod settings;

@@ -1,0 +1,255 @@
+//! Why a flow, a provider token or an authorization failed: one list for the inspector, the pages, the API answers,
+//! the audit, the events and the metrics. Names are stable: added to, never renamed.
+
+/// Whether trying again may help, and who must act before it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// A new start may work as things are.
+    Yes,
+    /// After a wait.
+    Later,
+    /// Not before somebody changes something.
+    No(Actor),
+}
+
+/// Who must change something first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// The application's developer.
+    App,
+    /// The operator of this installation.
+    Operator,
+    /// The person who signs in.
+    Person,
+}
+
+/// What failed, for whoever has to show or store it.
+///
+/// A flow keeps it as the `error` of a verification: `code` is the member the SDK reads, `reason` and `detail` are ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The row of the list.
+    pub reason: Reason,
+    /// Which of the row's conditions it was; empty where the row has one only.
+    pub detail: &'static str,
+    /// The code that the application or SDK sees.
+    pub code: &'static str,
+}
+
+impl Failure {
+    /// A failure of `reason` that the application sees as `code`.
+    pub const fn new(reason: Reason, detail: &'static str, code: &'static str) -> Self {
+        Self { reason, detail, code }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $label:literal, $again:expr;)*) => {
+        /// The rows of the list.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {$(
+            $(#[$doc])*
+            $name,
+        )*}
+
+        impl Reason {
+            /// Every reason, in the order of the list.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The stable name: `token_invalid_grant`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text),* }
+            }
+
+            /// The value of `reason` in metrics: a small closed set, so that no counter explodes.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label),* }
+            }
+
+            /// Whether trying again may help.
+            pub const fn again(self) -> Again {
+                match self { $(Self::$name => $again),* }
+            }
+
+            /// The reason of that name; `None` for a name of a later version.
+            pub fn parse(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.name() == name)
+            }
+        }
+    };
+}
+
+const APP: Again = Again::No(Actor::App);
+const OPERATOR: Again = Again::No(Actor::Operator);
+const PERSON: Again = Again::No(Actor::Person);
+
+reasons! {
+    /// The provider is unknown, disabled, or may only be connected (`unknown`, `disabled`, `connect_only`).
+    ProviderUnavailable = "provider_unavailable", "app", APP;
+    /// The redirect URL is missing or malformed (`missing`, `unparseable`, `relative`, `scheme`, `long`).
+    RedirectInvalid = "redirect_invalid", "app", APP;
+    /// The redirect URL is outside the instance's origins (`api`, `portal`).
+    RedirectUnlisted = "redirect_unlisted", "app", OPERATOR;
+    /// A native target is not listed, or the native API is off (`unlisted`, `off`).
+    NativeRefused = "native_refused", "app", OPERATOR;
+    /// The callback came without a `state` that this instance knows.
+    StateMissing = "state_missing", "state", Again::Yes;
+    /// The callback was opened again after its answer.
+    StateUsed = "state_used", "state", Again::Yes;
+    /// The callback came later than ten minutes after the start.
+    StateExpired = "state_expired", "state", Again::Yes;
+    /// The callback came to another browser or session than the one that began (`client`, `session`).
+    StateOtherBrowser = "state_other_browser", "state", Again::Yes;
+    /// A good `state`, but no client cookie at all.
+    CookieMissing = "cookie_missing", "state", Again::Yes;
+    /// A newer start on the same client replaced this attempt.
+    AttemptReplaced = "attempt_replaced", "state", Again::Yes;
+    /// The attempt is too old or finished (`abandoned`, `done`, `transfer`).
+    AttemptExpired = "attempt_expired", "state", Again::Yes;
+    /// The attempt belongs to another client (`read`, `transfer`, `nonce`).
+    AttemptOtherClient = "attempt_other_client", "state", Again::Yes;
+    /// The provider refuses the authorization code.
+    TokenInvalidGrant = "token_invalid_grant", "provider_answer", Again::Yes;
+    /// The person pressed cancel at the provider.
+    ProviderDenied = "provider_denied", "cancelled", Again::Yes;
+    /// The provider did not answer in time.
+    ProviderTimeout = "provider_timeout", "provider_down", Again::Later;
+    /// The provider cannot be reached (`dns`, `refused`, `cut`, `tls`, `breaker`).
+    ProviderUnreachable = "provider_unreachable", "provider_down", Again::Later;
+    /// The provider answers 5xx, or says so at the callback.
+    Provider5xx = "provider_5xx", "provider_down", Again::Later;
+    /// The provider answers 429.
+    ProviderRateLimited = "provider_rate_limited", "provider_down", Again::Later;
+    /// Our credentials for the provider are missing or malformed (`missing`, `malformed`).
+    CredentialsUnusable = "credentials_unusable", "provider_config", OPERATOR;
+    /// The provider refuses our client id or secret.
+    TokenInvalidClient = "token_invalid_client", "provider_config", OPERATOR;
+    /// The provider does not know our callback address.
+    CallbackUnregistered = "callback_unregistered", "provider_config", OPERATOR;
+    /// The provider refuses a scope.
+    ScopeRefused = "scope_refused", "provider_config", OPERATOR;
+    /// The guard of outgoing requests, or a rule of discovery, forbids the endpoint
+    /// (`blocked`, `offline`, `redirected`, `discovery`).
+    EndpointRefused = "endpoint_refused", "provider_config", OPERATOR;
+    /// Any other refusal by the provider.
+    ProviderRefused = "provider_refused", "provider_config", OPERATOR;
+    /// The provider's answer cannot be read (`html`, `json`, `type`, `size`).
+    ProviderUnreadable = "provider_unreadable", "provider_answer", Again::Later;
+    /// A needed member of the answer is absent or of a wrong type; the detail is its path.
+    ProviderWrongType = "provider_wrong_type", "provider_answer", OPERATOR;
+    /// No stable user id, or two that differ (`absent`, `differs`).
+    IdentityUnusable = "identity_unusable", "provider_answer", OPERATOR;
+    /// The id_token fails a check (`signature`, `key`, `algorithm`, `nonce`, `audience`).
+    IdtokenRefused = "idtoken_refused", "provider_answer", OPERATOR;
+    /// `iss` is another than expected (`callback`, `token`).
+    IssuerMismatch = "issuer_mismatch", "provider_answer", OPERATOR;
+    /// `exp` or `iat` of an id_token is off by more than the leeway.
+    ClockSkew = "clock_skew", "provider_answer", Again::Later;
+    /// The provider gave no address and the instance requires one.
+    EmailMissing = "email_missing", "unfinished", Again::Yes;
+    /// The address must be proven first, or cannot be (`proof`, `unprovable`).
+    EmailUnverified = "email_unverified", "unfinished", Again::Yes;
+    /// Other members of `missing_fields`.
+    RequirementsMissing = "requirements_missing", "unfinished", Again::Yes;
+    /// The identity belongs in the other flow (`sign_up`, `sign_in`).
+    Transfer = "transfer", "transfer", Again::Yes;
+    /// The account or its address belongs to a different user (`claimed`, `meanwhile`).
+    AccountInUse = "account_in_use", "conflict", PERSON;
+    /// The address has a user and the instance never links.
+    LinkingOff = "linking_off", "conflict", PERSON;
+    /// Another account of this provider is connected already (`second`, `other`).
+    AccountConnectedAlready = "account_connected_already", "conflict", PERSON;
+    /// Connecting would add an address and the instance forbids that.
+    EmailImmutable = "email_immutable", "conflict", OPERATOR;
+    /// There is an active session already (`start`, `callback`).
+    AlreadySignedIn = "already_signed_in", "conflict", PERSON;
+    /// Signing up is closed (`restricted`, `waitlist`, `quota`).
+    SignupClosed = "signup_closed", "restricted", OPERATOR;
+    /// The address may not sign up (`allowlist`, `blocklist`, `subaddress`, `disposable`).
+    AddressRefused = "address_refused", "restricted", OPERATOR;
+    /// The address's domain belongs to an enterprise connection.
+    EmailEnterprise = "email_enterprise", "restricted", PERSON;
+    /// The user is locked (`failures`, `operator`).
+    UserLocked = "user_locked", "account", Again::Later;
+    /// The user is banned or gone (`banned`, `deactivated`, `deleted`).
+    UserBanned = "user_banned", "account", OPERATOR;
+    /// A limit was reached (`requests`, `codes`, `sign_ups`, `bot`).
+    RateLimited = "rate_limited", "limited", Again::Later;
+    /// A code, password or identifier is wrong (`code`, `password`, `identifier`).
+    CredentialsWrong = "credentials_wrong", "credentials", Again::Yes;
+    /// A code or link is no longer valid (`tries`, `expired`, `none`, `stale`, `other_browser`).
+    ProofDead = "proof_dead", "credentials", Again::Yes;
+    /// A stored provider token is missing (`refresh`, `access`).
+    TokenMissing = "token_missing", "reconnect", PERSON;
+    /// The provider refuses the refresh token (`invalid_grant`, `other`, `lost`).
+    RefreshRefused = "refresh_refused", "reconnect", PERSON;
+    /// No such OAuth client.
+    ClientUnknown = "client_unknown", "client", APP;
+    /// The redirect URI is not registered for the OAuth client.
+    ClientRedirectMismatch = "client_redirect_mismatch", "client", APP;
+    /// The OAuth client's request is malformed; the detail is the OAuth `error`.
+    ClientRequestInvalid = "client_request_invalid", "client", APP;
+    /// `prompt=none`, but a page would be needed.
+    InteractionNeeded = "interaction_needed", "unfinished", Again::Yes;
+    /// The person denied consent, or may no longer give it.
+    ConsentDenied = "consent_denied", "cancelled", Again::Yes;
+    /// The OAuth client's credentials are wrong.
+    ClientAuthFailed = "client_auth_failed", "client", APP;
+    /// The grant is unknown or has ended (`code`, `refresh`, `user`).
+    GrantEnded = "grant_ended", "grant", Again::Yes;
+    /// A code or refresh token was used twice (`code`, `refresh`).
+    GrantReused = "grant_reused", "grant", Again::Yes;
+    /// The grant is another client's, or of another redirect URI (`client`, `redirect_uri`).
+    GrantMismatch = "grant_mismatch", "grant", APP;
+    /// The PKCE verifier does not fit (`wrong`, `absent`, `unexpected`).
+    PkceFailed = "pkce_failed", "grant", APP;
+    /// Our own fault (`storage`, `panic`).
+    Internal = "internal", "internal", Again::Later;
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_parse_back() {
+        let names: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.name()), Some(*reason));
+        }
+        assert_eq!(Reason::parse("tomorrow"), None);
+    }
+
+    #[test]
+    fn labels_are_the_metric_s_closed_set() {
+        let labels: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.label()).collect();
+        let expected = [
+            "account",
+            "app",
+            "cancelled",
+            "client",
+            "conflict",
+            "credentials",
+            "grant",
+            "internal",
+            "limited",
+            "provider_answer",
+            "provider_config",
+            "provider_down",
+            "reconnect",
+            "restricted",
+            "state",
+            "transfer",
+            "unfinished",
+        ];
+        assert_eq!(labels, BTreeSet::from(expected));
+    }
+}
