@@ -1,0 +1,517 @@
+//! What a provider file (`config/providers/<slug>.toml`) may say. Unknown members are refused, so that a misspelt rule
+//! cannot be a rule that is silently off.
+
+use super::path::Expression;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything that is particular to one provider.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Descriptor {
+    /// The provider's name in strategies (`oauth_<slug>`), addresses and rows.
+    pub slug: String,
+    /// The name that people read.
+    pub name: String,
+    /// The protocol.
+    pub kind: Kind,
+    /// Older names of the same provider, accepted where a strategy is named.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Behaviour that data cannot express.
+    #[serde(default)]
+    pub hooks: Vec<Hook>,
+    /// Placeholders of the URLs below that the operator may fill in: `{tenant}`, `{host}`, `{version}`.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, Parameter>,
+    /// The authorization request.
+    pub authorize: Authorize,
+    /// The token call.
+    pub token: Token,
+    /// Refreshing.
+    pub refresh: Refresh,
+    /// Withdrawing a token; absent where the provider has no such call.
+    pub revoke: Option<Revoke>,
+    /// What the provider's id_tokens must satisfy; absent where it issues none.
+    pub oidc: Option<Oidc>,
+    /// Calls that tell who somebody is, in order.
+    #[serde(default)]
+    pub calls: Vec<Call>,
+    /// Where the members of a profile lie.
+    pub profile: ProfilePaths,
+    /// What the provider's word about an address is worth.
+    pub email: Email,
+    /// The provider's own words for errors.
+    #[serde(default)]
+    pub errors: ErrorWords,
+}
+
+/// The protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// OAuth 2.0 alone.
+    Oauth2,
+    /// OpenID Connect.
+    Oidc,
+}
+
+/// Behaviour in code. A file that names a hook which this version lacks does not parse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hook {
+    /// Addresses with `+`, `=` or `#` are refused unless the operator says otherwise: a Workspace user can make
+    /// accounts for `user+x@domain` that the domain's administrators cannot see.
+    GoogleEmailSubaddressBlock,
+}
+
+/// A text that the operator may set per instance.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameter {
+    /// What to call it on a page.
+    pub label: String,
+    /// Its value while the operator has set none.
+    pub default: String,
+    /// Whoever is at the other host decides what it asserts: with another value than the default, no address counts
+    /// as proven until the operator trusts it.
+    #[serde(default)]
+    pub moves_authority: bool,
+}
+
+/// The authorization request.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authorize {
+    /// The provider's authorization endpoint.
+    pub url: String,
+    /// Always requested; configured scopes follow.
+    #[serde(default)]
+    pub base_scopes: Vec<String>,
+    /// Between scopes; absent where the request has no scope parameter at all.
+    pub scope_separator: Option<String>,
+    /// Fixed parameters.
+    #[serde(default)]
+    pub params: BTreeMap<String, String>,
+    /// Parameters that a flow may add (`prompt`, `login_hint`); others are dropped.
+    #[serde(default)]
+    pub optional_params: Vec<String>,
+    /// The name of the client id here and at the token endpoint.
+    #[serde(default = "client_id")]
+    pub client_id_param: String,
+    /// How the answer comes back.
+    #[serde(default)]
+    pub response_mode: ResponseMode,
+    /// What the provider makes of PKCE.
+    pub pkce: Pkce,
+    /// Whether we send it (S256 always).
+    pub send_pkce: bool,
+    /// The `iss` that a callback may carry (RFC 9207), where the provider has no id_tokens that name one.
+    pub issuer: Option<String>,
+    /// The provider's metadata promises that every callback carries it.
+    #[serde(default)]
+    pub promises_iss: bool,
+}
+
+/// How the authorization response reaches us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseMode {
+    /// In the query of a GET.
+    #[default]
+    Query,
+    /// In the body of a cross-site POST.
+    FormPost,
+}
+
+/// What the provider makes of PKCE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pkce {
+    /// Refuses requests without.
+    Required,
+    /// Documented.
+    Supported,
+    /// Not documented for confidential clients, does no harm.
+    Tolerated,
+    /// Known to break.
+    Rejected,
+}
+
+/// The token call.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// The provider's token endpoint.
+    pub url: String,
+    /// How the client proves who it is.
+    pub client_auth: ClientAuth,
+    /// How the request's body is written.
+    pub encoding: Encoding,
+    /// Headers beside `Accept`, `Authorization` and `Content-Type`.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// What a 2xx answer (root `answer`) must satisfy to be a success.
+    pub success: Option<Expression>,
+    /// The member that holds the granted scopes.
+    #[serde(default = "scope")]
+    pub scope_member: String,
+    /// Between scopes in that member, if it is text. A list is understood anyway.
+    #[serde(default = "space")]
+    pub scope_separator: String,
+    /// The provider's name for a scope, to the name by which it is requested; for comparisons only.
+    #[serde(default)]
+    pub scope_aliases: BTreeMap<String, String>,
+}
+
+/// How a client proves who it is at the token endpoint (OpenID Connect Core section 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuth {
+    /// HTTP Basic.
+    ClientSecretBasic,
+    /// Members of the body.
+    ClientSecretPost,
+    /// A public client: the id alone (custom providers with PKCE).
+    None,
+}
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `application/json`.
+    Json,
+}
+
+/// Refreshing.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// Whether refresh tokens come.
+    pub supported: RefreshSupport,
+    /// Where to refresh, if not at the token endpoint.
+    pub url: Option<String>,
+    /// Whether a refresh replaces the refresh token.
+    pub rotates: Rotates,
+    /// A refresh token comes at the first consent only: a later sign-in without one keeps the stored one.
+    #[serde(default)]
+    pub first_consent_only: bool,
+    /// Life of an access token in seconds, where the provider documents one. For the simulator; never for real tokens.
+    pub access_ttl: Option<u32>,
+}
+
+/// Whether refresh tokens come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefreshSupport {
+    /// Always, given the fixed parameters.
+    Always,
+    /// Depends on the kind of application or its agreement with the provider.
+    Sometimes,
+    /// Never.
+    Never,
+}
+
+/// Whether a refresh replaces the refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rotates {
+    /// At every refresh: the old one is dead.
+    Always,
+    /// When the provider sees fit.
+    Sometimes,
+    /// The first one stays.
+    Never,
+}
+
+/// Withdrawing a token.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revoke {
+    /// Where; `{client_id}` is filled in.
+    pub url: String,
+    /// By which method.
+    pub method: Method,
+    /// How the body is written.
+    pub encoding: Encoding,
+    /// How the client proves who it is.
+    pub client_auth: ClientAuth,
+    /// The body; `{token}` is filled in.
+    pub params: BTreeMap<String, String>,
+}
+
+/// A method of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// GET.
+    Get,
+    /// POST.
+    Post,
+    /// DELETE.
+    Delete,
+}
+
+/// What the provider's id_tokens must satisfy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oidc {
+    /// The `iss` they carry.
+    pub issuer: String,
+    /// Further spellings of it.
+    #[serde(default)]
+    pub issuer_aliases: Vec<String>,
+    /// The discovery document, for `doctor` and the simulator: endpoints are pinned here, not discovered.
+    pub discovery_url: Option<String>,
+    /// The issuer's keys.
+    pub jwks_url: Option<String>,
+    /// Accepted signature algorithms.
+    #[serde(default = "rs256")]
+    pub algorithms: Vec<String>,
+    /// Whether a nonce comes back.
+    pub nonce: Nonce,
+}
+
+/// Whether the provider returns a nonce in its id_tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nonce {
+    /// Yes: it is sent with scope `openid`, and demanded.
+    Supported,
+    /// No: it is neither sent nor demanded.
+    Ignored,
+}
+
+/// A call that tells who somebody is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// The root of its answer in paths.
+    pub id: String,
+    /// Where; `{root.path}` is filled in from earlier answers, percent-encoded.
+    pub url: String,
+    /// By which method.
+    #[serde(default = "get")]
+    pub method: Method,
+    /// Headers beside `Authorization`; `{client_id}`, `{product}` and `{version}` are filled in.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// How `body` is written.
+    pub encoding: Option<Encoding>,
+    /// Members of the body; `{client_id}`, `{client_secret}` and `{access_token}` are filled in.
+    #[serde(default)]
+    pub body: BTreeMap<String, String>,
+    /// A failure of this call is no failure of the sign-in.
+    #[serde(default)]
+    pub optional: bool,
+    /// Not called where this path already has a value.
+    pub unless: Option<Expression>,
+    /// What a 2xx answer (root `answer`) must satisfy to be a success.
+    pub success: Option<Expression>,
+}
+
+/// Where the members of a profile lie.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfilePaths {
+    /// The stable id.
+    pub provider_user_id: Option<Expression>,
+    /// The address.
+    pub email: Option<Expression>,
+    /// All of these must be true for level `claim`.
+    #[serde(default)]
+    pub email_verified: Vec<Expression>,
+    /// Name at the provider.
+    pub username: Option<Expression>,
+    /// Given name.
+    pub first_name: Option<Expression>,
+    /// Family name.
+    pub last_name: Option<Expression>,
+    /// The whole name; split where given and family name are absent.
+    pub name: Option<Expression>,
+    /// Picture.
+    pub avatar_url: Option<Expression>,
+    /// Telephone number.
+    pub phone: Option<Expression>,
+    /// Language.
+    pub locale: Option<Expression>,
+    /// Claims kept as public metadata.
+    #[serde(default)]
+    pub public_metadata: BTreeMap<String, Expression>,
+    /// Values for targets (by their names here) that the provider left empty.
+    #[serde(default)]
+    pub defaults: BTreeMap<String, String>,
+}
+
+/// What the provider's word about an address is worth.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Email {
+    /// The level.
+    pub trust: EmailLevel,
+}
+
+/// What the provider's word about an address is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EmailLevel {
+    /// A flag decides.
+    Claim,
+    /// No flag, but confirmed addresses only.
+    ProviderPolicy,
+    /// Unproven.
+    Never,
+    /// No address.
+    None,
+}
+
+/// The provider's own words for errors, to those of RFC 6749 section 5.2 (or `redirect_uri_mismatch`).
+/// A key is an error code, or the beginning of a message.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorWords {
+    /// At the token endpoint.
+    #[serde(default)]
+    pub token: BTreeMap<String, String>,
+    /// At the callback.
+    #[serde(default)]
+    pub callback: BTreeMap<String, String>,
+}
+
+fn client_id() -> String {
+    "client_id".to_owned()
+}
+
+fn scope() -> String {
+    "scope".to_owned()
+}
+
+fn space() -> String {
+    " ".to_owned()
+}
+
+fn rs256() -> Vec<String> {
+    vec!["RS256".to_owned()]
+}
+
+const fn get() -> Method {
+    Method::Get
+}
+
+/// Why a provider file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DescriptorError {
+    /// Not TOML, an unknown member or value, or a path that does not parse.
+    #[error("provider file does not parse: {0}")]
+    Parse(#[from] toml::de::Error),
+    /// A rule between members is broken.
+    #[error("provider `{slug}`: {what}")]
+    Rule {
+        /// Whose file.
+        slug: String,
+        /// The rule.
+        what: String,
+    },
+}
+
+impl Descriptor {
+    /// Parses and checks a provider file.
+    pub fn parse(text: &str) -> Result<Self, DescriptorError> {
+        toml::from_str::<Self>(text)?.checked()
+    }
+
+    /// The same descriptor, if it keeps the rules between its members.
+    pub fn checked(self) -> Result<Self, DescriptorError> {
+        match self.check() {
+            Ok(()) => Ok(self),
+            Err(what) => Err(DescriptorError::Rule { slug: self.slug, what }),
+        }
+    }
+
+    /// The strategy by which SDKs name this provider.
+    pub fn strategy(&self) -> String {
+        format!("oauth_{}", self.slug)
+    }
+
+    /// Whether addresses with `+`, `=` or `#` are refused unless the operator says otherwise.
+    pub fn blocks_email_subaddresses(&self) -> bool {
+        self.hooks.contains(&Hook::GoogleEmailSubaddressBlock)
+    }
+
+    /// The scope by the name under which we request it: `https://…/userinfo.email` is Google's `email`.
+    pub fn requested_name<'s>(&'s self, scope: &'s str) -> &'s str {
+        self.token.scope_aliases.get(scope).map_or(scope, String::as_str)
+    }
+
+    /// Rules between members.
+    fn check(&self) -> Result<(), String> {
+        check_slug(&self.slug)?;
+        if self.authorize.send_pkce && self.authorize.pkce == Pkce::Rejected {
+            return Err("send_pkce where PKCE is rejected".to_owned());
+        }
+        if !self.authorize.send_pkce && self.authorize.pkce == Pkce::Required {
+            return Err("PKCE is required but not sent".to_owned());
+        }
+        if self.authorize.scope_separator.is_none() && !self.authorize.base_scopes.is_empty() {
+            return Err("base scopes without a separator".to_owned());
+        }
+        if self.profile.provider_user_id.is_none() {
+            return Err("profile.provider_user_id is needed".to_owned());
+        }
+        if (self.email.trust == EmailLevel::Claim) == self.profile.email_verified.is_empty() {
+            return Err("email.trust = \"claim\" and profile.email_verified go together".to_owned());
+        }
+        if self.email.trust != EmailLevel::None && self.profile.email.is_none() {
+            return Err("profile.email is needed unless email.trust is \"none\"".to_owned());
+        }
+        self.check_roots()
+    }
+
+    /// Every root of a path must be an answer that exists.
+    fn check_roots(&self) -> Result<(), String> {
+        let mut roots = vec!["token", "callback"];
+        if self.oidc.is_some() {
+            roots.push("id_token");
+        }
+        for call in &self.calls {
+            if roots.contains(&call.id.as_str()) || call.id == "answer" {
+                return Err(format!("call id `{}` is taken", call.id));
+            }
+            roots.push(&call.id);
+        }
+        match self.profile.expressions().flat_map(Expression::roots).find(|root| !roots.contains(root)) {
+            Some(unknown) => Err(format!("a path begins with `{unknown}`, which is no call")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ProfilePaths {
+    /// Every path, the id's first.
+    pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        let single = [
+            &self.provider_user_id,
+            &self.email,
+            &self.username,
+            &self.first_name,
+            &self.last_name,
+            &self.name,
+            &self.avatar_url,
+            &self.phone,
+            &self.locale,
+        ];
+        single.into_iter().flatten().chain(&self.email_verified).chain(self.public_metadata.values())
+    }
+}
+
+/// A slug is part of addresses and row keys.
+fn check_slug(slug: &str) -> Result<(), String> {
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if slug.is_empty() || slug.len() > 71 || !slug.bytes().all(is_word) {
+        return Err("a slug has 1 to 71 of a-z, 0-9, _".to_owned());
+    }
+    Ok(())
+}
