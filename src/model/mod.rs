@@ -3,6 +3,7 @@
 
 pub mod id;
 pub mod instance;
+pub mod oauth;
 pub mod problem;
 pub mod profile;
 pub mod random;
