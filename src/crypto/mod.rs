@@ -4,6 +4,7 @@
 //! a [`Rng`](crate::model::random::Rng) and the present moment. No error and no `Debug` of this room shows a secret.
 
 mod entry;
+pub mod jwt;
 mod label;
 pub mod ring;
 pub mod seal;
