@@ -4,6 +4,7 @@ pub mod app;
 pub mod config;
 pub mod context;
 pub mod crypto;
+pub mod embedded;
 pub mod http;
 pub mod limits;
 pub mod model;

@@ -1,0 +1,12 @@
+//! The integration tests: one binary with a module per story, because every further binary links for seconds.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod database;
+mod embedded;
+mod support;
