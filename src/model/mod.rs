@@ -1,6 +1,11 @@
 //! Types and rules. Pure: no input or output, no SQL, no HTTP framework. Everything above may name this room;
 //! it names nothing of ours.
 
+pub mod client;
+pub mod email;
+pub mod linking;
+pub mod user;
+pub mod verification;
 pub mod id;
 pub mod instance;
 pub mod oauth;

@@ -1,0 +1,158 @@
+//! A client (browser or device) with its current attempts and open sessions: what every answer of the frontend API
+//! carries.
+
+use serde::Deserialize;
+use time::serde::rfc3339;
+
+use super::id::{ClientId, SessionId, SignInId, SignUpId, UserId};
+use super::time::Timestamp;
+use super::user::User;
+use super::verification::Verification;
+
+/// The whole client.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Client {
+    /// Names it.
+    pub id: ClientId,
+    /// The session that pages use when several are open.
+    pub last_active_session_id: Option<SessionId>,
+    /// How somebody signed in here last.
+    pub last_authentication_strategy: Option<String>,
+    /// When a session began or ended here, or another became the active one.
+    #[serde(with = "rfc3339::option")]
+    pub client_uat_at: Option<Timestamp>,
+    /// Creation.
+    #[serde(with = "rfc3339")]
+    pub created_at: Timestamp,
+    /// Last change of its sessions.
+    #[serde(with = "rfc3339")]
+    pub updated_at: Timestamp,
+    /// The current sign-in attempt.
+    pub sign_in: Option<SignIn>,
+    /// The current sign-up attempt.
+    pub sign_up: Option<SignUp>,
+    /// Sessions that are pending or active, oldest first.
+    pub sessions: Vec<Session>,
+}
+
+impl Client {
+    /// `__client_uat`: 0 when nobody is signed in, else seconds.
+    pub fn uat(&self) -> i64 {
+        if self.sessions.is_empty() {
+            return 0;
+        }
+        self.client_uat_at.unwrap_or(self.updated_at).unix_timestamp()
+    }
+
+    /// The session that pages act for: the last active one, else the first.
+    pub fn active_session(&self) -> Option<&Session> {
+        let active = |session: &&Session| session.status == "active";
+        let last = self.sessions.iter().filter(active).find(|session| Some(&session.id) == self.last_active_session_id.as_ref());
+        last.or_else(|| self.sessions.iter().find(active))
+    }
+}
+
+/// A sign-in attempt.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SignIn {
+    /// Names it.
+    pub id: SignInId,
+    /// `needs_identifier`, …, `complete`.
+    pub status: String,
+    /// What the person typed, or the user's address once known.
+    pub identifier: Option<String>,
+    /// Who it is for, once known.
+    pub user_id: Option<UserId>,
+    /// The session it made.
+    pub created_session_id: Option<SessionId>,
+    /// End of the attempt.
+    #[serde(with = "rfc3339")]
+    pub abandon_at: Timestamp,
+    /// The first factor's proof.
+    pub first_factor: Option<Verification>,
+    /// The second factor's proof.
+    pub second_factor: Option<Verification>,
+}
+
+/// A sign-up attempt.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SignUp {
+    /// Names it.
+    pub id: SignUpId,
+    /// `missing_requirements`, `complete`.
+    pub status: String,
+    /// The address of the user to be.
+    pub email_address: Option<String>,
+    /// Username of the user to be.
+    pub username: Option<String>,
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// The user's own metadata.
+    pub unsafe_metadata: serde_json::Value,
+    /// The operator's metadata.
+    pub public_metadata: serde_json::Value,
+    /// The operator's id.
+    pub external_id: Option<String>,
+    /// A mark the app may set.
+    pub custom_action: bool,
+    /// BCP 47.
+    pub locale: Option<String>,
+    /// When terms were accepted.
+    #[serde(with = "rfc3339::option")]
+    pub legal_accepted_at: Option<Timestamp>,
+    /// The user it made.
+    pub created_user_id: Option<UserId>,
+    /// The session it made.
+    pub created_session_id: Option<SessionId>,
+    /// End of the attempt.
+    #[serde(with = "rfc3339")]
+    pub abandon_at: Timestamp,
+    /// The provider's proof.
+    pub external_account: Option<Verification>,
+    /// The address's proof.
+    pub email_verification: Option<Verification>,
+}
+
+/// A session and its user.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Session {
+    /// Names it.
+    pub id: SessionId,
+    /// `pending` or `active` in a client; any state elsewhere.
+    pub status: String,
+    /// Absolute end.
+    #[serde(with = "rfc3339")]
+    pub expire_at: Timestamp,
+    /// Last touch, to the minute.
+    #[serde(with = "rfc3339")]
+    pub last_active_at: Timestamp,
+    /// Impersonation.
+    pub actor: Option<serde_json::Value>,
+    /// When the person proved who he is (`auth_time`).
+    #[serde(with = "rfc3339")]
+    pub authenticated_at: Timestamp,
+    /// Last proof of a first factor.
+    #[serde(with = "rfc3339::option")]
+    pub first_factor_verified_at: Option<Timestamp>,
+    /// Last proof of a second factor.
+    #[serde(with = "rfc3339::option")]
+    pub second_factor_verified_at: Option<Timestamp>,
+    /// Creation.
+    #[serde(with = "rfc3339")]
+    pub created_at: Timestamp,
+    /// Last change.
+    #[serde(with = "rfc3339")]
+    pub updated_at: Timestamp,
+    /// The signed-in user.
+    pub user: User,
+}
+
+impl Session {
+    /// `fva`: minutes since the last proof of each factor, -1 for never.
+    pub fn factor_ages(&self, now: Timestamp) -> [i64; 2] {
+        [self.first_factor_verified_at, self.second_factor_verified_at]
+            .map(|moment| moment.map_or(-1, |moment| (now - moment).whole_minutes().max(0)))
+    }
+}

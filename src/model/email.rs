@@ -1,0 +1,68 @@
+//! E-mail addresses: exactly one, and one canonical form to compare by (security.md section 3).
+
+use unicode_normalization::UnicodeNormalization;
+
+/// The longest address, in bytes (RFC 5321 section 4.5.3.1.3).
+const MAX_LENGTH: usize = 254;
+
+/// A well-formed address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmailAddress {
+    value: String,
+}
+
+impl EmailAddress {
+    /// Parses exactly one address; what could be read as two, or as none, is refused.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text: String = text.trim().nfc().collect();
+        let forbidden = |c: char| c.is_control() || c.is_whitespace() || ",;<>()[]\\\":".contains(c);
+        if text.len() > MAX_LENGTH || text.chars().any(forbidden) || text.matches('@').count() != 1 {
+            return None;
+        }
+        let (local, domain) = text.split_once('@')?;
+        let domain = idna::domain_to_ascii_strict(domain).ok()?;
+        let dotted = domain.split('.').count() > 1 && domain.split('.').all(|label| !label.is_empty());
+        let local_dots = local.starts_with('.') || local.ends_with('.') || local.contains("..");
+        if local.is_empty() || local.len() > 64 || !dotted || local_dots {
+            return None;
+        }
+        let value: String = format!("{}@{domain}", local.to_lowercase());
+        Some(Self { value: value.nfc().collect() })
+    }
+
+    /// The canonical form: NFC, lower case, domain in punycode. Stored, shown and compared.
+    pub fn as_str(&self) -> &str {
+        &self.value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folds_spellings_of_one_address_into_one_form() {
+        for text in ["Ada@Example.COM", " ada@example.com ", "ada@EXAMPLE.com"] {
+            assert_eq!(EmailAddress::parse(text).unwrap().as_str(), "ada@example.com", "{text}");
+        }
+        assert_eq!(EmailAddress::parse("a@bücher.example").unwrap().as_str(), "a@xn--bcher-kva.example");
+        // One letter, two spellings in Unicode.
+        assert_eq!(EmailAddress::parse("e\u{301}@x.example"), EmailAddress::parse("\u{e9}@x.example"));
+        // A look-alike letter is another person.
+        assert_ne!(EmailAddress::parse("\u{430}da@example.com"), EmailAddress::parse("ada@example.com"));
+        assert_eq!(EmailAddress::parse("a.b+tag@example.com").unwrap().as_str(), "a.b+tag@example.com");
+    }
+
+    #[test]
+    fn refuses_what_is_not_exactly_one_address() {
+        let long = format!("{}@example.com", "a".repeat(250));
+        for text in [
+            "", "ada", "@example.com", "ada@", "ada@localhost", "a@b@c.example", "a@x.example,b@x.example",
+            "a@x.example;b@x.example", "a b@x.example", "<a@x.example>", "a\0@x.example", "a\n@x.example",
+            "a@x..example", "a@.example", "a@example.", ".a@x.example", "a.@x.example", "a..b@x.example",
+            "\"a\"@x.example", "a@[127.0.0.1]", "a@exa mple.com", &long,
+        ] {
+            assert_eq!(EmailAddress::parse(text), None, "{text:?}");
+        }
+    }
+}

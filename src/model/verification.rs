@@ -1,0 +1,67 @@
+//! A verification: one proof asked of one owner.
+
+use serde::Deserialize;
+use serde_json::Value;
+use time::serde::rfc3339;
+
+use super::id::VerificationId;
+use super::time::Timestamp;
+
+/// How long a proof may take, and how long a proven identity may wait for its transfer.
+pub const LIFE: time::Duration = time::Duration::minutes(10);
+
+/// Where a verification stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Asked, not answered.
+    Unverified,
+    /// Proven.
+    Verified,
+    /// Proven, but it belongs in the other attempt.
+    Transferable,
+    /// Refused for good.
+    Failed,
+}
+
+impl Status {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unverified => "unverified",
+            Self::Verified => "verified",
+            Self::Transferable => "transferable",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A verification as attempts show it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Verification {
+    /// Names it.
+    pub id: VerificationId,
+    /// `oauth_google`.
+    pub strategy: String,
+    /// Where it stands; see [`Verification::shown_status`].
+    pub status: Status,
+    /// Tries so far.
+    pub attempts: i16,
+    /// Why it failed, or why it must be transferred.
+    pub error: Option<Value>,
+    /// When it ends.
+    #[serde(with = "rfc3339")]
+    pub expires_at: Timestamp,
+    /// The provider's authorization URL, sealed (it holds the state), in base64.
+    pub external_url_sealed: Option<String>,
+    /// The same, opened by whoever may show it.
+    #[serde(skip)]
+    pub external_url: Option<String>,
+}
+
+impl Verification {
+    /// The status people see at `now`: expiry is computed, not stored.
+    pub fn shown_status(&self, now: Timestamp) -> &'static str {
+        if self.status == Status::Unverified && self.expires_at <= now { "expired" } else { self.status.as_str() }
+    }
+}
