@@ -512,6 +512,15 @@ create unique index verifications_link_hash_key on verifications (instance_id, l
     where link_hash is not null;
 comment on table verifications is 'One proof asked of one owner; a newer one supersedes it.';
 
+create view verification_trees as
+select v.instance_id, v.owner_id, v.role,
+    json_build_object(
+        'id', v.id, 'strategy', v.strategy, 'status', v.status, 'attempts', v.attempts, 'error', v.error,
+        'expires_at', v.expires_at, 'external_url_sealed', encode(v.external_url_sealed, 'base64')) as tree
+from verifications v
+where v.superseded_at is null;
+comment on view verification_trees is 'The current verification of an owner, as one JSON value.';
+
 create table social_flows (
     instance_id text collate "C" not null,
     id text collate "C" not null,

@@ -47,7 +47,11 @@ impl Client {
     /// The session that pages act for: the last active one, else the first.
     pub fn active_session(&self) -> Option<&Session> {
         let active = |session: &&Session| session.status == "active";
-        let last = self.sessions.iter().filter(active).find(|session| Some(&session.id) == self.last_active_session_id.as_ref());
+        let last = self
+            .sessions
+            .iter()
+            .filter(active)
+            .find(|session| Some(&session.id) == self.last_active_session_id.as_ref());
         last.or_else(|| self.sessions.iter().find(active))
     }
 }

@@ -57,10 +57,28 @@ mod tests {
     fn refuses_what_is_not_exactly_one_address() {
         let long = format!("{}@example.com", "a".repeat(250));
         for text in [
-            "", "ada", "@example.com", "ada@", "ada@localhost", "a@b@c.example", "a@x.example,b@x.example",
-            "a@x.example;b@x.example", "a b@x.example", "<a@x.example>", "a\0@x.example", "a\n@x.example",
-            "a@x..example", "a@.example", "a@example.", ".a@x.example", "a.@x.example", "a..b@x.example",
-            "\"a\"@x.example", "a@[127.0.0.1]", "a@exa mple.com", &long,
+            "",
+            "ada",
+            "@example.com",
+            "ada@",
+            "ada@localhost",
+            "a@b@c.example",
+            "a@x.example,b@x.example",
+            "a@x.example;b@x.example",
+            "a b@x.example",
+            "<a@x.example>",
+            "a\0@x.example",
+            "a\n@x.example",
+            "a@x..example",
+            "a@.example",
+            "a@example.",
+            ".a@x.example",
+            "a.@x.example",
+            "a..b@x.example",
+            "\"a\"@x.example",
+            "a@[127.0.0.1]",
+            "a@exa mple.com",
+            &long,
         ] {
             assert_eq!(EmailAddress::parse(text), None, "{text:?}");
         }

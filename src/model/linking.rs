@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn rows_4_to_6_a_stranger_is_transferred_or_created() {
-        for trust in [None, Some(EmailTrust::Verified), Some(EmailTrust::Unverified), Some(EmailTrust::ProviderPolicy)] {
+        for trust in [None, Some(EmailTrust::Verified), Some(EmailTrust::Unverified), Some(EmailTrust::ProviderPolicy)]
+        {
             assert_eq!(decide(Started::SignIn, trust, &Known::default()), Decision::Transfer);
             assert_eq!(decide(Started::SignUp, trust, &Known::default()), Decision::Create);
         }

@@ -3,11 +3,9 @@
 
 pub mod client;
 pub mod email;
-pub mod linking;
-pub mod user;
-pub mod verification;
 pub mod id;
 pub mod instance;
+pub mod linking;
 pub mod oauth;
 pub mod problem;
 pub mod profile;
@@ -17,3 +15,5 @@ pub mod redirect;
 pub mod request;
 pub mod settings;
 pub mod time;
+pub mod user;
+pub mod verification;

@@ -2,8 +2,15 @@
 //! each statement names the instance it is about, and what may happen once is one statement.
 //! This room knows rows and keys; it decides nothing and waits for nobody but the database.
 
+pub mod attempts;
+pub mod clients;
 pub mod directory;
+pub mod external_accounts;
+pub mod provider_tokens;
 pub mod schema;
+pub mod sessions;
+pub mod social_flows;
+pub mod users;
 
 use crate::model::problem::Error;
 

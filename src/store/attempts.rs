@@ -1,0 +1,355 @@
+//! Sign-in and sign-up attempts and their verifications. One attempt of each kind is current on a client; beginning one
+//! replaces both.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+
+use crate::model::id::{ClientId, InstanceId, SessionId, SignInId, SignUpId, SocialFlowId, UserId, VerificationId};
+use crate::model::verification::Status;
+
+/// Replaces the client's attempts: a stale one would win in the SDK.
+///
+/// # Errors
+/// Storage faults.
+pub async fn replace_all(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"with sign_in as (
+               update sign_ins set replaced_at = now() + $3, updated_at = now() + $3
+               where instance_id = $1 and client_id = $2 and replaced_at is null
+           )
+           update sign_ups set replaced_at = now() + $3, updated_at = now() + $3
+           where instance_id = $1 and client_id = $2 and replaced_at is null"#,
+        instance.as_str(),
+        client.as_str(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A new sign-in attempt on `client`, abandoned after a day.
+///
+/// # Errors
+/// Storage faults.
+pub async fn create_sign_in(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &SignInId,
+    client: &ClientId,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"insert into sign_ins (instance_id, id, client_id, status, abandon_at, created_at, updated_at)
+           values ($1, $2, $3, 'needs_identifier', now() + $4 + interval '24 h', now() + $4, now() + $4)"#,
+        instance.as_str(),
+        id.as_str(),
+        client.as_str(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What an app sends along with a sign-up.
+#[derive(Clone, Debug, Default)]
+pub struct SignUpFields {
+    /// The user's own metadata.
+    pub unsafe_metadata: Option<Value>,
+    /// Given name; wins over the provider's.
+    pub first_name: Option<String>,
+    /// Family name; wins over the provider's.
+    pub last_name: Option<String>,
+    /// BCP 47.
+    pub locale: Option<String>,
+}
+
+/// A new sign-up attempt on `client`, abandoned after a day.
+///
+/// # Errors
+/// Storage faults.
+pub async fn create_sign_up(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &SignUpId,
+    client: &ClientId,
+    fields: &SignUpFields,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"insert into sign_ups (instance_id, id, client_id, status, first_name, last_name, locale, unsafe_metadata,
+               abandon_at, created_at, updated_at)
+           values ($1, $2, $3, 'missing_requirements', $4, $5, $6, coalesce($7, '{}'::jsonb),
+               now() + $8 + interval '24 h', now() + $8, now() + $8)"#,
+        instance.as_str(),
+        id.as_str(),
+        client.as_str(),
+        fields.first_name,
+        fields.last_name,
+        fields.locale,
+        fields.unsafe_metadata,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A verification to be stored with an attempt.
+pub struct NewVerification<'a> {
+    /// Names it.
+    pub id: &'a VerificationId,
+    /// The attempt's id.
+    pub owner: &'a str,
+    /// `first_factor`, `external_account`.
+    pub role: &'static str,
+    /// The client that asked.
+    pub client: &'a ClientId,
+    /// `oauth_google`.
+    pub strategy: &'a str,
+    /// The provider's authorization URL, sealed.
+    pub external_url_sealed: Option<&'a [u8]>,
+}
+
+/// A new, unanswered verification; lives ten minutes.
+///
+/// # Errors
+/// Storage faults.
+pub async fn create_verification(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    new: &NewVerification<'_>,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"insert into verifications (instance_id, id, owner_id, role, client_id, strategy, status,
+               external_url_sealed, expires_at, created_at)
+           values ($1, $2, $3, $4, $5, $6, 'unverified', $7, now() + $8 + interval '10 min', now() + $8)"#,
+        instance.as_str(),
+        new.id.as_str(),
+        new.owner,
+        new.role,
+        new.client.as_str(),
+        new.strategy,
+        new.external_url_sealed,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Answers a verification. A transferable one stays so for ten minutes.
+///
+/// # Errors
+/// Storage faults.
+pub async fn answer_verification(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &VerificationId,
+    status: Status,
+    error: Option<&Value>,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update verifications set status = $3, error = $4, attempts = 1,
+               verified_at = case when $3 = 'verified' then now() + $5 end,
+               transferable_until = case when $3 = 'transferable' then now() + $5 + interval '10 min' end
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id.as_str(),
+        status.as_str(),
+        error,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Uses up the transferable verification of the client's current sign-in (`from_sign_in`) or sign-up, once. Returns the
+/// trip to the provider that it stands for.
+///
+/// # Errors
+/// Storage faults.
+pub async fn take_transfer(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+    source: TransferSource,
+    offset: PgInterval,
+) -> sqlx::Result<Option<SocialFlowId>> {
+    let role = match source {
+        TransferSource::SignIn => "first_factor",
+        TransferSource::SignUp => "external_account",
+    };
+    sqlx::query_scalar!(
+        r#"with source as (
+               select id from sign_ins where instance_id = $1 and client_id = $2 and replaced_at is null
+               union all
+               select id from sign_ups where instance_id = $1 and client_id = $2 and replaced_at is null
+           ),
+           taken as (
+               update verifications v set transferred_at = now() + $4
+               from source s
+               where v.instance_id = $1 and v.owner_id = s.id and v.role = $3 and v.superseded_at is null
+                   and v.status = 'transferable' and v.transferred_at is null and v.transferable_until > now() + $4
+               returning v.id
+           )
+           select f.id as "id: SocialFlowId" from taken t
+           join social_flows f on f.instance_id = $1 and f.verification_id = t.id"#,
+        instance.as_str(),
+        client.as_str(),
+        role,
+        offset,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Which attempt a transfer comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferSource {
+    /// A sign-in whose first factor is transferable.
+    SignIn,
+    /// A sign-up whose external account is transferable.
+    SignUp,
+}
+
+/// Where a finished attempt stays visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompletedBy {
+    /// The provider's callback: the attempt stays on the client for a while, because the app reads it there.
+    Callback,
+    /// An API call: the answer shows it, and it is gone from the client.
+    Call,
+}
+
+/// Finishes a sign-in.
+///
+/// # Errors
+/// Storage faults.
+pub async fn complete_sign_in(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    user: &UserId,
+    identifier: &str,
+    session: &SessionId,
+    by: CompletedBy,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update sign_ins set status = 'complete', user_id = $3, identifier = $4, created_session_id = $5,
+               completed_at = now() + $7, updated_at = now() + $7, replaced_at = case when $6 then now() + $7 end
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id,
+        user.as_str(),
+        identifier,
+        session.as_str(),
+        by == CompletedBy::Call,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Finishes a sign-up.
+///
+/// # Errors
+/// Storage faults.
+pub async fn complete_sign_up(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    user: &UserId,
+    session: &SessionId,
+    by: CompletedBy,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update sign_ups set status = 'complete', created_user_id = $3, created_session_id = $4,
+               completed_at = now() + $6, updated_at = now() + $6, replaced_at = case when $5 then now() + $6 end
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id,
+        user.as_str(),
+        session.as_str(),
+        by == CompletedBy::Call,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Fills a sign-up from the provider's profile; what the app sent wins.
+///
+/// # Errors
+/// Storage faults.
+pub async fn fill_sign_up(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    email: Option<&str>,
+    first_name: Option<&str>,
+    last_name: Option<&str>,
+    offset: PgInterval,
+) -> sqlx::Result<SignUpFields> {
+    let row = sqlx::query!(
+        r#"update sign_ups set email_address = coalesce(email_address, $3),
+               email_address_key = coalesce(email_address_key, $3), first_name = coalesce(first_name, $4),
+               last_name = coalesce(last_name, $5), updated_at = now() + $6
+           where instance_id = $1 and id = $2
+           returning first_name, last_name, locale, unsafe_metadata"#,
+        instance.as_str(),
+        id,
+        email,
+        first_name,
+        last_name,
+        offset,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(SignUpFields {
+        unsafe_metadata: Some(row.unsafe_metadata),
+        first_name: row.first_name,
+        last_name: row.last_name,
+        locale: row.locale,
+    })
+}
+
+/// Takes the attempts that made `session` off their client: it is over.
+///
+/// # Errors
+/// Storage faults.
+pub async fn forget_session(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"with sign_in as (
+               update sign_ins set replaced_at = now() + $3
+               where instance_id = $1 and client_id = $2 and replaced_at is null and status = 'complete'
+           )
+           update sign_ups set replaced_at = now() + $3
+           where instance_id = $1 and client_id = $2 and replaced_at is null and status = 'complete'"#,
+        instance.as_str(),
+        client.as_str(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! Clients (browsers and devices), the tokens that name them, and the tree that every frontend answer carries.
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+use sqlx::types::Json;
+
+use crate::crypto::LookupHash;
+use crate::model::client::Client;
+use crate::model::id::{ClientId, InstanceId, SessionId};
+
+/// How long a replaced token still reads, for requests that were already on their way.
+const GRACE: PgInterval = PgInterval { months: 0, days: 0, microseconds: 10_000_000 };
+
+/// The whole client that `token` names, in one statement. A replaced token reads for ten more seconds, and never sees
+/// a session that is younger than its replacement.
+///
+/// # Errors
+/// Storage faults.
+pub async fn tree(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    token: &LookupHash,
+    offset: PgInterval,
+) -> sqlx::Result<Option<Client>> {
+    let found = sqlx::query_scalar!(
+        r#"with token as materialized (
+               select client_id, superseded_at from client_tokens
+               where instance_id = $1 and hash = $2 and (superseded_at is null or superseded_at + $4 > now() + $3)
+           )
+           select json_build_object(
+               'id', c.id, 'last_active_session_id', c.last_active_session_id,
+               'last_authentication_strategy', c.last_authentication_strategy, 'client_uat_at', c.client_uat_at,
+               'created_at', c.created_at, 'updated_at', c.updated_at,
+               'sign_in', si.tree, 'sign_up', su.tree, 'sessions', coalesce(ss.trees, '[]')) as "tree!: Json<Client>"
+           from token t
+           join clients c on c.instance_id = $1 and c.id = t.client_id and c.removed_at is null
+           left join lateral (
+               select json_build_object(
+                   'id', s.id, 'status', s.status, 'identifier', s.identifier, 'user_id', s.user_id,
+                   'created_session_id', s.created_session_id, 'abandon_at', s.abandon_at,
+                   'first_factor', (select v.tree from verification_trees v where v.instance_id = $1
+                       and v.owner_id = s.id and v.role = 'first_factor'),
+                   'second_factor', (select v.tree from verification_trees v where v.instance_id = $1
+                       and v.owner_id = s.id and v.role = 'second_factor')) as tree
+               from sign_ins s
+               where s.instance_id = $1 and s.client_id = c.id and s.replaced_at is null and s.abandon_at > now() + $3
+                   and (s.completed_at is null or s.completed_at + interval '10 min' > now() + $3)
+           ) si on true
+           left join lateral (
+               select json_build_object(
+                   'id', s.id, 'status', s.status, 'email_address', s.email_address, 'username', s.username,
+                   'first_name', s.first_name, 'last_name', s.last_name, 'unsafe_metadata', s.unsafe_metadata,
+                   'public_metadata', s.public_metadata, 'external_id', s.external_id,
+                   'custom_action', s.custom_action, 'locale', s.locale, 'legal_accepted_at', s.legal_accepted_at,
+                   'created_user_id', s.created_user_id, 'created_session_id', s.created_session_id,
+                   'abandon_at', s.abandon_at,
+                   'external_account', (select v.tree from verification_trees v where v.instance_id = $1
+                       and v.owner_id = s.id and v.role = 'external_account'),
+                   'email_verification', (select v.tree from verification_trees v where v.instance_id = $1
+                       and v.owner_id = s.id and v.role = 'email_address')) as tree
+               from sign_ups s
+               where s.instance_id = $1 and s.client_id = c.id and s.replaced_at is null and s.abandon_at > now() + $3
+                   and (s.completed_at is null or s.completed_at + interval '10 min' > now() + $3)
+           ) su on true
+           left join lateral (
+               select json_agg(json_build_object(
+                   'id', s.id, 'status', s.status, 'expire_at', s.expire_at, 'last_active_at', s.last_active_at,
+                   'actor', s.actor, 'authenticated_at', s.authenticated_at,
+                   'first_factor_verified_at', s.first_factor_verified_at,
+                   'second_factor_verified_at', s.second_factor_verified_at,
+                   'created_at', s.created_at, 'updated_at', s.updated_at, 'user', u.tree) order by s.id) as trees
+               from sessions s join user_trees u on u.instance_id = $1 and u.id = s.user_id
+               where s.instance_id = $1 and s.client_id = c.id and s.status in ('pending', 'active')
+                   and s.expire_at > now() + $3
+                   and (t.superseded_at is null or s.created_at < t.superseded_at)
+           ) ss on true"#,
+        instance.as_str(),
+        token.as_bytes(),
+        offset,
+        GRACE,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.map(|tree| tree.0))
+}
+
+/// The client that `token` names, locked: whatever begins, ends or replaces something on a client does it one after
+/// the other. Only the live token counts; a replaced one writes nothing.
+///
+/// # Errors
+/// Storage faults.
+pub async fn lock_by_token(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    token: &LookupHash,
+) -> sqlx::Result<Option<ClientId>> {
+    sqlx::query_scalar!(
+        r#"select c.id as "id: ClientId" from client_tokens t
+           join clients c on c.instance_id = $1 and c.id = t.client_id and c.removed_at is null
+           where t.instance_id = $1 and t.hash = $2 and t.superseded_at is null
+           for update of c"#,
+        instance.as_str(),
+        token.as_bytes(),
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A new client with its first token.
+///
+/// # Errors
+/// Storage faults.
+pub async fn create(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &ClientId,
+    token: &LookupHash,
+    ring_key: &str,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"with client as (
+               insert into clients (instance_id, id, created_at, updated_at)
+               values ($1, $2, now() + $5, now() + $5) returning id
+           )
+           insert into client_tokens (instance_id, hash, hash_key_id, client_id, kind, generation, created_at)
+           select $1, $3, $4, id, 'browser', 1, now() + $5 from client"#,
+        instance.as_str(),
+        id.as_str(),
+        token.as_bytes(),
+        ring_key,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Replaces the client's token: the old one is dead, but for the grace of [`tree`]. Of two rotations at once one fails.
+///
+/// # Errors
+/// Storage faults; a violation of `client_tokens_generation_key` for the loser of a race.
+pub async fn rotate_token(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+    token: &LookupHash,
+    ring_key: &str,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"with old as (
+               update client_tokens set superseded_at = now() + $5
+               where instance_id = $1 and client_id = $2 and kind = 'browser' and superseded_at is null
+               returning generation
+           )
+           insert into client_tokens (instance_id, hash, hash_key_id, client_id, kind, generation, created_at)
+           select $1, $3, $4, $2, 'browser', coalesce((select max(generation) from old), 0) + 1, now() + $5"#,
+        instance.as_str(),
+        client.as_str(),
+        token.as_bytes(),
+        ring_key,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Records that the sign-in state of a client changed: a session began or ended, or another became the active one.
+///
+/// # Errors
+/// Storage faults.
+pub async fn touch_sign_in_state(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+    active: Option<&SessionId>,
+    strategy: Option<&str>,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update clients set last_active_session_id = $3, client_uat_at = now() + $5, updated_at = now() + $5,
+               last_authentication_strategy = coalesce($4, last_authentication_strategy)
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        client.as_str(),
+        active.map(SessionId::as_str),
+        strategy,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Forgets a client: its tokens are dead at once.
+///
+/// # Errors
+/// Storage faults.
+pub async fn remove(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"with gone as (delete from client_tokens where instance_id = $1 and client_id = $2)
+           update clients set removed_at = now() + $3, updated_at = now() + $3 where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        client.as_str(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! External accounts: accounts of users at providers, and who an identity belongs to.
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+
+use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, SessionId, UserId};
+use crate::model::linking::{AddressOwner, Known, KnownAccount, Standing};
+use crate::model::profile::Profile;
+use crate::model::user::IdentificationStatus;
+
+/// What we know about an identity: the account with this (provider, id), that user's session on this client, and who
+/// has the address. One statement.
+///
+/// # Errors
+/// Storage faults.
+pub async fn known(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    provider: &str,
+    provider_user_id: &str,
+    email: Option<&str>,
+    client: &ClientId,
+    offset: PgInterval,
+) -> sqlx::Result<Known> {
+    let row = sqlx::query!(
+        r#"select a.id as "account?: ExternalAccountId", a.user_id as "user?: UserId",
+               u.banned_at is not null as "banned!", coalesce(u.locked_at is not null
+                   and (u.locked_until is null or u.locked_until > now() + $6), false) as "locked!",
+               (select s.id from sessions s where s.instance_id = $1 and s.client_id = $5 and s.user_id = a.user_id
+                   and s.status = 'active' and s.expire_at > now() + $6 limit 1) as "session?: SessionId",
+               o.user_id as "owner?: UserId", o.status as "owner_status?",
+               w.banned_at is not null as "owner_banned!", coalesce(w.locked_at is not null
+                   and (w.locked_until is null or w.locked_until > now() + $6), false) as "owner_locked!"
+           from (select 1) one
+           left join external_accounts a on a.instance_id = $1 and a.provider = $2 and a.provider_user_id = $3
+               and a.status = 'verified'
+           left join users u on u.instance_id = $1 and u.id = a.user_id
+           left join lateral (
+               select i.user_id, i.status from identifications i
+               where i.instance_id = $1 and i.kind = 'email_address' and i.value_key = $4
+               order by (i.status = 'unverified'), i.created_at limit 1) o on true
+           left join users w on w.instance_id = $1 and w.id = o.user_id"#,
+        instance.as_str(),
+        provider,
+        provider_user_id,
+        email,
+        client.as_str(),
+        offset,
+    )
+    .fetch_one(db)
+    .await?;
+    let account = row.account.zip(row.user).map(|(account, user)| KnownAccount {
+        account,
+        user,
+        standing: standing(row.banned, row.locked),
+        session: row.session,
+    });
+    let owner = row.owner.map(|user| AddressOwner {
+        user,
+        status: match row.owner_status.as_deref() {
+            Some("verified") => IdentificationStatus::Verified,
+            Some("reserved") => IdentificationStatus::Reserved,
+            _ => IdentificationStatus::Unverified,
+        },
+        standing: standing(row.owner_banned, row.owner_locked),
+    });
+    Ok(Known { account, owner })
+}
+
+fn standing(is_banned: bool, is_locked: bool) -> Standing {
+    match (is_banned, is_locked) {
+        (true, _) => Standing::Banned,
+        (false, true) => Standing::Locked,
+        (false, false) => Standing::Good,
+    }
+}
+
+/// A proven account of a new user.
+pub struct NewAccount<'a> {
+    /// Names it.
+    pub id: &'a ExternalAccountId,
+    /// The identification behind it.
+    pub identification: &'a IdentificationId,
+    /// Its user.
+    pub user: &'a UserId,
+    /// Slug.
+    pub provider: &'a str,
+    /// Who the provider says it is.
+    pub profile: &'a Profile,
+    /// The user's address that it vouches for.
+    pub address: Option<&'a IdentificationId>,
+    /// Scopes granted.
+    pub scopes: &'a [String],
+}
+
+/// Stores a proven account.
+///
+/// # Errors
+/// Storage faults; a violation of `external_accounts_identity_key` when somebody else was first.
+pub async fn create(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    new: &NewAccount<'_>,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    let profile = new.profile;
+    sqlx::query!(
+        r#"insert into external_accounts (instance_id, id, identification_id, user_id, provider, provider_user_id,
+               status, verified_at, email_address, email_verified, email_identification_id, first_name, last_name,
+               username, avatar_url, phone_number, approved_scopes, public_metadata, created_at, updated_at)
+           values ($1, $2, $3, $4, $5, $6, 'verified', now() + $17, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+               now() + $17, now() + $17)"#,
+        instance.as_str(),
+        new.id.as_str(),
+        new.identification.as_str(),
+        new.user.as_str(),
+        new.provider,
+        profile.provider_user_id,
+        profile.email,
+        profile.email.as_ref().map(|_| profile.email_trust.counts_as_verified()),
+        new.address.map(IdentificationId::as_str),
+        profile.first_name,
+        profile.last_name,
+        profile.username,
+        profile.avatar_url,
+        profile.phone,
+        new.scopes,
+        serde_json::Value::Object(profile.public_metadata.clone()),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Brings an account up to date with what the provider says now, at every successful callback.
+///
+/// # Errors
+/// Storage faults.
+pub async fn refresh(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &ExternalAccountId,
+    profile: &Profile,
+    scopes: &[String],
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update external_accounts set email_address = $3, email_verified = $4, first_name = $5, last_name = $6,
+               username = $7, avatar_url = $8, phone_number = $9, approved_scopes = $10, error = null,
+               updated_at = now() + $11
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id.as_str(),
+        profile.email,
+        profile.email.as_ref().map(|_| profile.email_trust.counts_as_verified()),
+        profile.first_name,
+        profile.last_name,
+        profile.username,
+        profile.avatar_url,
+        profile.phone,
+        scopes,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! Sessions: begun in one way only, minted from, touched, ended.
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+use sqlx::types::Json;
+
+use crate::crypto::LookupHash;
+use crate::model::client::Session;
+use crate::model::id::{ClientId, InstanceId, SessionActivityId, SessionId, UserId};
+use crate::model::request::Origin;
+
+/// How long a replaced client token still reads; see `clients::tree`.
+const GRACE: PgInterval = PgInterval { months: 0, days: 0, microseconds: 10_000_000 };
+
+/// A session about to begin.
+pub struct NewSession<'a> {
+    /// Names it.
+    pub id: &'a SessionId,
+    /// The client.
+    pub client: &'a ClientId,
+    /// The user.
+    pub user: &'a UserId,
+    /// `oauth_google`.
+    pub strategy: &'a str,
+    /// Seconds it lives at most.
+    pub lifetime: f64,
+    /// Names its activity row.
+    pub activity: &'a SessionActivityId,
+    /// Where the person is.
+    pub from: &'a Origin,
+}
+
+/// Begins a session; `false` if the user is banned, locked or gone. The update locks the user, so a ban waits or is
+/// seen. Sessions come into being nowhere else.
+///
+/// # Errors
+/// Storage faults.
+pub async fn begin(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    new: &NewSession<'_>,
+    offset: PgInterval,
+) -> sqlx::Result<bool> {
+    let ip = new.from.ip.map(ipnet::IpNet::from);
+    let begun = sqlx::query_scalar!(
+        r#"with signed_in as (
+               update users set last_sign_in_at = now() + $7, failed_attempts = 0,
+                   last_active_at = date_trunc('day', now() + $7, 'UTC')
+               where instance_id = $1 and id = $2 and banned_at is null
+                   and (locked_at is null or locked_until <= now() + $7)
+               returning id
+           ),
+           session as (
+               insert into sessions (instance_id, id, client_id, user_id, status, strategy, amr, authenticated_at,
+                   first_factor_verified_at, expire_at, last_active_at, created_at, updated_at)
+               select $1, $3, $4, id, 'active', $5, array['fed'], now() + $7, now() + $7,
+                   now() + $7 + $6 * interval '1 s', now() + $7, now() + $7, now() + $7
+               from signed_in returning id
+           ),
+           activity as (
+               insert into session_activities (instance_id, session_id, id, ip_address, updated_at)
+               select $1, id, $8, $9, now() + $7 from session
+           )
+           select id from session"#,
+        instance.as_str(),
+        new.user.as_str(),
+        new.id.as_str(),
+        new.client.as_str(),
+        new.strategy,
+        new.lifetime,
+        offset,
+        new.activity.as_str(),
+        ip,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(begun.is_some())
+}
+
+/// An open session of the client that `token` names, with its user: one read, no cache (security.md section 5).
+///
+/// # Errors
+/// Storage faults.
+pub async fn open(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    token: &LookupHash,
+    session: &SessionId,
+    offset: PgInterval,
+) -> sqlx::Result<Option<Session>> {
+    let tree = sqlx::query_scalar!(
+        r#"with token as materialized (
+               select client_id, superseded_at from client_tokens
+               where instance_id = $1 and hash = $2 and (superseded_at is null or superseded_at + $5 > now() + $4)
+           )
+           select json_build_object(
+                   'id', s.id, 'status', s.status, 'expire_at', s.expire_at, 'last_active_at', s.last_active_at,
+                   'actor', s.actor, 'authenticated_at', s.authenticated_at,
+                   'first_factor_verified_at', s.first_factor_verified_at,
+                   'second_factor_verified_at', s.second_factor_verified_at,
+                   'created_at', s.created_at, 'updated_at', s.updated_at, 'user', u.tree) as "tree!: Json<Session>"
+           from token t
+           join clients c on c.instance_id = $1 and c.id = t.client_id and c.removed_at is null
+           join sessions s on s.instance_id = $1 and s.id = $3 and s.client_id = c.id
+               and s.status in ('pending', 'active') and s.expire_at > now() + $4
+               and (t.superseded_at is null or s.created_at < t.superseded_at)
+           join user_trees u on u.instance_id = $1 and u.id = s.user_id
+           join users w on w.instance_id = $1 and w.id = s.user_id and w.banned_at is null"#,
+        instance.as_str(),
+        token.as_bytes(),
+        session.as_str(),
+        offset,
+        GRACE,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(tree.map(|tree| tree.0))
+}
+
+/// How a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Signed out, still listed elsewhere.
+    Ended,
+    /// Signed out and taken off the client.
+    Removed,
+}
+
+impl Ending {
+    fn status(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// Ends open sessions of a client: the one named, or all. Returns those that ended.
+///
+/// # Errors
+/// Storage faults.
+pub async fn end(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+    session: Option<&SessionId>,
+    ending: Ending,
+    offset: PgInterval,
+) -> sqlx::Result<Vec<(SessionId, UserId)>> {
+    let rows = sqlx::query!(
+        r#"update sessions set status = $4, ended_at = now() + $5, updated_at = now() + $5, tasks = '{}'
+           where instance_id = $1 and client_id = $2 and ($3::text is null or id = $3)
+               and status in ('pending', 'active')
+           returning id as "id: SessionId", user_id as "user_id: UserId""#,
+        instance.as_str(),
+        client.as_str(),
+        session.map(SessionId::as_str),
+        ending.status(),
+        offset,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.user_id)).collect())
+}
+
+/// The newest open session of a client, which becomes the active one when another ends.
+///
+/// # Errors
+/// Storage faults.
+pub async fn newest_open(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+    offset: PgInterval,
+) -> sqlx::Result<Option<SessionId>> {
+    sqlx::query_scalar!(
+        r#"select id as "id: SessionId" from sessions
+           where instance_id = $1 and client_id = $2 and status in ('pending', 'active') and expire_at > now() + $3
+           order by id desc limit 1"#,
+        instance.as_str(),
+        client.as_str(),
+        offset,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Marks an open session as used, at most once a minute; `None` if the client has no such open session, else whether it
+/// was the client's active one already.
+///
+/// # Errors
+/// Storage faults.
+pub async fn touch(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+    session: &SessionId,
+    offset: PgInterval,
+) -> sqlx::Result<Option<bool>> {
+    let row = sqlx::query!(
+        r#"with touched as (
+               update sessions set last_active_at = now() + $4
+               where instance_id = $1 and client_id = $2 and id = $3 and status in ('pending', 'active')
+                   and expire_at > now() + $4 and last_active_at < now() + $4 - interval '60 s'
+           )
+           select c.last_active_session_id is not distinct from s.id as "is_active!"
+           from sessions s join clients c on c.instance_id = $1 and c.id = s.client_id
+           where s.instance_id = $1 and s.client_id = $2 and s.id = $3 and s.status in ('pending', 'active')
+               and s.expire_at > now() + $4"#,
+        instance.as_str(),
+        client.as_str(),
+        session.as_str(),
+        offset,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| row.is_active))
+}
