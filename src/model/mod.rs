@@ -9,6 +9,7 @@ pub mod linking;
 pub mod oauth;
 pub mod problem;
 pub mod profile;
+pub mod provider_config;
 pub mod random;
 pub mod reason;
 pub mod redirect;

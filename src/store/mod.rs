@@ -6,6 +6,7 @@ pub mod attempts;
 pub mod clients;
 pub mod directory;
 pub mod external_accounts;
+pub mod provider_configs;
 pub mod provider_tokens;
 pub mod schema;
 pub mod sessions;

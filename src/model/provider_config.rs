@@ -1,0 +1,58 @@
+//! How an instance uses a provider.
+
+use std::collections::BTreeMap;
+
+/// Whose credentials the provider sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// The operator's own: the real service.
+    Custom,
+    /// The simulator's (development instances only).
+    Simulated,
+}
+
+impl Credentials {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Custom => "custom",
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
+/// A row of an instance's provider configuration.
+#[derive(Clone, Debug)]
+pub struct ProviderConfig {
+    /// Slug, without `oauth_`.
+    pub provider: String,
+    /// Flows may use it.
+    pub is_enabled: bool,
+    /// It may be used to sign in and up; otherwise only connected.
+    pub is_authenticatable: bool,
+    /// A sign-up is not complete without it.
+    pub is_required: bool,
+    /// Not shown as a button.
+    pub is_not_selectable: bool,
+    /// Refuses addresses with a subaddress.
+    pub blocks_email_subaddresses: bool,
+    /// Whose credentials.
+    pub credentials: Credentials,
+    /// The operator's client id.
+    pub client_id: Option<String>,
+    /// The operator's client secret, sealed.
+    pub client_secret_sealed: Option<Vec<u8>>,
+    /// Scopes beyond the provider's base ones, in order.
+    pub scopes: Vec<String>,
+    /// Grows with every change.
+    pub version: i64,
+    /// Tenant, host and the like.
+    pub parameters: BTreeMap<String, String>,
+    /// Set exactly for custom providers: name, endpoints, mapping.
+    pub custom: Option<serde_json::Value>,
+}
+
+/// The strategy that names a provider: `oauth_google`.
+pub fn strategy(provider: &str) -> String {
+    format!("oauth_{provider}")
+}

@@ -1,0 +1,65 @@
+//! Which providers an instance has enabled, and its credentials there.
+
+use sqlx::types::Json;
+
+use crate::crypto::SealedAt;
+use crate::model::id::InstanceId;
+use crate::model::provider_config::{Credentials, ProviderConfig};
+
+/// Where a provider's client secret is sealed to.
+pub fn secret_at<'a>(instance: &'a InstanceId, provider: &'a str) -> SealedAt<'a> {
+    SealedAt { table: "provider_configs", column: "client_secret_sealed", row: provider, instance: instance.as_str() }
+}
+
+/// The configuration of one provider; `None` = never configured.
+///
+/// # Errors
+/// Storage faults.
+pub async fn get(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    provider: &str,
+) -> sqlx::Result<Option<ProviderConfig>> {
+    Ok(rows(db, instance, Some(provider)).await?.pop())
+}
+
+/// Every configured provider, by slug.
+///
+/// # Errors
+/// Storage faults.
+pub async fn all(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId) -> sqlx::Result<Vec<ProviderConfig>> {
+    rows(db, instance, None).await
+}
+
+async fn rows(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    provider: Option<&str>,
+) -> sqlx::Result<Vec<ProviderConfig>> {
+    let rows = sqlx::query!(
+        r#"select provider, enabled, authenticatable, is_required, not_selectable, block_email_subaddresses,
+               credentials, client_id, client_secret_sealed, scopes, version,
+               parameters as "parameters: Json<std::collections::BTreeMap<String, String>>", custom
+           from provider_configs where instance_id = $1 and ($2::text is null or provider = $2) order by provider"#,
+        instance.as_str(),
+        provider,
+    )
+    .fetch_all(db)
+    .await?;
+    let configs = rows.into_iter().map(|row| ProviderConfig {
+        provider: row.provider,
+        is_enabled: row.enabled,
+        is_authenticatable: row.authenticatable,
+        is_required: row.is_required,
+        is_not_selectable: row.not_selectable,
+        blocks_email_subaddresses: row.block_email_subaddresses,
+        credentials: if row.credentials == "custom" { Credentials::Custom } else { Credentials::Simulated },
+        client_id: row.client_id,
+        client_secret_sealed: row.client_secret_sealed,
+        scopes: row.scopes,
+        version: row.version,
+        parameters: row.parameters.0,
+        custom: row.custom,
+    });
+    Ok(configs.collect())
+}
