@@ -39,8 +39,12 @@ impl Programs {
         if !postgres.is_file() || !initdb.is_file() {
             return Err("it has no `postgres` and `initdb`".to_owned());
         }
-        let answer =
-            account.command(&postgres).arg("-V").output().map_err(|error| format!("`postgres -V`: {error}"))?;
+        let answer = account
+            .command(&postgres)
+            .arg("-V")
+            .current_dir("/")
+            .output()
+            .map_err(|error| format!("`postgres -V`: {error}"))?;
         let text = String::from_utf8_lossy(&answer.stdout);
         let Some((version, major)) = version(&text) else {
             let complaint = String::from_utf8_lossy(&answer.stderr);

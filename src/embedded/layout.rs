@@ -97,6 +97,8 @@ impl Layout {
         // The account passes through pg/ to its data; no one else has business there.
         let mode = if account.is_other() { 0o711 } else { 0o700 };
         if !holds_mode(&layout.pg, mode)? {
+            // Empty, and in the way of finding the cluster where it moves to.
+            let _ = fs::remove_dir(&layout.pg);
             return Ok(Err(Unfit { path: home, reason: "its file system does not keep file modes".to_owned() }));
         }
         Ok(Ok(layout))
@@ -181,9 +183,12 @@ fn make_home(home: &Path, account: &Account) -> Result<PathBuf, EmbeddedError> {
 
 /// Makes `folder` with `mode`; false if the file system does not keep it (Windows drives, some mounts).
 fn holds_mode(folder: &Path, mode: u32) -> Result<bool, EmbeddedError> {
-    if !folder.is_dir() {
-        DirBuilder::new().mode(mode).create(folder).map_err(EmbeddedError::io("cannot make the folder", folder))?;
-    }
+    // Recursive, because then a folder that another process makes at this moment is no error.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(folder)
+        .map_err(EmbeddedError::io("cannot make the folder", folder))?;
     let _ = fs::set_permissions(folder, fs::Permissions::from_mode(mode));
     let found = fs::metadata(folder).map_err(EmbeddedError::io("cannot read", folder))?;
     Ok(found.mode() & 0o777 == mode)

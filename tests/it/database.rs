@@ -1,7 +1,7 @@
 //! The tests' own databases: separate, complete, gone afterwards.
 
 use crate::support::TestDb;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 async fn instances(pool: &PgPool) -> i64 {
     sqlx::query_scalar("select count(*) from instances").fetch_one(pool).await.unwrap()
@@ -55,4 +55,5 @@ async fn it_is_dropped_with_its_value_and_kept_when_the_test_fails() {
     });
     assert!(panic.join().is_err());
     assert!(exists(&pool, &name).await, "kept for a look");
+    sqlx::query(AssertSqlSafe(format!("drop database {name}"))).execute(&pool).await.unwrap();
 }

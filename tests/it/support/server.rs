@@ -168,7 +168,9 @@ impl Home {
         // No data directory is named: any version will do, data of another version is thrown away.
         let any = self.folder.join("none");
         let progress = |step, took: Duration| report(&step, took);
-        let programs = embedded::programs(&self.options, &any, &self.account, &progress).await.unwrap();
+        let programs = embedded::programs(&self.options, &any, &self.account, &progress)
+            .await
+            .unwrap_or_else(|refusal| panic!("{refusal}"));
         if self.data.exists() && Wanted::by(&self.data) != Wanted::Major(programs.major) {
             fs::remove_dir_all(&self.data).unwrap();
         }
