@@ -8,5 +8,6 @@ pub mod embedded;
 pub mod http;
 pub mod limits;
 pub mod model;
+pub mod outbound;
 pub mod store;
 pub mod upstream;

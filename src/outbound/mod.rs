@@ -1,0 +1,18 @@
+//! Everything that leaves this server over HTTP, through one guarded client.
+//!
+//! The guard decides where a request may go (`rules`), filters every DNS answer before it is connected to
+//! (`resolver`, `address`), limits time, size and concurrency, and stops asking a host that keeps failing
+//! (`breaker`). May name `crypto` and `model`. Never follows where it was not told to, never hands a connection's
+//! error text to its caller, and knows nothing of what the answers mean.
+
+pub mod address;
+mod breaker;
+mod exchange;
+mod http;
+mod resolver;
+mod rules;
+
+pub use exchange::{Failure, Redirects, Request, Response, limits};
+pub use http::{Outbound, OutboundConfig, StartError};
+pub use resolver::Resolver;
+pub use rules::{AllowEntry, AllowEntryError};
