@@ -1,5 +1,6 @@
 //! The private PostgreSQL of `dev`: it is found, started, joined, ended and never replaced by an empty one.
 
+use crate::support::scratch;
 use sqlx::{Connection, PgConnection};
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -16,7 +17,7 @@ const OWNER: &str = "VESTIBULE_TEST_OWNER";
 
 /// A folder that the database account can pass: as root that is another one.
 fn folder() -> TempDir {
-    tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir_in(scratch()).unwrap()
 }
 
 fn options(data_dir: impl Into<PathBuf>) -> Options {

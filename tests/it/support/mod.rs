@@ -4,3 +4,4 @@ mod db;
 mod server;
 
 pub use db::TestDb;
+pub use server::scratch;

@@ -78,7 +78,7 @@ struct Home {
 }
 
 impl Home {
-    /// In memory where there is room, else among the temporary files.
+    /// In the scratch folder, under a name that all test processes of this user find.
     async fn choose() -> Self {
         let bin = std::env::var_os("VESTIBULE_PG_BIN").map(PathBuf::from);
         let is_never = std::env::var("VESTIBULE_PG_FETCH").is_ok_and(|policy| policy == "never");
@@ -90,9 +90,7 @@ impl Home {
             let programs = Programs::probe(bin, &account).expect("VESTIBULE_PG_BIN holds PostgreSQL programs");
             name = format!("{name}-{}", programs.major);
         }
-        let memory = Path::new("/dev/shm");
-        let scratch = if has_room(memory) { memory.to_owned() } else { std::env::temp_dir() };
-        let folder = scratch.join(name);
+        let folder = scratch().join(name);
         make_folder(&folder, 0o711);
         let run = folder.join("run");
         make_folder(&run, 0o700);
@@ -226,6 +224,12 @@ fn report(step: &Step, took: Duration) {
         Step::Fetched => eprintln!("tests: fetched in {:.1} s", took.as_secs_f32()),
         _ => {}
     }
+}
+
+/// Where tests put what need not last: in memory where there is room.
+pub fn scratch() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if has_room(memory) { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 /// At least 1 GiB free, in memory (Docker gives 64 MB there).
