@@ -6,13 +6,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::MethodRouter;
 use http::header::{ALLOW, ORIGIN};
 use http::{HeaderValue, Method};
 
 use super::guard::{self, Post};
-use super::problem::Failure;
 use super::route::{Caller, Cors, Route, Rules};
 use super::{backend, cors, frontend, health, method_override, oauth, pages, trace, well_known};
 use crate::app::App;
@@ -97,7 +96,7 @@ async fn preflight(
 }
 
 fn method_not_allowed(allow: &str) -> Response {
-    let mut response = Failure::from(code::METHOD_NOT_ALLOWED).into_response();
+    let mut response = pages::error::refusal(None, code::METHOD_NOT_ALLOWED.into());
     if let Ok(allow) = HeaderValue::from_str(allow) {
         response.headers_mut().insert(ALLOW, allow);
     }
@@ -105,10 +104,6 @@ fn method_not_allowed(allow: &str) -> Response {
 }
 
 /// No such path: JSON for programs, a page for browsers that navigate.
-async fn unknown(request: Request) -> Response {
-    let accepts_pages = request.headers().get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
-    if accepts_pages.is_some_and(|accept| accept.contains("text/html")) {
-        return pages::error::not_found();
-    }
-    Failure::from(code::RESOURCE_NOT_FOUND).into_response()
+async fn unknown() -> Response {
+    pages::error::not_found()
 }

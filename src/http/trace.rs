@@ -13,7 +13,8 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, StatusCode};
 use tracing::Instrument;
 
-use super::problem::{Envelope, ErrorCode, Failure};
+use super::pages;
+use super::problem::{Envelope, ErrorCode};
 use crate::app::App;
 use crate::model::id::{InstanceId, RequestId};
 use crate::model::problem::Error;
@@ -32,10 +33,12 @@ pub async fn request(State(app): State<Arc<App>>, mut request: Request, next: Ne
     let started = Instant::now();
     let method = request.method().clone();
     request.extensions_mut().insert(id.clone());
+    let accepts_pages = pages::error::accepts_pages(request.headers());
     let span = tracing::info_span!("request", request_id = %id);
     let answered = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
-    let response =
-        answered.unwrap_or_else(|_| span.in_scope(|| Failure(Error::internal("a handler panicked")).into_response()));
+    let response = answered
+        .unwrap_or_else(|_| span.in_scope(|| pages::error::refusal(None, Error::internal("a handler panicked"))));
+    let response = pages::error::complete(response, accepts_pages, &id);
     let response = with_trace_id(response, &id).await;
     let route = response.extensions().get::<Template>().map_or("unmatched", |template| template.0.as_str());
     let instance = response.extensions().get::<Served>().map_or("", |served| served.0.as_str());

@@ -114,6 +114,16 @@ impl Instance {
         self.is_development()
     }
 
+    /// Error pages tell developers what exactly was refused.
+    pub fn explains_refusals(&self) -> bool {
+        self.is_development()
+    }
+
+    /// `/_dev` exists, where the server's configuration allows it too.
+    pub fn has_development_pages(&self) -> bool {
+        self.is_development()
+    }
+
     /// Answers to every loopback host name that belongs to no other instance.
     pub fn answers_on_loopback(&self) -> bool {
         self.is_development()

@@ -53,6 +53,7 @@ pub mod code {
         FORM_PARAM_VALUE_TOO_LARGE = "form_param_value_too_large" 422 "is too large" "The value is above the largest allowed.";
         FORM_PARAM_VALUE_DISABLED = "form_param_value_disabled" 400 "is disabled" "The value is known but switched off on this instance.";
         FORM_PARAM_DUPLICATE = "form_param_duplicate" 422 "is included too often" "The parameter is included more than 100 times.";
+        FORM_INVALID = "vestibule_form_invalid" 403 "Invalid form" "The form was open for too long or did not come from a page of this server.";
         HOST_INVALID = "host_invalid" 400 "Invalid host" "No instance answers under this host name.";
         IDENTIFICATION_CLAIMED = "identification_claimed" 400 "Identification claimed" "The address or account was taken by another user meanwhile.";
         INTERNAL_CLERK_ERROR = "internal_clerk_error" 500 "Internal error" "Something went wrong on our side. Try again in a moment.";

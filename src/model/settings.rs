@@ -22,6 +22,10 @@ pub struct Settings {
     pub oauth_consent_url: String,
     /// The page that signs people in for `/oauth/authorize`; empty = our own `/sign-in`.
     pub sign_in_url: String,
+    /// The page where people find help, `http` or `https`; empty = none.
+    pub help_url: String,
+    /// The mailbox that answers people's questions; empty = none.
+    pub support_email: String,
     /// Members of a later version.
     #[serde(flatten)]
     pub unknown: serde_json::Map<String, serde_json::Value>,
@@ -90,6 +94,8 @@ impl Default for Settings {
             home_url: String::new(),
             oauth_consent_url: String::new(),
             sign_in_url: String::new(),
+            help_url: String::new(),
+            support_email: String::new(),
             unknown: serde_json::Map::new(),
         }
     }

@@ -1,17 +1,264 @@
-//! Error pages.
+//! Error pages: what went wrong in plain words, what to do next, one main action, and a reference. They need no
+//! database. Callers that do not accept HTML get the JSON error of their API instead.
+//!
+//! A refusal does not know the request it belongs to, so it leaves a [`Refused`] in the answer's extensions, and the
+//! outermost layer, which knows what the caller accepts and the request's id, has it [`complete`]d.
 
+use std::sync::Arc;
+
+use askama::Template;
 use axum::response::{IntoResponse, Response};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::super::problem::{Failure, told};
+use super::super::problem::{ErrorCode, Failure, told};
+use super::messages::fill;
+use super::reasons::{self, Offer};
+use super::shell::{Brand, Mood, Reply, Shell, page};
+use super::{kinds, messages};
+use crate::model::id::RequestId;
 use crate::model::instance::Instance;
-use crate::model::problem::Error;
+use crate::model::problem::{Error, Problem, code};
+use crate::model::reason::Reason;
+
+/// A link on an error page.
+#[derive(Clone, Debug)]
+pub struct Action {
+    /// Stable id of the link.
+    pub id: &'static str,
+    /// The words on it.
+    pub label: &'static str,
+    /// Where it leads: an address of ours or a validated target, never text from the request.
+    pub href: String,
+}
+
+impl Action {
+    /// Loads the page again; an empty reference is the page's own address, its query included.
+    pub fn reload() -> Self {
+        Self { id: "reload", label: messages::text("error_page.reload"), href: String::new() }
+    }
+
+    /// To the sign-in page.
+    pub fn sign_in() -> Self {
+        Self { id: "sign-in", label: messages::text("error_page.sign_in"), href: "/sign-in".to_owned() }
+    }
+
+    /// To the application's home, or the profile page.
+    pub fn home(instance: &Instance) -> Self {
+        let home = super::landing::home(instance);
+        Self { id: "home", label: messages::text("error_page.home"), href: home }
+    }
+
+    /// What a failed flow offers; `start` is the start page with the query kept, `target` where the flow was to end.
+    pub fn of_offer(offer: Offer, start: &str, target: &str) -> Self {
+        let (id, label, href) = match offer {
+            Offer::StartAgain => ("start-again", messages::text("error_page.start"), start),
+            Offer::TryAgain => ("try-again", messages::text("error_page.try_again"), start),
+            Offer::OtherMethod => ("use-another-method", messages::text("error_page.other_method"), start),
+            Offer::ThatAccount => ("use-that-account", messages::text("error_page.that_account"), start),
+            Offer::OtherAccount => ("use-another-account", messages::text("error_page.other_account"), start),
+            Offer::GoOn => ("continue", messages::text("error_page.go_on"), target),
+        };
+        Self { id, label, href: href.to_owned() }
+    }
+}
+
+/// A refusal on its way to a page or to JSON.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    problem: Problem,
+    status: StatusCode,
+    brand: Option<Brand>,
+    page: &'static str,
+    state: &'static str,
+    heading: String,
+    next: Vec<String>,
+    client: Option<String>,
+    actions: Vec<Action>,
+    details: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    shell: Shell,
+    heading: &'a str,
+    next: &'a [String],
+    client: Option<&'a str>,
+    actions: &'a [Action],
+    details: &'a [String],
+    reference: &'a str,
+}
+
+impl Refused {
+    /// A refusal in the words of its code or status.
+    pub fn new(instance: Option<&Instance>, problem: Problem) -> Self {
+        let kind = kinds::of(&problem);
+        let mut next = vec![messages::text(kind.next).to_owned()];
+        if let Some(seconds) = problem.retry_after.filter(|_| problem.status == 429) {
+            next.push(fill("error_page.wait", &[("seconds", &seconds.to_string())]));
+        }
+        let action = match (kind.action, instance) {
+            (kinds::Main::Home, Some(instance)) => Action::home(instance),
+            (kinds::Main::Home | kinds::Main::SignIn, _) => Action::sign_in(),
+            (kinds::Main::Reload, _) => Action::reload(),
+        };
+        let explains = instance.is_some_and(Instance::explains_refusals);
+        let details = if explains { kinds::details(&problem) } else { Vec::new() };
+        Self {
+            // No branding where no instance was found, and none where the database is away: neither is known for sure.
+            brand: instance.filter(|_| kind.status != StatusCode::SERVICE_UNAVAILABLE).map(Brand::of),
+            status: kind.status,
+            page: "error",
+            state: kind.state,
+            heading: messages::text(kind.heading).to_owned(),
+            next,
+            client: None,
+            actions: vec![action],
+            details,
+            problem,
+        }
+    }
+
+    /// A failed flow, in the sentence of its reason, answered with the status of `problem`.
+    pub fn of_reason(instance: &Instance, problem: Problem, reason: Reason, detail: &str) -> Self {
+        let key = reasons::text_key(reason, detail).unwrap_or("our_fault");
+        Self::new(Some(instance), problem).in_words_of(instance, key, None, "/sign-in", None)
+    }
+
+    /// Speaks with the sentence of a text key and offers what it allows. `start` is the start page to go back to,
+    /// `target` the validated place the flow was to end at.
+    #[must_use]
+    pub fn in_words_of(
+        mut self,
+        instance: &Instance,
+        text_key: &'static str,
+        provider: Option<&str>,
+        start: &str,
+        target: Option<&str>,
+    ) -> Self {
+        let home = super::landing::home(instance);
+        let offers = reasons::offers(text_key).iter();
+        self.page = if matches!(text_key, "app_fault" | "client_request") { "error" } else { "provider.error" };
+        self.state = text_key;
+        self.heading = reasons::sentence(text_key, provider);
+        self.next = vec![messages::text("error_page.flow_next").to_owned()];
+        self.actions = match self.page {
+            "error" => vec![Action::home(instance)],
+            _ => offers.map(|offer| Action::of_offer(*offer, start, target.unwrap_or(&home))).collect(),
+        };
+        // These two never say more than their sentence: no detail that helps guessing.
+        if matches!(text_key, "closed" | "account_closed") {
+            self.details.clear();
+        }
+        self
+    }
+
+    /// Replaces the status: pages of a failed flow are results, not refusals of their own request.
+    #[must_use]
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Names the OAuth client; only one that exists in this instance.
+    #[must_use]
+    pub fn client(mut self, name: &str) -> Self {
+        self.client = Some(name.to_owned());
+        self
+    }
+
+    /// Adds a sentence for developers; kept on development instances only.
+    #[must_use]
+    pub fn detail(mut self, sentence: impl Into<String>) -> Self {
+        if self.brand.as_ref().is_some_and(|brand| brand.is_development) {
+            self.details.push(sentence.into());
+        }
+        self
+    }
+
+    /// Replaces the actions; the first is the main one.
+    #[must_use]
+    pub fn actions(mut self, actions: Vec<Action>) -> Self {
+        self.actions = actions;
+        self
+    }
+
+    fn render(&self, reference: &RequestId) -> Response {
+        let shell = Shell {
+            brand: self.brand.clone(),
+            page: self.page,
+            state: self.state,
+            step: self.heading.clone(),
+            mood: Mood::Error,
+        };
+        let view = ErrorPage {
+            shell,
+            heading: &self.heading,
+            next: &self.next,
+            client: self.client.as_deref(),
+            actions: &self.actions,
+            details: &self.details,
+            reference: reference.as_str(),
+        };
+        let mut response = page(&view, Reply { status: self.status, ..Reply::default() });
+        let wait = match self.status {
+            // The page says "in a moment", and people are slower than programs.
+            StatusCode::SERVICE_UNAVAILABLE => Some(5),
+            _ => self.problem.retry_after,
+        };
+        if let Some(seconds) = wait {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// Left in the extensions of an answer that [`complete`] has to finish.
+#[derive(Clone)]
+struct Unfinished(Arc<Refused>);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(ErrorCode(self.problem.code().name));
+        response.extensions_mut().insert(Unfinished(Arc::new(self)));
+        response
+    }
+}
 
 /// A refusal as a page.
-pub fn refusal(_instance: Option<&Instance>, error: Error) -> Response {
-    Failure(told(error).into()).into_response()
+pub fn refusal(instance: Option<&Instance>, error: Error) -> Response {
+    Refused::new(instance, told(error)).into_response()
 }
 
 /// The page for an address that does not exist.
 pub fn not_found() -> Response {
-    Failure::from(crate::model::problem::code::RESOURCE_NOT_FOUND).into_response()
+    refusal(None, code::RESOURCE_NOT_FOUND.into())
+}
+
+/// True if the caller is a browser that navigates; programs, `fetch` and curl accept anything, or JSON.
+pub fn accepts_pages(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.any(|accept| accept.contains("text/html"))
+}
+
+/// Finishes a refusal for this caller; every other answer passes unchanged. Headers that the refusal was given on its
+/// way (`Allow`, cookies) stay.
+pub fn complete(response: Response, accepts_pages: bool, reference: &RequestId) -> Response {
+    let Some(Unfinished(refused)) = response.extensions().get::<Unfinished>().cloned() else { return response };
+    let (mut parts, _) = response.into_parts();
+    let finished = match accepts_pages {
+        true => refused.render(reference),
+        false => Failure(refused.problem.clone().into()).into_response(),
+    };
+    let (said, body) = finished.into_parts();
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.remove(CONTENT_TYPE);
+    for (name, value) in &said.headers {
+        parts.headers.insert(name, value.clone());
+    }
+    parts.status = said.status;
+    parts.extensions.extend(said.extensions);
+    Response::from_parts(parts, body)
 }

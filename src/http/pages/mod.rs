@@ -1,10 +1,36 @@
 //! Pages that people see: rendered on the server, without inline script or style, working without JavaScript.
+//!
+//! A page is a view struct with a template beside it (`templates/`), words in `messages/en.toml`, and [`shell::page`],
+//! which gives the answer its headers. Handlers call flows and plain reads of the store and decide nothing. A state of a
+//! step lives in the attempt, never in a hidden field; every form carries [`csrf`]; every target of a redirect or a
+//! form was validated ([`landing`], [`policy::FormTarget`]). How to add one: docs/add-a-page.md.
 
+pub mod assets;
+pub mod consent;
+pub mod csrf;
+pub mod dev_view;
 pub mod error;
+mod kinds;
+pub mod landing;
+pub mod messages;
+pub mod notice;
+pub mod onward;
+pub mod policy;
+pub mod reasons;
+pub mod shell;
+pub mod start;
+pub mod user_view;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod gallery;
+#[cfg(test)]
+mod markup;
 
 use super::route::Route;
 
 /// The routes of this folder.
 pub fn routes() -> Vec<Route> {
-    Vec::new()
+    assets::routes()
 }

@@ -1,0 +1,97 @@
+//! The index of the development pages: what it shows.
+
+use askama::Template;
+use axum::response::Response;
+
+use super::policy::FormTarget;
+use super::shell::{Reply, Shell, page};
+use crate::model::instance::Instance;
+
+/// Somebody to sign in as.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// What the simulated provider is told.
+    pub hint: String,
+    /// The name people read.
+    pub name: String,
+}
+
+impl Person {
+    fn initial(&self) -> String {
+        self.name.chars().next().map(|first| first.to_uppercase().collect()).unwrap_or_default()
+    }
+}
+
+/// Lines for an environment file.
+#[derive(Clone, Debug)]
+pub struct Snippet {
+    /// Which framework reads them.
+    pub framework: &'static str,
+    /// The lines.
+    pub lines: String,
+}
+
+/// The names under which frameworks expect the publishable key.
+const FRAMEWORKS: [(&str, &str); 6] = [
+    ("Next.js", "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY"),
+    ("React and Vite", "VITE_CLERK_PUBLISHABLE_KEY"),
+    ("Astro", "PUBLIC_CLERK_PUBLISHABLE_KEY"),
+    ("Nuxt", "NUXT_PUBLIC_CLERK_PUBLISHABLE_KEY"),
+    ("Expo", "EXPO_PUBLIC_CLERK_PUBLISHABLE_KEY"),
+    ("Express, Fastify and others", "CLERK_PUBLISHABLE_KEY"),
+];
+
+/// The keys for each framework.
+pub fn snippets(instance: &Instance) -> Vec<Snippet> {
+    let lines = |name: &str| format!("{name}={}", instance.publishable_key);
+    FRAMEWORKS.iter().map(|(framework, name)| Snippet { framework, lines: lines(name) }).collect()
+}
+
+/// Everything the page shows.
+#[derive(Clone, Debug)]
+pub struct Index<'a> {
+    /// Which instance.
+    pub instance: &'a Instance,
+    /// People whom the simulated providers know.
+    pub people: Vec<Person>,
+    /// Addresses of pages that exist.
+    pub links: Vec<&'static str>,
+    /// Where the people's form is posted.
+    pub action: String,
+    /// The hidden field of that form.
+    pub csrf: String,
+    /// Where a sign-in from here ends.
+    pub form_action: Vec<FormTarget>,
+}
+
+#[derive(Template)]
+#[template(path = "dev.html")]
+struct DevPage<'a> {
+    shell: Shell,
+    people: &'a [Person],
+    links: &'a [&'static str],
+    snippets: Vec<Snippet>,
+    action: &'a str,
+    csrf: &'a str,
+    name: &'a str,
+    id: &'a str,
+    issuer: &'a str,
+}
+
+impl Index<'_> {
+    /// The page.
+    pub fn render(&self) -> Response {
+        let view = DevPage {
+            shell: Shell::new(self.instance, "dev.index", "index", "development.step"),
+            people: &self.people,
+            links: &self.links,
+            snippets: snippets(self.instance),
+            action: &self.action,
+            csrf: &self.csrf,
+            name: &self.instance.name,
+            id: self.instance.id.as_str(),
+            issuer: &self.instance.origin,
+        };
+        page(&view, Reply { form_action: &self.form_action, ..Reply::default() })
+    }
+}

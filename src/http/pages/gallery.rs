@@ -1,0 +1,282 @@
+//! Every page in every state, rendered with hostile text in every field, and the rules that hold for all of them.
+
+use std::collections::BTreeSet;
+
+use axum::body::to_bytes;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use time::macros::datetime;
+
+use super::consent::{Consent, ScopeLine, Vouched};
+use super::dev_view::{Index, Person};
+use super::error::{self, Refused};
+use super::fixtures::{Fixed, HOSTILE, development, production};
+use super::landing::{Door, Landing};
+use super::markup::Markup;
+use super::policy::FormTarget;
+use super::start::{ProviderButton, Remark, Start};
+use super::user_view::{Account, Email, Profile};
+use super::{kinds, onward, reasons};
+use crate::http::extract::Params;
+use crate::model::id::RequestId;
+use crate::model::instance::Instance;
+use crate::model::problem::{Problem, code};
+use crate::model::reason::Reason;
+use crate::model::time::Timestamp;
+
+fn reference() -> RequestId {
+    RequestId::new(Timestamp::UNIX_EPOCH, &Fixed(2))
+}
+
+fn finished(refused: impl IntoResponse) -> Response {
+    error::complete(refused.into_response(), true, &reference())
+}
+
+fn buttons(count: usize) -> Vec<ProviderButton> {
+    let button = |index: usize| ProviderButton {
+        key: format!("custom_{index}"),
+        name: format!("{HOSTILE} {index}"),
+        leads_to: FormTarget::of_url(&format!("https://provider{index}.example/authorize?x=1")),
+    };
+    (0..count).map(button).collect()
+}
+
+fn start(instance: &Instance, door: Door, providers: usize, remark: Remark) -> Response {
+    let query = Params::from_form(b"redirect_url=/%22%3E%3Cscript%3E&after_sign_up_url=//evil.example").unwrap();
+    let landing = Landing::read(instance, door, &query);
+    let start =
+        Start { instance, door, landing: &landing, csrf: HOSTILE.to_owned(), providers: buttons(providers), remark };
+    start.render()
+}
+
+fn starts(instance: &Instance) -> Vec<Response> {
+    let remarks = [
+        Remark::None,
+        Remark::Notice(HOSTILE.to_owned()),
+        Remark::Problem(HOSTILE.to_owned(), StatusCode::UNPROCESSABLE_ENTITY),
+        Remark::Wait(9),
+    ];
+    let mut pages = Vec::new();
+    for door in [Door::SignIn, Door::SignUp] {
+        for providers in [0, 1, 2, 9] {
+            pages.extend(remarks.iter().map(|remark| start(instance, door, providers, remark.clone())));
+        }
+    }
+    pages
+}
+
+fn consents(instance: &Instance) -> Vec<Response> {
+    let uris =
+        ["https://app.example/cb?a=%22%27&b", "http://127.0.0.1:9/cb", "com.example.app:/cb'&", "http://[::1]:9/cb"];
+    let scopes = ["email", "openid", "private_metadata", HOSTILE].map(ScopeLine::of).to_vec();
+    let page = |uri, vouched, scopes| {
+        let consent = Consent {
+            instance,
+            client: HOSTILE,
+            vouched,
+            account: HOSTILE,
+            other_account: Some("/sign-in?a=1&b=2".to_owned()),
+            scopes,
+            redirect_uri: uri,
+            action: "/v1/me/oauth/consent/x?a=1&b=2".to_owned(),
+            csrf: Some(HOSTILE.to_owned()),
+            parameters: vec![("state".to_owned(), HOSTILE.to_owned()), (HOSTILE.to_owned(), String::new())],
+        };
+        consent.render()
+    };
+    let mut pages: Vec<Response> = uris.iter().map(|uri| page(uri, Vouched::Yes, scopes.clone())).collect();
+    pages.extend(uris.iter().map(|uri| page(uri, Vouched::No, Vec::new())));
+    pages
+}
+
+fn profiles(instance: &Instance) -> Vec<Response> {
+    let text = || HOSTILE.to_owned();
+    let email = |is_primary, is_verified| Email { address: text(), is_primary, is_verified, linked_to: vec![text()] };
+    let account = |needs_attention| Account { provider: text(), name: Some(text()), since: text(), needs_attention };
+    let full = Profile {
+        identifier: text(),
+        name: Some(text()),
+        username: Some(text()),
+        emails: vec![email(true, true), email(false, false)],
+        accounts: vec![account(true), account(false)],
+        since: datetime!(2026-11-21 10:00 UTC),
+        until: datetime!(2026-11-28 10:00 UTC),
+        csrf: text(),
+    };
+    let bare = Profile { name: None, username: None, emails: Vec::new(), accounts: Vec::new(), ..full.clone() };
+    vec![full.render(instance), bare.render(instance)]
+}
+
+fn errors(instance: &Instance) -> Vec<Response> {
+    let mut pages: Vec<Response> = code::ALL
+        .iter()
+        .map(|code| {
+            let problem = Problem::new(*code).param(HOSTILE).explain(HOSTILE).retry_after(3);
+            finished(Refused::new(Some(instance), problem).client(HOSTILE).detail(HOSTILE))
+        })
+        .collect();
+    for reason in Reason::ALL {
+        let problem = Problem::from(code::OAUTH_CALLBACK_INVALID);
+        pages.push(finished(Refused::of_reason(instance, problem.clone(), *reason, "")));
+        let Some(key) = reasons::text_key(*reason, "unprovable") else { continue };
+        let start = "/sign-in?redirect_url=a&b=\"";
+        let refused = Refused::new(Some(instance), problem);
+        pages.push(finished(refused.in_words_of(
+            instance,
+            key,
+            Some(HOSTILE),
+            start,
+            Some("https://app.example/?a&b"),
+        )));
+    }
+    pages.push(finished(error::not_found()));
+    pages
+}
+
+fn gallery() -> Vec<Response> {
+    let mut pages = Vec::new();
+    for instance in [production(), development()] {
+        pages.extend(starts(&instance));
+        pages.extend(consents(&instance));
+        pages.extend(profiles(&instance));
+        pages.extend(errors(&instance));
+        pages.push(onward::go(&instance, "com.example.app:/cb?a=1&b='"));
+        pages.push(onward::form_post(
+            &instance,
+            "https://app.example/cb?a=1&b=2",
+            &[("state", HOSTILE), ("code", "x")],
+        ));
+        let people = vec![Person { hint: HOSTILE.to_owned(), name: HOSTILE.to_owned() }];
+        let index = |people| Index {
+            instance: &instance,
+            people,
+            links: vec!["/sign-in"],
+            action: "/_dev".to_owned(),
+            csrf: HOSTILE.to_owned(),
+            form_action: Vec::new(),
+        };
+        pages.push(index(people).render());
+        pages.push(index(Vec::new()).render());
+    }
+    pages
+}
+
+async fn html(response: Response) -> String {
+    String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
+}
+
+/// The value of the one tag attribute that tells pages and states apart.
+fn of_main<'a>(markup: &'a Markup, attribute: &str) -> &'a str {
+    &markup.named("main").next().unwrap().attributes[attribute]
+}
+
+fn check(html: &str) {
+    // Reading fails on any quote or bracket that was not escaped.
+    let markup = Markup::read(html);
+    assert!(!html.contains(HOSTILE) && !html.contains("<script>"), "{html}");
+    assert!(html.len() < 30 * 1024);
+    let state = of_main(&markup, "data-state");
+    assert!(!of_main(&markup, "data-page").is_empty() && !state.is_empty());
+
+    let ids: Vec<&str> = markup.values("id").collect();
+    let unique: BTreeSet<&str> = ids.iter().copied().collect();
+    assert_eq!(ids.len(), unique.len(), "ids are unique: {ids:?}");
+    for attribute in ["for", "aria-labelledby", "aria-describedby", "data-copies"] {
+        for id in markup.values(attribute).flat_map(str::split_whitespace) {
+            assert!(unique.contains(id), "{attribute} names {id}, which is not there");
+        }
+    }
+    for tag in &markup.tags {
+        for attribute in tag.attributes.keys() {
+            assert!(attribute != "style" && !attribute.starts_with("on"), "{tag:?}");
+        }
+        if tag.name == "script" {
+            assert!(tag.attributes["src"].starts_with("/assets/"), "{tag:?}");
+        }
+        if tag.name == "input" {
+            assert_eq!(tag.attributes["type"], "hidden", "a visible field needs a label: {tag:?}");
+        }
+        if tag.name == "a" {
+            let href = &tag.attributes["href"];
+            let is_known = ["/", "https://", "http://", "mailto:"].iter().any(|begin| href.starts_with(begin));
+            assert!(is_known || href.is_empty() || of_main(&markup, "data-page") == "go", "{tag:?}");
+        }
+    }
+    assert_eq!(markup.named("h1").count(), 1);
+    for landmark in ["header", "main", "footer", "title"] {
+        assert_eq!(markup.named(landmark).count(), 1, "{landmark}");
+    }
+    let is_error = html.contains("<title>Error: ");
+    assert_eq!(is_error, state.starts_with("error.") || html.contains("id=\"reference\""), "{state}");
+    assert!(markup.text.contains("Vestibule"));
+}
+
+#[tokio::test]
+async fn every_state_renders_and_keeps_the_rules_of_all_pages() {
+    let mut seen = BTreeSet::new();
+    for page in gallery() {
+        let html = html(page).await;
+        check(&html);
+        let markup = Markup::read(&html);
+        seen.insert(format!("{} {}", of_main(&markup, "data-page"), of_main(&markup, "data-state")));
+    }
+    for state in ["empty", "error.provider", "notice", "no-methods", "only-provider", "rate-limited"] {
+        assert!(seen.contains(&format!("sign-in.start {state}")), "{state}");
+    }
+    for state in ["ask", "ask.unverified", "ask.loopback"] {
+        assert!(seen.contains(&format!("oauth.consent {state}")), "{state}");
+    }
+    for kind in kinds::ALL.iter().filter(|kind| kind.state != "gone") {
+        assert!(seen.contains(&format!("error {}", kind.state)), "{}", kind.state);
+    }
+    let told = Reason::ALL.iter().filter_map(|reason| reasons::text_key(*reason, ""));
+    for key in told {
+        let of_flow = format!("provider.error {key}");
+        assert!(seen.contains(&of_flow) || seen.contains(&format!("error {key}")), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn details_are_for_developers() {
+    let refused = |instance: Instance| {
+        let problem = Problem::new(code::FORM_PARAM_MISSING).param("redirect_uri").explain("one was expected");
+        Refused::new(Some(&instance), problem).detail("and more")
+    };
+    let shown = html(finished(refused(development()))).await;
+    assert!(shown.contains("form_param_missing (redirect_uri): one was expected") && shown.contains("and more"));
+    let hidden = html(finished(refused(production()))).await;
+    assert!(!hidden.contains("one was expected") && !hidden.contains("and more") && !hidden.contains("<details"));
+    assert!(hidden.contains(reference().as_str()));
+}
+
+#[tokio::test]
+async fn programs_get_json_and_the_headers_given_on_the_way_stay() {
+    let mut refused = error::refusal(Some(&production()), Problem::new(code::TOO_MANY_REQUESTS).retry_after(7).into());
+    refused.headers_mut().insert("set-cookie", "a=b".parse().unwrap());
+    let answer = error::complete(refused, false, &reference());
+    assert_eq!(answer.status(), 429);
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    assert_eq!(answer.headers()["retry-after"], "7");
+    assert_eq!(answer.headers()["set-cookie"], "a=b");
+    let body: serde_json::Value = serde_json::from_str(&html(answer).await).unwrap();
+    assert_eq!(body["errors"][0]["code"], "too_many_requests");
+}
+
+#[tokio::test]
+async fn deny_stands_before_allow_and_a_start_page_names_where_it_leads() {
+    let consent = consents(&production()).remove(0);
+    let policy = consent.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.contains("form-action 'self' https://app.example;"), "{policy}");
+    let body = html(consent).await;
+    assert!(body.find("id=\"consent-deny\"").unwrap() < body.find("id=\"consent-allow\"").unwrap());
+    assert!(body.find("private details").unwrap() < body.find("email address").unwrap(), "sensitive scopes come first");
+
+    let page = start(&production(), Door::SignIn, 2, Remark::None);
+    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    let expected = "form-action 'self' https://provider0.example https://provider1.example https://id.example;";
+    assert!(policy.contains(expected), "{policy}");
+    assert!(!page.headers().contains_key("x-robots-tag") && !page.headers().contains_key("cross-origin-opener-policy"));
+    let profile = profiles(&production()).remove(0);
+    assert_eq!(profile.headers()["cross-origin-opener-policy"], "same-origin");
+    assert_eq!(profile.headers()["x-robots-tag"], "noindex, nofollow");
+}

@@ -1,0 +1,52 @@
+//! Pages that send the browser on where a redirect cannot: the form_post response of the authorization endpoint, and
+//! a link with a refresh for places that a policy cannot spell.
+
+use askama::Template;
+use axum::response::Response;
+
+use super::assets;
+use super::policy::FormTarget;
+use super::shell::{Reply, Shell, form_post_page, page};
+use crate::model::instance::Instance;
+use crate::model::oauth::redirect_uri;
+
+#[derive(Template)]
+#[template(path = "form_post.html")]
+struct FormPostPage<'a> {
+    shell: Shell,
+    auto: &'a str,
+    action: &'a str,
+    place: &'a str,
+    fields: &'a [(&'a str, &'a str)],
+}
+
+#[derive(Template)]
+#[template(path = "go.html")]
+struct GoPage<'a> {
+    shell: Shell,
+    target: &'a str,
+    place: &'a str,
+}
+
+/// Posts an authorization response to a client (OAuth 2.0 Form Post Response Mode; oauth-provider.md section 5.2).
+/// `matched` is a redirect URI that matched a registered one; `fields` are sent as they are.
+pub fn form_post(instance: &Instance, matched: &str, fields: &[(&str, &str)]) -> Response {
+    let shell = Shell::new(instance, "oauth.form-post", "sent", "form_post.step");
+    let view = FormPostPage {
+        shell,
+        auto: &assets::FORM_POST.path,
+        action: matched,
+        place: redirect_uri::host(matched).unwrap_or(matched),
+        fields,
+    };
+    form_post_page(&view, FormTarget::of_redirect_uri(matched).as_ref())
+}
+
+/// Sends the browser on by a refresh and a link: for the answer to a form whose page could not name the place in its
+/// policy. `matched` is a redirect URI that matched a registered one, response parameters added, or another validated
+/// target.
+pub fn go(instance: &Instance, matched: &str) -> Response {
+    let shell = Shell::new(instance, "go", "sent", "go.step");
+    let place = redirect_uri::host(matched).or_else(|| matched.split(':').next()).unwrap_or(matched);
+    page(&GoPage { shell, target: matched, place }, Reply::default())
+}

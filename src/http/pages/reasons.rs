@@ -1,0 +1,129 @@
+//! From the reason why a flow failed to the sentence a person reads and to what the page offers (pages.md sections 7.3
+//! and 10.2).
+
+use super::messages::{fill, text};
+use crate::model::reason::Reason;
+
+/// The sentence for `reason`, as a key of the message file without its section; it is the page's `data-state` too.
+/// `None` where the person reads nothing: the flow goes on, or the client speaks.
+pub fn text_key(reason: Reason, detail: &str) -> Option<&'static str> {
+    use Reason as R;
+    Some(match reason {
+        R::ProviderUnavailable | R::RedirectInvalid | R::RedirectUnlisted | R::NativeRefused => "app_fault",
+        R::StateMissing | R::StateUsed | R::StateExpired | R::StateOtherBrowser | R::CookieMissing => "start_again",
+        R::AttemptReplaced => "began_again",
+        R::AttemptExpired | R::AttemptOtherClient | R::TokenInvalidGrant => "start_again",
+        R::ProviderDenied => "cancelled",
+        R::ProviderTimeout | R::ProviderUnreachable | R::Provider5xx | R::ProviderRateLimited => "not_answering",
+        R::CredentialsUnusable | R::TokenInvalidClient | R::CallbackUnregistered => "not_set_up",
+        R::ScopeRefused | R::EndpointRefused | R::ProviderRefused => "not_set_up",
+        R::ProviderUnreadable | R::ProviderWrongType | R::IdentityUnusable => "bad_answer",
+        R::IdtokenRefused | R::IssuerMismatch | R::ClockSkew => "bad_answer",
+        R::EmailUnverified if detail == "unprovable" => "not_possible",
+        R::EmailMissing | R::EmailUnverified | R::RequirementsMissing => "one_more_step",
+        R::AccountInUse => "belongs_elsewhere",
+        R::LinkingOff => "sign_in_first",
+        R::AccountConnectedAlready => "already_connected",
+        R::EmailImmutable => "not_possible",
+        R::AlreadySignedIn => "already_signed_in",
+        R::SignupClosed | R::AddressRefused => "closed",
+        R::EmailEnterprise => "use_company",
+        R::UserLocked => "locked",
+        R::UserBanned => "account_closed",
+        R::RateLimited => "too_many",
+        R::CredentialsWrong => "wrong",
+        R::ProofDead => "ask_again",
+        R::TokenMissing | R::RefreshRefused => "reconnect",
+        R::ClientUnknown | R::ClientRedirectMismatch | R::ClientRequestInvalid => "client_request",
+        R::Internal => "our_fault",
+        R::Transfer | R::InteractionNeeded | R::ConsentDenied | R::ClientAuthFailed => return None,
+        R::GrantEnded | R::GrantReused | R::GrantMismatch | R::PkceFailed => return None,
+    })
+}
+
+/// The sentence under a text key, with the provider's name in it.
+pub fn sentence(text_key: &str, provider: Option<&str>) -> String {
+    fill(message(text_key), &[("provider", provider.unwrap_or(text("reason.the_provider")))])
+}
+
+/// The message file's key for a text key. Spelled out, so that the test of the message file sees each.
+fn message(text_key: &str) -> &'static str {
+    match text_key {
+        "app_fault" => "reason.app_fault",
+        "start_again" => "reason.start_again",
+        "began_again" => "reason.began_again",
+        "cancelled" => "reason.cancelled",
+        "not_answering" => "reason.not_answering",
+        "not_set_up" => "reason.not_set_up",
+        "bad_answer" => "reason.bad_answer",
+        "one_more_step" => "reason.one_more_step",
+        "not_possible" => "reason.not_possible",
+        "belongs_elsewhere" => "reason.belongs_elsewhere",
+        "sign_in_first" => "reason.sign_in_first",
+        "already_connected" => "reason.already_connected",
+        "already_signed_in" => "reason.already_signed_in",
+        "closed" => "reason.closed",
+        "use_company" => "reason.use_company",
+        "locked" => "reason.locked",
+        "account_closed" => "reason.account_closed",
+        "too_many" => "reason.too_many",
+        "wrong" => "reason.wrong",
+        "ask_again" => "reason.ask_again",
+        "reconnect" => "reason.reconnect",
+        "client_request" => "reason.client_request",
+        _ => "reason.our_fault",
+    }
+}
+
+/// What a failure's page offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// The start of the same flow.
+    StartAgain,
+    /// The same provider once more, from the start page.
+    TryAgain,
+    /// Another way in.
+    OtherMethod,
+    /// Sign in with the account that is in the way.
+    ThatAccount,
+    /// Begin with another account.
+    OtherAccount,
+    /// To where the flow was to end.
+    GoOn,
+}
+
+/// What the page for `text_key` offers, the main action first. Help stands in the footer of every page.
+pub fn offers(text_key: &str) -> &'static [Offer] {
+    use Offer::*;
+    match text_key {
+        "cancelled" | "not_answering" | "bad_answer" => &[TryAgain, OtherMethod],
+        "not_set_up" | "not_possible" | "closed" | "account_closed" | "too_many" => &[OtherMethod],
+        "sign_in_first" | "use_company" | "locked" => &[OtherMethod],
+        "belongs_elsewhere" | "already_connected" => &[ThatAccount, OtherAccount],
+        "already_signed_in" => &[GoOn, OtherAccount],
+        _ => &[StartAgain],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_a_person_meets_has_a_sentence_of_its_own_key() {
+        for reason in Reason::ALL {
+            for detail in ["", "unprovable"] {
+                let Some(key) = text_key(*reason, detail) else { continue };
+                assert_eq!(message(key), format!("reason.{key}"), "{reason}");
+                assert!(!sentence(key, None).contains('{'), "{reason}");
+                assert!(!offers(key).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn names_the_provider_where_it_is_known() {
+        assert_eq!(sentence("not_answering", Some("Google")), "Google does not answer at the moment.");
+        assert_eq!(sentence("not_answering", None), "The provider does not answer at the moment.");
+    }
+}

@@ -1,0 +1,182 @@
+//! The start pages of signing in and signing up: what they show. What happens on them is in `sign_in.rs`.
+
+use askama::Template;
+use axum::response::Response;
+use http::StatusCode;
+
+use super::landing::{Door, Landing};
+use super::messages::text;
+use super::policy::{FormTarget, Robots};
+use super::shell::{Reply, Shell, page};
+use crate::model::instance::Instance;
+
+/// Providers shown as full buttons; the rest stands under "More options".
+const FULL_BUTTONS: usize = 6;
+
+/// A provider to continue with.
+#[derive(Clone, Debug)]
+pub struct ProviderButton {
+    /// The strategy without `oauth_`: `google`, `custom_acme`.
+    pub key: String,
+    /// The name people read.
+    pub name: String,
+    /// Where pressing it leads: the origin of the authorization endpoint. `None` for our own simulation.
+    pub leads_to: Option<FormTarget>,
+}
+
+impl ProviderButton {
+    /// What stands in for a mark.
+    fn initial(&self) -> String {
+        self.name.chars().next().map(|first| first.to_uppercase().collect()).unwrap_or_default()
+    }
+}
+
+/// What there is to say on the page beside its buttons.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Remark {
+    /// Nothing.
+    #[default]
+    None,
+    /// Something happened: a sentence.
+    Notice(String),
+    /// Starting failed: a sentence, and the status to answer with.
+    Problem(String, StatusCode),
+    /// The budget of this address is spent: seconds to wait.
+    Wait(u32),
+}
+
+/// A start page.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// Whose.
+    pub instance: &'a Instance,
+    /// Which.
+    pub door: Door,
+    /// Where it leads in the end.
+    pub landing: &'a Landing,
+    /// The hidden field.
+    pub csrf: String,
+    /// The providers, in the instance's order.
+    pub providers: Vec<ProviderButton>,
+    /// What there is to say.
+    pub remark: Remark,
+}
+
+#[derive(Template)]
+#[template(path = "start.html")]
+struct StartPage<'a> {
+    shell: Shell,
+    heading: String,
+    lead: &'static str,
+    problem: Option<String>,
+    notice: Option<String>,
+    none: String,
+    none_development: &'static str,
+    action: String,
+    csrf: &'a str,
+    buttons: &'a [ProviderButton],
+    more: &'a [ProviderButton],
+    other: &'static str,
+    other_link: &'static str,
+    other_href: String,
+}
+
+/// The words in which the two pages differ.
+struct Words {
+    page: &'static str,
+    step: &'static str,
+    heading: &'static str,
+    lead: &'static str,
+    other: &'static str,
+    other_link: &'static str,
+    none: &'static str,
+    none_development: &'static str,
+}
+
+const SIGN_IN: Words = Words {
+    page: "sign-in.start",
+    step: "sign_in.step",
+    heading: "sign_in.heading",
+    lead: "sign_in.lead",
+    other: "sign_in.other",
+    other_link: "sign_in.other_link",
+    none: "sign_in.none",
+    none_development: "sign_in.none_development",
+};
+const SIGN_UP: Words = Words {
+    page: "sign-up.start",
+    step: "sign_up.step",
+    heading: "sign_up.heading",
+    lead: "sign_up.lead",
+    other: "sign_up.other",
+    other_link: "sign_up.other_link",
+    none: "sign_up.none",
+    none_development: "sign_up.none_development",
+};
+
+impl Start<'_> {
+    fn state(&self) -> &'static str {
+        match (&self.remark, self.providers.len(), self.door) {
+            (Remark::Wait(_), ..) => "rate-limited",
+            (Remark::Problem(..), ..) => "error.provider",
+            (Remark::Notice(_), ..) => "notice",
+            (Remark::None, 0, _) => "no-methods",
+            (Remark::None, 1, _) => "only-provider",
+            (Remark::None, _, Door::SignIn) => "empty",
+            (Remark::None, _, Door::SignUp) => "start",
+        }
+    }
+
+    /// The page.
+    pub fn render(&self) -> Response {
+        let words = match self.door {
+            Door::SignIn => SIGN_IN,
+            Door::SignUp => SIGN_UP,
+        };
+        let shell = Shell::new(self.instance, words.page, self.state(), words.step);
+        let full = self.providers.len().min(FULL_BUTTONS);
+        let (buttons, more) = self.providers.split_at(full);
+        let (status, problem, notice) = match &self.remark {
+            Remark::None => (StatusCode::OK, None, None),
+            Remark::Notice(sentence) => (StatusCode::OK, None, Some(sentence.clone())),
+            Remark::Problem(sentence, status) => (*status, Some(sentence.clone()), None),
+            Remark::Wait(seconds) => {
+                let sentence = shell.fill("start.wait", "seconds", &seconds.to_string());
+                (StatusCode::TOO_MANY_REQUESTS, Some(sentence), None)
+            }
+        };
+        let view = StartPage {
+            heading: shell.named(words.heading),
+            lead: text(words.lead),
+            problem,
+            notice,
+            none: shell.named(words.none),
+            none_development: text(words.none_development),
+            action: self.landing.carry(self.door.path()),
+            csrf: &self.csrf,
+            buttons,
+            more,
+            other: text(words.other),
+            other_link: text(words.other_link),
+            other_href: self.landing.carry(self.door.other().path()),
+            shell,
+        };
+        let mut form_action: Vec<FormTarget> = self.providers.iter().filter_map(|p| p.leads_to.clone()).collect();
+        form_action.extend(self.landing.form_target());
+        let mut response =
+            page(&view, Reply { status, form_action: &form_action, robots: self.robots(), ..Reply::default() });
+        if let Remark::Wait(seconds) = self.remark {
+            response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    /// The sign-in page of a production instance may be found; nothing else may.
+    fn robots(&self) -> Robots {
+        if self.door == Door::SignIn && !self.instance.shows_development_banner() {
+            Robots::Welcome
+        } else {
+            Robots::Away
+        }
+    }
+}
