@@ -5,6 +5,7 @@ use super::descriptor::{
     Nonce, Oidc, Pkce, ProfilePaths, Refresh, RefreshSupport, ResponseMode, Rotates, Token,
 };
 use super::path::{Expression, PathError};
+use crate::crypto::jwt::Algorithm;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use url::Url;
@@ -97,7 +98,8 @@ pub enum CustomError {
 }
 
 /// Signatures that an id_token may carry: never symmetric, never `none`.
-const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "ES384", "EdDSA"];
+const ALGORITHMS: [Algorithm; 5] =
+    [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
 
 /// Targets and the standard claims they come from unless mapped otherwise.
 const STANDARD_CLAIMS: [(&str, &str); 9] = [
@@ -218,14 +220,18 @@ impl CustomProvider {
     fn oidc(&self, metadata: Option<&Metadata>, jwks: Option<String>) -> Option<Oidc> {
         let issuer = self.issuer.clone().or_else(|| Some(metadata?.issuer.clone()))?;
         let listed = metadata.and_then(|metadata| metadata.id_token_signing_alg_values_supported.as_deref());
-        let is_listed = |algorithm: &str| listed.is_none_or(|listed| listed.iter().any(|name| name == algorithm));
+        let is_listed =
+            |algorithm: &Algorithm| listed.is_none_or(|listed| listed.iter().any(|name| name == algorithm.as_str()));
+        let id = self.attribute_mapping.get("provider_user_id");
         Some(Oidc {
             issuer,
             issuer_aliases: Vec::new(),
             discovery_url: self.discovery_url.clone(),
             jwks_url: Some(jwks?),
-            algorithms: ALGORITHMS.into_iter().filter(|name| is_listed(name)).map(str::to_owned).collect(),
+            algorithms: ALGORITHMS.into_iter().filter(is_listed).collect(),
             nonce: Nonce::Supported,
+            // A proxy that takes the id from elsewhere may answer about another subject.
+            compares_sub: id.is_none_or(|mapping| mapping.source == "sub"),
         })
     }
 
@@ -334,7 +340,7 @@ mod tests {
         assert_eq!(descriptor.authorize.base_scopes, ["openid", "profile", "email"]);
         assert!(descriptor.authorize.send_pkce);
         assert_eq!(descriptor.token.client_auth, ClientAuth::ClientSecretPost);
-        assert_eq!(descriptor.oidc.as_ref().unwrap().algorithms, ["RS256", "ES256"]);
+        assert_eq!(descriptor.oidc.as_ref().unwrap().algorithms, [Algorithm::Rs256, Algorithm::Es256]);
         assert_eq!(descriptor.calls.first().unwrap().url, "https://proxy.test/me");
         assert_eq!(descriptor.email.trust, EmailLevel::Never);
     }

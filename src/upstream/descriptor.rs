@@ -2,6 +2,7 @@
 //! cannot be a rule that is silently off.
 
 use super::path::Expression;
+use crate::crypto::jwt::Algorithm;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -47,7 +48,7 @@ pub struct Descriptor {
 }
 
 /// The protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// OAuth 2.0 alone.
@@ -57,7 +58,7 @@ pub enum Kind {
 }
 
 /// Behaviour in code. A file that names a hook which this version lacks does not parse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hook {
     /// Addresses with `+`, `=` or `#` are refused unless the operator says otherwise: a Workspace user can make
@@ -114,7 +115,7 @@ pub struct Authorize {
 }
 
 /// How the authorization response reaches us.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseMode {
     /// In the query of a GET.
@@ -125,7 +126,7 @@ pub enum ResponseMode {
 }
 
 /// What the provider makes of PKCE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pkce {
     /// Refuses requests without.
@@ -177,7 +178,7 @@ pub enum ClientAuth {
 }
 
 /// How a body is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
     /// `application/x-www-form-urlencoded`.
@@ -204,7 +205,7 @@ pub struct Refresh {
 }
 
 /// Whether refresh tokens come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefreshSupport {
     /// Always, given the fixed parameters.
@@ -216,7 +217,7 @@ pub enum RefreshSupport {
 }
 
 /// Whether a refresh replaces the refresh token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rotates {
     /// At every refresh: the old one is dead.
@@ -244,7 +245,7 @@ pub struct Revoke {
 }
 
 /// A method of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
     /// GET.
@@ -270,13 +271,16 @@ pub struct Oidc {
     pub jwks_url: Option<String>,
     /// Accepted signature algorithms.
     #[serde(default = "rs256")]
-    pub algorithms: Vec<String>,
+    pub algorithms: Vec<Algorithm>,
     /// Whether a nonce comes back.
     pub nonce: Nonce,
+    /// A `sub` in the answer of a call must be the id_token's (OpenID Connect Core section 5.3.2).
+    #[serde(default = "yes")]
+    pub compares_sub: bool,
 }
 
 /// Whether the provider returns a nonce in its id_tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Nonce {
     /// Yes: it is sent with scope `openid`, and demanded.
@@ -355,7 +359,7 @@ pub struct Email {
 }
 
 /// What the provider's word about an address is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EmailLevel {
     /// A flag decides.
@@ -393,8 +397,12 @@ fn space() -> String {
     " ".to_owned()
 }
 
-fn rs256() -> Vec<String> {
-    vec!["RS256".to_owned()]
+fn rs256() -> Vec<Algorithm> {
+    vec![Algorithm::Rs256]
+}
+
+const fn yes() -> bool {
+    true
 }
 
 const fn get() -> Method {

@@ -3,6 +3,7 @@
 use super::descriptor::{Descriptor, ErrorWords};
 use super::path::scalar_text;
 use crate::model::reason::{Failure, Reason};
+use crate::outbound::Failure as Failed;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -69,18 +70,32 @@ pub struct UpstreamError {
     pub provider_code: Option<String>,
     /// The provider's own words: at most 200 printable characters. For operators; never shown as HTML.
     pub provider_message: Option<String>,
+    /// A code that neither the call nor the reason tells.
+    code: Option<&'static str>,
 }
 
 impl UpstreamError {
     /// A failure of which only the kind is known.
     pub const fn new(call: Call, reason: Reason, detail: &'static str) -> Self {
-        Self { call, reason, detail, status: None, provider_code: None, provider_message: None }
+        Self { call, reason, detail, status: None, provider_code: None, provider_message: None, code: None }
+    }
+
+    /// No answer came, or none that may be read.
+    pub(super) const fn from_failure(call: Call, failure: Failed) -> Self {
+        Self::new(call, failure.reason(), failure.detail())
     }
 
     /// The same, with the status of the answer.
     #[must_use]
     pub const fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
+        self
+    }
+
+    /// The same, seen by the application as `code`.
+    #[must_use]
+    pub(super) const fn seen_as(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
         self
     }
 
@@ -91,6 +106,9 @@ impl UpstreamError {
 
     /// The code that the application sees. A backend that asked for a token learns of no kind of failure but one.
     const fn code(&self) -> &'static str {
+        if let Some(code) = self.code {
+            return code;
+        }
         if matches!(self.call, Call::Refresh | Call::Revoke) {
             return self.call.code();
         }
@@ -108,7 +126,6 @@ impl UpstreamError {
     }
 
     /// The provider's `error` at the callback (RFC 6749 section 4.1.2.1), with its own words where it has such.
-    /// `reason` is Facebook's `error_reason`, which tells a person's cancel from other refusals.
     pub fn at_callback(descriptor: &Descriptor, error: &str, description: Option<&str>) -> Self {
         let told = Told { code: Some(error.to_owned()), message: description.map(str::to_owned) };
         told.into_error(Call::Callback, None, &descriptor.errors)
@@ -142,11 +159,6 @@ impl Told {
         }
     }
 
-    /// True if the answer told an error at all.
-    pub(super) const fn is_something(&self) -> bool {
-        self.code.is_some()
-    }
-
     /// The error in our words.
     pub(super) fn into_error(self, call: Call, status: Option<u16>, words: &ErrorWords) -> UpstreamError {
         let (reason, detail) = match call {
@@ -161,6 +173,7 @@ impl Told {
             status,
             provider_code: self.code.as_deref().and_then(printable),
             provider_message: self.message.as_deref().and_then(printable),
+            code: None,
         }
     }
 
@@ -250,7 +263,7 @@ mod tests {
         for nothing in
             [json!({}), json!([1]), json!("error"), json!(null), json!({"error": []}), json!({"status": 400})]
         {
-            assert!(!Told::read(&nothing).is_something(), "{nothing}");
+            assert_eq!(Told::read(&nothing).code, None, "{nothing}");
         }
     }
 

@@ -11,6 +11,33 @@ pub mod catalogue;
 pub mod custom;
 pub mod descriptor;
 pub mod error;
+pub mod oidc;
 pub mod path;
+pub mod profile;
 pub mod provider;
 pub mod request;
+mod shelf;
+pub mod simulated;
+pub mod token;
+mod transport;
+
+use crate::outbound::Outbound;
+use std::sync::Arc;
+
+/// What the calls that need more than one exchange share. Made once.
+pub struct Upstream {
+    /// The guarded client.
+    pub outbound: Arc<Outbound>,
+    /// Keys and metadata of issuers.
+    pub oidc: oidc::Cache,
+}
+
+impl Upstream {
+    /// Begins with nothing fetched.
+    pub fn new(outbound: Arc<Outbound>) -> Self {
+        Self { outbound, oidc: oidc::Cache::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

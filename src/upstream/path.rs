@@ -242,7 +242,8 @@ fn area(image: &Value) -> u64 {
 fn reads_as(value: &Value, literal: &str) -> bool {
     match value {
         Value::String(text) => text == literal,
-        Value::Bool(_) | Value::Number(_) => value.to_string() == literal,
+        Value::Bool(flag) => literal == if *flag { "true" } else { "false" },
+        Value::Number(number) => number.to_string() == literal,
         _ => false,
     }
 }

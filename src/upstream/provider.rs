@@ -75,6 +75,12 @@ pub struct EndpointError {
     what: String,
 }
 
+impl EndpointError {
+    pub(super) fn new(slug: &str, what: &str) -> Self {
+        Self { slug: slug.to_owned(), what: what.to_owned() }
+    }
+}
+
 impl Provider {
     /// The provider at its real addresses.
     pub fn new(descriptor: Arc<Descriptor>, settings: Settings) -> Result<Self, EndpointError> {

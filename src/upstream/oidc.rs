@@ -1,0 +1,195 @@
+//! OpenID Connect: an issuer's metadata and keys, fetched and kept, and the checks of an id_token.
+
+use super::Upstream;
+use super::answer::Judge;
+use super::custom::Metadata;
+use super::descriptor::{ErrorWords, Oidc};
+use super::error::{Call, UpstreamError};
+use super::provider::Provider;
+use super::shelf::{Shelf, Wanted};
+use super::token::TokenAnswer;
+use super::transport::{self, Ask};
+use crate::crypto::jwt::{self, Audience, Claims, Expect, FOREIGN_LEEWAY, Issuer, JwtRefusal, KeySet, Keys};
+use crate::crypto::signing::TokenType;
+use crate::crypto::{ExposeSecret, Secret, secret::same};
+use crate::model::reason::Reason;
+use crate::model::time::Timestamp;
+use crate::outbound::Outbound;
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+use std::sync::Arc;
+use url::Url;
+
+/// The nonce of the flow.
+#[derive(Clone, Copy)]
+pub enum NonceCheck<'a> {
+    /// None was sent.
+    NotSent,
+    /// One was sent: true if this is it. The flow's row holds only a hash of it.
+    Demanded(&'a (dyn Fn(&str) -> bool + Sync)),
+}
+
+/// Metadata and keys of issuers, by their addresses, shared by all instances.
+#[derive(Default)]
+pub struct Cache {
+    keys: Shelf<KeySet>,
+    metadata: Shelf<Metadata>,
+}
+
+impl Cache {
+    /// The metadata behind a discovery address (OpenID Connect Discovery section 4). Its `issuer` must be `issuer`, or
+    /// the address without its well-known part where the operator named none.
+    pub async fn discover(
+        &self,
+        outbound: &Outbound,
+        discovery_url: &Url,
+        issuer: Option<&str>,
+    ) -> Result<Arc<Metadata>, UpstreamError> {
+        let fetch = async || read_metadata(get(outbound, Call::Discovery, discovery_url).await?);
+        let document = self.metadata.get(discovery_url.as_str(), Wanted::Any, fetch).await?;
+        let derived = discovery_url.as_str().strip_suffix("/.well-known/openid-configuration").unwrap_or_default();
+        if document.issuer != issuer.unwrap_or(derived) {
+            let error = UpstreamError::new(Call::Discovery, Reason::EndpointRefused, "discovery");
+            return Err(error.seen_as("custom_oauth_provider_discovery_issuer_mismatch"));
+        }
+        Ok(document)
+    }
+
+    async fn keys(&self, outbound: &Outbound, url: &Url, wanted: Wanted) -> Result<Arc<KeySet>, UpstreamError> {
+        let fetch = async || {
+            let document = get(outbound, Call::Keys, url).await?;
+            let error = UpstreamError::new(Call::Keys, Reason::ProviderWrongType, "keys");
+            KeySet::from_value(&document).ok_or(error)
+        };
+        self.keys.get(url.as_str(), wanted, fetch).await
+    }
+}
+
+async fn get(outbound: &Outbound, call: Call, url: &Url) -> Result<Value, UpstreamError> {
+    let answer = transport::send(outbound, call, Ask::get(url.clone())).await?;
+    Judge { call, success: None, words: &ErrorWords::default() }.read(&answer.as_answer())
+}
+
+fn read_metadata(document: Value) -> Result<Metadata, UpstreamError> {
+    let error = UpstreamError::new(Call::Discovery, Reason::EndpointRefused, "discovery");
+    let unusable = error.seen_as("custom_oauth_provider_cannot_use_discovery_url");
+    let metadata: Metadata = serde_json::from_value(document).map_err(|_| unusable.clone())?;
+    if metadata.authorization_endpoint.is_none() || metadata.token_endpoint.is_none() {
+        return Err(unusable);
+    }
+    Ok(metadata)
+}
+
+/// The claims of the token answer's id_token, once everything about it is as it must be. `None` where the provider
+/// issues none, or gave none and no path of the identity needs it.
+pub(super) async fn verify(
+    upstream: &Upstream,
+    provider: &Provider,
+    tokens: &TokenAnswer,
+    nonce: NonceCheck<'_>,
+    now: Timestamp,
+) -> Result<Option<Value>, UpstreamError> {
+    let (Some(oidc), Some(jwks)) = (&provider.descriptor.oidc, &provider.endpoints.jwks) else {
+        return Ok(None);
+    };
+    let Some(id_token) = &tokens.id_token else {
+        let mut identity = provider.descriptor.profile.provider_user_id.iter();
+        let is_needed = identity.any(|path| path.roots().any(|root| root == "id_token"));
+        let missing = UpstreamError::new(Call::IdToken, Reason::ProviderWrongType, "id_token");
+        return if is_needed { Err(missing) } else { Ok(None) };
+    };
+    let cache = &upstream.oidc;
+    let keys = cache.keys(&upstream.outbound, jwks, Wanted::Any).await?;
+    let checked = match check(id_token, &keys, provider, oidc, nonce, now) {
+        // The issuer may have a new key since we looked.
+        Err(JwtRefusal::Key { .. }) => {
+            let keys = cache.keys(&upstream.outbound, jwks, Wanted::Newer).await?;
+            check(id_token, &keys, provider, oidc, nonce, now)
+        }
+        checked => checked,
+    };
+    let claims = checked.map_err(refused)?;
+    check_access_token_hash(&claims, id_token, &tokens.access_token)?;
+    if claims.subject().is_none() {
+        return Err(UpstreamError::new(Call::IdToken, Reason::IdentityUnusable, "absent"));
+    }
+    Ok(Some(claims.into_value()))
+}
+
+fn check(
+    id_token: &Secret,
+    keys: &KeySet,
+    provider: &Provider,
+    oidc: &Oidc,
+    nonce: NonceCheck<'_>,
+    now: Timestamp,
+) -> Result<Claims, JwtRefusal> {
+    let issuers: Vec<String> = std::iter::once(&oidc.issuer).chain(&oidc.issuer_aliases).cloned().collect();
+    let ours = [provider.client_id.as_str()];
+    let is_ours;
+    let nonce = match nonce {
+        NonceCheck::NotSent => jwt::Nonce::Unused,
+        NonceCheck::Demanded(check) => {
+            is_ours = |text: &str| check(text);
+            jwt::Nonce::Matches(&is_ours)
+        }
+    };
+    let expect = Expect {
+        algorithms: &oidc.algorithms,
+        issuer: Issuer::AnyOf(&issuers),
+        audience: Audience::OneOf(&ours),
+        typ: TokenType::Jwt,
+        nonce,
+        leeway: FOREIGN_LEEWAY,
+    };
+    jwt::verify(id_token.expose_secret(), Keys::Set(keys), &expect, now)
+}
+
+/// `at_hash`, where the provider sends it, binds the access token to the id_token (OpenID Connect Core section
+/// 3.1.3.8): else an access token of another person could be slipped beside a good id_token.
+fn check_access_token_hash(claims: &Claims, id_token: &Secret, access_token: &Secret) -> Result<(), UpstreamError> {
+    let Some(claimed) = claims.get("at_hash") else { return Ok(()) };
+    let expected = access_token_hash(id_token.expose_secret(), access_token.expose_secret());
+    let fits = claimed.as_str().zip(expected).is_some_and(|(claimed, ours)| same(claimed.as_bytes(), ours.as_bytes()));
+    if fits { Ok(()) } else { Err(UpstreamError::new(Call::IdToken, Reason::IdtokenRefused, "at_hash")) }
+}
+
+/// The left half of the hash that belongs to the id_token's signature algorithm, base64url.
+fn access_token_hash(id_token: &str, access_token: &str) -> Option<String> {
+    let header = URL_SAFE_NO_PAD.decode(id_token.split('.').next()?).ok()?;
+    let header: Value = serde_json::from_slice(&header).ok()?;
+    let algorithm = match header.get("alg")?.as_str()? {
+        "RS256" | "PS256" | "ES256" | "HS256" => &digest::SHA256,
+        "ES384" => &digest::SHA384,
+        "EdDSA" => &digest::SHA512,
+        _ => return None,
+    };
+    let hash = digest::digest(algorithm, access_token.as_bytes());
+    let (left, _) = hash.as_ref().split_at_checked(hash.as_ref().len() / 2)?;
+    Some(URL_SAFE_NO_PAD.encode(left))
+}
+
+/// A verifier's refusal in the words of the reasons.
+fn refused(refusal: JwtRefusal) -> UpstreamError {
+    tracing::info!(%refusal, "an id_token was refused");
+    let (reason, detail) = match refusal {
+        JwtRefusal::Nonce | JwtRefusal::MissingClaim("nonce") | JwtRefusal::WrongClaimType("nonce") => {
+            (Reason::IdtokenRefused, "nonce")
+        }
+        JwtRefusal::TooLong | JwtRefusal::Malformed => (Reason::ProviderWrongType, "id_token"),
+        JwtRefusal::MissingClaim(claim) | JwtRefusal::WrongClaimType(claim) => (Reason::ProviderWrongType, claim),
+        JwtRefusal::Algorithm { .. } | JwtRefusal::Critical => (Reason::IdtokenRefused, "algorithm"),
+        JwtRefusal::Key { .. } => (Reason::IdtokenRefused, "key"),
+        JwtRefusal::Signature => (Reason::IdtokenRefused, "signature"),
+        JwtRefusal::Issuer { .. } => (Reason::IssuerMismatch, "token"),
+        JwtRefusal::Audience { .. } | JwtRefusal::AuthorizedParty { .. } | JwtRefusal::Type { .. } => {
+            (Reason::IdtokenRefused, "audience")
+        }
+        JwtRefusal::Expired { .. } | JwtRefusal::IssuedInFuture { .. } | JwtRefusal::NotYetValid { .. } => {
+            (Reason::ClockSkew, "")
+        }
+    };
+    UpstreamError::new(Call::IdToken, reason, detail)
+}
