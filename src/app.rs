@@ -1,26 +1,29 @@
 //! What every request and every job shares. Built once, at start.
 
+mod clock;
+mod ring;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::PgPool;
 
+pub use clock::CorrectedClock;
+pub use ring::RingMismatch;
+
 use crate::config::Config;
+use crate::crypto::SystemRng;
 use crate::crypto::ring::KeyRing;
 use crate::limits::Limits;
 use crate::model::random::Rng;
-use crate::model::time::{Clock, Timestamp};
+use crate::outbound::{Outbound, StartError};
 use crate::store::directory::Directory;
+use crate::store::signing_keys::SigningKeys;
+use crate::upstream::catalogue::Catalogue;
+use crate::upstream::descriptor::DescriptorError;
 
-/// The clock of the operating system.
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the operating system for the time")]
-    fn now(&self) -> Timestamp {
-        Timestamp::now_utc()
-    }
-}
+/// How many times larger the budgets of `limits.relaxed` are.
+const RELAXED: u32 = 10;
 
 /// The shared parts.
 pub struct App {
@@ -29,22 +32,85 @@ pub struct App {
     /// The pool. No connection of it is held across a wait.
     pub db: PgPool,
     /// Time.
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<CorrectedClock>,
     /// Randomness.
     pub rng: Arc<dyn Rng>,
     /// The key ring.
     pub ring: KeyRing,
     /// Instances by host and by secret key, cached.
     pub directory: Directory,
+    /// The instances' own signing keys, cached.
+    pub signing_keys: SigningKeys,
+    /// The providers this version knows.
+    pub catalogue: Catalogue,
+    /// What leaves this server.
+    pub outbound: Arc<Outbound>,
     /// Rate limits counted in memory.
     pub limits: Limits,
     /// Set when the server is asked to stop.
     pub draining: AtomicBool,
 }
 
+/// Why the shared parts cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The key ring does not belong to this database.
+    #[error(transparent)]
+    Ring(RingMismatch),
+    /// The database did not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// A compiled-in provider description is wrong.
+    #[error(transparent)]
+    Provider(#[from] DescriptorError),
+    /// `outbound.*` cannot be followed.
+    #[error(transparent)]
+    Outbound(#[from] StartError),
+}
+
+impl From<RingMismatch> for BuildError {
+    fn from(mismatch: RingMismatch) -> Self {
+        match mismatch {
+            RingMismatch::Database(error) => Self::Database(error),
+            other => Self::Ring(other),
+        }
+    }
+}
+
 impl App {
+    /// Builds the parts over a migrated database: compares the ring with the database, and measures the clocks.
+    ///
+    /// # Errors
+    /// A ring that does not belong to the database, storage faults.
+    pub async fn build(config: Config, db: PgPool, ring: KeyRing) -> Result<Arc<Self>, BuildError> {
+        ring::check(&db, &ring).await?;
+        let clock = Arc::new(CorrectedClock::default());
+        clock.measure(&db).await?;
+        let outbound = Arc::new(Outbound::new(&config.outbound)?);
+        let limits = Limits::new(if config.limits.relaxed { RELAXED } else { 1 });
+        Ok(Arc::new(Self {
+            config,
+            db,
+            clock,
+            rng: Arc::new(SystemRng),
+            ring,
+            directory: Directory::default(),
+            signing_keys: SigningKeys::default(),
+            catalogue: Catalogue::load()?,
+            outbound,
+            limits,
+            draining: AtomicBool::new(false),
+        }))
+    }
+
     /// True once the server was asked to stop: it finishes what it has and is not ready for more.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Forgets what is cached of instances, their keys and providers.
+    pub fn forget_directory(&self) {
+        self.directory.clear();
+        self.signing_keys.clear();
     }
 }

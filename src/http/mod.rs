@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod cookies;
 pub mod cors;
+pub mod deadline;
 pub mod extract;
 pub mod frontend;
 pub mod guard;

@@ -13,7 +13,7 @@ use http::{HeaderValue, Method};
 
 use super::guard::{self, Post};
 use super::route::{Caller, Cors, Route, Rules};
-use super::{backend, cors, frontend, health, method_override, oauth, pages, trace, well_known};
+use super::{backend, cors, deadline, frontend, health, method_override, oauth, pages, trace, well_known};
 use crate::app::App;
 use crate::model::problem::code;
 
@@ -31,8 +31,17 @@ pub fn routes() -> Vec<Route> {
 
 /// The service behind the public listener.
 pub fn service(app: Arc<App>) -> Router {
+    build(app, routes())
+}
+
+/// The service behind the internal listener.
+pub fn internal(app: Arc<App>) -> Router {
+    build(app, health::routes())
+}
+
+fn build(app: Arc<App>, routes: Vec<Route>) -> Router {
     let mut paths: BTreeMap<&'static str, (MethodRouter<Arc<App>>, Vec<Method>, Rules)> = BTreeMap::new();
-    for route in routes() {
+    for route in routes {
         let post = Post { app: Arc::clone(&app), rules: route.rules };
         let guarded = route.handler.layer(from_fn_with_state(post, guard::guard));
         let entry = paths.entry(route.path).or_insert_with(|| (MethodRouter::new(), Vec::new(), route.rules));
@@ -48,6 +57,7 @@ pub fn service(app: Arc<App>) -> Router {
     Router::new()
         .fallback_service(inner)
         .layer(from_fn(method_override::resolve))
+        .layer(from_fn_with_state(Arc::clone(&app), deadline::keep))
         .layer(from_fn_with_state(app, trace::request))
 }
 

@@ -3,13 +3,19 @@
 //! This room knows rows and keys; it decides nothing and waits for nobody but the database.
 
 pub mod attempts;
+pub mod audit;
 pub mod clients;
 pub mod directory;
 pub mod external_accounts;
+pub mod instances;
+pub mod pool;
 pub mod provider_configs;
 pub mod provider_tokens;
+pub mod ring_keys;
 pub mod schema;
+pub mod secret_keys;
 pub mod sessions;
+pub mod signing_keys;
 pub mod social_flows;
 pub mod users;
 

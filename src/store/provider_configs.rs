@@ -63,3 +63,26 @@ async fn rows(
     });
     Ok(configs.collect())
 }
+
+/// Enables a built-in provider of a development instance as a simulation. Does nothing where it has a row.
+///
+/// # Errors
+/// Storage faults; `provider_configs_simulated_check` for a production instance.
+pub async fn enable_simulated(
+    db: &mut sqlx::PgConnection,
+    instance: &InstanceId,
+    provider: &str,
+    at: crate::model::time::Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"insert into provider_configs (instance_id, provider, environment_type, enabled, credentials, created_at,
+               updated_at)
+           values ($1, $2, 'development', true, 'simulated', $3, $3) on conflict (instance_id, provider) do nothing"#,
+        instance.as_str(),
+        provider,
+        at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

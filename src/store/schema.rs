@@ -45,3 +45,11 @@ pub async fn is_current(db: &PgPool) -> Result<bool, sqlx::Error> {
         .await?;
     Ok(found.is_some_and(|version| version >= newest))
 }
+
+/// The database's present moment.
+///
+/// # Errors
+/// Storage faults.
+pub async fn clock(db: &mut sqlx::PgConnection) -> sqlx::Result<crate::model::time::Timestamp> {
+    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(db).await
+}

@@ -1,0 +1,204 @@
+//! The server's configuration, typed: what the operator can set about this server. Instances, providers, applications
+//! and users are not here; they live in the database.
+//!
+//! [`load`] reads file < environment < flags and reports every mistake at once (operations.md section 3.1);
+//! [`keys`] is the list of settings, `config/vestibule.toml` their commented reference. May name `crypto` (key ring
+//! entries) and `outbound` (its settings). Knows nothing of who uses a setting.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::crypto::{RingEntry, Secret};
+use crate::outbound::OutboundConfig;
+
+/// All settings.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// `server.*`.
+    pub server: Server,
+    /// `database.*`.
+    pub database: Database,
+    /// `keys`: the key ring's entries, the writing one first.
+    pub keys: Vec<RingEntry>,
+    /// `log.*`.
+    pub log: Log,
+    /// `outbound.*`.
+    pub outbound: OutboundConfig,
+    /// `limits.*`.
+    pub limits: Limits,
+    /// `jobs.*`.
+    pub jobs: Jobs,
+    /// `dev.*`.
+    pub dev: Dev,
+}
+
+/// Listeners and how long things may take.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// `server.listen`: the public listeners.
+    pub listen: Vec<Listen>,
+    /// `server.internal_listen`: health, later metrics and the console; `None` = off.
+    pub internal_listen: Option<Listen>,
+    /// `server.shutdown.drain`: how long a stopping server still accepts, so that load balancers see it is not ready.
+    pub drain: Duration,
+    /// `server.shutdown.grace`: how long requests in flight may take after that.
+    pub grace: Duration,
+    /// `server.request_timeout`: how long a handler may take.
+    pub request_timeout: Duration,
+    /// `server.max_connections`, in all.
+    pub max_connections: usize,
+    /// `server.max_connections_per_address`; 0 = no limit. Loopback addresses have none.
+    pub max_connections_per_address: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: vec![Listen::Localhost(8484)],
+            internal_listen: Some(Listen::Localhost(8485)),
+            drain: Duration::from_secs(5),
+            grace: Duration::from_secs(25),
+            request_timeout: Duration::from_secs(30),
+            max_connections: 10_000,
+            max_connections_per_address: 256,
+        }
+    }
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// `localhost:<port>`: 127.0.0.1 and, where the machine has it, \[::1\]. Port 0 = any free one.
+    Localhost(u16),
+    /// One address.
+    Address(std::net::SocketAddr),
+}
+
+impl Listen {
+    /// The port asked for.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Localhost(port) => *port,
+            Self::Address(address) => address.port(),
+        }
+    }
+
+    /// True if only this machine can reach it.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Localhost(_) => true,
+            Self::Address(address) => address.ip().is_loopback(),
+        }
+    }
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Localhost(port) => write!(f, "localhost:{port}"),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// The database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// `database.url`.
+    pub url: Option<Secret>,
+    /// `database.direct_url`: past a pooler, for migrations and `LISTEN`; `None` = the same.
+    pub direct_url: Option<Secret>,
+    /// `database.connect_timeout`: how long a start waits for the server.
+    pub connect_timeout: Duration,
+    /// `database.max_connections`, per replica.
+    pub max_connections: u32,
+    /// `database.min_connections`.
+    pub min_connections: u32,
+    /// `database.acquire_timeout`: how long a request waits for a connection.
+    pub acquire_timeout: Duration,
+    /// `database.migrate_on_start`.
+    pub migrate_on_start: bool,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: None,
+            direct_url: None,
+            connect_timeout: Duration::from_secs(10),
+            max_connections: 16,
+            min_connections: 2,
+            acquire_timeout: Duration::from_secs(3),
+            migrate_on_start: false,
+        }
+    }
+}
+
+/// Logging.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// `log.format`; `None` = text on a terminal, else JSON.
+    pub format: Option<LogFormat>,
+    /// `log.level`.
+    pub level: LogLevel,
+    /// `log.filter` (or `VESTIBULE_LOG`): levels per module, like `info,vestibule::http=debug`.
+    pub filter: Option<String>,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// From which severity on lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Rate limits.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// `limits.relaxed`: tenfold budgets, for development and tests.
+    pub relaxed: bool,
+}
+
+/// Background work.
+#[derive(Clone, Debug)]
+pub struct Jobs {
+    /// `jobs.workers`: side effects delivered at the same time by this replica; 0 = this replica only serves.
+    pub workers: usize,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { workers: 4 }
+    }
+}
+
+/// Development features.
+#[derive(Clone, Debug)]
+pub struct Dev {
+    /// `dev.pages`: serve the development pages and the simulated providers.
+    pub pages: bool,
+    /// `dev.data_dir`: the private database, the key ring, `dev.env`.
+    pub data_dir: PathBuf,
+    /// Whether somebody chose `data_dir`; the default may move (dependencies.md section 1.3).
+    pub is_data_dir_chosen: bool,
+}
+
+impl Default for Dev {
+    fn default() -> Self {
+        Self { pages: false, data_dir: PathBuf::from(".vestibule"), is_data_dir_chosen: false }
+    }
+}

@@ -1,0 +1,6 @@
+//! What people do. One file = one story, readable from top to bottom; a flow owns its transaction, and waits (HTTP,
+//! Argon2) happen outside it. May name `store`, `upstream`, `outbound`, `crypto`, `model`. Never knows who asks (API,
+//! page, command line) and never shows anything.
+
+pub mod instance;
+pub mod signing_keys;

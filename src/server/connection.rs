@@ -1,0 +1,91 @@
+//! One connection: HTTP/1.1 or HTTP/2 in clear, whichever the client begins with.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+use tracing::Instrument;
+
+use super::phase::{InFlight, Phase, Sent, Verdict, Watched};
+use super::{Shared, Stage};
+
+/// The longest request line and headers (security.md section 10.3).
+const HEAD_BYTES: u32 = 16 * 1024;
+/// The most header fields.
+const HEAD_FIELDS: usize = 64;
+/// The most requests at once on one HTTP/2 connection.
+const STREAMS: u32 = 100;
+
+static BUILDER: LazyLock<Builder<TokioExecutor>> = LazyLock::new(|| {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // Its timer would also cut a connection that rests between requests; `Phase` tells the two apart.
+        .header_read_timeout(None)
+        .max_headers(HEAD_FIELDS)
+        .max_buf_size(HEAD_BYTES as usize)
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(20))
+        .max_header_list_size(HEAD_BYTES)
+        .max_concurrent_streams(STREAMS);
+    builder
+});
+
+/// Serves `stream` until its peer, a time limit or the server's end ends it.
+pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared) {
+    // Answers are small and complete: waiting to fill a packet only costs time.
+    let _ = stream.set_nodelay(true);
+    let port = stream.local_addr().map_or(0, |address| address.port());
+    let span = tracing::debug_span!("connection", port);
+    converse(stream, peer, shared).instrument(span).await;
+}
+
+async fn converse(stream: TcpStream, peer: SocketAddr, shared: &Shared) {
+    let phase = Phase::new();
+    let io = TokioIo::new(Watched { stream, phase: Arc::clone(&phase) });
+    let (router, requests) = (shared.router.clone(), Arc::clone(&phase));
+    let service = service_fn(move |request| answer(request, peer, requests.request(), router.clone()));
+    let mut connection = std::pin::pin!(BUILDER.serve_connection(io, service));
+    let mut check = std::pin::pin!(tokio::time::sleep(shared.caps.head));
+    let mut stage = shared.stage.clone();
+    loop {
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = check.as_mut() => match phase.check(shared.caps.head, shared.caps.idle) {
+                Verdict::Overdue => return,
+                Verdict::Again(wait) => check.as_mut().reset(tokio::time::Instant::now() + wait),
+            },
+            changed = stage.changed() => {
+                if changed.is_err() || *stage.borrow_and_update() == Stage::Cut {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    in_flight: InFlight,
+    router: Router,
+) -> Result<Response<Sent>, Infallible> {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let response = router.oneshot(request).await?;
+    Ok(response.map(|body| in_flight.until_sent(body)))
+}

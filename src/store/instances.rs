@@ -1,0 +1,158 @@
+//! Instances with their hosts and origins. Read through [`directory`](super::directory); written by the command line
+//! and the backend API.
+
+use serde_json::Value;
+use sqlx::{PgConnection, PgExecutor, PgPool};
+
+use super::directory;
+use crate::model::id::{AppId, InstanceId};
+use crate::model::instance::{Environment, KeyForm};
+use crate::model::time::Timestamp;
+
+/// An instance to store.
+#[derive(Clone, Debug)]
+pub struct NewInstance<'a> {
+    /// Its id.
+    pub id: &'a InstanceId,
+    /// The application it belongs to.
+    pub application_id: &'a AppId,
+    /// The operator's name for it.
+    pub name: &'a str,
+    /// What it is for.
+    pub environment: Environment,
+    /// The letters of its keys.
+    pub key_form: KeyForm,
+    /// Its publishable key.
+    pub publishable_key: &'a str,
+    /// The frontend API's origin.
+    pub origin: &'a str,
+    /// Settings that differ from the defaults.
+    pub settings: &'a Value,
+    /// When it was made.
+    pub at: Timestamp,
+}
+
+/// Stores a new instance.
+///
+/// # Errors
+/// Storage faults; `instances_name_key`, `instances_publishable_key_key` if taken.
+pub async fn insert(db: &mut PgConnection, new: &NewInstance<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"insert into instances (id, application_id, name, environment_type, key_form, publishable_key,
+               frontend_api_origin, settings, created_at, updated_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)"#,
+        new.id.as_str(),
+        new.application_id.as_str(),
+        new.name,
+        new.environment.as_str(),
+        new.key_form.as_str(),
+        new.publishable_key,
+        new.origin,
+        new.settings,
+        new.at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What a host name is to its instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostKind {
+    /// The frontend API.
+    FrontendApi,
+    /// The `accounts.` sibling.
+    Accounts,
+}
+
+/// Gives a host name (lower case, punycode, no port) to an instance.
+///
+/// # Errors
+/// Storage faults; `instance_hosts_pkey` if it belongs to another one.
+pub async fn add_host(db: &mut PgConnection, instance: &InstanceId, host: &str, kind: HostKind) -> sqlx::Result<()> {
+    let kind = match kind {
+        HostKind::FrontendApi => "frontend_api",
+        HostKind::Accounts => "accounts",
+    };
+    sqlx::query!(
+        "insert into instance_hosts (host, instance_id, kind) values ($1, $2, $3)",
+        host,
+        instance.as_str(),
+        kind
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Lists the app's home origin.
+///
+/// # Errors
+/// Storage faults.
+pub async fn add_home_origin(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    origin: &str,
+    at: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"insert into instance_origins (instance_id, origin, kind, created_at) values ($1, $2, 'home', $3)
+           on conflict (instance_id, origin) do update set kind = 'home'"#,
+        instance.as_str(),
+        origin,
+        at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Tells every replica, on commit, to forget what it knows of instances, keys and providers.
+///
+/// # Errors
+/// Storage faults.
+pub async fn announce(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
+    sqlx::query!(r#"select pg_notify($1, '') as "told!: ()""#, directory::CHANNEL).fetch_one(db).await?;
+    Ok(())
+}
+
+/// Moves a development instance's clock by this many microseconds against the true time.
+///
+/// # Errors
+/// Storage faults; `instances_clock_offset_check` for a production instance.
+pub async fn set_clock_offset(db: &PgPool, instance: &InstanceId, microseconds: i64) -> sqlx::Result<()> {
+    let offset = sqlx::postgres::types::PgInterval { months: 0, days: 0, microseconds };
+    sqlx::query!("update instances set clock_offset = $2, updated_at = now() where id = $1", instance.as_str(), offset)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// One line of `vestibule instance list`.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Listed {
+    /// Its id.
+    pub id: String,
+    /// The operator's name for it.
+    pub name: String,
+    /// `development` or `production`.
+    pub environment_type: String,
+    /// Its publishable key.
+    pub publishable_key: String,
+    /// The frontend API's origin.
+    pub frontend_api: String,
+}
+
+/// Every living instance, the oldest first.
+///
+/// # Errors
+/// Storage faults.
+pub async fn list(db: &PgPool) -> sqlx::Result<Vec<Listed>> {
+    sqlx::query_as!(
+        Listed,
+        r#"select id, name, environment_type, publishable_key, frontend_api_origin as frontend_api
+           from instances where deleted_at is null order by created_at, id"#
+    )
+    .fetch_all(db)
+    .await
+}

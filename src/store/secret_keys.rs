@@ -1,0 +1,45 @@
+//! Backend secret keys: stored as lookup hashes, kept after revocation so that the audit can name them.
+
+use sqlx::PgConnection;
+
+use crate::crypto::LookupHash;
+use crate::model::id::{InstanceId, SecretKeyId};
+use crate::model::time::Timestamp;
+
+/// A key to store.
+#[derive(Clone, Debug)]
+pub struct NewSecretKey<'a> {
+    /// Its id.
+    pub id: &'a SecretKeyId,
+    /// The operator's name for it.
+    pub name: &'a str,
+    /// The keyed hash of its text.
+    pub hash: &'a LookupHash,
+    /// The ring key that made the hash.
+    pub hash_key_id: &'a str,
+    /// Prefix and last four characters, for people.
+    pub hint: &'a str,
+    /// When it was made.
+    pub at: Timestamp,
+}
+
+/// Stores a new key.
+///
+/// # Errors
+/// Storage faults; `secret_keys_hash_key` if some instance has this very key.
+pub async fn insert(db: &mut PgConnection, instance: &InstanceId, key: &NewSecretKey<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"insert into secret_keys (instance_id, id, name, hash, hash_key_id, hint, created_at)
+           values ($1, $2, $3, $4, $5, $6, $7)"#,
+        instance.as_str(),
+        key.id.as_str(),
+        key.name,
+        key.hash.as_bytes().as_slice(),
+        key.hash_key_id,
+        key.hint,
+        key.at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
