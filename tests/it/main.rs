@@ -9,4 +9,5 @@
 
 mod database;
 mod embedded;
+mod http_frame;
 mod support;

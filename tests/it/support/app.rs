@@ -1,0 +1,189 @@
+//! A whole server in the test's process: own database, real listeners, a development instance with its keys.
+
+use super::browser::{Answer, Browser, send};
+use super::{TestDb, invariants};
+use std::sync::Arc;
+use std::time::Duration;
+use vestibule::app::App;
+use vestibule::config::{Config, Listen};
+use vestibule::context::Ctx;
+use vestibule::crypto::{ExposeSecret, KeyRing, RingEntry, SystemRng};
+use vestibule::flows::instance::{self, NewInstance};
+use vestibule::http::router;
+use vestibule::model::id::{InstanceId, RequestId};
+use vestibule::model::request::Origin;
+use vestibule::outbound::AllowEntry;
+use vestibule::server::{Caps, Server, bind};
+use vestibule::store::audit::Actor;
+use vestibule::store::{directory, instances, pool};
+
+/// One or more replicas over one database, with the development instance `dev`. When it is dropped without a panic, the
+/// database's invariants are checked.
+pub struct TestApp {
+    /// The database.
+    pub db: TestDb,
+    /// The replicas' shared parts, the first one's first.
+    pub apps: Vec<Arc<App>>,
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its secret key.
+    pub secret_key: String,
+    /// Its publishable key.
+    pub publishable_key: String,
+    servers: Vec<Server>,
+    ring: RingEntry,
+    config: Config,
+}
+
+impl TestApp {
+    /// One replica.
+    pub async fn start() -> Self {
+        Self::replicas(1).await
+    }
+
+    /// So many replicas, each with its own pool, caches and listener. Browsers of [`Self::browser`] take turns.
+    pub async fn replicas(count: usize) -> Self {
+        Self::with(count, |_| {}).await
+    }
+
+    /// Replicas with other settings than the tests' usual ones.
+    pub async fn with(count: usize, change: impl FnOnce(&mut Config)) -> Self {
+        let db = TestDb::new().await;
+        let ring = RingEntry::generate(&SystemRng);
+        let mut config = config();
+        change(&mut config);
+        let mut bounds = Vec::new();
+        for _ in 0..count {
+            bounds.push(bind(&config.server.listen).await.unwrap());
+        }
+        let mut apps = Vec::new();
+        for _ in 0..count {
+            apps.push(build(&db, &ring, &config).await);
+        }
+        let new = NewInstance::on_localhost("dev", bounds[0].port()).unwrap();
+        let created = instance::create(&apps[0], &new, Actor::System).await.unwrap();
+        let caps = Caps::from(&config.server);
+        let servers = std::iter::zip(bounds, &apps)
+            .map(|(bound, app)| Server::start(bound, router::service(Arc::clone(app)), caps.clone()))
+            .collect();
+        Self {
+            db,
+            apps,
+            instance: created.id,
+            secret_key: created.secret_key.expose_secret().to_owned(),
+            publishable_key: created.publishable_key,
+            servers,
+            ring,
+            config,
+        }
+    }
+
+    /// The first replica's shared parts.
+    pub fn app(&self) -> &Arc<App> {
+        &self.apps[0]
+    }
+
+    /// The instance's origin: `http://localhost:<port of the first replica>`.
+    pub fn origin(&self) -> String {
+        format!("http://localhost:{}", self.ports()[0])
+    }
+
+    /// An address on the instance's origin.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.origin())
+    }
+
+    /// The replicas' ports.
+    pub fn ports(&self) -> Vec<u16> {
+        self.servers.iter().map(Server::port).collect()
+    }
+
+    /// A new browser without cookies.
+    pub fn browser(&self) -> Browser {
+        Browser::new(self.ports())
+    }
+
+    /// A `GET` of the backend API with the instance's secret key.
+    pub async fn backend_get(&self, path: &str) -> Answer {
+        send(self.browser().raw(http::Method::GET, &self.url(path)).bearer_auth(&self.secret_key)).await
+    }
+
+    /// A request of the backend API with a JSON body.
+    pub async fn backend(&self, method: http::Method, path: &str, body: &serde_json::Value) -> Answer {
+        send(self.browser().raw(method, &self.url(path)).bearer_auth(&self.secret_key).json(body)).await
+    }
+
+    /// A context for calling flows directly, as a request to the first replica would have it.
+    pub async fn ctx(&self) -> Ctx {
+        let app = Arc::clone(self.app());
+        let instance = directory::by_id(&app.db, &self.instance).await.unwrap().unwrap();
+        let from = Origin {
+            request_id: RequestId::new(app.clock.now(), app.rng.as_ref()),
+            ip: Some([192, 0, 2, 1].into()),
+            user_agent: Some("tests".to_owned()),
+            origin: None,
+        };
+        Ctx::new(app, Arc::new(instance), from)
+    }
+
+    /// Moves the instance's clock forward, on top of earlier moves.
+    pub async fn advance(&self, by: Duration) {
+        let moved = self.ctx().await.instance.clock_offset + by;
+        let microseconds = i64::try_from(moved.whole_microseconds()).unwrap();
+        instances::set_clock_offset(&self.app().db, &self.instance, microseconds).await.unwrap();
+        for app in &self.apps {
+            app.forget_directory();
+        }
+    }
+
+    /// Another replica's shared parts over the same database, without a listener.
+    pub async fn another(&self) -> Arc<App> {
+        build(&self.db, &self.ring, &self.config).await
+    }
+
+    /// Stops the first replica as `SIGTERM` would, and returns how many connections had to be cut.
+    pub async fn stop_first(&mut self, grace: Duration) -> usize {
+        self.servers.remove(0).stop(grace).await
+    }
+
+    /// Fails if the database holds what must never be; also called when this value is dropped.
+    pub async fn invariants(&self) {
+        let broken = invariants::broken(&self.db.options(), &self.ring).await;
+        assert!(broken.is_empty(), "broken invariants:\n{}", broken.join("\n"));
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let (options, ring) = (self.db.options(), self.ring.clone());
+        // A thread and runtime of its own: the test's runtime may be blocked here.
+        let checked = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(invariants::broken(&options, &ring))
+        });
+        let broken = checked.join().expect("the invariants can be checked");
+        assert!(broken.is_empty(), "broken invariants:\n{}", broken.join("\n"));
+    }
+}
+
+/// The settings of a `dev` server, with small pools: hundreds of tests share one PostgreSQL.
+fn config() -> Config {
+    let mut config = Config::default();
+    config.server.listen = vec![Listen::Localhost(0)];
+    config.server.internal_listen = None;
+    config.server.drain = Duration::ZERO;
+    config.database.max_connections = 4;
+    config.database.min_connections = 0;
+    config.limits.relaxed = true;
+    config.dev.pages = true;
+    config.outbound.allow = vec![AllowEntry::Loopback];
+    config
+}
+
+async fn build(db: &TestDb, ring: &RingEntry, config: &Config) -> Arc<App> {
+    let ring = KeyRing::from_entries(std::slice::from_ref(ring)).unwrap();
+    App::build(config.clone(), pool::open(db.options(), &config.database), ring).await.unwrap()
+}
