@@ -180,17 +180,18 @@ impl NewInstance {
 
     /// The settings that differ from the defaults.
     fn settings(&self) -> Value {
-        let mut settings = json!({});
+        let mut settings = serde_json::Map::new();
         if self.environment == Environment::Development {
             // Addresses can be proven by a mailed code only where mail is delivered, which this version does not do:
             // a sign-up with a provider that does not vouch for the address could never end. Written out, so that the
             // default for everybody else stays what the published API says.
-            settings["attributes"] = json!({ "email_address": { "verify_at_sign_up": false } });
+            let attributes = json!({ "email_address": { "verify_at_sign_up": false } });
+            settings.insert("attributes".to_owned(), attributes);
         }
         if let Some(home) = &self.home {
-            settings["home_url"] = json!(home.as_str());
+            settings.insert("home_url".to_owned(), json!(home.as_str()));
         }
-        settings
+        Value::Object(settings)
     }
 }
 

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+type Counts = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
 /// Counts per address; IPv6 by its /64, because one host has all of it.
 #[derive(Clone)]
 pub(super) struct Addresses {
     cap: usize,
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    counts: Counts,
 }
 
 /// A connection's place; leaves on drop.
 pub(super) struct Place {
-    taken: Option<(IpAddr, Arc<Mutex<HashMap<IpAddr, usize>>>)>,
+    taken: Option<(IpAddr, Counts)>,
 }
 
 impl Addresses {

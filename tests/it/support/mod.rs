@@ -1,5 +1,5 @@
 //! What the tests stand on: a database of their own on a throw-away server. Nothing here asserts anything.
-#![allow(dead_code, reason = "built ahead of the stories that use it")]
+#![allow(dead_code, unused_imports, reason = "built ahead of the stories that use it")]
 
 mod app;
 mod browser;
