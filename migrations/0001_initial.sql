@@ -521,6 +521,33 @@ from verifications v
 where v.superseded_at is null;
 comment on view verification_trees is 'The current verification of an owner, as one JSON value.';
 
+create view sign_in_trees as
+select s.instance_id, s.id, s.client_id, s.replaced_at, s.abandon_at, s.completed_at,
+    json_build_object(
+        'id', s.id, 'status', s.status, 'identifier', s.identifier, 'user_id', s.user_id,
+        'created_session_id', s.created_session_id, 'abandon_at', s.abandon_at,
+        'first_factor', (select v.tree from verification_trees v
+            where v.instance_id = s.instance_id and v.owner_id = s.id and v.role = 'first_factor'),
+        'second_factor', (select v.tree from verification_trees v
+            where v.instance_id = s.instance_id and v.owner_id = s.id and v.role = 'second_factor')) as tree
+from sign_ins s;
+comment on view sign_in_trees is 'A sign-in attempt with its verifications, as one JSON value.';
+
+create view sign_up_trees as
+select s.instance_id, s.id, s.client_id, s.replaced_at, s.abandon_at, s.completed_at,
+    json_build_object(
+        'id', s.id, 'status', s.status, 'email_address', s.email_address, 'username', s.username,
+        'first_name', s.first_name, 'last_name', s.last_name, 'unsafe_metadata', s.unsafe_metadata,
+        'public_metadata', s.public_metadata, 'external_id', s.external_id, 'custom_action', s.custom_action,
+        'locale', s.locale, 'legal_accepted_at', s.legal_accepted_at, 'created_user_id', s.created_user_id,
+        'created_session_id', s.created_session_id, 'abandon_at', s.abandon_at,
+        'external_account', (select v.tree from verification_trees v
+            where v.instance_id = s.instance_id and v.owner_id = s.id and v.role = 'external_account'),
+        'email_verification', (select v.tree from verification_trees v
+            where v.instance_id = s.instance_id and v.owner_id = s.id and v.role = 'email_address')) as tree
+from sign_ups s;
+comment on view sign_up_trees is 'A sign-up attempt with its verifications, as one JSON value.';
+
 create table social_flows (
     instance_id text collate "C" not null,
     id text collate "C" not null,

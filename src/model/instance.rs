@@ -151,6 +151,24 @@ impl Instance {
         format!("{}{path_and_query}", self.origin)
     }
 
+    /// The page that asks for consent.
+    pub fn consent_url(&self) -> String {
+        let configured = &self.settings.oauth_consent_url;
+        if configured.is_empty() { self.url("/oauth-consent") } else { configured.clone() }
+    }
+
+    /// The page that signs people in.
+    pub fn sign_in_url(&self) -> String {
+        let configured = &self.settings.sign_in_url;
+        if configured.is_empty() { self.url("/sign-in") } else { configured.clone() }
+    }
+
+    /// Where people go who asked for nothing else.
+    pub fn home_url(&self) -> String {
+        let configured = &self.settings.home_url;
+        if configured.is_empty() { self.url("/user") } else { configured.clone() }
+    }
+
     /// `accounts.` sibling of a `clerk.` origin: always an allowed origin (frontend-api.md section 2.4).
     pub fn accounts_origin(&self) -> Option<String> {
         let sibling = self.origin.replacen("clerk.", "accounts.", 1);

@@ -15,6 +15,7 @@ pub mod reason;
 pub mod redirect;
 pub mod request;
 pub mod settings;
+pub mod social_error;
 pub mod time;
 pub mod user;
 pub mod verification;

@@ -40,6 +40,11 @@ impl RedirectTarget {
         self.0
     }
 
+    /// Scheme, host and port.
+    pub fn origin(&self) -> String {
+        Url::parse(&self.0).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
+    }
+
     /// Parses `raw` (relative to `base` where it is relative) and checks it against the instance's origins.
     ///
     /// # Errors

@@ -97,6 +97,12 @@ impl Outbound {
         self.allow.store(Arc::new(AllowList(entries)));
     }
 
+    /// True if the operator's list lets `url` be reached without TLS; said of addresses that the browser is sent to,
+    /// which no request of ours would judge.
+    pub fn allows_http(&self, url: &Url) -> bool {
+        url.scheme() == "http" && judge(url.clone(), &self.allow.load(), self.reach).is_ok()
+    }
+
     /// Sends a request and reads its whole answer, or fails by one of the rules.
     pub async fn send(&self, request: Request) -> Result<Response, Failure> {
         let began = Instant::now();

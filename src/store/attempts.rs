@@ -4,7 +4,9 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
+use sqlx::types::Json;
 
+use crate::model::client::{SignIn, SignUp};
 use crate::model::id::{ClientId, InstanceId, SessionId, SignInId, SignUpId, SocialFlowId, UserId, VerificationId};
 use crate::model::verification::Status;
 
@@ -232,7 +234,7 @@ pub enum CompletedBy {
     Call,
 }
 
-/// Finishes a sign-in.
+/// Finishes a sign-in; its identifier becomes the user's primary address, where there is one.
 ///
 /// # Errors
 /// Storage faults.
@@ -241,19 +243,19 @@ pub async fn complete_sign_in(
     instance: &InstanceId,
     id: &str,
     user: &UserId,
-    identifier: &str,
     session: &SessionId,
     by: CompletedBy,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        r#"update sign_ins set status = 'complete', user_id = $3, identifier = $4, created_session_id = $5,
-               completed_at = now() + $7, updated_at = now() + $7, replaced_at = case when $6 then now() + $7 end
+        r#"update sign_ins set status = 'complete', user_id = $3, created_session_id = $4, completed_at = now() + $6,
+               updated_at = now() + $6, replaced_at = case when $5 then now() + $6 end,
+               identifier = (select i.value from identifications i where i.instance_id = $1 and i.user_id = $3
+                   and i.kind = 'email_address' and i.is_primary)
            where instance_id = $1 and id = $2"#,
         instance.as_str(),
         id,
         user.as_str(),
-        identifier,
         session.as_str(),
         by == CompletedBy::Call,
         offset,
@@ -328,11 +330,11 @@ pub async fn fill_sign_up(
     })
 }
 
-/// Takes the attempts that made `session` off their client: it is over.
+/// Takes finished attempts off the client: what they made is over.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn forget_session(
+pub async fn forget_completed(
     db: &mut PgConnection,
     instance: &InstanceId,
     client: &ClientId,
@@ -352,4 +354,34 @@ pub async fn forget_session(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// A sign-in attempt, current or not.
+///
+/// # Errors
+/// Storage faults.
+pub async fn sign_in(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, id: &str) -> sqlx::Result<Option<SignIn>> {
+    let tree = sqlx::query_scalar!(
+        r#"select tree as "tree!: Json<SignIn>" from sign_in_trees where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(tree.map(|tree| tree.0))
+}
+
+/// A sign-up attempt, current or not.
+///
+/// # Errors
+/// Storage faults.
+pub async fn sign_up(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, id: &str) -> sqlx::Result<Option<SignUp>> {
+    let tree = sqlx::query_scalar!(
+        r#"select tree as "tree!: Json<SignUp>" from sign_up_trees where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(tree.map(|tree| tree.0))
 }

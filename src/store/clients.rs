@@ -34,34 +34,12 @@ pub async fn tree(
                'sign_in', si.tree, 'sign_up', su.tree, 'sessions', coalesce(ss.trees, '[]')) as "tree!: Json<Client>"
            from token t
            join clients c on c.instance_id = $1 and c.id = t.client_id and c.removed_at is null
-           left join lateral (
-               select json_build_object(
-                   'id', s.id, 'status', s.status, 'identifier', s.identifier, 'user_id', s.user_id,
-                   'created_session_id', s.created_session_id, 'abandon_at', s.abandon_at,
-                   'first_factor', (select v.tree from verification_trees v where v.instance_id = $1
-                       and v.owner_id = s.id and v.role = 'first_factor'),
-                   'second_factor', (select v.tree from verification_trees v where v.instance_id = $1
-                       and v.owner_id = s.id and v.role = 'second_factor')) as tree
-               from sign_ins s
-               where s.instance_id = $1 and s.client_id = c.id and s.replaced_at is null and s.abandon_at > now() + $3
-                   and (s.completed_at is null or s.completed_at + interval '10 min' > now() + $3)
-           ) si on true
-           left join lateral (
-               select json_build_object(
-                   'id', s.id, 'status', s.status, 'email_address', s.email_address, 'username', s.username,
-                   'first_name', s.first_name, 'last_name', s.last_name, 'unsafe_metadata', s.unsafe_metadata,
-                   'public_metadata', s.public_metadata, 'external_id', s.external_id,
-                   'custom_action', s.custom_action, 'locale', s.locale, 'legal_accepted_at', s.legal_accepted_at,
-                   'created_user_id', s.created_user_id, 'created_session_id', s.created_session_id,
-                   'abandon_at', s.abandon_at,
-                   'external_account', (select v.tree from verification_trees v where v.instance_id = $1
-                       and v.owner_id = s.id and v.role = 'external_account'),
-                   'email_verification', (select v.tree from verification_trees v where v.instance_id = $1
-                       and v.owner_id = s.id and v.role = 'email_address')) as tree
-               from sign_ups s
-               where s.instance_id = $1 and s.client_id = c.id and s.replaced_at is null and s.abandon_at > now() + $3
-                   and (s.completed_at is null or s.completed_at + interval '10 min' > now() + $3)
-           ) su on true
+           left join sign_in_trees si on si.instance_id = $1 and si.client_id = c.id and si.replaced_at is null
+               and si.abandon_at > now() + $3
+               and (si.completed_at is null or si.completed_at + interval '10 min' > now() + $3)
+           left join sign_up_trees su on su.instance_id = $1 and su.client_id = c.id and su.replaced_at is null
+               and su.abandon_at > now() + $3
+               and (su.completed_at is null or su.completed_at + interval '10 min' > now() + $3)
            left join lateral (
                select json_agg(json_build_object(
                    'id', s.id, 'status', s.status, 'expire_at', s.expire_at, 'last_active_at', s.last_active_at,

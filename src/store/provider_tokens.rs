@@ -108,8 +108,16 @@ pub struct Held {
     pub is_expired: bool,
 }
 
-/// What a user's accounts at one provider hold, newest connection first. No row at all: no such user. A user without
-/// such accounts gives one row of `None`.
+/// What a user's accounts at one provider hold.
+#[derive(Clone, Debug)]
+pub struct HeldAccounts {
+    /// The provider is enabled in this instance.
+    pub is_enabled: bool,
+    /// The verified accounts, newest connection first.
+    pub accounts: Vec<Held>,
+}
+
+/// What a user's accounts at one provider hold, in one statement; `None` if there is no such user.
 ///
 /// # Errors
 /// Storage faults.
@@ -120,17 +128,18 @@ pub async fn held(
     provider: &str,
     leeway: PgInterval,
     offset: PgInterval,
-) -> sqlx::Result<Option<Vec<Held>>> {
+) -> sqlx::Result<Option<HeldAccounts>> {
     let rows = sqlx::query!(
         r#"select a.id as "id?: ExternalAccountId", a.provider_user_id, a.public_metadata as "public_metadata?",
                a.label, t.scopes as "scopes?", a.approved_scopes as "approved_scopes?", t.access_token_sealed, t.id_token_sealed,
                t.refresh_token_sealed is not null as "has_refresh_token!", t.expires_at,
                coalesce(t.expires_at <= now() + $5 + $4, false) as "is_stale!",
-               coalesce(t.expires_at <= now() + $5, false) as "is_expired!"
+               coalesce(t.expires_at <= now() + $5, false) as "is_expired!", coalesce(p.enabled, false) as "is_enabled!"
            from users u
            left join external_accounts a on a.instance_id = $1 and a.user_id = u.id and a.provider = $3
                and a.status = 'verified'
            left join provider_tokens t on t.instance_id = $1 and t.external_account_id = a.id
+           left join provider_configs p on p.instance_id = $1 and p.provider = $3
            where u.instance_id = $1 and u.id = $2
            order by a.created_at desc, a.id desc"#,
         instance.as_str(),
@@ -141,10 +150,9 @@ pub async fn held(
     )
     .fetch_all(db)
     .await?;
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let held = rows.into_iter().filter_map(|row| {
+    let Some(first) = rows.first() else { return Ok(None) };
+    let is_enabled = first.is_enabled;
+    let accounts = rows.into_iter().filter_map(|row| {
         Some(Held {
             external_account_id: row.id?,
             provider_user_id: row.provider_user_id.unwrap_or_default(),
@@ -159,5 +167,5 @@ pub async fn held(
             is_expired: row.is_expired,
         })
     });
-    Ok(Some(held.collect()))
+    Ok(Some(HeldAccounts { is_enabled, accounts: accounts.collect() }))
 }

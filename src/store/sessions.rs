@@ -127,7 +127,8 @@ pub enum Ending {
 }
 
 impl Ending {
-    fn status(self) -> &'static str {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Ended => "ended",
             Self::Removed => "removed",
@@ -155,7 +156,7 @@ pub async fn end(
         instance.as_str(),
         client.as_str(),
         session.map(SessionId::as_str),
-        ending.status(),
+        ending.as_str(),
         offset,
     )
     .fetch_all(db)
