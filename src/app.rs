@@ -19,6 +19,7 @@ use crate::model::random::Rng;
 use crate::outbound::{Outbound, StartError};
 use crate::store::directory::Directory;
 use crate::store::signing_keys::SigningKeys;
+use crate::upstream::Upstream;
 use crate::upstream::catalogue::Catalogue;
 use crate::upstream::descriptor::DescriptorError;
 
@@ -43,8 +44,8 @@ pub struct App {
     pub signing_keys: SigningKeys,
     /// The providers this version knows.
     pub catalogue: Catalogue,
-    /// What leaves this server.
-    pub outbound: Arc<Outbound>,
+    /// What the calls to providers share: the guarded client, and issuers' keys.
+    pub upstream: Upstream,
     /// Rate limits counted in memory.
     pub limits: Limits,
     /// Set when the server is asked to stop.
@@ -97,7 +98,7 @@ impl App {
             directory: Directory::default(),
             signing_keys: SigningKeys::default(),
             catalogue: Catalogue::load()?,
-            outbound,
+            upstream: Upstream::new(outbound),
             limits,
             draining: AtomicBool::new(false),
         }))

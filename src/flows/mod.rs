@@ -2,5 +2,11 @@
 //! Argon2) happen outside it. May name `store`, `upstream`, `outbound`, `crypto`, `model`. Never knows who asks (API,
 //! page, command line) and never shows anything.
 
+pub mod attempt;
+pub mod client;
 pub mod instance;
+pub mod provider_token;
+pub mod record;
+pub mod session;
 pub mod signing_keys;
+pub mod social;

@@ -1,0 +1,119 @@
+//! The client (browser): who is calling, its tree, and its token.
+
+use sqlx::PgConnection;
+
+use crate::context::Ctx;
+use crate::crypto::{Lookup, LookupHash, SealedAt, Secret};
+use crate::model::client::Client;
+use crate::model::id::{ClientId, VerificationId};
+use crate::model::problem::{Error, Result};
+use crate::model::random;
+use crate::model::verification::{Status, Verification};
+use crate::store::clients;
+
+/// A client token that the answer must hand to the browser.
+pub struct Issued {
+    /// The token.
+    pub token: Secret,
+    /// What it is looked up by.
+    pub hash: LookupHash,
+}
+
+/// The outcome of an act on a client: its tree as it is now, and its token if that changed.
+pub struct Acted {
+    /// The whole client.
+    pub client: Client,
+    /// The new token, if there is one.
+    pub issued: Option<Secret>,
+}
+
+/// A fresh token, not stored yet.
+pub fn new_token(ctx: &Ctx) -> Issued {
+    let token = random::token(ctx.rng());
+    let hash = ctx.app.ring.lookup_hash(Lookup::ClientToken, &token);
+    Issued { token: Secret::from(token), hash }
+}
+
+/// The tree of the client that `token` names, with addresses that only it may see.
+///
+/// # Errors
+/// Storage faults.
+pub async fn read(ctx: &Ctx, token: Option<&LookupHash>) -> Result<Option<Client>> {
+    let Some(token) = token else { return Ok(None) };
+    let Some(mut client) = clients::tree(&ctx.app.db, ctx.instance_id(), token, ctx.offset()).await? else {
+        return Ok(None);
+    };
+    let proofs = client.sign_in.iter_mut().filter_map(|sign_in| sign_in.first_factor.as_mut());
+    let proofs = proofs.chain(client.sign_up.iter_mut().filter_map(|sign_up| sign_up.external_account.as_mut()));
+    for verification in proofs {
+        open_address(ctx, verification)?;
+    }
+    Ok(Some(client))
+}
+
+/// Opens the provider's address of a proof that is still wanted; it holds the state, so it lies sealed.
+fn open_address(ctx: &Ctx, verification: &mut Verification) -> Result<()> {
+    use base64::Engine;
+    let wanted = verification.status == Status::Unverified && verification.expires_at > ctx.now;
+    let Some(sealed) = verification.external_url_sealed.take().filter(|_| wanted) else { return Ok(()) };
+    let sealed: String = sealed.split_whitespace().collect();
+    let sealed = base64::engine::general_purpose::STANDARD.decode(sealed).map_err(Error::internal)?;
+    let at = external_url_at(ctx, &verification.id);
+    let opened = ctx.app.ring.open(&at, &sealed).map_err(Error::internal)?;
+    verification.external_url = Some(String::from_utf8_lossy(&opened).into_owned());
+    Ok(())
+}
+
+/// Where a provider's address is sealed to.
+pub fn external_url_at<'a>(ctx: &'a Ctx, verification: &'a VerificationId) -> SealedAt<'a> {
+    SealedAt {
+        table: "verifications",
+        column: "external_url_sealed",
+        row: verification.as_str(),
+        instance: ctx.instance_id().as_str(),
+    }
+}
+
+/// The tree after an act, under the token that is valid now.
+///
+/// # Errors
+/// Storage faults.
+pub async fn acted(ctx: &Ctx, presented: Option<&LookupHash>, issued: Option<Issued>) -> Result<Acted> {
+    let hash = issued.as_ref().map(|issued| &issued.hash).or(presented);
+    let client = read(ctx, hash).await?.ok_or_else(|| Error::internal("a client vanished while it acted"))?;
+    Ok(Acted { client, issued: issued.map(|issued| issued.token) })
+}
+
+/// The calling client, locked until the transaction ends; a new one if the caller has none.
+///
+/// # Errors
+/// Storage faults.
+pub async fn lock_or_create(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    token: Option<&LookupHash>,
+) -> Result<(ClientId, Option<Issued>)> {
+    if let Some(token) = token
+        && let Some(client) = clients::lock_by_token(db, ctx.instance_id(), token).await?
+    {
+        return Ok((client, None));
+    }
+    let id = ClientId::new(ctx.now, ctx.rng());
+    let issued = new_token(ctx);
+    clients::create(db, ctx.instance_id(), &id, &issued.hash, ctx.app.ring.first_id(), ctx.offset()).await?;
+    Ok((id, Some(issued)))
+}
+
+/// The calling client, made now if need be (a page needs one before its form can carry a forgery check).
+///
+/// # Errors
+/// Storage faults.
+pub async fn ensure(ctx: &Ctx, token: Option<&LookupHash>) -> Result<Acted> {
+    if let Some(client) = read(ctx, token).await? {
+        return Ok(Acted { client, issued: None });
+    }
+    let mut tx = ctx.app.db.begin().await?;
+    let (_, issued) = lock_or_create(ctx, &mut tx, token).await?;
+    tx.commit().await?;
+    acted(ctx, token, issued).await
+}

@@ -1,0 +1,74 @@
+//! Signing out: one session, all of them, or the whole client. The client's token is replaced, so that a copy of the
+//! old one is dead.
+
+use crate::context::Ctx;
+use crate::crypto::LookupHash;
+use crate::flows::client::{self, Acted};
+use crate::flows::record;
+use crate::model::id::SessionId;
+use crate::model::problem::{Result, code};
+use crate::store::sessions::Ending;
+use crate::store::{attempts, clients, sessions};
+
+/// What is to end.
+#[derive(Clone, Copy, Debug)]
+pub enum What<'a> {
+    /// This session.
+    One(&'a SessionId),
+    /// Every session of the client; the client itself stays known.
+    All,
+}
+
+/// Ends sessions of the calling client; `None` if there is no client.
+///
+/// # Errors
+/// `resource_not_found` for a session that is not open on this client.
+pub async fn end(ctx: &Ctx, token: Option<&LookupHash>, what: What<'_>, ending: Ending) -> Result<Option<Acted>> {
+    let Some(token) = token else { return absent(what) };
+    let instance = ctx.instance_id();
+    let mut tx = ctx.app.db.begin().await?;
+    let Some(client) = clients::lock_by_token(&mut tx, instance, token).await? else { return absent(what) };
+    let one = match what {
+        What::One(session) => Some(session),
+        What::All => None,
+    };
+    let ended = sessions::end(&mut tx, instance, &client, one, ending, ctx.offset()).await?;
+    if one.is_some() && ended.is_empty() {
+        return Err(code::RESOURCE_NOT_FOUND.into());
+    }
+    for (session, user) in &ended {
+        record::signed_out(ctx, &mut tx, user, session, ending.as_str()).await?;
+    }
+    let next = sessions::newest_open(&mut tx, instance, &client, ctx.offset()).await?;
+    attempts::forget_completed(&mut tx, instance, &client, ctx.offset()).await?;
+    let issued = client::new_token(ctx);
+    clients::rotate_token(&mut tx, instance, &client, &issued.hash, ctx.app.ring.first_id(), ctx.offset()).await?;
+    clients::touch_sign_in_state(&mut tx, instance, &client, next.as_ref(), None, ctx.offset()).await?;
+    tx.commit().await?;
+    Ok(Some(client::acted(ctx, Some(token), Some(issued)).await?))
+}
+
+fn absent(what: What<'_>) -> Result<Option<Acted>> {
+    match what {
+        What::One(_) => Err(code::RESOURCE_NOT_FOUND.into()),
+        What::All => Ok(None),
+    }
+}
+
+/// Ends everything and forgets the client.
+///
+/// # Errors
+/// Storage faults.
+pub async fn forget_client(ctx: &Ctx, token: Option<&LookupHash>) -> Result<()> {
+    let Some(token) = token else { return Ok(()) };
+    let instance = ctx.instance_id();
+    let mut tx = ctx.app.db.begin().await?;
+    let Some(client) = clients::lock_by_token(&mut tx, instance, token).await? else { return Ok(()) };
+    let ended = sessions::end(&mut tx, instance, &client, None, Ending::Removed, ctx.offset()).await?;
+    for (session, user) in &ended {
+        record::signed_out(ctx, &mut tx, user, session, Ending::Removed.as_str()).await?;
+    }
+    clients::remove(&mut tx, instance, &client, ctx.offset()).await?;
+    tx.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! Using a session: marks it as used, and makes it the client's active one.
+
+use crate::context::Ctx;
+use crate::crypto::LookupHash;
+use crate::flows::client::{self, Acted};
+use crate::model::id::SessionId;
+use crate::model::problem::{Result, code};
+use crate::store::{clients, sessions};
+
+/// Touches a session of the calling client.
+///
+/// # Errors
+/// `resource_not_found` for another client's, an unknown or an ended session.
+pub async fn touch(ctx: &Ctx, token: Option<&LookupHash>, session: &SessionId) -> Result<Acted> {
+    let token = token.ok_or(code::RESOURCE_NOT_FOUND)?;
+    let instance = ctx.instance_id();
+    let mut tx = ctx.app.db.begin().await?;
+    let client = clients::lock_by_token(&mut tx, instance, token).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+    let touched = sessions::touch(&mut tx, instance, &client, session, ctx.offset()).await?;
+    let is_active = touched.ok_or(code::RESOURCE_NOT_FOUND)?;
+    if !is_active {
+        clients::touch_sign_in_state(&mut tx, instance, &client, Some(session), None, ctx.offset()).await?;
+    }
+    tx.commit().await?;
+    client::acted(ctx, Some(token), None).await
+}

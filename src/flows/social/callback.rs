@@ -1,0 +1,255 @@
+//! The person comes back from the provider: the state is consumed before anything is believed, the provider is asked
+//! with no connection held, and one transaction writes down what it means.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Map;
+
+use super::proof::Proof;
+use super::provider::{self, Configured};
+use super::settle::{self, Attempt, Interrupted, Settled};
+use super::start::verifier_at;
+use super::transfer::{self, TRIES};
+use crate::context::Ctx;
+use crate::crypto::{Lookup, LookupHash, Secret};
+use crate::flows::client::Issued;
+use crate::model::linking::Started;
+use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::reason::{Failure, Reason};
+use crate::store::attempts::{CompletedBy, SignUpFields};
+use crate::store::social_flows::{self, SocialFlow};
+use crate::upstream::error::UpstreamError;
+use crate::upstream::oidc::NonceCheck;
+use crate::upstream::profile;
+use crate::upstream::request::Verifier;
+use crate::upstream::token::{self, CodeExchange};
+
+/// How long a second callback of the same browser waits for the first one's result.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Where the browser goes, and the client token it must be given.
+pub struct Landing {
+    /// Absolute address.
+    pub url: String,
+    /// Set when a session began.
+    pub issued: Option<Secret>,
+}
+
+/// Finishes a trip.
+///
+/// # Errors
+/// `oauth_callback_invalid` where no attempt can be trusted: state missing, unknown, used, expired, of another browser
+/// or of a replaced attempt, or another issuer's answer. The attempt's own failures are no errors here: they stand in
+/// its verification, and the browser goes to its redirect address.
+pub async fn callback(ctx: &Ctx, token: Option<&LookupHash>, parameters: &BTreeMap<String, String>) -> Result<Landing> {
+    let state =
+        parameters.get("state").filter(|state| !state.is_empty()).ok_or_else(|| invalid(Reason::StateMissing))?;
+    let state = ctx.app.ring.lookup_hash(Lookup::State, state);
+    let consumed = match token {
+        Some(token) => social_flows::consume(&ctx.app.db, ctx.instance_id(), &state, token, ctx.offset()).await?,
+        None => None,
+    };
+    let Some(flow) = consumed else { return join_or_refuse(ctx, token, &state).await };
+    let started = if flow.intent == "sign_up" { Started::SignUp } else { Started::SignIn };
+    let answered = prove(ctx, &flow, parameters).await;
+    finish(ctx, &flow, started, answered).await
+}
+
+fn invalid(reason: Reason) -> Error {
+    tracing::info!(reason = reason.name(), "callback refused");
+    Problem::new(code::OAUTH_CALLBACK_INVALID).into()
+}
+
+/// A state that cannot be consumed: wait for the same browser's first callback if it is still at work, else refuse.
+async fn join_or_refuse(ctx: &Ctx, token: Option<&LookupHash>, state: &LookupHash) -> Result<Landing> {
+    let mut waited = Duration::ZERO;
+    let mut was_at_work = false;
+    loop {
+        let found = social_flows::why_not(&ctx.app.db, ctx.instance_id(), state, token, ctx.offset()).await?;
+        let found = found.ok_or_else(|| invalid(Reason::StateMissing))?;
+        if token.is_none() {
+            return Err(invalid(Reason::CookieMissing));
+        }
+        if !found.is_same_browser {
+            return Err(invalid(Reason::StateOtherBrowser));
+        }
+        if !found.is_consumed {
+            return Err(invalid(if found.is_expired { Reason::StateExpired } else { Reason::AttemptReplaced }));
+        }
+        if let Some(url) = found.outcome_url.filter(|_| was_at_work && found.is_finished) {
+            return Ok(Landing { url, issued: None });
+        }
+        if found.is_finished || waited >= PATIENCE {
+            return Err(invalid(Reason::StateUsed));
+        }
+        was_at_work = true;
+        tokio::time::sleep(LOOK).await;
+        waited += LOOK;
+    }
+}
+
+/// What came back from the provider, or why it proves nothing.
+enum Answered {
+    Proof(Box<Proof>),
+    Failed(Failure),
+}
+
+/// Asks the provider. No connection is held here.
+async fn prove(ctx: &Ctx, flow: &SocialFlow, parameters: &BTreeMap<String, String>) -> Result<Answered> {
+    let configured = provider::by_slug(ctx, &flow.provider).await?;
+    let issuer = parameters.get("iss").map(String::as_str);
+    if configured.provider.check_callback_issuer(issuer).is_err() {
+        return Err(invalid(Reason::IssuerMismatch));
+    }
+    let descriptor = &configured.provider.descriptor;
+    if let Some(error) = parameters.get("error") {
+        let description = parameters.get("error_description").map(String::as_str);
+        return Ok(failed(&UpstreamError::at_callback(descriptor, error, description)));
+    }
+    match exchange(ctx, flow, &configured, parameters).await? {
+        Ok(proof) => Ok(Answered::Proof(Box::new(proof))),
+        Err(error) => Ok(failed(&error)),
+    }
+}
+
+fn failed(error: &UpstreamError) -> Answered {
+    tracing::info!(
+        call = error.call.name(),
+        reason = error.reason.name(),
+        detail = error.detail,
+        status = error.status,
+        provider_code = error.provider_code.as_deref(),
+        "provider failed"
+    );
+    Answered::Failed(error.failure())
+}
+
+async fn exchange(
+    ctx: &Ctx,
+    flow: &SocialFlow,
+    configured: &Configured,
+    parameters: &BTreeMap<String, String>,
+) -> Result<Result<Proof, UpstreamError>> {
+    let code = Secret::from(parameters.get("code").cloned().unwrap_or_default());
+    let verifier = match &flow.pkce_verifier_sealed {
+        None => None,
+        Some(sealed) => {
+            let opened = ctx.app.ring.open(&verifier_at(ctx, &flow.id), sealed).map_err(Error::internal)?;
+            Verifier::parse(&String::from_utf8_lossy(&opened))
+        }
+    };
+    let trade = CodeExchange { code: &code, verifier: verifier.as_ref(), redirect_uri: &flow.callback_url };
+    let upstream = &ctx.app.upstream;
+    let answer = match token::exchange(&upstream.outbound, &configured.provider, &trade).await {
+        Ok(answer) => answer,
+        Err(error) => return Ok(Err(error)),
+    };
+    let is_ours = |nonce: &str| {
+        let hashes = ctx.app.ring.lookup_hashes(Lookup::Nonce, nonce);
+        hashes.iter().any(|hash| flow.nonce_hash.as_deref() == Some(hash.as_bytes().as_slice()))
+    };
+    let nonce = if flow.nonce_hash.is_some() { NonceCheck::Demanded(&is_ours) } else { NonceCheck::NotSent };
+    let profile = profile::fetch(upstream, &configured.provider, &answer, nonce, parameters, ctx.now).await;
+    Ok(profile.map(|profile| Proof::new(ctx, flow, configured, &answer, profile)))
+}
+
+/// One transaction: settle the attempt, keep what a transfer may need, and say where the browser goes.
+async fn finish(ctx: &Ctx, flow: &SocialFlow, started: Started, answered: Result<Answered>) -> Result<Landing> {
+    let answered = match answered {
+        Ok(answered) => answered,
+        Err(error) => {
+            close(ctx, flow).await?;
+            return Err(error);
+        }
+    };
+    for _ in 0..TRIES {
+        let mut tx = ctx.app.db.begin().await?;
+        let settled = match &answered {
+            Answered::Proof(proof) => settle_proof(ctx, &mut tx, flow, started, proof).await,
+            Answered::Failed(failure) => {
+                settle::fail(ctx, &mut tx, &attempt(flow, started), failure.code, Map::new()).await
+            }
+        };
+        let settled = match settled {
+            Ok(settled) => settled,
+            Err(Interrupted::Lost) => {
+                tx.rollback().await?;
+                continue;
+            }
+            Err(Interrupted::Error(error)) => return Err(error),
+        };
+        let kept = kept(ctx, flow, &answered, &settled)?;
+        let kept = kept.as_ref().map(|(id, profile, tokens)| (id.as_str(), profile, tokens.as_slice()));
+        let (url, issued) = destination(flow, settled);
+        social_flows::finish(&mut tx, ctx.instance_id(), &flow.id, kept, &url, ctx.offset()).await?;
+        tx.commit().await?;
+        return Ok(Landing { url, issued: issued.map(|issued| issued.token) });
+    }
+    Err(code::RESOURCE_LOCKED.into())
+}
+
+/// Ends a trip that led nowhere.
+async fn close(ctx: &Ctx, flow: &SocialFlow) -> Result<()> {
+    let mut connection = ctx.app.db.acquire().await?;
+    let url = &flow.redirect_url;
+    Ok(social_flows::finish(&mut connection, ctx.instance_id(), &flow.id, None, url, ctx.offset()).await?)
+}
+
+fn attempt(flow: &SocialFlow, started: Started) -> Attempt<'_> {
+    Attempt {
+        started,
+        id: &flow.target_id,
+        verification: &flow.verification_id,
+        client: &flow.client_id,
+        by: CompletedBy::Callback,
+    }
+}
+
+/// Settles; our own pages transfer here, on the server, in the same transaction, so that nobody sees a step between.
+async fn settle_proof(
+    ctx: &Ctx,
+    db: &mut sqlx::PgConnection,
+    flow: &SocialFlow,
+    started: Started,
+    proof: &Proof,
+) -> Result<Settled, Interrupted> {
+    let settled = settle::settle(ctx, db, &attempt(flow, started), proof).await?;
+    let ours = ["/sign-in/sso-callback", "/sign-up/sso-callback"].map(|path| ctx.instance.url(path));
+    let is_ours = ours.iter().any(|url| flow.redirect_url.split('?').next() == Some(url.as_str()));
+    if !is_ours || !matches!(settled, Settled::Transferable) {
+        return Ok(settled);
+    }
+    let to = match started {
+        Started::SignIn => Started::SignUp,
+        Started::SignUp => Started::SignIn,
+    };
+    let fields = SignUpFields::default();
+    let carried = transfer::carry_over(ctx, db, &flow.client_id, proof, to, &fields, CompletedBy::Callback).await?;
+    Ok(carried.settled)
+}
+
+type Kept = Option<(String, serde_json::Value, Vec<u8>)>;
+
+/// What a later transfer or completion needs; nothing once the tokens lie with their account.
+fn kept(ctx: &Ctx, flow: &SocialFlow, answered: &Answered, settled: &Settled) -> Result<Kept> {
+    let (Answered::Proof(proof), Settled::Transferable | Settled::Missing) = (answered, settled) else {
+        return Ok(None);
+    };
+    let profile = serde_json::to_value(&proof.profile).map_err(Error::internal)?;
+    let id = proof.profile.provider_user_id.clone();
+    Ok(Some((id, profile, proof.seal_tokens(ctx, &flow.id)?)))
+}
+
+/// A finished attempt goes to the complete address, if one was given; everything else to the redirect address.
+fn destination(flow: &SocialFlow, settled: Settled) -> (String, Option<Issued>) {
+    match settled {
+        Settled::Complete(issued) => {
+            let url = flow.action_complete_redirect_url.as_ref().unwrap_or(&flow.redirect_url);
+            (url.clone(), Some(issued))
+        }
+        Settled::Missing | Settled::Transferable | Settled::Failed(_) => (flow.redirect_url.clone(), None),
+    }
+}

@@ -1,0 +1,152 @@
+//! From the strategy that somebody names to a provider that can be talked to under the instance's configuration.
+
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::context::Ctx;
+use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::provider_config::{Credentials, ProviderConfig, strategy};
+use crate::store::provider_configs;
+use crate::upstream::custom::CustomProvider;
+use crate::upstream::descriptor::Descriptor;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::provider::{MovedAuthority, Provider, Settings};
+use crate::upstream::simulated::Site;
+
+/// A provider under an instance's configuration.
+pub struct Configured {
+    /// How to talk to it.
+    pub provider: Provider,
+    /// The configuration.
+    pub config: ProviderConfig,
+}
+
+/// The provider that `strategy` names, if it may be used to sign in or up here.
+///
+/// # Errors
+/// The codes of behaviour.md section 2.1, before anything is written.
+pub async fn to_sign_in_with(ctx: &Ctx, strategy: &str) -> Result<Configured> {
+    let named = ctx.app.catalogue.by_strategy(strategy).ok_or(code::OAUTH_UNSUPPORTED_PROVIDER)?;
+    let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), named.slug()).await?;
+    let Some(config) = config.filter(|config| config.is_enabled) else {
+        return Err(code::OAUTH_PROVIDER_NOT_ENABLED.into());
+    };
+    if !config.is_authenticatable {
+        return Err(code::OAUTH_NON_AUTHENTICATABLE_PROVIDER.into());
+    }
+    configured(ctx, config).await
+}
+
+/// The provider with this slug, whatever its switches say now: for what began while they said otherwise.
+///
+/// # Errors
+/// `oauth_provider_not_enabled` if its configuration was removed; what [`to_sign_in_with`] says about credentials.
+pub async fn by_slug(ctx: &Ctx, slug: &str) -> Result<Configured> {
+    let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), slug).await?;
+    configured(ctx, config.ok_or(code::OAUTH_PROVIDER_NOT_ENABLED)?).await
+}
+
+/// Puts descriptor, credentials and addresses together.
+async fn configured(ctx: &Ctx, config: ProviderConfig) -> Result<Configured> {
+    let descriptor = descriptor(ctx, &config).await?;
+    let unusable = |_| Error::from(code::MISCONFIGURED_OAUTH_PROVIDER);
+    let provider = match config.credentials {
+        Credentials::Simulated => {
+            if !ctx.instance.allows_simulated_providers() || !ctx.app.config.dev.pages {
+                return Err(code::OAUTH_CONFIG_MISSING.into());
+            }
+            let site = Site { ring: &ctx.app.ring, instance_id: ctx.instance_id(), origin: &ctx.instance.origin };
+            site.provider(descriptor, config.scopes.clone()).map_err(unusable)?
+        }
+        Credentials::Custom => Provider::new(descriptor, settings(ctx, &config)?).map_err(unusable)?,
+    };
+    Ok(Configured { provider, config })
+}
+
+/// The built-in descriptor, or one made from what the operator said about a custom provider.
+async fn descriptor(ctx: &Ctx, config: &ProviderConfig) -> Result<Arc<Descriptor>> {
+    let Some(custom) = &config.custom else {
+        let known = ctx.app.catalogue.get(&config.provider);
+        return Ok(Arc::clone(known.ok_or(code::OAUTH_UNSUPPORTED_PROVIDER)?));
+    };
+    let custom: CustomProvider = serde_json::from_value(custom.clone()).map_err(Error::internal)?;
+    let metadata = match custom.discovery_url.as_deref().map(Url::parse) {
+        None => None,
+        Some(Err(_)) => return Err(code::MISCONFIGURED_OAUTH_PROVIDER.into()),
+        Some(Ok(url)) => {
+            let upstream = &ctx.app.upstream;
+            let found = upstream.oidc.discover(&upstream.outbound, &url, custom.issuer.as_deref()).await;
+            Some(found.map_err(|error| refused(&error))?)
+        }
+    };
+    let key = config.provider.strip_prefix("custom_").unwrap_or(&config.provider);
+    let may_be_http = |url: &Url| ctx.app.upstream.outbound.allows_http(url);
+    let descriptor = custom.descriptor(key, metadata.as_deref(), &may_be_http);
+    Ok(Arc::new(descriptor.map_err(|_| Error::from(code::MISCONFIGURED_OAUTH_PROVIDER))?))
+}
+
+fn refused(error: &UpstreamError) -> Error {
+    tracing::info!(%error, "discovery failed");
+    Problem::new(code::MISCONFIGURED_OAUTH_PROVIDER).into()
+}
+
+/// The operator's own credentials, opened.
+fn settings(ctx: &Ctx, config: &ProviderConfig) -> Result<Settings> {
+    let client_id = config.client_id.clone().filter(|id| !id.is_empty()).ok_or(code::OAUTH_CONFIG_MISSING)?;
+    let at = provider_configs::secret_at(ctx.instance_id(), &config.provider);
+    let sealed = config.client_secret_sealed.as_ref();
+    let client_secret =
+        sealed.map(|sealed| ctx.app.ring.open_text(&at, sealed)).transpose().map_err(Error::internal)?;
+    if client_secret.is_none() && config.custom.is_none() {
+        return Err(code::OAUTH_CONFIG_MISSING.into());
+    }
+    Ok(Settings {
+        client_id,
+        client_secret,
+        additional_scopes: config.scopes.clone(),
+        parameters: config.parameters.clone(),
+        moved_authority: MovedAuthority::Distrusted,
+    })
+}
+
+/// A provider that an instance offers to people.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// Slug.
+    pub slug: String,
+    /// `oauth_google`.
+    pub strategy: String,
+    /// The name people read.
+    pub name: String,
+    /// It may be used to sign in and up; otherwise only connected.
+    pub is_authenticatable: bool,
+    /// A sign-up is not complete without it.
+    pub is_required: bool,
+    /// Not shown as a button.
+    pub is_not_selectable: bool,
+    /// Refuses addresses with a subaddress.
+    pub blocks_email_subaddresses: bool,
+}
+
+/// The enabled providers of the instance, by slug.
+///
+/// # Errors
+/// Storage faults.
+pub async fn offered(ctx: &Ctx) -> Result<Vec<Offered>> {
+    let configs = provider_configs::all(&ctx.app.db, ctx.instance_id()).await?;
+    let offered = configs.into_iter().filter(|config| config.is_enabled).filter_map(|config| {
+        let custom = config.custom.as_ref().and_then(|custom| custom.get("name")).and_then(|name| name.as_str());
+        let known = ctx.app.catalogue.get(&config.provider).map(|descriptor| descriptor.name.clone());
+        Some(Offered {
+            name: custom.map(str::to_owned).or(known)?,
+            strategy: strategy(&config.provider),
+            slug: config.provider,
+            is_authenticatable: config.is_authenticatable,
+            is_required: config.is_required,
+            is_not_selectable: config.is_not_selectable,
+            blocks_email_subaddresses: config.blocks_email_subaddresses,
+        })
+    });
+    Ok(offered.collect())
+}

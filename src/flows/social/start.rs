@@ -1,0 +1,214 @@
+//! Beginning a sign-in or sign-up with a provider: the attempt is written down, and the browser learns where to go.
+
+use sqlx::PgConnection;
+
+use super::provider::{self, Configured};
+use crate::context::Ctx;
+use crate::crypto::{Lookup, LookupHash, SealedAt};
+use crate::flows::client::{self, Acted};
+use crate::model::id::{ClientId, SignInId, SignUpId, SocialFlowId, VerificationId};
+use crate::model::instance::Instance;
+use crate::model::linking::Started;
+use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::random;
+use crate::model::redirect::RedirectTarget;
+use crate::store::attempts::{self, NewVerification, SignUpFields};
+use crate::store::sessions;
+use crate::store::social_flows::{self, NewFlow};
+use crate::upstream::request::{self, AuthorizationRequest, Verifier};
+
+/// What an app asks for.
+#[derive(Default)]
+pub struct Request<'a> {
+    /// `oauth_google`.
+    pub strategy: &'a str,
+    /// Where the browser goes when more is to be done.
+    pub redirect_url: Option<&'a str>,
+    /// Where it goes when all is done.
+    pub complete_url: Option<&'a str>,
+    /// Forwarded to providers that know it: words of `none login consent select_account`.
+    pub prompt: Option<&'a str>,
+    /// Forwarded to providers that know it.
+    pub login_hint: Option<&'a str>,
+    /// What a sign-up brings along.
+    pub fields: SignUpFields,
+}
+
+/// The longest `login_hint` that is forwarded.
+const LOGIN_HINT_LENGTH: usize = 320;
+
+/// Where the browser goes afterwards, checked.
+struct Targets {
+    redirect: RedirectTarget,
+    complete: Option<RedirectTarget>,
+}
+
+/// Begins; replaces whatever the client had begun before.
+///
+/// # Errors
+/// The codes of behaviour.md sections 2.1 and 2.2, `session_exists`; nothing is written then.
+pub async fn start(ctx: &Ctx, token: Option<&LookupHash>, started: Started, request: Request<'_>) -> Result<Acted> {
+    let targets = targets(&ctx.instance, ctx.from.origin.as_deref(), &request)?;
+    check_hints(&request)?;
+    let configured = provider::to_sign_in_with(ctx, request.strategy).await?;
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
+    refuse_second_session(ctx, &mut tx, &client).await?;
+    attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
+    let target = create_attempt(ctx, &mut tx, &client, started, &request.fields).await?;
+    begin_trip(ctx, &mut tx, &client, started, &target, &configured, &request, &targets).await?;
+    tx.commit().await?;
+    client::acted(ctx, token, issued).await
+}
+
+/// Resolves and checks both addresses: the first against the page that asked, the second against the first.
+fn targets(instance: &Instance, origin: Option<&str>, request: &Request<'_>) -> Result<Targets, Problem> {
+    let raw = request.redirect_url.ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("redirect_url"))?;
+    let redirect = RedirectTarget::parse(instance, raw, origin, "redirect_url")?;
+    let complete = request
+        .complete_url
+        .map(|raw| RedirectTarget::parse(instance, raw, Some(redirect.as_str()), "action_complete_redirect_url"))
+        .transpose()?;
+    Ok(Targets { redirect, complete })
+}
+
+/// Only plain hints reach a provider: what a caller sends is never passed on raw.
+fn check_hints(request: &Request<'_>) -> Result<(), Problem> {
+    const PROMPTS: [&str; 4] = ["none", "login", "consent", "select_account"];
+    let wrong = |param| Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param(param));
+    if request.prompt.is_some_and(|prompt| prompt.split(' ').any(|word| !PROMPTS.contains(&word))) {
+        return wrong("oidc_prompt");
+    }
+    let plain = |hint: &str| hint.chars().count() <= LOGIN_HINT_LENGTH && !hint.chars().any(char::is_control);
+    if request.login_hint.is_some_and(|hint| !plain(hint)) {
+        return wrong("oidc_login_hint");
+    }
+    Ok(())
+}
+
+/// A single-session instance has at most one session on a client.
+///
+/// # Errors
+/// `session_exists` with `meta.session_id`.
+pub async fn refuse_second_session(ctx: &Ctx, db: &mut PgConnection, client: &ClientId) -> Result<()> {
+    if !ctx.instance.settings.single_session_mode {
+        return Ok(());
+    }
+    match sessions::newest_open(db, ctx.instance_id(), client, ctx.offset()).await? {
+        None => Ok(()),
+        Some(session) => Err(Problem::new(code::SESSION_EXISTS).meta("session_id", session.as_str()).into()),
+    }
+}
+
+/// Writes down the attempt; returns its id.
+///
+/// # Errors
+/// Storage faults.
+pub async fn create_attempt(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    started: Started,
+    fields: &SignUpFields,
+) -> Result<String> {
+    match started {
+        Started::SignIn => {
+            let id = SignInId::new(ctx.now, ctx.rng());
+            attempts::create_sign_in(db, ctx.instance_id(), &id, client, ctx.offset()).await?;
+            Ok(id.to_string())
+        }
+        Started::SignUp => {
+            let id = SignUpId::new(ctx.now, ctx.rng());
+            attempts::create_sign_up(db, ctx.instance_id(), &id, client, fields, ctx.offset()).await?;
+            Ok(id.to_string())
+        }
+    }
+}
+
+/// The role of a provider's proof in each kind of attempt.
+pub fn role(started: Started) -> &'static str {
+    match started {
+        Started::SignIn => "first_factor",
+        Started::SignUp => "external_account",
+    }
+}
+
+/// Makes state, verifier and nonce, and writes down the proof and the trip. Only hashes and sealed values stay.
+#[expect(clippy::too_many_arguments, reason = "one row needs all of it")]
+async fn begin_trip(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    started: Started,
+    target: &str,
+    configured: &Configured,
+    request: &Request<'_>,
+    targets: &Targets,
+) -> Result<()> {
+    let provider = &configured.provider;
+    let scopes = provider.scopes(&[]);
+    let state = random::token(ctx.rng());
+    let verifier = provider.sends_pkce().then(|| Verifier::new(ctx.rng()));
+    let nonce = provider.uses_nonce(&scopes).then(|| random::token(ctx.rng()));
+    let callback_url = ctx.instance.url("/v1/oauth_callback");
+    let redirect_uri = url::Url::parse(&callback_url).map_err(Error::internal)?;
+    let url = request::authorization_url(
+        provider,
+        &AuthorizationRequest {
+            state: &state,
+            nonce: nonce.as_deref(),
+            verifier: verifier.as_ref(),
+            redirect_uri: &redirect_uri,
+            scopes: &scopes,
+            login_hint: request.login_hint,
+            prompt: request.prompt,
+        },
+    );
+    let (flow, verification) = (SocialFlowId::new(ctx.now, ctx.rng()), VerificationId::new(ctx.now, ctx.rng()));
+    let ring = &ctx.app.ring;
+    let url_sealed = ring.seal(ctx.rng(), &client::external_url_at(ctx, &verification), url.as_str().as_bytes());
+    let url_sealed = url_sealed.map_err(Error::internal)?;
+    let new = NewVerification {
+        id: &verification,
+        owner: target,
+        role: role(started),
+        client,
+        strategy: request.strategy,
+        external_url_sealed: Some(&url_sealed),
+    };
+    attempts::create_verification(db, ctx.instance_id(), &new, ctx.offset()).await?;
+    let seal = |verifier: Verifier| ring.seal(ctx.rng(), &verifier_at(ctx, &flow), verifier.expose().as_bytes());
+    let verifier_sealed = verifier.map(seal).transpose().map_err(Error::internal)?;
+    let nonce_hash = nonce.map(|nonce| ring.lookup_hash(Lookup::Nonce, &nonce));
+    let new = NewFlow {
+        id: &flow,
+        verification: &verification,
+        intent: match started {
+            Started::SignIn => "sign_in",
+            Started::SignUp => "sign_up",
+        },
+        target,
+        client,
+        provider: &configured.config.provider,
+        provider_version: configured.config.version,
+        state: &ring.lookup_hash(Lookup::State, &state),
+        verifier_sealed: verifier_sealed.as_deref(),
+        nonce: nonce_hash.as_ref(),
+        callback_url: &callback_url,
+        redirect_url: targets.redirect.as_str(),
+        complete_url: targets.complete.as_ref().map(RedirectTarget::as_str),
+        scopes: &scopes,
+    };
+    social_flows::begin(db, ctx.instance_id(), &new, ctx.offset()).await?;
+    Ok(())
+}
+
+/// Where a PKCE verifier is sealed to.
+pub fn verifier_at<'a>(ctx: &'a Ctx, flow: &'a SocialFlowId) -> SealedAt<'a> {
+    SealedAt {
+        table: "social_flows",
+        column: "pkce_verifier_sealed",
+        row: flow.as_str(),
+        instance: ctx.instance_id().as_str(),
+    }
+}

@@ -1,0 +1,120 @@
+//! Account transfer: a proof that belongs in the other kind of attempt is carried over there, once.
+
+use sqlx::PgConnection;
+
+use super::proof::Proof;
+use super::settle::{self, Attempt, Interrupted, Settled};
+use super::start;
+use crate::context::Ctx;
+use crate::crypto::LookupHash;
+use crate::flows::client::{self, Acted, Issued};
+use crate::model::id::{ClientId, VerificationId};
+use crate::model::linking::Started;
+use crate::model::problem::{Error, Result, code};
+use crate::model::provider_config::strategy;
+use crate::store::attempts::{self, CompletedBy, NewVerification, SignUpFields, TransferSource};
+use crate::store::{clients, social_flows};
+
+/// How often a lost race is decided again.
+pub const TRIES: u8 = 3;
+
+/// The finished (or unfinished) attempt of a transfer, and the client after it.
+pub struct Transferred {
+    /// The attempt's id.
+    pub attempt: String,
+    /// The client as it is now.
+    pub acted: Acted,
+}
+
+/// `transfer=true` on a new attempt of kind `to`: needs a transferable proof of the other kind on the same client.
+///
+/// # Errors
+/// `account_transfer_invalid`: nothing to transfer, too late, used, or another client's.
+pub async fn transfer(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    to: Started,
+    fields: &SignUpFields,
+) -> Result<Transferred> {
+    for _ in 0..TRIES {
+        let mut tx = ctx.app.db.begin().await?;
+        match attempt_transfer(ctx, &mut tx, token, to, fields).await {
+            Ok((attempt, issued)) => {
+                tx.commit().await?;
+                return Ok(Transferred { attempt, acted: client::acted(ctx, token, issued).await? });
+            }
+            Err(Interrupted::Lost) => tx.rollback().await?,
+            Err(Interrupted::Error(error)) => return Err(error),
+        }
+    }
+    Err(code::RESOURCE_LOCKED.into())
+}
+
+async fn attempt_transfer(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    token: Option<&LookupHash>,
+    to: Started,
+    fields: &SignUpFields,
+) -> Result<(String, Option<Issued>), Interrupted> {
+    let invalid = || Error::from(code::ACCOUNT_TRANSFER_INVALID);
+    let instance = ctx.instance_id();
+    let client = match token {
+        Some(token) => clients::lock_by_token(db, instance, token).await?.ok_or_else(invalid)?,
+        None => return Err(invalid().into()),
+    };
+    let source = match to {
+        Started::SignIn => TransferSource::SignUp,
+        Started::SignUp => TransferSource::SignIn,
+    };
+    let flow = attempts::take_transfer(db, instance, &client, source, ctx.offset()).await?.ok_or_else(invalid)?;
+    let flow = social_flows::get(db, instance, &flow).await?;
+    let proof = Proof::reopen(ctx, &flow)?;
+    start::refuse_second_session(ctx, db, &client).await?;
+    let carried = carry_over(ctx, db, &client, &proof, to, fields, CompletedBy::Call).await?;
+    social_flows::forget_tokens(db, instance, &flow.id).await?;
+    let issued = match carried.settled {
+        Settled::Complete(issued) => Some(issued),
+        Settled::Missing | Settled::Transferable | Settled::Failed(_) => None,
+    };
+    Ok((carried.attempt, issued))
+}
+
+/// A proof in its new attempt.
+pub struct Carried {
+    /// The new attempt's id.
+    pub attempt: String,
+    /// What became of it.
+    pub settled: Settled,
+}
+
+/// Puts `proof` into a new attempt of kind `to`, in place of the client's present ones, and settles it: decided again by
+/// what is known now, because somebody may have signed up meanwhile.
+///
+/// # Errors
+/// [`Interrupted::Lost`] after a lost race.
+pub async fn carry_over(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    proof: &Proof,
+    to: Started,
+    fields: &SignUpFields,
+    by: CompletedBy,
+) -> Result<Carried, Interrupted> {
+    attempts::replace_all(db, ctx.instance_id(), client, ctx.offset()).await?;
+    let attempt = start::create_attempt(ctx, db, client, to, fields).await?;
+    let verification = VerificationId::new(ctx.now, ctx.rng());
+    let new = NewVerification {
+        id: &verification,
+        owner: &attempt,
+        role: start::role(to),
+        client,
+        strategy: &strategy(&proof.provider),
+        external_url_sealed: None,
+    };
+    attempts::create_verification(db, ctx.instance_id(), &new, ctx.offset()).await?;
+    let target = Attempt { started: to, id: &attempt, verification: &verification, client, by };
+    let settled = settle::settle(ctx, db, &target, proof).await?;
+    Ok(Carried { attempt, settled })
+}
