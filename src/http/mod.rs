@@ -4,6 +4,7 @@
 //! how the caller proves who he is, its rate limit, its CORS and its cache rule. [`guard`] enforces them before the
 //! handler runs.
 
+pub mod answer;
 pub mod backend;
 pub mod cookies;
 pub mod cors;
@@ -20,4 +21,5 @@ pub mod problem;
 pub mod route;
 pub mod router;
 pub mod trace;
+pub mod views;
 pub mod well_known;

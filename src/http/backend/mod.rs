@@ -1,8 +1,21 @@
 //! The backend API: secret key, JSON, bare resources.
 
-use super::route::Route;
+mod handshake_payload;
+mod jwks;
+mod oauth_access_tokens;
+pub mod page;
+mod users;
+
+use super::route::{Route, Rules, get};
 
 /// The routes of this folder.
 pub fn routes() -> Vec<Route> {
-    Vec::new()
+    vec![
+        get("/v1/users", Rules::BACKEND, users::list),
+        get("/v1/users/count", Rules::BACKEND, users::count),
+        get("/v1/users/{id}", Rules::BACKEND, users::show),
+        get("/v1/users/{id}/oauth_access_tokens/{provider}", Rules::BACKEND, oauth_access_tokens::list),
+        get("/v1/jwks", Rules::BACKEND, jwks::show),
+        get("/v1/clients/handshake_payload", Rules::BACKEND, handshake_payload::show),
+    ]
 }

@@ -1,8 +1,41 @@
 //! The frontend API: what the browser SDK calls. Answers carry the whole client.
 
-use super::route::Route;
+mod client;
+mod environment;
+mod handshake;
+mod me;
+mod oauth_callback;
+mod sessions;
+mod sign_ins;
+mod sign_ups;
+
+use super::route::{Cache, Caller, Cors, Limit, Route, Rules, delete, get, patch, post, put};
+
+/// A navigation of the browser: its cookie says who it is, and a token of its own why it is here.
+const NAVIGATION: Rules =
+    Rules { caller: Caller::Anyone, limit: Limit::Unlimited, cors: Cors::Closed, cache: Cache::NoStore };
+const BEGIN: Rules = Rules::FRONTEND.limited(Limit::CreateAttempt);
 
 /// The routes of this folder.
 pub fn routes() -> Vec<Route> {
-    Vec::new()
+    vec![
+        get("/v1/environment", Rules::FRONTEND, environment::show),
+        patch("/v1/environment", Rules::FRONTEND, environment::show),
+        get("/v1/client", Rules::FRONTEND, client::show),
+        post("/v1/client", Rules::FRONTEND, client::create),
+        put("/v1/client", Rules::FRONTEND, client::create),
+        delete("/v1/client", Rules::FRONTEND, client::forget),
+        post("/v1/client/sign_ins", BEGIN, sign_ins::create),
+        get("/v1/client/sign_ins/{id}", Rules::FRONTEND, sign_ins::show),
+        post("/v1/client/sign_ups", BEGIN, sign_ups::create),
+        get("/v1/client/sign_ups/{id}", Rules::FRONTEND, sign_ups::show),
+        delete("/v1/client/sessions", Rules::FRONTEND, sessions::end_all),
+        post("/v1/client/sessions/{id}/touch", Rules::FRONTEND, sessions::touch),
+        post("/v1/client/sessions/{id}/tokens", Rules::FRONTEND, sessions::token),
+        post("/v1/client/sessions/{id}/end", Rules::FRONTEND, sessions::end),
+        post("/v1/client/sessions/{id}/remove", Rules::FRONTEND, sessions::remove),
+        get("/v1/me", Rules::FRONTEND, me::show),
+        get("/v1/client/handshake", NAVIGATION, handshake::show),
+        get("/v1/oauth_callback", NAVIGATION, oauth_callback::show),
+    ]
 }

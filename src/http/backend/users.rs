@@ -1,0 +1,84 @@
+//! `/v1/users`.
+
+use axum::extract::Path;
+use serde_json::{Value, json};
+
+use super::super::answer;
+use super::super::extract::{Params, Query};
+use super::super::problem::Answer;
+use super::super::views::user::{Audience, user};
+use super::page::Page;
+use crate::context::Ctx;
+use crate::model::email::EmailAddress;
+use crate::model::id::UserId;
+use crate::model::problem::{Problem, code};
+use crate::store::users::{self, Direction, Filter, OrderBy};
+
+/// The most values of one filter.
+const FILTER_VALUES: usize = 100;
+
+/// `GET /v1/users`: always an array.
+pub async fn list(ctx: Ctx, Query(query): Query) -> Answer {
+    let (page, filter) = (Page::read(&query)?, filter(&query)?);
+    let order = order(&query)?;
+    let found = users::list(&ctx.app.db, ctx.instance_id(), &filter, order, page.limit, page.offset).await?;
+    let shown: Vec<Value> =
+        found.iter().map(|found| user(found, Audience::Backend, &ctx.instance.origin, ctx.now)).collect();
+    Ok(answer::json(&Value::Array(shown)))
+}
+
+/// `GET /v1/users/count`.
+pub async fn count(ctx: Ctx, Query(query): Query) -> Answer {
+    let count = users::count(&ctx.app.db, ctx.instance_id(), &filter(&query)?).await?;
+    Ok(answer::json(&json!({ "object": "total_count", "total_count": count })))
+}
+
+/// `GET /v1/users/{id}`.
+pub async fn show(ctx: Ctx, Path(id): Path<String>) -> Answer {
+    let id = UserId::parse(&id).ok_or(code::RESOURCE_NOT_FOUND)?;
+    let found = users::get(&ctx.app.db, ctx.instance_id(), &id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+    Ok(answer::json(&user(&found, Audience::Backend, &ctx.instance.origin, ctx.now)))
+}
+
+/// Filters combine with "and", values inside one with "or"; values that cannot exist match nobody.
+fn filter(query: &Params) -> Result<Filter, Problem> {
+    let values = |name: &str| {
+        let values = query.list(name);
+        if values.len() > FILTER_VALUES {
+            return Err(Problem::new(code::FORM_PARAM_DUPLICATE).param(name));
+        }
+        Ok(values.into_iter().map(str::to_owned).collect::<Vec<String>>())
+    };
+    let canonical = |text: String| match EmailAddress::parse(&text) {
+        Some(address) => address.as_str().to_owned(),
+        None => text,
+    };
+    let plain = |text: String| text.strip_prefix('+').map_or(text.clone(), str::to_owned);
+    Ok(Filter {
+        email_addresses: values("email_address")?.into_iter().map(canonical).collect(),
+        user_ids: values("user_id")?.into_iter().map(plain).collect(),
+        external_ids: values("external_id")?.into_iter().map(plain).collect(),
+        usernames: values("username")?.into_iter().map(|name| name.to_lowercase()).collect(),
+    })
+}
+
+/// One column with `+` or `-`; an unencoded `+` arrives as a space.
+fn order(query: &Params) -> Result<(OrderBy, Direction), Problem> {
+    let Some(text) = query.list("order_by").first().copied() else {
+        return Ok((OrderBy::CreatedAt, Direction::Descending));
+    };
+    let (direction, name) = match text.strip_prefix('-') {
+        Some(name) => (Direction::Descending, name),
+        None => (Direction::Ascending, text.trim_start_matches(['+', ' '])),
+    };
+    let column = match name {
+        "created_at" => OrderBy::CreatedAt,
+        "updated_at" => OrderBy::UpdatedAt,
+        "last_sign_in_at" => OrderBy::LastSignInAt,
+        "last_active_at" => OrderBy::LastActiveAt,
+        "first_name" => OrderBy::FirstName,
+        "last_name" => OrderBy::LastName,
+        _ => return Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param("order_by")),
+    };
+    Ok((column, direction))
+}

@@ -1,0 +1,45 @@
+//! `/v1/client`: the browser itself.
+
+use axum::response::Response;
+use serde_json::json;
+
+use super::super::answer::{self, Resource};
+use super::super::cookies;
+use super::super::extract::Browser;
+use super::super::problem::Answer;
+use crate::context::Ctx;
+use crate::flows;
+use crate::flows::client::Acted;
+use crate::flows::session::end;
+
+/// `GET /v1/client`: the client, or null for a visitor without one (never a refusal: the SDK would not load).
+pub async fn show(ctx: Ctx, browser: Browser) -> Answer {
+    let Some(client) = flows::client::read(&ctx, browser.hash(&ctx).as_ref()).await? else {
+        return nobody(&ctx, &browser);
+    };
+    answer::acted(&ctx, &browser, &Acted { client, issued: None }, Resource::Client).await
+}
+
+/// `POST` or `PUT /v1/client`: the client, made now if there is none.
+pub async fn create(ctx: Ctx, browser: Browser) -> Answer {
+    let acted = flows::client::ensure(&ctx, browser.hash(&ctx).as_ref()).await?;
+    answer::acted(&ctx, &browser, &acted, Resource::Client).await
+}
+
+/// `DELETE /v1/client`: signs out of everything and forgets the client.
+pub async fn forget(ctx: Ctx, browser: Browser) -> Answer {
+    end::forget_client(&ctx, browser.hash(&ctx).as_ref()).await?;
+    nobody(&ctx, &browser)
+}
+
+/// The answer for a browser that has no client; what it believes about itself is corrected.
+pub fn nobody(ctx: &Ctx, browser: &Browser) -> Answer {
+    let mut response: Response = answer::json(&json!({ "response": null, "client": null }));
+    if browser.client_uat.as_deref().is_some_and(|uat| uat != "0") {
+        for line in cookies::client_uat(&ctx.instance, 0) {
+            let line = http::HeaderValue::from_str(&line).map_err(crate::model::problem::Error::internal)?;
+            response.headers_mut().append(http::header::SET_COOKIE, line);
+        }
+    }
+    Ok(response)
+}

@@ -1,0 +1,185 @@
+//! `/v1/environment`: what the browser SDK needs to know about the instance. Bare, not enveloped.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::super::answer;
+use super::super::problem::Answer;
+use crate::context::Ctx;
+use crate::flows::social::provider::{self, Offered};
+use crate::model::instance::Instance;
+
+/// `GET`, or `PATCH` from development keys: the environment.
+pub async fn show(ctx: Ctx) -> Answer {
+    let offered = provider::offered(&ctx).await?;
+    Ok(answer::json(&json!({
+        "auth_config": auth_config(&ctx.instance),
+        "display_config": display_config(&ctx.instance),
+        "user_settings": user_settings(&ctx.instance, &offered),
+        "organization_settings": organization_settings(),
+        "commerce_settings": { "billing": {
+            "stripe_publishable_key": null,
+            "user": { "enabled": false, "has_paid_plans": false },
+            "organization": { "enabled": false, "has_paid_plans": false },
+        } },
+        "api_keys_settings": { "enabled": false, "user_api_keys_enabled": false, "orgs_api_keys_enabled": false },
+        "protect_config": { "object": "protect_config", "id": ctx.instance.id, "loaders": [] },
+        "maintenance_mode": false,
+        "client_debug_mode": false,
+        "partitioned_cookies": false,
+    })))
+}
+
+fn auth_config(instance: &Instance) -> Value {
+    json!({
+        "object": "auth_config",
+        "id": instance.id,
+        "single_session_mode": instance.settings.single_session_mode,
+        "reverification": false,
+        "claimed_at": null,
+        "preferred_channels": null,
+        "session_minter": false,
+    })
+}
+
+fn display_config(instance: &Instance) -> Value {
+    let home = instance.home_url();
+    let mut config = json!({
+        "object": "display_config",
+        "id": instance.id,
+        "instance_environment_type": instance.environment.as_str(),
+        "application_name": instance.display_name(),
+        "theme": {},
+        "preferred_sign_in_strategy": "otp",
+        "logo_image_url": null,
+        "logo_link_url": home,
+        "favicon_image_url": null,
+        "home_url": home,
+        "sign_in_url": instance.sign_in_url(),
+        "sign_up_url": instance.url("/sign-up"),
+        "user_profile_url": instance.url("/user"),
+        "waitlist_url": instance.url("/waitlist"),
+        "organization_profile_url": instance.url("/organization"),
+        "create_organization_url": instance.url("/create-organization"),
+        "oauth_consent_url": instance.consent_url(),
+        "support_email": "",
+        "branded": false,
+        "clerk_js_version": "6",
+        "show_devmode_warning": false,
+        "google_one_tap_client_id": null,
+        "help_url": null,
+        "privacy_policy_url": null,
+        "terms_url": null,
+        "captcha_public_key": null,
+        "captcha_public_key_invisible": null,
+        "captcha_widget_type": null,
+        "captcha_provider": null,
+        "captcha_oauth_bypass": [],
+        "captcha_heartbeat": false,
+    });
+    let after = [
+        "after_sign_in_url",
+        "after_sign_up_url",
+        "after_sign_out_one_url",
+        "after_sign_out_all_url",
+        "after_switch_session_url",
+        "after_join_waitlist_url",
+        "after_leave_organization_url",
+        "after_create_organization_url",
+    ];
+    if let Some(config) = config.as_object_mut() {
+        config.extend(after.map(|name| (name.to_owned(), json!(home))));
+    }
+    config
+}
+
+fn user_settings(instance: &Instance, offered: &[Offered]) -> Value {
+    let social: BTreeMap<String, Value> = offered
+        .iter()
+        .map(|provider| {
+            let shape = json!({
+                "enabled": true,
+                "required": provider.is_required,
+                "authenticatable": provider.is_authenticatable,
+                "block_email_subaddresses": provider.blocks_email_subaddresses,
+                "strategy": provider.strategy,
+                "not_selectable": provider.is_not_selectable,
+                "deprecated": false,
+                "name": provider.name,
+                "logo_url": null,
+            });
+            (provider.strategy.clone(), shape)
+        })
+        .collect();
+    json!({
+        "social": social,
+        "attributes": attributes(instance),
+        "sign_in": { "second_factor": { "required": false, "enabled": false } },
+        "sign_up": {
+            "captcha_enabled": false,
+            "captcha_widget_type": null,
+            "custom_action_required": false,
+            "progressive": true,
+            "mode": "public",
+            "legal_consent_enabled": false,
+            "mfa": { "required": false },
+        },
+        "actions": { "delete_self": false, "create_organization": false },
+        "attack_protection": { "enumeration_protection": { "enabled": false } },
+        "enterprise_sso": { "enabled": false, "self_serve_sso": false },
+        "saml": { "enabled": false },
+        "password_settings": { "min_length": 8, "max_length": 72 },
+        "passkey_settings": { "allow_autofill": false, "show_sign_in_button": false },
+        "username_settings": { "min_length": 4, "max_length": 64 },
+    })
+}
+
+/// Every attribute that the SDK knows; only the e-mail address is offered yet, and proven by providers alone.
+fn attributes(instance: &Instance) -> Value {
+    let email = &instance.settings.attributes.email_address;
+    let names = [
+        "email_address",
+        "phone_number",
+        "username",
+        "web3_wallet",
+        "first_name",
+        "last_name",
+        "password",
+        "authenticator_app",
+        "backup_code",
+        "passkey",
+        "ticket",
+    ];
+    let shapes = names.map(|name| {
+        let (enabled, required) = match name {
+            "email_address" => (email.enabled, email.required),
+            "first_name" | "last_name" => (true, false),
+            _ => (false, false),
+        };
+        let shape = json!({
+            "enabled": enabled,
+            "required": required,
+            "used_for_first_factor": false,
+            "first_factors": [],
+            "used_for_second_factor": false,
+            "second_factors": [],
+            "verifications": [],
+            "verify_at_sign_up": name == "email_address" && email.verify_at_sign_up,
+        });
+        (name.to_owned(), shape)
+    });
+    Value::Object(Map::from_iter(shapes))
+}
+
+fn organization_settings() -> Value {
+    json!({
+        "enabled": false,
+        "max_allowed_memberships": 0,
+        "force_organization_selection": false,
+        "actions": { "admin_delete": false },
+        "domains": { "enabled": false, "enrollment_modes": [], "default_role": null },
+        "slug": { "disabled": true },
+        "organization_creation_defaults": { "enabled": false },
+    })
+}

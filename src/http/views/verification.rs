@@ -1,0 +1,58 @@
+//! Verifications: the same on both APIs. `object` names the kind, never plain `verification`: server SDKs tell them
+//! apart by it (frontend-api.md section 9).
+
+use serde_json::{Value, json};
+
+use crate::model::provider_config::strategy;
+use crate::model::time::{Timestamp, millis};
+use crate::model::user::{ExternalAccount, Identification, IdentificationStatus};
+use crate::model::verification::{LIFE, Verification};
+
+/// A provider's proof inside an attempt.
+pub fn oauth(verification: &Verification, now: Timestamp) -> Value {
+    let mut shape = json!({
+        "object": "verification_oauth",
+        "status": verification.shown_status(now),
+        "strategy": verification.strategy,
+        "error": verification.error,
+        "expire_at": millis(verification.expires_at),
+        "attempts": (verification.attempts > 0).then_some(verification.attempts),
+    });
+    if let (Some(url), Some(shape)) = (&verification.external_url, shape.as_object_mut()) {
+        shape.insert("external_verification_redirect_url".to_owned(), json!(url));
+    }
+    shape
+}
+
+/// The proof behind an external account.
+pub fn of_account(account: &ExternalAccount) -> Value {
+    let expires_at = account.verified_at.unwrap_or(account.created_at) + LIFE;
+    json!({
+        "object": "verification_oauth",
+        "status": if account.is_verified { "verified" } else { "unverified" },
+        "strategy": strategy(&account.provider),
+        "error": account.error,
+        "expire_at": millis(expires_at),
+        "attempts": account.is_verified.then_some(1),
+    })
+}
+
+/// The proof behind an address; null when nothing began.
+pub fn of_address(address: &Identification) -> Value {
+    let Some(strategy) = &address.verification_strategy else { return Value::Null };
+    let object = match strategy.as_str() {
+        from if from.starts_with("from_oauth_") => "verification_from_oauth",
+        "email_link" => "verification_email_link",
+        "admin" => "verification_admin",
+        "ticket" => "verification_ticket",
+        _ => "verification_otp",
+    };
+    let is_verified = address.status == IdentificationStatus::Verified;
+    json!({
+        "object": object,
+        "status": if is_verified { "verified" } else { "unverified" },
+        "strategy": strategy,
+        "attempts": null,
+        "expire_at": null,
+    })
+}
