@@ -82,6 +82,8 @@ pub enum CookieUse {
     Csrf,
     /// The one-minute cookie that carries a notice to the next page.
     Notice,
+    /// The moment after which a person has to prove again who they are, in an authorization request on its way back.
+    Reauthentication,
 }
 
 impl CookieUse {
@@ -89,6 +91,7 @@ impl CookieUse {
         match self {
             Self::Csrf => "csrf",
             Self::Notice => "notice",
+            Self::Reauthentication => "reauthentication",
         }
     }
 }

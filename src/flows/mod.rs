@@ -2,7 +2,9 @@
 //! Argon2) happen outside it. May name `store`, `upstream`, `outbound`, `crypto`, `model`. Never knows who asks (API,
 //! page, command line) and never shows anything.
 
+pub mod applications;
 pub mod attempt;
+pub mod authorize;
 pub mod client;
 pub mod instance;
 pub mod provider_token;
@@ -10,3 +12,4 @@ pub mod record;
 pub mod session;
 pub mod signing_keys;
 pub mod social;
+pub mod token;

@@ -14,7 +14,7 @@ use url::Host;
 use super::problem::Failure;
 use super::route::{Cache, Caller, Rules};
 use super::trace::Served;
-use super::{cors, headers, pages};
+use super::{cors, headers, oauth, pages};
 use crate::app::App;
 use crate::context::Ctx;
 use crate::model::id::RequestId;
@@ -158,6 +158,7 @@ pub fn whence(request: &Request, app: &App) -> Origin {
 fn refuse(caller: Caller, instance: Option<&Instance>, error: Error) -> Response {
     match caller {
         Caller::Page => pages::error::refusal(instance, error),
+        Caller::OAuthClient | Caller::AccessToken => oauth::error::OAuthFailure::from(error).into_response(),
         _ => Failure(error).into_response(),
     }
 }

@@ -44,6 +44,7 @@ pub mod code {
         CLIENT_NOT_FOUND = "client_not_found" 400 "Client not found" "There is no client for this request.";
         CLIENT_STATE_INVALID = "client_state_invalid" 400 "Invalid action" "The attempt is over; begin a new one.";
         FEATURE_NOT_ENABLED = "feature_not_enabled" 403 "Not enabled" "This server does not offer this feature.";
+        FEATURE_REQUIRES_OAUTH2_CONSENT_SCREEN_ENABLED = "feature_requires_oauth2_consent_screen_enabled" 422 "Consent screen not enabled" "This application does not ask for consent.";
         FORM_PARAM_EXCEEDS_ALLOWED_SIZE = "form_param_exceeds_allowed_size" 422 "is too large" "The value is larger than allowed.";
         FORM_PARAM_FORMAT_INVALID = "form_param_format_invalid" 422 "is invalid" "The value has the wrong format.";
         FORM_PARAM_MISSING = "form_param_missing" 422 "is missing" "The parameter must be given.";
@@ -63,6 +64,7 @@ pub mod code {
         MISCONFIGURED_OAUTH_PROVIDER = "misconfigured_oauth_provider" 400 "Misconfigured OAuth provider" "The credentials of this provider are not usable.";
         MISSING_QUERY_PARAMETER = "missing_query_parameter" 400 "Missing query parameter" "A query parameter is missing.";
         MULTIPLE_ORIGIN_HEADER_VALUES_FORBIDDEN = "multiple_origin_header_values_forbidden" 400 "Multiple Origin headers" "A request may carry one Origin header only.";
+        OAUTH_AUTHORIZE_REQUEST_ERROR = "oauth_authorize_request_error" 400 "Invalid authorization request" "The authorization request is not valid.";
         OAUTH_CALLBACK_INVALID = "oauth_callback_invalid" 400 "Invalid OAuth callback" "The sign-in took too long or began in another browser.";
         OAUTH_CONFIG_MISSING = "oauth_config_missing" 400 "Missing OAuth configuration" "This provider needs its own credentials on this instance.";
         OAUTH_MISSING_ACCESS_TOKEN = "oauth_missing_access_token" 422 "Missing OAuth access token" "The account's tokens were withdrawn or never stored; connect it again.";

@@ -3,10 +3,11 @@
 mod handshake_payload;
 mod jwks;
 mod oauth_access_tokens;
+mod oauth_applications;
 pub mod page;
 mod users;
 
-use super::route::{Route, Rules, get};
+use super::route::{Route, Rules, get, post};
 
 /// The routes of this folder.
 pub fn routes() -> Vec<Route> {
@@ -15,6 +16,9 @@ pub fn routes() -> Vec<Route> {
         get("/v1/users/count", Rules::BACKEND, users::count),
         get("/v1/users/{id}", Rules::BACKEND, users::show),
         get("/v1/users/{id}/oauth_access_tokens/{provider}", Rules::BACKEND, oauth_access_tokens::list),
+        post("/v1/oauth_applications", Rules::BACKEND, oauth_applications::create),
+        get("/v1/oauth_applications", Rules::BACKEND, oauth_applications::list),
+        get("/v1/oauth_applications/{id}", Rules::BACKEND, oauth_applications::show),
         get("/v1/jwks", Rules::BACKEND, jwks::show),
         get("/v1/clients/handshake_payload", Rules::BACKEND, handshake_payload::show),
     ]

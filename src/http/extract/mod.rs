@@ -2,7 +2,7 @@
 
 mod params;
 
-pub use params::{Body, Params, Query};
+pub use params::{Body, MAX_BODY, Params, Query};
 
 use std::convert::Infallible;
 

@@ -4,6 +4,7 @@
 use super::error::{ErrorCode, OAuthError, invalid_grant, invalid_request};
 use super::parameters::Parameters;
 use super::pkce::{CodeChallenge, challenge_of};
+use super::resource;
 use super::scope::Scopes;
 use super::token::{Kind, Token};
 
@@ -127,6 +128,8 @@ pub struct CodeFacts<'a> {
     pub redirect_uri: &'a str,
     /// The challenge it was made with.
     pub challenge: Option<&'a str>,
+    /// The resources it was made for.
+    pub resources: &'a [String],
 }
 
 /// Wrong attempts after which a code is dead.
@@ -175,7 +178,11 @@ pub fn refusal(request: &CodeRequest, facts: Option<CodeFacts<'_>>) -> (OAuthErr
     if proven != facts.challenge {
         return (invalid_grant("code_verifier does not fit the code"), Consequence::CountFailure);
     }
-    (invalid_grant("the code can no longer be redeemed"), Consequence::Nothing)
+    if let Err(error) = resource::check_within(&request.resources, facts.resources) {
+        return (error, Consequence::Nothing);
+    }
+    // The user was banned, or the redirect URI taken off the application, since the code was made.
+    (GONE, Consequence::Nothing)
 }
 
 #[cfg(test)]
@@ -240,7 +247,15 @@ mod tests {
             failures: 0,
             redirect_uri: "https://a.example",
             challenge: Some(CHALLENGE),
+            resources: &[],
         }
+    }
+
+    #[test]
+    fn a_resource_that_was_not_granted_leaves_the_code_usable() {
+        let request = code_request(&format!("code_verifier={VERIFIER}&resource=https%3A%2F%2Fa.example"));
+        let (error, consequence) = refusal(&request, Some(facts()));
+        assert_eq!((error.code, consequence), (ErrorCode::InvalidTarget, Consequence::Nothing));
     }
 
     #[test]

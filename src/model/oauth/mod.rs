@@ -9,9 +9,11 @@ pub mod authorize;
 pub mod claims;
 pub mod client_auth;
 pub mod consent;
+pub mod discovery;
 pub mod error;
+pub mod family;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 pub mod grant_request;
 pub mod interaction;
 pub mod parameters;

@@ -1,0 +1,107 @@
+//! `GET` and `POST /oauth/authorize` (RFC 6749 section 3.1), and how its outcome travels.
+
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::header::{LOCATION, REFERRER_POLICY};
+use http::{HeaderValue, Method, StatusCode};
+
+use super::form;
+use crate::context::Ctx;
+use crate::crypto::{ExposeSecret, Lookup, LookupHash};
+use crate::flows::authorize::{Answer, Outcome, Visitor, request};
+use crate::http::extract::{Browser, MAX_BODY};
+use crate::http::pages::error::Refused;
+use crate::http::pages::{error, onward};
+use crate::model::oauth::authorize::ResponseMode;
+use crate::model::oauth::error::{ErrorCode, OAuthError};
+use crate::model::oauth::parameters::Parameters;
+use crate::model::oauth::redirect_uri;
+use crate::model::problem::{Code, Error, Problem, code};
+
+/// The parameter in which browsers of `pk_test_` instances carry their client token between hosts.
+const DEV_BROWSER: &str = "__clerk_db_jwt";
+
+/// Answers an authorization request; both methods behave alike (OpenID Connect Core section 3.1.2.1).
+pub async fn begin(ctx: Ctx, browser: Browser, request: Request) -> Response {
+    let parameters = match parameters(&ctx, request).await {
+        Ok(parameters) => parameters,
+        Err(refused) => return *refused,
+    };
+    let token = client_token(&ctx, &browser, &parameters);
+    let visitor = Visitor { client_token: token.as_ref(), session: None };
+    match request::begin(&ctx, visitor, &parameters).await {
+        Ok(outcome) => respond(&ctx, outcome),
+        Err(fault) => error::refusal(Some(&ctx.instance), fault),
+    }
+}
+
+/// Step 1: the query of a GET, the form of a POST and nothing else of it; every failure is a page.
+pub async fn parameters(ctx: &Ctx, request: Request) -> Result<Parameters, Box<Response>> {
+    let refused = |code: Code| Box::new(error::refusal(Some(&ctx.instance), code.into()));
+    let malformed = |error| Box::new(page(ctx, error));
+    if *request.method() != Method::POST {
+        return Parameters::parse(request.uri().query().unwrap_or_default().as_bytes()).map_err(malformed);
+    }
+    if !form::is_form(request.headers()) {
+        return Err(refused(code::UNSUPPORTED_CONTENT_TYPE));
+    }
+    let bytes = to_bytes(request.into_body(), MAX_BODY).await;
+    Parameters::parse(&bytes.map_err(|_| refused(code::REQUEST_BODY_TOO_LARGE))?).map_err(malformed)
+}
+
+/// The hash of the browser's client token, from the cookie or, on `pk_test_` instances, from the parameters.
+pub fn client_token(ctx: &Ctx, browser: &Browser, parameters: &Parameters) -> Option<LookupHash> {
+    let in_parameters = || {
+        let is_test = ctx.instance.publishable_key.starts_with("pk_test_");
+        parameters.sole(DEV_BROWSER).filter(|_| is_test)
+    };
+    let token = browser.token.as_ref().map(ExposeSecret::expose_secret).or_else(in_parameters)?;
+    Some(ctx.app.ring.lookup_hash(Lookup::ClientToken, token))
+}
+
+/// The outcome as an answer to the browser.
+pub fn respond(ctx: &Ctx, outcome: Outcome) -> Response {
+    match outcome {
+        Outcome::Answer(answer) => to_client(ctx, &answer),
+        Outcome::Elsewhere(url) => redirect(&url),
+        Outcome::Page(error) => page(ctx, error),
+    }
+}
+
+/// An authorization response, in the query or in a form.
+fn to_client(ctx: &Ctx, answer: &Answer) -> Response {
+    let fields: Vec<(&str, &str)> = answer.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let uri = &answer.target.redirect_uri;
+    match answer.target.mode {
+        ResponseMode::Query => redirect(&redirect_uri::with_response(uri, &fields)),
+        ResponseMode::FormPost => onward::form_post(&ctx.instance, uri, &fields),
+    }
+}
+
+/// 302, never 307 or 308: those would send a posted form, and the password in it, along (RFC 9700 section 4.12).
+pub fn redirect(url: &str) -> Response {
+    let Ok(location) = HeaderValue::from_str(url) else {
+        return error::refusal(None, Error::internal("an address that is no header value"));
+    };
+    let mut response = StatusCode::FOUND.into_response();
+    response.headers_mut().insert(LOCATION, location);
+    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// The page for a request that cannot be sent back to anybody. No link on it comes from the request.
+fn page(ctx: &Ctx, error: OAuthError) -> Response {
+    let sentence = format!("{}: {}", error.code.as_str(), error.description());
+    let mut problem = Problem::new(code::OAUTH_AUTHORIZE_REQUEST_ERROR).explain(sentence.clone());
+    let status = match error.code {
+        ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    problem.status = status.as_u16();
+    Refused::new(Some(&ctx.instance), problem)
+        .in_words_of(&ctx.instance, "client_request", None, "/sign-in", None)
+        .status(status)
+        .detail(sentence)
+        .into_response()
+}

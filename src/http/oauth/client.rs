@@ -1,0 +1,41 @@
+//! Who calls a client endpoint: the form, and what it and the `Authorization` header say about the client.
+
+use axum::extract::Request;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::error::OAuthFailure;
+use super::form;
+use crate::model::oauth::client_auth::{PresentedClient, Refused, presented_client};
+use crate::model::oauth::error::invalid_request;
+use crate::model::oauth::parameters::Parameters;
+
+/// The form of a request and the client it presents. Whether the client is who it says is decided by the flow.
+///
+/// # Errors
+/// What [`form::read`] and [`presented_client`] refuse, repeated parameters among `once`.
+pub async fn read(request: Request, once: &[&str]) -> Result<(PresentedClient, Parameters), OAuthFailure> {
+    let (headers, parameters) = form::read(request).await?;
+    for name in once {
+        parameters
+            .one(name)
+            .map_err(|repeated| OAuthFailure::from(crate::model::oauth::error::OAuthError::from(repeated)))?;
+    }
+    let client = present(&headers, &parameters)?;
+    Ok((client, parameters))
+}
+
+/// The client that a request presents.
+///
+/// # Errors
+/// `invalid_client`, `invalid_request`.
+pub fn present(headers: &HeaderMap, form: &Parameters) -> Result<PresentedClient, OAuthFailure> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(invalid_request("more than one Authorization header").into());
+    }
+    // What is not ASCII cannot be Basic: read as a malformed header.
+    let header = first.map(|value| value.to_str().unwrap_or_default());
+    presented_client(header, form).map_err(|refused: Refused| refused.into())
+}

@@ -1,0 +1,107 @@
+//! Refusals and faults as OAuth clients read them: `{"error", "error_description"}` and not the envelope of the two
+//! APIs (RFC 6749 section 5.2).
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde_json::json;
+
+use crate::flows::token::Failure;
+use crate::http::problem::{ErrorCode as LoggedCode, told};
+use crate::model::oauth::client_auth::{Method, Refused};
+use crate::model::oauth::error::{ErrorCode, OAuthError, invalid_request};
+use crate::model::problem::Error;
+
+const BUSY: OAuthError = OAuthError::new(ErrorCode::TemporarilyUnavailable, "the server is busy, try again");
+const TOO_OFTEN: OAuthError = OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many requests, try again later");
+const FAILED: OAuthError = OAuthError::new(ErrorCode::ServerError, "the server failed");
+
+/// A refusal on its way to an OAuth client.
+#[derive(Debug)]
+pub struct OAuthFailure {
+    error: OAuthError,
+    status: StatusCode,
+    retry_after: Option<u32>,
+    challenge: Option<HeaderValue>,
+}
+
+impl OAuthFailure {
+    fn new(error: OAuthError) -> Self {
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        Self { error, status, retry_after: None, challenge: None }
+    }
+
+    /// 413, before anything was parsed.
+    pub fn too_large() -> Self {
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..Self::new(invalid_request("the body is too large")) }
+    }
+
+    /// Asks for Basic credentials where Basic credentials were refused (RFC 6749 section 5.2).
+    #[must_use]
+    pub fn to_client(mut self, method: Method) -> Self {
+        if self.error.code == ErrorCode::InvalidClient && method == Method::Basic {
+            self.challenge = Some(HeaderValue::from_static("Basic realm=\"oauth\""));
+        }
+        self
+    }
+}
+
+impl From<OAuthError> for OAuthFailure {
+    fn from(error: OAuthError) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<Refused> for OAuthFailure {
+    fn from(refused: Refused) -> Self {
+        Self::new(refused.error).to_client(refused.method)
+    }
+}
+
+impl From<Error> for OAuthFailure {
+    /// Faults are logged and told without detail; a problem here is the guard's (rate limit, unknown host).
+    fn from(error: Error) -> Self {
+        let problem = told(error);
+        let error = match problem.status {
+            429 => TOO_OFTEN,
+            503 => BUSY,
+            500 => FAILED,
+            _ => invalid_request("the request cannot be answered here"),
+        };
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { error, status, retry_after: problem.retry_after, challenge: None }
+    }
+}
+
+impl From<Failure> for OAuthFailure {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(error) => error.into(),
+            Failure::Fault(error) => error.into(),
+        }
+    }
+}
+
+impl IntoResponse for OAuthFailure {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": self.error.code.as_str(), "error_description": self.error.description() });
+        let mut response = (self.status, Json(body)).into_response();
+        uncached(&mut response);
+        let headers = response.headers_mut();
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(LoggedCode(self.error.code.as_str()));
+        response
+    }
+}
+
+/// Keeps tokens and errors out of every cache, old ones included (RFC 6749 section 5.1).
+pub fn uncached(response: &mut Response) {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
+}

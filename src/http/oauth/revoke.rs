@@ -1,0 +1,23 @@
+//! `POST /oauth/token/revoke` (RFC 7009).
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use super::client;
+use super::error::{OAuthFailure, uncached};
+use crate::context::Ctx;
+use crate::flows::token::revoke;
+
+/// Parameters that may occur once.
+const ONCE: [&str; 2] = ["token", "token_type_hint"];
+
+/// Ends a token. The answer has no body and no `Content-Type`: a widespread browser client refuses `text/plain`.
+pub async fn end(ctx: Ctx, request: Request) -> Result<Response, OAuthFailure> {
+    let (client, form) = client::read(request, &ONCE).await?;
+    let done = revoke::revoke(&ctx, &client, &form).await;
+    done.map_err(|failure| OAuthFailure::from(failure).to_client(client.method))?;
+    let mut response = StatusCode::OK.into_response();
+    uncached(&mut response);
+    Ok(response)
+}
