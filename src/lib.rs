@@ -11,5 +11,6 @@ pub mod limits;
 pub mod model;
 pub mod outbound;
 pub mod server;
+pub mod simulator;
 pub mod store;
 pub mod upstream;

@@ -22,6 +22,7 @@ pub mod schema;
 pub mod secret_keys;
 pub mod sessions;
 pub mod signing_keys;
+pub mod simulator;
 pub mod social_flows;
 pub mod users;
 

@@ -1,0 +1,46 @@
+//! What the simulator answers.
+
+use super::shapes::Written;
+use http::{HeaderName, StatusCode, header};
+use serde_json::Value;
+
+/// A plain HTTP answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: Vec<(HeaderName, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// JSON as a provider writes it.
+    pub(super) fn json((status, value): Written) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = vec![(header::CONTENT_TYPE, "application/json; charset=utf-8".to_owned())];
+        Self { status, headers, body: value.to_string() }
+    }
+
+    /// 200 with JSON.
+    pub(super) fn good(value: Value) -> Self {
+        Self::json((200, value))
+    }
+
+    /// Sends the browser on. 303 after a form, so that it goes on with GET.
+    pub(super) fn redirect(status: StatusCode, to: String) -> Self {
+        Self { status, headers: vec![(header::LOCATION, to)], body: String::new() }
+    }
+
+    /// A page. Its policy leaves `form-action` out: after the form the browser is sent on, over the callback, to an
+    /// application whose origin the simulator does not know.
+    pub(super) fn page(status: StatusCode, html: String) -> Self {
+        let policy = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'";
+        let headers = vec![
+            (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+            (header::CONTENT_SECURITY_POLICY, policy.to_owned()),
+        ];
+        Self { status, headers, body: html }
+    }
+}

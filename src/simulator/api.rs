@@ -1,0 +1,42 @@
+//! The provider's own API, as far as profiles and demonstrations need it.
+
+use super::answer::Answer;
+use super::shapes::ApiFault;
+use super::{Request, Simulated};
+use crate::model::problem::{Error, code};
+use crate::store::simulator::{self as store, TokenKind};
+use http::header::AUTHORIZATION;
+
+impl Simulated<'_> {
+    /// Answers an API call. The token is judged before anything is complained of: a stranger learns nothing.
+    pub(super) async fn api(&self, request: Request<'_>) -> Result<Answer, Error> {
+        let refuse = |fault| Ok(Answer::json(self.shapes.api_fault(fault, self.request_id())));
+        let mut connection = self.simulator.db.acquire().await?;
+        let issued = match bearer(request) {
+            Some(token) => store::valid(&mut connection, self.place(), TokenKind::Access, self.hash(token)).await?,
+            None => None,
+        };
+        let Some(issued) = issued else { return refuse(ApiFault::Token) };
+        if !self.has_headers(request) {
+            return refuse(ApiFault::Header);
+        }
+        let person = self.person(&mut connection, &issued.provider_user_id).await?;
+        let scope_text = self.scope_text(&issued.scopes);
+        let grant = self.grant_of(&issued, &person, &scope_text);
+        match self.shapes.api(request.path, &grant) {
+            Some(written) => Ok(Answer::json(written)),
+            None => Err(code::RESOURCE_NOT_FOUND.into()),
+        }
+    }
+
+    /// True if every header is there that the descriptor sends with a call.
+    fn has_headers(&self, request: Request<'_>) -> bool {
+        let mut demanded = self.descriptor().calls.iter().flat_map(|call| call.headers.keys());
+        demanded.all(|name| request.headers.contains_key(name.as_str()))
+    }
+}
+
+fn bearer<'r>(request: Request<'r>) -> Option<&'r str> {
+    let (scheme, token) = request.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}

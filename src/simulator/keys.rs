@@ -1,0 +1,78 @@
+//! The key with which a simulated provider signs id_tokens, and the documents that tell it.
+
+use super::Simulated;
+use super::answer::Answer;
+use crate::crypto::SealedAt;
+use crate::crypto::signing::{SigningKey, TokenType};
+use crate::model::problem::Error;
+use crate::store::simulator as store;
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use zeroize::Zeroizing;
+
+/// Between the key's id and its PKCS#8 in the sealed value.
+const BORDER: u8 = 0;
+
+impl Simulated<'_> {
+    /// The provider's keys.
+    pub(super) async fn jwks(&self) -> Result<Answer, Error> {
+        let mut connection = self.simulator.db.acquire().await?;
+        let key = self.signing_key(&mut connection).await?;
+        Ok(Answer::good(json!({ "keys": [key.public_jwk()] })))
+    }
+
+    /// The discovery document: the real issuer, at simulated addresses.
+    pub(super) fn metadata(&self) -> Answer {
+        let oidc = self.descriptor().oidc.as_ref();
+        let endpoints = &self.provider.endpoints;
+        Answer::good(json!({
+            "issuer": oidc.map(|oidc| &oidc.issuer),
+            "authorization_endpoint": endpoints.authorize,
+            "token_endpoint": endpoints.token,
+            "userinfo_endpoint": endpoints.calls.first(),
+            "jwks_uri": endpoints.jwks,
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "scopes_supported": self.descriptor().authorize.base_scopes,
+            "token_endpoint_auth_methods_supported": [self.descriptor().token.client_auth],
+            "code_challenge_methods_supported": ["S256"],
+        }))
+    }
+
+    /// Signs the claims of an id_token.
+    pub(super) async fn sign(&self, db: &mut PgConnection, claims: &Value) -> Result<String, Error> {
+        let key = self.signing_key(db).await?;
+        key.sign(TokenType::Jwt, claims).map_err(Error::internal)
+    }
+
+    /// The kept key; the first caller makes it.
+    async fn signing_key(&self, db: &mut PgConnection) -> Result<SigningKey, Error> {
+        let kept = match store::signing_key(db, self.place()).await? {
+            Some(kept) => kept,
+            None => {
+                let made = tokio::task::spawn_blocking(SigningKey::generate).await.map_err(Error::internal)?;
+                let sealed = self.seal(&made.map_err(Error::internal)?)?;
+                let kept = store::keep_signing_key(db, self.place(), &sealed).await?;
+                kept.ok_or_else(|| Error::internal("a signing key that is not kept"))?
+            }
+        };
+        let opened = self.simulator.ring.open(&self.sealed_at(), &kept).map_err(Error::internal)?;
+        let border = opened.iter().position(|byte| *byte == BORDER);
+        let parts = border.and_then(|border| Some((opened.get(..border)?, opened.get(border + 1..)?)));
+        let (kid, der) = parts.ok_or_else(|| Error::internal("a sealed signing key without its id"))?;
+        SigningKey::from_pkcs8(&String::from_utf8_lossy(kid), der).map_err(Error::internal)
+    }
+
+    fn seal(&self, key: &SigningKey) -> Result<Vec<u8>, Error> {
+        let mut plain = Zeroizing::new(key.kid().as_bytes().to_vec());
+        plain.push(BORDER);
+        plain.extend_from_slice(&key.pkcs8().map_err(Error::internal)?);
+        self.simulator.ring.seal(self.simulator.rng, &self.sealed_at(), &plain).map_err(Error::internal)
+    }
+
+    fn sealed_at(&self) -> SealedAt<'_> {
+        let (row, instance) = (self.slug(), self.instance().as_str());
+        SealedAt { table: "simulator_providers", column: "signing_key_sealed", row, instance }
+    }
+}
