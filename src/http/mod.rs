@@ -20,6 +20,7 @@ pub mod pages;
 pub mod problem;
 pub mod route;
 pub mod router;
+pub mod simulator;
 pub mod trace;
 pub mod views;
 pub mod well_known;

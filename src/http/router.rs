@@ -13,7 +13,7 @@ use http::{HeaderValue, Method};
 
 use super::guard::{self, Post};
 use super::route::{Caller, Cors, Route, Rules};
-use super::{backend, cors, deadline, frontend, health, method_override, oauth, pages, trace, well_known};
+use super::{backend, cors, deadline, frontend, health, method_override, oauth, pages, simulator, trace, well_known};
 use crate::app::App;
 use crate::model::problem::code;
 
@@ -26,6 +26,7 @@ pub fn routes() -> Vec<Route> {
     routes.extend(backend::routes());
     routes.extend(oauth::routes());
     routes.extend(pages::routes());
+    routes.extend(simulator::routes());
     routes
 }
 

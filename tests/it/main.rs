@@ -10,4 +10,5 @@
 mod database;
 mod embedded;
 mod http_frame;
+mod simulator;
 mod support;
