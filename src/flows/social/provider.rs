@@ -127,6 +127,10 @@ pub struct Offered {
     pub is_not_selectable: bool,
     /// Refuses addresses with a subaddress.
     pub blocks_email_subaddresses: bool,
+    /// Our own simulation answers for it.
+    pub is_simulated: bool,
+    /// The real authorization endpoint, where it is known without asking the provider.
+    pub authorization_url: Option<String>,
 }
 
 /// The enabled providers of the instance, by slug.
@@ -140,6 +144,8 @@ pub async fn offered(ctx: &Ctx) -> Result<Vec<Offered>> {
         let known = ctx.app.catalogue.get(&config.provider).map(|descriptor| descriptor.name.clone());
         Some(Offered {
             name: custom.map(str::to_owned).or(known)?,
+            is_simulated: config.credentials == Credentials::Simulated,
+            authorization_url: authorization_url(ctx, &config),
             strategy: strategy(&config.provider),
             slug: config.provider,
             is_authenticatable: config.is_authenticatable,
@@ -149,4 +155,15 @@ pub async fn offered(ctx: &Ctx) -> Result<Vec<Offered>> {
         })
     });
     Ok(offered.collect())
+}
+
+/// Where a provider's authorization endpoint is: by its descriptor, or as the operator said. Discovery is not asked.
+fn authorization_url(ctx: &Ctx, config: &ProviderConfig) -> Option<String> {
+    if let Some(custom) = &config.custom {
+        return custom.get("authorization_url")?.as_str().map(str::to_owned);
+    }
+    let descriptor = ctx.app.catalogue.get(&config.provider)?;
+    let settings = Settings { parameters: config.parameters.clone(), ..Settings::default() };
+    let provider = Provider::new(Arc::clone(descriptor), settings).ok()?;
+    Some(provider.endpoints.authorize.to_string())
 }

@@ -126,6 +126,20 @@ impl Refused {
         Self::new(Some(instance), problem).in_words_of(instance, key, None, "/sign-in", None)
     }
 
+    /// A failed attempt that is told on a page of its own: the page is the result, not a refusal of its request.
+    pub fn of_attempt(
+        instance: &Instance,
+        text_key: &'static str,
+        provider: Option<&str>,
+        start: &str,
+        target: &str,
+    ) -> Self {
+        let mut refused = Self::new(Some(instance), code::OAUTH_CALLBACK_INVALID.into());
+        refused.details.clear();
+        refused.status = StatusCode::OK;
+        refused.in_words_of(instance, text_key, provider, start, Some(target))
+    }
+
     /// Speaks with the sentence of a text key and offers what it allows. `start` is the start page to go back to,
     /// `target` the validated place the flow was to end at.
     #[must_use]
@@ -151,13 +165,6 @@ impl Refused {
         if matches!(text_key, "closed" | "account_closed") {
             self.details.clear();
         }
-        self
-    }
-
-    /// Replaces the status: pages of a failed flow are results, not refusals of their own request.
-    #[must_use]
-    pub fn status(mut self, status: StatusCode) -> Self {
-        self.status = status;
         self
     }
 
@@ -227,9 +234,15 @@ impl IntoResponse for Refused {
     }
 }
 
-/// A refusal as a page.
+/// A refusal as a page. A callback that cannot be believed speaks in the sentence of its reason.
 pub fn refusal(instance: Option<&Instance>, error: Error) -> Response {
-    Refused::new(instance, told(error)).into_response()
+    let problem = told(error);
+    let Some(instance) = instance.filter(|_| problem.code() == code::OAUTH_CALLBACK_INVALID) else {
+        return Refused::new(instance, problem).into_response();
+    };
+    let said = problem.errors.first().and_then(|item| item.meta.get("reason")).and_then(|reason| reason.as_str());
+    let reason = said.and_then(Reason::parse).unwrap_or(Reason::StateMissing);
+    Refused::of_reason(instance, problem, reason, "").into_response()
 }
 
 /// The page for an address that does not exist.

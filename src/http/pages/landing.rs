@@ -32,6 +32,14 @@ impl Door {
         }
     }
 
+    /// Where the browser goes when a flow of this door could not end at its target.
+    pub fn callback_path(self) -> &'static str {
+        match self {
+            Self::SignIn => "/sign-in/sso-callback",
+            Self::SignUp => "/sign-up/sso-callback",
+        }
+    }
+
     /// The parameters that name a target, the strongest first.
     fn precedence(self) -> [&'static str; 4] {
         match self {
@@ -99,11 +107,12 @@ impl Landing {
     }
 }
 
-/// Where people go who asked for nothing else: the configured home, or the profile page.
+/// Where people go who asked for nothing else: the configured home, or the profile page where there is none that may
+/// receive redirects.
 pub fn home(instance: &Instance) -> String {
-    let home = &instance.settings.home_url;
-    let is_web = url::Url::parse(home).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-    if is_web { home.clone() } else { instance.url("/user") }
+    let home = instance.home_url();
+    let allowed = RedirectTarget::parse(instance, &home, None, "home_url");
+    allowed.map_or_else(|_| instance.url("/user"), RedirectTarget::into_string)
 }
 
 #[cfg(test)]
@@ -141,6 +150,8 @@ mod tests {
         let mut instance = production();
         assert_eq!(home(&instance), "https://id.example/user");
         instance.settings.home_url = "https://app.example/welcome".to_owned();
+        assert_eq!(home(&instance), "https://id.example/user", "not one of the instance's origins");
+        instance.origins = vec!["https://app.example".to_owned()];
         assert_eq!(home(&instance), "https://app.example/welcome");
         instance.settings.home_url = "javascript:alert(1)".to_owned();
         assert_eq!(home(&instance), "https://id.example/user");

@@ -8,6 +8,7 @@
 pub mod assets;
 pub mod consent;
 pub mod csrf;
+mod dev;
 pub mod dev_view;
 pub mod error;
 mod kinds;
@@ -18,7 +19,9 @@ pub mod onward;
 pub mod policy;
 pub mod reasons;
 pub mod shell;
+mod sign_in;
 pub mod start;
+mod user;
 pub mod user_view;
 
 #[cfg(test)]
@@ -32,5 +35,9 @@ use super::route::Route;
 
 /// The routes of this folder.
 pub fn routes() -> Vec<Route> {
-    assets::routes()
+    let mut routes = assets::routes();
+    routes.extend(sign_in::routes());
+    routes.extend(user::routes());
+    routes.extend(dev::routes());
+    routes
 }

@@ -1,6 +1,8 @@
 //! From the reason why a flow failed to the sentence a person reads and to what the page offers (pages.md sections 7.3
 //! and 10.2).
 
+use serde_json::Value;
+
 use super::messages::{fill, text};
 use crate::model::reason::Reason;
 
@@ -39,6 +41,36 @@ pub fn text_key(reason: Reason, detail: &str) -> Option<&'static str> {
         R::Transfer | R::InteractionNeeded | R::ConsentDenied | R::ClientAuthFailed => return None,
         R::GrantEnded | R::GrantReused | R::GrantMismatch | R::PkceFailed => return None,
     })
+}
+
+/// The text key of a failed proof: by the reason that the flow noted, else by the code that the app sees.
+pub fn of_proof(error: &Value) -> &'static str {
+    let member = |name: &str| error.get(name).and_then(Value::as_str);
+    let noted = member("reason").and_then(Reason::parse);
+    let by_reason = noted.and_then(|reason| text_key(reason, member("detail").unwrap_or_default()));
+    by_reason.unwrap_or_else(|| of_code(member("code").unwrap_or_default()))
+}
+
+/// The text key of a code inside a verification (behaviour.md section 2.3) or of a refused start (section 2.1).
+pub fn of_code(code: &str) -> &'static str {
+    match code {
+        "oauth_access_denied" => "cancelled",
+        "oauth_token_exchange_error" | "oauth_fetch_user_error" => "bad_answer",
+        "misconfigured_oauth_provider" | "redirect_uri_mismatch" | "oauth_config_missing" => "not_set_up",
+        "external_account_email_address_verification_required" => "not_possible",
+        "oauth_identification_claimed" | "identification_claimed" => "belongs_elsewhere",
+        "external_account_exists" => "sign_in_first",
+        "oauth_account_already_connected" => "already_connected",
+        "identifier_already_signed_in" | "session_exists" => "already_signed_in",
+        "sign_up_mode_restricted" | "sign_up_restricted_waitlist" | "user_quota_exceeded" => "closed",
+        "not_allowed_access" | "form_email_address_blocked" => "closed",
+        "oauth_email_domain_reserved_by_saml" => "use_company",
+        "user_locked" => "locked",
+        "user_banned" | "user_deactivated" => "account_closed",
+        "oauth_unsupported_provider" | "oauth_provider_not_enabled" => "app_fault",
+        "oauth_non_authenticatable_provider" => "app_fault",
+        _ => "our_fault",
+    }
 }
 
 /// The sentence under a text key, with the provider's name in it.
@@ -98,7 +130,7 @@ pub fn offers(text_key: &str) -> &'static [Offer] {
     match text_key {
         "cancelled" | "not_answering" | "bad_answer" => &[TryAgain, OtherMethod],
         "not_set_up" | "not_possible" | "closed" | "account_closed" | "too_many" => &[OtherMethod],
-        "sign_in_first" | "use_company" | "locked" => &[OtherMethod],
+        "sign_in_first" | "use_company" | "locked" | "one_more_step" => &[OtherMethod],
         "belongs_elsewhere" | "already_connected" => &[ThatAccount, OtherAccount],
         "already_signed_in" => &[GoOn, OtherAccount],
         _ => &[StartAgain],
@@ -119,6 +151,15 @@ mod tests {
                 assert!(!offers(key).is_empty());
             }
         }
+    }
+
+    #[test]
+    fn a_noted_reason_says_more_than_the_code() {
+        let proof = |text: &str| of_proof(&serde_json::from_str(text).unwrap());
+        assert_eq!(proof(r#"{"code":"oauth_token_exchange_error"}"#), "bad_answer");
+        let noted = r#"{"code":"oauth_token_exchange_error","reason":"token_invalid_grant"}"#;
+        assert_eq!(proof(noted), "start_again");
+        assert_eq!(proof(r#"{"code":"tomorrow's","reason":"tomorrow's"}"#), "our_fault");
     }
 
     #[test]

@@ -1,0 +1,124 @@
+//! `/_dev`: the index of the development pages. It does not exist on production instances, nor where `dev.pages` is off.
+
+use std::collections::BTreeSet;
+
+use axum::response::{IntoResponse, Redirect, Response};
+use http::HeaderMap;
+
+use super::super::extract::{Body, Browser, Params};
+use super::super::problem::Failure;
+use super::super::route::{Route, Rules, get, post};
+use super::super::router;
+use super::csrf;
+use super::dev_view::{Index, Person};
+use super::landing::{Door, Landing};
+use super::sign_in::{begin_attempt, hand_over, page};
+use crate::context::Ctx;
+use crate::flows;
+use crate::flows::social::provider;
+use crate::flows::social::start::Request;
+use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::redirect::with_query;
+
+const PATH: &str = "/_dev";
+
+/// What the index links to, as far as it exists.
+const LINKS: &[&str] = &[
+    "/sign-in",
+    "/sign-up",
+    "/user",
+    "/_dev/inbox",
+    "/_dev/clock",
+    "/_dev/flows",
+    "/_dev/pages",
+    "/v1/environment",
+    "/.well-known/openid-configuration",
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/jwks.json",
+];
+
+/// People with a part in the documentation, as the simulated providers know them.
+const PEOPLE: [(&str, &str); 4] = [
+    ("ada@example.com", "Ada, with a verified address"),
+    ("bob@example.com", "Bob, whose address is not verified"),
+    ("cyd@example.com", "Cyd, who shows no address"),
+    ("eve@example.com", "Eve, who claims Ada's address"),
+];
+
+/// The routes of this file.
+pub fn routes() -> Vec<Route> {
+    vec![get(PATH, Rules::PAGE, show), post(PATH, Rules::PAGE, sign_in_as)]
+}
+
+/// `GET /_dev`.
+async fn show(ctx: Ctx, browser: Browser) -> Response {
+    page(&ctx, index(&ctx, &browser).await)
+}
+
+/// `POST /_dev`: signs in as somebody whom a simulated provider knows.
+async fn sign_in_as(ctx: Ctx, browser: Browser, headers: HeaderMap, body: Result<Body, Failure>) -> Response {
+    page(&ctx, begin(&ctx, &browser, &headers, body).await)
+}
+
+fn exists(ctx: &Ctx) -> Result<(), Problem> {
+    let exists = ctx.instance.has_development_pages() && ctx.app.config.dev.pages;
+    exists.then_some(()).ok_or_else(|| code::RESOURCE_NOT_FOUND.into())
+}
+
+async fn index(ctx: &Ctx, browser: &Browser) -> Result<Response> {
+    exists(ctx)?;
+    let acted = flows::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
+    let paths: BTreeSet<&str> = router::routes().iter().map(|route| route.path).collect();
+    let people = match simulated(ctx).await? {
+        Some(_) => PEOPLE.map(|(hint, name)| Person { hint: hint.to_owned(), name: name.to_owned() }).to_vec(),
+        None => Vec::new(),
+    };
+    let view = Index {
+        instance: &ctx.instance,
+        people,
+        links: LINKS.iter().copied().filter(|link| paths.contains(link)).collect(),
+        action: PATH.to_owned(),
+        csrf: csrf::field(ctx, &acted.client.id, PATH),
+        form_action: landing(ctx).form_target().into_iter().collect(),
+    };
+    let mut response = view.render();
+    hand_over(ctx, browser, &acted, &mut response)?;
+    Ok(response)
+}
+
+async fn begin(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<Body, Failure>) -> Result<Response> {
+    exists(ctx)?;
+    let Body(form) = body.map_err(|failure| failure.0)?;
+    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    csrf::check(ctx, client.as_ref().map(|client| &client.id), PATH, headers, &form)?;
+    let strategy = simulated(ctx).await?.ok_or(code::OAUTH_PROVIDER_NOT_ENABLED)?;
+    let hint = form.required("person")?;
+    let request = Request { strategy: &strategy, login_hint: Some(hint), ..Request::default() };
+    let landing = landing(ctx);
+    match begin_attempt(ctx, browser, Door::SignIn, &landing, request).await {
+        Ok((acted, url)) => {
+            // The simulator then answers at once, without its page.
+            let named = if url.contains("login_hint=") { url } else { with_query(&url, "login_hint", hint) };
+            let url = with_query(&named, "auto", "1");
+            let mut response = Redirect::to(&url).into_response();
+            hand_over(ctx, browser, &acted, &mut response)?;
+            Ok(response)
+        }
+        Err(Error::Problem(problem)) if problem.code() == code::SESSION_EXISTS => {
+            Ok(Redirect::to(&landing.target).into_response())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The strategy of a provider that is simulated here, Google if it is.
+async fn simulated(ctx: &Ctx) -> Result<Option<String>> {
+    let mut offered = provider::offered(ctx).await?;
+    offered.retain(|provider| provider.is_simulated && provider.is_authenticatable);
+    offered.sort_by_key(|provider| provider.slug != "google");
+    Ok(offered.into_iter().next().map(|provider| provider.strategy))
+}
+
+fn landing(ctx: &Ctx) -> Landing {
+    Landing::read(&ctx.instance, Door::SignIn, &Params::default())
+}

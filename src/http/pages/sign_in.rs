@@ -1,0 +1,311 @@
+//! `/sign-in` and `/sign-up`: the start pages, and the page of a flow that came back without a session.
+
+use axum::response::{IntoResponse, Redirect, Response};
+use http::header::SET_COOKIE;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+
+use super::super::answer;
+use super::super::extract::{Body, Browser, Params, Query};
+use super::super::problem::Failure;
+use super::super::route::{Limit, Route, Rules, get, post};
+use super::error::{self, Refused};
+use super::landing::{Door, Landing};
+use super::messages::fill;
+use super::notice::Notice;
+use super::policy::FormTarget;
+use super::start::{ProviderButton, Remark, Start};
+use super::{csrf, onward, reasons};
+use crate::context::Ctx;
+use crate::flows;
+use crate::flows::client::Acted;
+use crate::flows::social::provider::{self, Offered};
+use crate::flows::social::start::{self, Request};
+use crate::model::client::Client;
+use crate::model::linking::Started;
+use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::redirect::MAX_LENGTH;
+use crate::model::verification::{Status, Verification};
+
+/// The routes of this file. The budget of starts is spent by the handler: the page that refuses keeps its form.
+pub fn routes() -> Vec<Route> {
+    vec![
+        get("/sign-in", Rules::PAGE, sign_in),
+        post("/sign-in", Rules::PAGE, start_sign_in),
+        get("/sign-in/create", Rules::PAGE, sign_in_create),
+        get("/sign-in/tasks", Rules::PAGE, sign_in_tasks),
+        get("/sign-in/sso-callback", Rules::PAGE, sign_in_callback),
+        get("/sign-up", Rules::PAGE, sign_up),
+        post("/sign-up", Rules::PAGE, start_sign_up),
+        get("/sign-up/sso-callback", Rules::PAGE, sign_up_callback),
+    ]
+}
+
+/// `GET /sign-in`.
+async fn sign_in(ctx: Ctx, browser: Browser, headers: HeaderMap, query: Result<Query, Failure>) -> Response {
+    page(&ctx, show(&ctx, &browser, Door::SignIn, &headers, query).await)
+}
+
+/// `GET /sign-up`.
+async fn sign_up(ctx: Ctx, browser: Browser, headers: HeaderMap, query: Result<Query, Failure>) -> Response {
+    page(&ctx, show(&ctx, &browser, Door::SignUp, &headers, query).await)
+}
+
+/// `POST /sign-in`.
+async fn start_sign_in(
+    ctx: Ctx,
+    browser: Browser,
+    headers: HeaderMap,
+    query: Result<Query, Failure>,
+    body: Result<Body, Failure>,
+) -> Response {
+    page(&ctx, begin(&ctx, &browser, Door::SignIn, &headers, query, body).await)
+}
+
+/// `POST /sign-up`.
+async fn start_sign_up(
+    ctx: Ctx,
+    browser: Browser,
+    headers: HeaderMap,
+    query: Result<Query, Failure>,
+    body: Result<Body, Failure>,
+) -> Response {
+    page(&ctx, begin(&ctx, &browser, Door::SignUp, &headers, query, body).await)
+}
+
+/// `GET /sign-in/create`: the SDK's name for signing up.
+async fn sign_in_create(uri: Uri) -> Response {
+    elsewhere(Door::SignUp, &uri)
+}
+
+/// `GET /sign-in/tasks`: no session has tasks yet.
+async fn sign_in_tasks(uri: Uri) -> Response {
+    elsewhere(Door::SignIn, &uri)
+}
+
+/// `GET /sign-in/sso-callback`.
+async fn sign_in_callback(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
+    page(&ctx, came_back(&ctx, &browser, Door::SignIn, query).await)
+}
+
+/// `GET /sign-up/sso-callback`.
+async fn sign_up_callback(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
+    page(&ctx, came_back(&ctx, &browser, Door::SignUp, query).await)
+}
+
+/// An outcome, or its error page.
+pub(super) fn page(ctx: &Ctx, outcome: Result<Response>) -> Response {
+    outcome.unwrap_or_else(|error| error::refusal(Some(&ctx.instance), error))
+}
+
+/// To a start page, the query kept as it is: that page judges it.
+fn elsewhere(door: Door, uri: &Uri) -> Response {
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    Redirect::to(&format!("{}{query}", door.path())).into_response()
+}
+
+/// The start page, or the target for somebody who is signed in. A first visit is given its client here, before the form
+/// exists, so that the form's forgery check has something to hold on to.
+async fn show(
+    ctx: &Ctx,
+    browser: &Browser,
+    door: Door,
+    headers: &HeaderMap,
+    query: Result<Query, Failure>,
+) -> Result<Response> {
+    let landing = landing(ctx, door, query)?;
+    let acted = flows::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
+    let mut response = match is_signed_in(ctx, &acted.client) {
+        true => Redirect::to(&landing.target).into_response(),
+        false => {
+            let notice = Notice::read(ctx, headers);
+            let named = [("application", ctx.instance.display_name())];
+            let remark = notice.map_or(Remark::None, |notice| Remark::Notice(fill(notice.message(), &named)));
+            let offered = offered(ctx).await?;
+            let mut shown = start_page(ctx, &acted.client, door, &landing, &offered, remark);
+            if notice.is_some() {
+                add_cookie(&mut shown, &Notice::clear(&ctx.instance))?;
+            }
+            shown
+        }
+    };
+    hand_over(ctx, browser, &acted, &mut response)?;
+    Ok(response)
+}
+
+/// Starts a provider: on to it, or the same page again with what is wrong.
+async fn begin(
+    ctx: &Ctx,
+    browser: &Browser,
+    door: Door,
+    headers: &HeaderMap,
+    query: Result<Query, Failure>,
+    body: Result<Body, Failure>,
+) -> Result<Response> {
+    let landing = landing(ctx, door, query)?;
+    let Body(form) = body.map_err(|failure| failure.0)?;
+    let token = browser.hash(ctx);
+    let client = flows::client::read(ctx, token.as_ref()).await?;
+    csrf::check(ctx, client.as_ref().map(|client| &client.id), door.path(), headers, &form)?;
+    let Some(client) = client else { return Err(code::FORM_INVALID.into()) };
+    let offered = offered(ctx).await?;
+    let again = |remark| Ok(start_page(ctx, &client, door, &landing, &offered, remark));
+    if let Err(refused) = ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip) {
+        return again(Remark::Wait(refused.retry_after.unwrap_or(10)));
+    }
+    let strategy = form.text("strategy").unwrap_or_default();
+    match begin_attempt(ctx, browser, door, &landing, Request { strategy, ..Request::default() }).await {
+        Ok((acted, url)) => {
+            let provider = offered.iter().find(|offered| offered.strategy == strategy);
+            let mut response = send_to(ctx, provider, &url);
+            hand_over(ctx, browser, &acted, &mut response)?;
+            Ok(response)
+        }
+        Err(Error::Problem(problem)) if problem.code() == code::SESSION_EXISTS => {
+            Ok(Redirect::to(&landing.target).into_response())
+        }
+        Err(Error::Problem(problem)) => again(refused_start(&problem, strategy, &offered)?),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Begins an attempt of these pages: it ends at the landing's target, or comes back to our own callback page. Returns
+/// the provider's address too.
+pub(super) async fn begin_attempt(
+    ctx: &Ctx,
+    browser: &Browser,
+    door: Door,
+    landing: &Landing,
+    request: Request<'_>,
+) -> Result<(Acted, String)> {
+    let carried = ctx.instance.url(&landing.carry(door.callback_path()));
+    let callback = if carried.len() > MAX_LENGTH { ctx.instance.url(door.callback_path()) } else { carried };
+    let request = Request { redirect_url: Some(&callback), complete_url: Some(&landing.target), ..request };
+    let started = match door {
+        Door::SignIn => Started::SignIn,
+        Door::SignUp => Started::SignUp,
+    };
+    let acted = start::start(ctx, browser.hash(ctx).as_ref(), started, request).await?;
+    let url = proof(&acted.client).and_then(|proof| proof.external_url.clone());
+    let url = url.ok_or_else(|| Error::internal("an attempt without its provider's address"))?;
+    Ok((acted, url))
+}
+
+/// On to the provider: by a redirect, or by a page where the start page's policy could not name the provider's origin,
+/// because the browser would stop a redirect after the form.
+fn send_to(ctx: &Ctx, provider: Option<&Offered>, url: &str) -> Response {
+    match provider.is_some_and(|provider| provider.is_simulated || leads_to(provider).is_some()) {
+        true => Redirect::to(url).into_response(),
+        false => onward::go(&ctx.instance, url),
+    }
+}
+
+/// The provider's origin, for the policy of the page that starts it; the simulation is our own.
+fn leads_to(provider: &Offered) -> Option<FormTarget> {
+    let real = provider.authorization_url.as_deref().filter(|_| !provider.is_simulated);
+    real.and_then(FormTarget::of_url)
+}
+
+/// What the page says about a refused start; refusals that are not about the provider stay errors.
+fn refused_start(problem: &Problem, strategy: &str, offered: &[Offered]) -> Result<Remark> {
+    let key = reasons::of_code(problem.code().name);
+    if key == "our_fault" {
+        return Err(problem.clone().into());
+    }
+    let name = offered.iter().find(|offered| offered.strategy == strategy).map(|offered| offered.name.as_str());
+    Ok(Remark::Problem(reasons::sentence(key, name), StatusCode::UNPROCESSABLE_ENTITY))
+}
+
+/// What became of an attempt that did not end at its target. The transfers happened at the callback already.
+async fn came_back(ctx: &Ctx, browser: &Browser, door: Door, query: Result<Query, Failure>) -> Result<Response> {
+    let landing = landing(ctx, door, query)?;
+    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let start = landing.carry(door.path());
+    let proof = client.as_ref().and_then(proof);
+    let is_unfinished = client
+        .as_ref()
+        .and_then(|client| client.sign_up.as_ref())
+        .is_some_and(|attempt| attempt.status == "missing_requirements");
+    let key = proof.and_then(|proof| match proof.status {
+        Status::Failed => proof.error.as_ref().map(reasons::of_proof),
+        Status::Verified if is_unfinished => Some("one_more_step"),
+        Status::Verified | Status::Unverified | Status::Transferable => None,
+    });
+    if let (Some(key), Some(proof)) = (key, proof) {
+        let offered = provider::offered(ctx).await?;
+        let name =
+            offered.iter().find(|offered| offered.strategy == proof.strategy).map(|offered| offered.name.as_str());
+        let refused = Refused::of_attempt(&ctx.instance, key, name, &start, &landing.target);
+        let said = proof.error.as_ref().and_then(|error| error.get("code")).and_then(|code| code.as_str());
+        return Ok(said.map_or(refused.clone(), |code| refused.detail(code)).into_response());
+    }
+    if client.as_ref().is_some_and(|client| is_signed_in(ctx, client)) {
+        return Ok(Redirect::to(&landing.target).into_response());
+    }
+    let mut response = Redirect::to(&start).into_response();
+    if proof.is_none() {
+        add_cookie(&mut response, &Notice::Expired.carry(ctx))?;
+    }
+    Ok(response)
+}
+
+fn landing(ctx: &Ctx, door: Door, query: Result<Query, Failure>) -> Result<Landing> {
+    let Query(query) = query.map_err(|failure| failure.0)?;
+    let landing = Landing::read(&ctx.instance, door, &query);
+    if !landing.dropped.is_empty() {
+        tracing::info!(reason = "redirect_unlisted", detail = "portal", parameters = ?landing.dropped, "target dropped");
+    }
+    Ok(landing)
+}
+
+/// True if there is nothing to do here: one session at most, and it is there.
+fn is_signed_in(ctx: &Ctx, client: &Client) -> bool {
+    ctx.instance.settings.single_session_mode && client.active_session().is_some()
+}
+
+/// The proof by a provider that the client's current attempt asks for.
+fn proof(client: &Client) -> Option<&Verification> {
+    let sign_in = client.sign_in.as_ref().and_then(|attempt| attempt.first_factor.as_ref());
+    sign_in.or_else(|| client.sign_up.as_ref().and_then(|attempt| attempt.external_account.as_ref()))
+}
+
+/// The providers a start page shows.
+async fn offered(ctx: &Ctx) -> Result<Vec<Offered>> {
+    let mut offered = provider::offered(ctx).await?;
+    offered.retain(|provider| provider.is_authenticatable && !provider.is_not_selectable);
+    Ok(offered)
+}
+
+fn start_page(
+    ctx: &Ctx,
+    client: &Client,
+    door: Door,
+    landing: &Landing,
+    offered: &[Offered],
+    remark: Remark,
+) -> Response {
+    let button = |offered: &Offered| ProviderButton {
+        key: offered.slug.clone(),
+        name: offered.name.clone(),
+        leads_to: leads_to(offered),
+    };
+    let start = Start {
+        instance: &ctx.instance,
+        door,
+        landing,
+        csrf: csrf::field(ctx, &client.id, door.path()),
+        providers: offered.iter().map(button).collect(),
+        remark,
+    };
+    start.render()
+}
+
+/// The cookies that belong to an act.
+pub(super) fn hand_over(ctx: &Ctx, browser: &Browser, acted: &Acted, response: &mut Response) -> Result<()> {
+    answer::set_cookies(ctx, browser, acted.client.uat(), acted.issued.as_ref(), response)
+}
+
+/// Adds a `Set-Cookie` line.
+pub(super) fn add_cookie(response: &mut Response, line: &str) -> Result<()> {
+    response.headers_mut().append(SET_COOKIE, HeaderValue::from_str(line).map_err(Error::internal)?);
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! `/user`: the profile page, and signing out.
+
+use std::collections::BTreeMap;
+
+use axum::response::{IntoResponse, Redirect, Response};
+use http::HeaderMap;
+
+use super::super::extract::{Body, Browser};
+use super::super::problem::Failure;
+use super::super::route::{Route, Rules, get, post};
+use super::csrf;
+use super::notice::Notice;
+use super::sign_in::{add_cookie, hand_over, page};
+use super::user_view::{Account, Email, Moment, Profile};
+use crate::context::Ctx;
+use crate::flows;
+use crate::flows::session::end::{self, What};
+use crate::flows::social::provider;
+use crate::model::client::Session;
+use crate::model::problem::Result;
+use crate::model::provider_config::strategy;
+use crate::model::user::{ExternalAccount, Identification, IdentificationStatus};
+use crate::store::sessions::Ending;
+
+/// The form's name inside its forgery check.
+const SIGN_OUT: &str = "sign-out";
+
+/// The routes of this file.
+pub fn routes() -> Vec<Route> {
+    vec![get("/user", Rules::PAGE, show), post("/user/sign-out", Rules::PAGE, sign_out)]
+}
+
+/// `GET /user`.
+async fn show(ctx: Ctx, browser: Browser) -> Response {
+    page(&ctx, profile(&ctx, &browser).await)
+}
+
+/// `POST /user/sign-out`.
+async fn sign_out(ctx: Ctx, browser: Browser, headers: HeaderMap, body: Result<Body, Failure>) -> Response {
+    page(&ctx, end_session(&ctx, &browser, &headers, body).await)
+}
+
+async fn profile(ctx: &Ctx, browser: &Browser) -> Result<Response> {
+    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let signed_in = client.as_ref().and_then(|client| Some((client, client.active_session()?)));
+    let Some((client, session)) = signed_in else {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("redirect_url", &ctx.instance.url("/user"))
+            .finish();
+        return Ok(Redirect::to(&format!("/sign-in?{query}")).into_response());
+    };
+    let offered = provider::offered(ctx).await?;
+    let names = offered.into_iter().map(|offered| (offered.strategy, offered.name)).collect();
+    Ok(shown(session, &names, csrf::field(ctx, &client.id, SIGN_OUT)).render(&ctx.instance))
+}
+
+/// Ends the active session of this browser. The provider's own session goes on, and the notice says so.
+async fn end_session(
+    ctx: &Ctx,
+    browser: &Browser,
+    headers: &HeaderMap,
+    body: Result<Body, Failure>,
+) -> Result<Response> {
+    let Body(form) = body.map_err(|failure| failure.0)?;
+    let token = browser.hash(ctx);
+    let client = flows::client::read(ctx, token.as_ref()).await?;
+    csrf::check(ctx, client.as_ref().map(|client| &client.id), SIGN_OUT, headers, &form)?;
+    let mut response = Redirect::to("/sign-in").into_response();
+    // Signed out in another tab meanwhile: nothing is left to do, and the person wanted exactly that.
+    if let Some(session) = client.as_ref().and_then(|client| client.active_session())
+        && let Some(acted) = end::end(ctx, token.as_ref(), What::One(&session.id), Ending::Removed).await?
+    {
+        hand_over(ctx, browser, &acted, &mut response)?;
+    }
+    add_cookie(&mut response, &Notice::SignedOut.carry(ctx))?;
+    Ok(response)
+}
+
+/// Strategies and the names people read.
+type Names = BTreeMap<String, String>;
+
+fn shown(session: &Session, names: &Names, csrf: String) -> Profile {
+    let user = &session.user;
+    Profile {
+        identifier: user.identifier().to_owned(),
+        name: user.full_name(),
+        username: user.username.clone(),
+        emails: user.emails().map(|address| email(address, names)).collect(),
+        accounts: user.external_accounts.iter().map(|known| account(known, names)).collect(),
+        since: session.created_at,
+        until: session.expire_at,
+        csrf,
+    }
+}
+
+/// The name of a provider; one that was switched off stands under its strategy's key.
+fn name(strategy: &str, names: &Names) -> String {
+    let key = || strategy.strip_prefix("oauth_").unwrap_or(strategy).to_owned();
+    names.get(strategy).cloned().unwrap_or_else(key)
+}
+
+fn email(address: &Identification, names: &Names) -> Email {
+    let mut linked_to: Vec<String> = address.linked_to.iter().map(|link| name(&link.kind, names)).collect();
+    linked_to.dedup();
+    Email {
+        address: address.value.clone(),
+        is_primary: address.is_primary,
+        is_verified: address.status == IdentificationStatus::Verified,
+        linked_to,
+    }
+}
+
+fn account(account: &ExternalAccount, names: &Names) -> Account {
+    Account {
+        provider: name(&strategy(&account.provider), names),
+        name: account.email_address.clone().or_else(|| account.username.clone()),
+        since: Moment::day(account.created_at),
+        needs_attention: !account.is_verified || account.error.is_some(),
+    }
+}
