@@ -136,8 +136,7 @@ impl Refused {
     ) -> Self {
         let mut refused = Self::new(Some(instance), code::OAUTH_CALLBACK_INVALID.into());
         refused.details.clear();
-        refused.status = StatusCode::OK;
-        refused.in_words_of(instance, text_key, provider, start, Some(target))
+        refused.status(StatusCode::OK).in_words_of(instance, text_key, provider, start, Some(target))
     }
 
     /// Speaks with the sentence of a text key and offers what it allows. `start` is the start page to go back to,
@@ -165,6 +164,13 @@ impl Refused {
         if matches!(text_key, "closed" | "account_closed") {
             self.details.clear();
         }
+        self
+    }
+
+    /// Replaces the page's status.
+    #[must_use]
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
         self
     }
 
