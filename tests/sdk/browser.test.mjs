@@ -1,0 +1,200 @@
+// People in a real browser: the hosted pages, the simulated provider's page, consent; with script and without
+// (pages.md 3.2, 6.1, 6.9, 6.10, 8; behaviour.md 7.1 rows A18, O09, O10, X02).
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Visit, launch } from './support/chromium.mjs';
+import { authorization, discover } from './support/oauth.mjs';
+import { Vestibule } from './support/vestibule.mjs';
+import * as oidc from 'openid-client';
+import { createServer } from 'node:http';
+
+/** An app's page that shows where the browser came back to. */
+async function landing() {
+  const server = createServer((request, response) => {
+    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' });
+    response.end('<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>App</title><h1 id="app">The app</h1>');
+  });
+  await new Promise((listening) => server.listen(0, 'localhost', listening));
+  const close = () => new Promise((closed) => (server.closeAllConnections(), server.close(closed)));
+  return { url: `http://localhost:${server.address().port}`, close };
+}
+
+for (const javaScriptEnabled of [true, false]) {
+  const kind = javaScriptEnabled ? 'with script' : 'without script';
+  const name = (picture) => (javaScriptEnabled ? picture : `noscript-${picture}`);
+
+  describe(`a browser ${kind}`, () => {
+    let vestibule, browser, app, visit, page;
+
+    before(async () => {
+      [vestibule, browser, app] = await Promise.all([Vestibule.start(), launch(), landing()]);
+    });
+    after(async () => {
+      await browser?.close();
+      await app?.close();
+      await vestibule?.stop();
+    });
+
+    /** Each story has a fresh browser profile, and fails on anything the browser complained about. */
+    const story = (title, tell) =>
+      test(title, async () => {
+        visit = await Visit.open(browser, { javaScriptEnabled });
+        page = visit.page;
+        await tell();
+        await visit.end();
+      });
+
+    /** Presses "Continue with Google" and picks a person of the simulated provider. */
+    async function continueWithGoogle(person) {
+      await visit.at('sign-in.start');
+      await page.click('#provider-google');
+      await visit.at('simulator.authorize');
+      if (person.includes('@')) {
+        await page.fill('input[name=email]', person);
+        await page.click('form button[type=submit]:not([name])');
+      } else {
+        await page.click(`button[name=person][value="${person}@example.com"]`);
+      }
+    }
+
+    story('signs in with a provider, sees the account, signs out', async () => {
+      await page.goto(`${vestibule.url}/sign-in`);
+      await visit.at('sign-in.start');
+      const enabled = Object.values((await (await fetch(`${vestibule.url}/v1/environment`)).json()).user_settings.social)
+        .filter((provider) => provider.enabled && provider.authenticatable)
+        .map(({ strategy }) => strategy.replace('oauth_', 'provider-'));
+      assert.ok(enabled.length >= 2, 'a development instance begins with simulated providers');
+      const shown = await page.locator('button[id^=provider-]').evaluateAll((all) => all.map(({ id }) => id));
+      assert.deepEqual(shown.sort(), enabled.sort());
+      assert.match(await page.textContent('#provider-google'), /Continue with Google/);
+      await visit.shots(name('sign-in'));
+
+      await page.click('#provider-google');
+      await visit.at('simulator.authorize');
+      await visit.shots(name('simulator'));
+      await page.fill('input[name=email]', 'wren.hollow@example.com');
+      await page.click('form button[type=submit]:not([name])');
+
+      await visit.at('user.profile');
+      assert.equal(page.url(), `${vestibule.url}/user`);
+      await visit.shots(name('user'));
+      const text = await page.textContent('main');
+      assert.match(text, /Wren Hollow/);
+      assert.match(text, /wren\.hollow@example\.com/);
+      assert.match(text, /Verified/);
+      assert.match(text, /Google/);
+      assert.equal(await page.locator('time').count(), 2, 'when the session began and when it ends');
+
+      await page.goto(`${vestibule.url}/sign-in`);
+      assert.equal(page.url(), `${vestibule.url}/user`, 'nobody signs in twice');
+      await page.click('#sign-out');
+      await visit.at('sign-in.start');
+      await visit.shot(name('signed-out'));
+      await page.goto(`${vestibule.url}/user`);
+      await visit.at('sign-in.start');
+      assert.equal(new URL(page.url()).searchParams.get('redirect_url'), `${vestibule.url}/user`);
+    });
+
+    story('is the same person the second time', async () => {
+      const who = async () => {
+        await page.goto(`${vestibule.url}/sign-in`);
+        await continueWithGoogle('robin@example.com');
+        await visit.at('user.profile');
+        const { body } = await vestibule.backend('GET', '/v1/users?email_address=robin@example.com');
+        assert.equal(body.length, 1);
+        return body[0].id;
+      };
+      const first = await who();
+      await page.click('#sign-out');
+      assert.equal(await who(), first);
+    });
+
+    story('comes back to an allowed address, and to no other', async () => {
+      const target = `${app.url}/after?tab=2#top`;
+      await page.goto(`${vestibule.url}/sign-in?redirect_url=${encodeURIComponent(target)}`);
+      await continueWithGoogle('lark@example.com');
+      await page.waitForSelector('#app');
+      assert.equal(page.url(), target);
+
+      // Signed in already: straight back, but only to where it is allowed.
+      await page.goto(`${vestibule.url}/sign-in?redirect_url=${encodeURIComponent(target)}`);
+      await page.waitForSelector('#app');
+      const evil = ['https://evil.example/', '//evil.example/', 'javascript:alert(1)', 'http://localhost@evil.example/'];
+      for (const address of [...evil, 'http:\\\\evil.example', '/\\evil.example']) {
+        await page.goto(`${vestibule.url}/sign-in?redirect_url=${encodeURIComponent(address)}`);
+        await visit.at('user.profile');
+        assert.equal(page.url(), `${vestibule.url}/user`, address);
+      }
+    });
+
+    story('may cancel at the provider', async () => {
+      await page.goto(`${vestibule.url}/sign-in?redirect_url=${encodeURIComponent(app.url)}`);
+      await visit.at('sign-in.start');
+      await page.click('#provider-google');
+      await visit.at('simulator.authorize');
+      await page.click('#denied');
+      await visit.at('sign-in.start');
+      const main = page.locator('main');
+      assert.equal(await main.getAttribute('data-state'), 'error.provider');
+      assert.match(await main.textContent(), /Sign-in was cancelled\./);
+      await visit.shots(name('cancelled'));
+      // The way on still leads back to the app.
+      await continueWithGoogle('finch@example.com');
+      await page.waitForSelector('#app');
+    });
+
+    story('asks before an application gets anything', async () => {
+      const callback = `${app.url}/callback`;
+      const created = await vestibule.backend('POST', '/v1/oauth_applications', {
+        name: 'Pigeon Post',
+        callback_url: callback,
+        scopes: 'profile email private_metadata',
+      });
+      const config = await discover(vestibule.url, created.body.client_id, created.body.client_secret);
+      const ask = async () => {
+        const request = await authorization(config, { redirect_uri: callback, scope: 'openid profile email private_metadata' });
+        await page.goto(request.url);
+        return request.checks;
+      };
+
+      await ask();
+      await continueWithGoogle('swift@example.com');
+      await visit.at('oauth.consent');
+      assert.match(await page.textContent('h1'), /Pigeon Post/);
+      assert.match(await page.textContent('main'), /swift@example\.com/);
+      const [deny, allow] = await Promise.all(['#consent-deny', '#consent-allow'].map((id) => page.locator(id).boundingBox()));
+      assert.deepEqual([deny.width, deny.height], [allow.width, allow.height], 'both answers have equal weight');
+      await visit.shots(name('consent'));
+      await page.click('#consent-deny');
+      await page.waitForSelector('#app');
+      assert.equal(new URL(page.url()).searchParams.get('error'), 'access_denied');
+
+      const checks = await ask();
+      await visit.at('oauth.consent');
+      // A click within half a second of the page's appearance is not a decision (double-click stealing).
+      await page.waitForTimeout(600);
+      await page.click('#consent-allow');
+      await page.waitForSelector('#app');
+      const tokens = await oidc.authorizationCodeGrant(config, new URL(page.url()), checks);
+      assert.equal(tokens.claims().email, 'swift@example.com');
+    });
+
+    story('is told plainly when an address leads nowhere', async () => {
+      const answer = await page.goto(`${vestibule.url}/nowhere`);
+      assert.equal(answer.status(), 404);
+      await visit.shots(name('not-found'));
+      await page.goto(`${vestibule.url}/v1/oauth_callback?code=x&state=y`);
+      assert.match(await page.textContent('main'), /took too long or began in another browser/);
+      await visit.shots(name('callback-refused'));
+      await page.goto(`${vestibule.url}/oauth/authorize?client_id=nobody`);
+      await visit.shots(name('client-unknown'));
+      visit.forgive(/Failed to load resource: .* status of 40[014]/);
+    });
+
+    story('shows the development pages', async () => {
+      await page.goto(`${vestibule.url}/_dev`);
+      assert.match(await page.textContent('main'), new RegExp(vestibule.publishableKey.replace('$', '\\$')));
+      await visit.shots(name('dev'));
+    });
+  });
+}
