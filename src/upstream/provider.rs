@@ -216,3 +216,83 @@ fn rebase(url: &str, base: &str) -> String {
     let path = after_scheme.find(['/', '?']).and_then(|at| after_scheme.get(at..)).unwrap_or("/");
     format!("{base}{path}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::catalogue::Catalogue;
+
+    const HOSTED: &str = r#"
+slug = "hosted"
+name = "Hosted"
+kind = "oauth2"
+authorize = { url = "https://{host}/authorize", pkce = "supported", send_pkce = true, issuer = "https://x", promises_iss = true }
+token = { url = "https://{host}/token", client_auth = "client_secret_post", encoding = "form" }
+refresh = { supported = "always", rotates = "always", url = "https://{host}/refresh" }
+calls = [{ id = "user", url = "https://{host}/user?x={user.id}" }]
+profile = { provider_user_id = "user.id", email = "user.email", email_verified = ["user.verified"] }
+email = { trust = "claim" }
+parameters = { host = { label = "Host", default = "hosted.example", moves_authority = true } }
+"#;
+
+    fn hosted(host: Option<&str>, moved_authority: MovedAuthority) -> Result<Provider, EndpointError> {
+        let parameters = host.map(|host| ("host".to_owned(), host.to_owned())).into_iter().collect();
+        let settings = Settings { parameters, moved_authority, ..Settings::default() };
+        Provider::new(Arc::new(Descriptor::parse(HOSTED).unwrap()), settings)
+    }
+
+    fn built_in(slug: &str) -> Provider {
+        let descriptor = Arc::clone(Catalogue::load().unwrap().get(slug).unwrap());
+        Provider::new(descriptor, Settings::default()).unwrap()
+    }
+
+    #[test]
+    fn an_operator_s_host_fills_every_address() {
+        let provider = hosted(Some("git.acme.test:8443"), MovedAuthority::Distrusted).unwrap();
+        assert_eq!(provider.endpoints.token.as_str(), "https://git.acme.test:8443/token");
+        assert_eq!(provider.endpoints.refresh.as_str(), "https://git.acme.test:8443/refresh");
+        assert_eq!(provider.endpoints.calls, ["https://git.acme.test:8443/user?x={user.id}"]);
+        for bad in ["", "evil/", "a@b", "a?b", "a#b", "..", "a b", "ä.test", "[::1]", &"a".repeat(256)] {
+            assert!(hosted(Some(bad), MovedAuthority::Distrusted).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn another_host_s_word_counts_only_if_the_operator_says_so() {
+        let level = |host, trust| hosted(host, trust).unwrap().email_level;
+        assert_eq!(level(None, MovedAuthority::Distrusted), EmailLevel::Claim);
+        assert_eq!(level(Some("hosted.example"), MovedAuthority::Distrusted), EmailLevel::Claim);
+        assert_eq!(level(Some("git.acme.test"), MovedAuthority::Distrusted), EmailLevel::Never);
+        assert_eq!(level(Some("git.acme.test"), MovedAuthority::Trusted), EmailLevel::Claim);
+    }
+
+    #[test]
+    fn a_callback_s_issuer_is_the_expected_one() {
+        let google = built_in("google");
+        for good in [None, Some("https://accounts.google.com"), Some("accounts.google.com")] {
+            assert_eq!(google.check_callback_issuer(good), Ok(()));
+        }
+        let hosted = hosted(None, MovedAuthority::Distrusted).unwrap();
+        assert_eq!(hosted.check_callback_issuer(Some("https://x")), Ok(()));
+        for (provider, bad) in [
+            (&google, Some("https://accounts.google.com/")),
+            (&google, Some("")),
+            (&hosted, None),
+            (&built_in("notion"), Some("https://accounts.google.com")),
+        ] {
+            let error = provider.check_callback_issuer(bad).unwrap_err();
+            assert_eq!((error.reason, error.detail), (Reason::IssuerMismatch, "callback"));
+            assert_eq!(error.failure().code, "oauth_callback_invalid");
+        }
+    }
+
+    #[test]
+    fn scopes_come_once_and_in_order() {
+        let mut google = built_in("google");
+        google.additional_scopes = ["drive", "email"].map(str::to_owned).into();
+        let more = ["calendar", "drive"].map(str::to_owned);
+        assert_eq!(google.scopes(&more), ["openid", "email", "profile", "drive", "calendar"]);
+        assert!(google.uses_nonce(&google.scopes(&[])));
+        assert!(!google.uses_nonce(&["email".to_owned()]));
+    }
+}

@@ -1,5 +1,6 @@
 //! The whole room against real HTTP: a mock server stands where the provider's hosts would.
 
+mod custom;
 mod facts;
 mod id_tokens;
 mod profiles;
