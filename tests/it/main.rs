@@ -9,6 +9,10 @@
 
 mod database;
 mod embedded;
+mod backend;
 mod http_frame;
 mod simulator;
+mod routes;
+mod sessions;
+mod social;
 mod support;

@@ -48,6 +48,7 @@ impl TestApp {
 
     /// Replicas with other settings than the tests' usual ones.
     pub async fn with(count: usize, change: impl FnOnce(&mut Config)) -> Self {
+        super::cost::listen();
         let db = TestDb::new().await;
         let ring = RingEntry::generate(&SystemRng);
         let mut config = config();
@@ -136,6 +137,13 @@ impl TestApp {
         }
     }
 
+    /// Makes another development instance in the same database; returns its secret key.
+    pub async fn second_instance(&self) -> String {
+        let new = NewInstance::on_own_loopback_name("other", self.ports()[0]).unwrap();
+        let created = instance::create(self.app(), &new, Actor::System).await.unwrap();
+        created.secret_key.expose_secret().to_owned()
+    }
+
     /// Another replica's shared parts over the same database, without a listener.
     pub async fn another(&self) -> Arc<App> {
         build(&self.db, &self.ring, &self.config).await
@@ -144,6 +152,11 @@ impl TestApp {
     /// Stops the first replica as `SIGTERM` would, and returns how many connections had to be cut.
     pub async fn stop_first(&mut self, grace: Duration) -> usize {
         self.servers.remove(0).stop(grace).await
+    }
+
+    /// Runs `act` and tells what it cost the database.
+    pub async fn cost<T>(&self, act: impl Future<Output = T>) -> super::cost::Cost {
+        super::cost::of(act).await
     }
 
     /// Fails if the database holds what must never be; also called when this value is dropped.

@@ -2,9 +2,11 @@
 #![allow(dead_code, unused_imports, reason = "built ahead of the stories that use it")]
 
 mod app;
-mod browser;
+pub mod browser;
+pub mod cost;
 mod db;
 mod invariants;
+pub mod person;
 mod server;
 
 pub use app::TestApp;

@@ -1,0 +1,184 @@
+//! Sessions of the frontend API: tokens, touch, signing out, the handshake.
+
+use serde_json::Value;
+use std::time::Duration;
+
+use crate::support::TestApp;
+use crate::support::browser::{Answer, Browser};
+use crate::support::person::{APP, client, sign_up};
+
+async fn signed_in(app: &TestApp) -> (Browser, String) {
+    let browser = app.browser();
+    sign_up(app, &browser, "oauth_google", "ada@example.com").await;
+    let session = client(app, &browser).await["sessions"][0]["id"].as_str().unwrap().to_owned();
+    (browser, session)
+}
+
+async fn mint(app: &TestApp, browser: &Browser, session: &str) -> Answer {
+    browser.post_form(app.url(&format!("/v1/client/sessions/{session}/tokens")), APP, &[]).await
+}
+
+fn part(jwt: &str, index: usize) -> Value {
+    use base64::Engine;
+    let part = jwt.split('.').nth(index).unwrap();
+    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_visitor_without_a_client_is_nobody() {
+    let app = TestApp::start().await;
+    let answer = app.browser().get(app.url("/v1/client")).await.expect(200);
+    assert_eq!(answer.json(), serde_json::json!({ "response": null, "client": null }));
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert!(answer.set_cookies().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_token_says_who_where_and_for_sixty_seconds() {
+    let app = TestApp::start().await;
+    let (browser, session) = signed_in(&app).await;
+    let answer = mint(&app, &browser, &session).await.expect(200).json();
+    assert_eq!(answer["object"], "token");
+    let (header, claims) = (part(answer["jwt"].as_str().unwrap(), 0), part(answer["jwt"].as_str().unwrap(), 1));
+    assert_eq!((header["alg"].as_str(), header["typ"].as_str()), (Some("RS256"), Some("JWT")));
+    assert!(header["kid"].is_string());
+    assert_eq!(claims["sid"], session.as_str());
+    assert_eq!(claims["azp"], APP);
+    assert_eq!(claims["sts"], "active");
+    assert_eq!(claims["v"], 2);
+    assert_eq!(claims["fva"], serde_json::json!([0, -1]));
+    let moment = |name: &str| claims[name].as_i64().unwrap();
+    assert_eq!((moment("exp") - moment("iat"), moment("iat") - moment("nbf")), (60, 10));
+    let key_host = app.ctx().await.instance.key_host.clone();
+    assert_eq!(claims["iss"], format!("https://{key_host}"));
+}
+
+#[tokio::test]
+async fn minting_and_reading_the_client_cost_one_statement_each() {
+    let app = TestApp::start().await;
+    let (browser, session) = signed_in(&app).await;
+    mint(&app, &browser, &session).await.expect(200);
+    let cost = app.cost(mint(&app, &browser, &session)).await;
+    assert_eq!((cost.statements, cost.commits), (1, 0));
+    let cost = app.cost(client(&app, &browser)).await;
+    assert_eq!((cost.statements, cost.commits), (1, 0));
+}
+
+#[tokio::test]
+async fn a_session_belongs_to_its_client() {
+    let app = TestApp::start().await;
+    let (_, session) = signed_in(&app).await;
+    let stranger = app.browser();
+    assert_eq!(mint(&app, &stranger, &session).await.expect(401).error_code(), "signed_out");
+    stranger.post_form(app.url("/v1/client"), APP, &[]).await.expect(200);
+    assert_eq!(mint(&app, &stranger, &session).await.expect(404).error_code(), "resource_not_found");
+    for act in ["touch", "end", "remove"] {
+        let url = app.url(&format!("/v1/client/sessions/{session}/{act}"));
+        assert_eq!(stranger.post_form(url, APP, &[]).await.expect(404).error_code(), "resource_not_found", "{act}");
+    }
+}
+
+#[tokio::test]
+async fn signing_in_replaces_the_client_token_so_that_a_planted_one_is_dead() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    browser.post_form(app.url("/v1/client"), APP, &[]).await.expect(200);
+    let planted = browser.cookie("localhost", "__client").unwrap();
+    sign_up(&app, &browser, "oauth_google", "ada@example.com").await;
+    assert_ne!(browser.cookie("localhost", "__client").unwrap(), planted);
+    let attacker = app.browser();
+    attacker.set_cookie("localhost", "__client", &planted);
+    // Within its grace the old token reads what was there before, and never the new session.
+    let seen = client(&app, &attacker).await;
+    assert!(seen.is_null() || seen["sessions"].as_array().unwrap().is_empty());
+    app.advance(Duration::from_secs(11)).await;
+    assert!(client(&app, &attacker).await.is_null());
+}
+
+#[tokio::test]
+async fn signing_out_is_told_in_its_own_answer() {
+    let app = TestApp::start().await;
+    let (browser, session) = signed_in(&app).await;
+    let before = browser.cookie("localhost", "__client").unwrap();
+    let out = browser.post_form(app.url("/v1/client/sessions?_method=DELETE"), APP, &[]).await.expect(200);
+    assert!(out.json()["client"]["sessions"].as_array().unwrap().is_empty());
+    assert_eq!(out.json()["response"]["object"], "client");
+    let zeros = out.set_cookies().into_iter().filter(|line| line.starts_with("__client_uat") && line.contains("=0;"));
+    assert_eq!(zeros.count(), 2);
+    assert_ne!(browser.cookie("localhost", "__client").unwrap(), before);
+    assert_eq!(mint(&app, &browser, &session).await.expect(404).error_code(), "resource_not_found");
+    let found = client(&app, &browser).await;
+    assert!(found["sign_up"].is_null() && found["sign_in"].is_null());
+    let status: String =
+        sqlx::query_scalar("select status from sessions").fetch_one(&app.app().db).await.unwrap();
+    assert_eq!(status, "removed");
+}
+
+#[tokio::test]
+async fn forgetting_the_client_kills_its_token() {
+    let app = TestApp::start().await;
+    let (browser, session) = signed_in(&app).await;
+    let gone = browser.post_form(app.url("/v1/client?_method=DELETE"), APP, &[]).await.expect(200);
+    assert_eq!(gone.json(), serde_json::json!({ "response": null, "client": null }));
+    assert!(client(&app, &browser).await.is_null());
+    mint(&app, &browser, &session).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_session_ends_after_seven_days() {
+    let app = TestApp::start().await;
+    let (browser, session) = signed_in(&app).await;
+    app.advance(Duration::from_secs(7 * 86_400 - 60)).await;
+    mint(&app, &browser, &session).await.expect(200);
+    app.advance(Duration::from_secs(120)).await;
+    mint(&app, &browser, &session).await.expect(404);
+    assert!(client(&app, &browser).await["sessions"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_handshake_hands_the_session_to_the_instance_s_pages_only() {
+    let app = TestApp::start().await;
+    let (browser, session) = signed_in(&app).await;
+    let page = "http://localhost:3000/dashboard?a=b#c";
+    let url = |page: &str| {
+        let mut url: url::Url = app.url("/v1/client/handshake").parse().unwrap();
+        url.query_pairs_mut().append_pair("redirect_url", page).append_pair("suffixed_cookies", "true");
+        url
+    };
+    let answer = browser.get(url(page)).await.expect(307);
+    assert_eq!(answer.location().as_str(), page);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let cookie = browser.cookie("localhost", "__clerk_handshake").unwrap();
+    let directives = part(&cookie, 1)["handshake"].clone();
+    let lines: Vec<&str> = directives.as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert!(lines[0].starts_with("__clerk_handshake=;") && lines[1].starts_with("__clerk_handshake_nonce=;"));
+    let token = lines.iter().rev().find(|line| line.starts_with("__session")).unwrap();
+    let jwt = token.split(['=', ';']).nth(1).unwrap();
+    let claims = part(jwt, 1);
+    assert_eq!((claims["sid"].as_str(), claims["azp"].as_str()), (Some(session.as_str()), Some("http://localhost:3000")));
+    assert!(!token.contains("Domain") && !token.contains("Secure"));
+    assert!(lines.iter().any(|line| line.starts_with("__client_uat=") && !line.starts_with("__client_uat=0")));
+
+    for evil in ["https://evil.example/", "//evil.example", "javascript:alert(1)", "http://localhost@evil.example/", ""] {
+        let refused = browser.get(url(evil)).await;
+        assert_eq!(refused.status, 422, "{evil}: {}", refused.text);
+        assert!(refused.header("location").is_none());
+    }
+    let out = app.browser().get(url(page)).await.expect(307);
+    let cookie = out.set_cookies().into_iter().find(|line| line.starts_with("__clerk_handshake=")).unwrap();
+    let directives = part(cookie.split(['=', ';']).nth(1).unwrap(), 1)["handshake"].to_string();
+    assert!(directives.contains("__client_uat=0") && directives.contains("__session=;"));
+}
+
+#[tokio::test]
+async fn the_environment_names_what_the_sdk_cannot_do_without() {
+    let app = TestApp::start().await;
+    let shown = app.browser().get(app.url("/v1/environment")).await.expect(200).json();
+    assert_eq!(shown["user_settings"]["social"]["oauth_google"]["strategy"], "oauth_google");
+    assert_eq!(shown["user_settings"]["social"]["oauth_notion"]["enabled"], true);
+    assert_eq!(shown["display_config"]["sign_in_url"], app.url("/sign-in"));
+    assert!(shown["display_config"]["captcha_public_key"].is_null());
+    assert_eq!(shown["auth_config"]["single_session_mode"], true);
+    let patched = app.browser().post_form(app.url("/v1/environment?_method=PATCH"), APP, &[]).await.expect(200);
+    assert_eq!(patched.json(), shown);
+}

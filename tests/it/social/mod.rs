@@ -1,0 +1,5 @@
+//! Social sign-in and sign-up through the frontend API, against the simulated providers.
+
+mod attacks;
+mod journeys;
+mod starting;

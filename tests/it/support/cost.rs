@@ -1,0 +1,72 @@
+//! What an act costs the database: sqlx tells every statement as a tracing event, on the thread that runs it, and a
+//! test runs its server on its own thread. So counting by thread counts by test.
+
+use std::cell::RefCell;
+use std::sync::Once;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+thread_local! {
+    static STATEMENTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Counted statements.
+#[derive(Debug)]
+pub struct Cost {
+    /// Statements, `begin` and `commit` left out.
+    pub statements: usize,
+    /// Transactions that were committed explicitly.
+    pub commits: usize,
+    /// Their beginnings, for reading when a count surprises.
+    pub told: Vec<String>,
+}
+
+/// Begins to listen; called by every test app.
+pub fn listen() {
+    static LISTENING: Once = Once::new();
+    LISTENING.call_once(|| {
+        let filter = tracing_subscriber::filter::Targets::new().with_target("sqlx::query", tracing::Level::DEBUG);
+        tracing_subscriber::registry().with(Statements.with_filter(filter)).init();
+    });
+}
+
+/// Runs `act` and returns what it cost.
+pub async fn of<T>(act: impl Future<Output = T>) -> Cost {
+    STATEMENTS.with_borrow_mut(Vec::clear);
+    act.await;
+    let told = STATEMENTS.with_borrow_mut(std::mem::take);
+    let is = |statement: &String, word: &str| statement.to_lowercase().starts_with(word);
+    let commits = told.iter().filter(|statement| is(statement, "commit")).count();
+    let frames = told.iter().filter(|statement| ["begin", "commit", "rollback"].iter().any(|word| is(statement, word)));
+    Cost { statements: told.len() - frames.count(), commits, told }
+}
+
+struct Statements;
+
+impl<S: Subscriber> Layer<S> for Statements {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut summary = Summary(String::new());
+        event.record(&mut summary);
+        STATEMENTS.with_borrow_mut(|statements| statements.push(summary.0));
+    }
+}
+
+struct Summary(String);
+
+impl Visit for Summary {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "summary" {
+            self.0 = format!("{value:?}").trim_matches('"').to_owned();
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "summary" {
+            self.0 = value.to_owned();
+        }
+    }
+}
