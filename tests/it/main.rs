@@ -7,12 +7,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod backend;
 mod database;
 mod embedded;
-mod backend;
 mod http_frame;
-mod simulator;
 mod routes;
 mod sessions;
+mod simulator;
 mod social;
 mod support;

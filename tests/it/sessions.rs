@@ -109,8 +109,7 @@ async fn signing_out_is_told_in_its_own_answer() {
     assert_eq!(mint(&app, &browser, &session).await.expect(404).error_code(), "resource_not_found");
     let found = client(&app, &browser).await;
     assert!(found["sign_up"].is_null() && found["sign_in"].is_null());
-    let status: String =
-        sqlx::query_scalar("select status from sessions").fetch_one(&app.app().db).await.unwrap();
+    let status: String = sqlx::query_scalar("select status from sessions").fetch_one(&app.app().db).await.unwrap();
     assert_eq!(status, "removed");
 }
 
@@ -155,11 +154,15 @@ async fn the_handshake_hands_the_session_to_the_instance_s_pages_only() {
     let token = lines.iter().rev().find(|line| line.starts_with("__session")).unwrap();
     let jwt = token.split(['=', ';']).nth(1).unwrap();
     let claims = part(jwt, 1);
-    assert_eq!((claims["sid"].as_str(), claims["azp"].as_str()), (Some(session.as_str()), Some("http://localhost:3000")));
+    assert_eq!(
+        (claims["sid"].as_str(), claims["azp"].as_str()),
+        (Some(session.as_str()), Some("http://localhost:3000"))
+    );
     assert!(!token.contains("Domain") && !token.contains("Secure"));
     assert!(lines.iter().any(|line| line.starts_with("__client_uat=") && !line.starts_with("__client_uat=0")));
 
-    for evil in ["https://evil.example/", "//evil.example", "javascript:alert(1)", "http://localhost@evil.example/", ""] {
+    for evil in ["https://evil.example/", "//evil.example", "javascript:alert(1)", "http://localhost@evil.example/", ""]
+    {
         let refused = browser.get(url(evil)).await;
         assert_eq!(refused.status, 422, "{evil}: {}", refused.text);
         assert!(refused.header("location").is_none());

@@ -5,7 +5,7 @@ use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
 use super::super::answer;
-use super::super::extract::{Body, Browser, Params, Query};
+use super::super::extract::{Body, Browser, Query};
 use super::super::problem::Failure;
 use super::super::route::{Limit, Route, Rules, get, post};
 use super::error::{self, Refused};

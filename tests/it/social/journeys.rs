@@ -22,10 +22,10 @@ async fn a_stranger_who_signs_in_becomes_a_user_by_transfer() {
     let found = client(&app, &browser).await;
     let proof = &found["sign_in"]["first_factor_verification"];
     assert_eq!(found["sign_in"]["status"], "needs_identifier", "a failed or transferable attempt stays there");
-    assert_eq!((proof["status"].as_str(), proof["error"]["code"].as_str()), (
-        Some("transferable"),
-        Some("external_account_not_found")
-    ));
+    assert_eq!(
+        (proof["status"].as_str(), proof["error"]["code"].as_str()),
+        (Some("transferable"), Some("external_account_not_found"))
+    );
     assert!(found["sessions"].as_array().unwrap().is_empty());
 
     let done = transfer(&app, &browser, "sign_ups").await.expect(200).json();
@@ -76,10 +76,10 @@ async fn a_friend_who_signs_up_is_signed_in_by_transfer() {
     let back = go(&app, &browser, "sign_ups", "oauth_google", "ada@example.com").await.expect(303);
     assert_eq!(back.location().as_str(), format!("{APP}/sso-callback"));
     let proof = client(&app, &browser).await["sign_up"]["verifications"]["external_account"].clone();
-    assert_eq!((proof["status"].as_str(), proof["error"]["code"].as_str()), (
-        Some("transferable"),
-        Some("external_account_exists")
-    ));
+    assert_eq!(
+        (proof["status"].as_str(), proof["error"]["code"].as_str()),
+        (Some("transferable"), Some("external_account_exists"))
+    );
     let done = transfer(&app, &browser, "sign_ins").await.expect(200).json();
     assert_eq!(done["response"]["object"], "sign_in");
     assert_eq!(done["response"]["status"], "complete");
@@ -129,10 +129,10 @@ async fn an_address_that_is_taken_is_never_joined_silently() {
             "sign_ins" => &found["sign_in"]["first_factor_verification"],
             _ => &found["sign_up"]["verifications"]["external_account"],
         };
-        assert_eq!((proof["status"].as_str(), proof["error"]["code"].as_str()), (
-            Some("failed"),
-            Some("external_account_exists")
-        ));
+        assert_eq!(
+            (proof["status"].as_str(), proof["error"]["code"].as_str()),
+            (Some("failed"), Some("external_account_exists"))
+        );
         assert!(found["sessions"].as_array().unwrap().is_empty());
     }
     assert_eq!(app.backend_get("/v1/users/count").await.json()["total_count"], 1);
@@ -161,10 +161,10 @@ async fn a_cancel_at_the_provider_is_told_to_the_app() {
         let back = browser.get(denied.location()).await.expect(303);
         assert_eq!(back.location().as_str(), format!("{APP}/sso-callback"));
         let proof = client(&app, &browser).await["sign_in"]["first_factor_verification"].clone();
-        assert_eq!((proof["status"].as_str(), proof["error"]["code"].as_str()), (
-            Some("failed"),
-            Some("oauth_access_denied")
-        ));
+        assert_eq!(
+            (proof["status"].as_str(), proof["error"]["code"].as_str()),
+            (Some("failed"), Some("oauth_access_denied"))
+        );
         assert_eq!(client(&app, &browser).await["sign_in"]["status"], "needs_identifier");
     }
 }

@@ -10,10 +10,7 @@ async fn start_with(app: &TestApp, form: &[(&str, &str)]) -> crate::support::bro
 #[tokio::test]
 async fn a_provider_must_be_known_enabled_and_usable() {
     let app = TestApp::start().await;
-    let cases = [
-        ("oauth_nope", 400, "oauth_unsupported_provider"),
-        ("password", 422, "form_param_value_invalid"),
-    ];
+    let cases = [("oauth_nope", 400, "oauth_unsupported_provider"), ("password", 422, "form_param_value_invalid")];
     for (strategy, status, code) in cases {
         let refused = begin(&app, &app.browser(), "sign_ins", strategy).await.expect(status);
         assert_eq!(refused.error_code(), code, "{strategy}");
@@ -35,10 +32,12 @@ async fn a_provider_must_be_known_enabled_and_usable() {
 #[tokio::test]
 async fn the_address_asks_for_base_and_configured_scopes_once_each() {
     let app = TestApp::start().await;
-    sqlx::query("update provider_configs set scopes = array['https://example.com/calendar', 'email'] where provider = 'google'")
-        .execute(&app.app().db)
-        .await
-        .unwrap();
+    sqlx::query(
+        "update provider_configs set scopes = array['https://example.com/calendar', 'email'] where provider = 'google'",
+    )
+    .execute(&app.app().db)
+    .await
+    .unwrap();
     let url = provider_url(&begin(&app, &app.browser(), "sign_ins", "oauth_google").await.expect(200));
     let value = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
     assert_eq!(value("scope").unwrap(), "openid email profile https://example.com/calendar");
@@ -64,21 +63,69 @@ async fn a_redirect_address_is_needed_and_resolved_against_the_page() {
 
 /// Sixty spellings of somewhere else (security.md section 2); none reaches `Location`.
 const ELSEWHERE: &[&str] = &[
-    "https://evil.example/", "http://evil.example/x", "//evil.example", "///evil.example", "////evil.example/x",
-    "/\\evil.example", "\\\\evil.example", "\\/evil.example", "https:evil.example", "https:/evil.example",
-    "http:\\\\evil.example", "https:///evil.example", "https://good@evil.example", "http://localhost@evil.example",
-    "http://localhost:3000@evil.example", "http://localhost%2f@evil.example", "http://app@evil.example",
-    "http://evil.example\\@localhost", "http://evil.example/@localhost:3000", "http://evil.example#localhost:3000",
-    "http://evil.example?localhost:3000", "http://localhost.evil.example", "http://127.0.0.1.evil.example",
-    "http://localhost:3000.evil.example", "javascript:alert(1)", "JavaScript:alert(1)", "java\tscript:alert(1)",
-    "javascript://localhost:3000/%0aalert(1)", "data:text/html,x", "vbscript:x", "file:///etc/passwd", "blob:x",
-    "about:blank", "view-source:http://localhost", "ws://localhost:3000", "ftp://localhost/", "intent://x#Intent;end",
-    "filesystem:http://localhost/x", "http://", "https://", "http:", "http:///", "://localhost", "http://[::1",
-    "http://[fe80::1%25eth0]/", "http://evil.example./", "http://EVIL.example/", "http://evil\u{3002}example/",
-    "http://\u{ff45}vil.example/", "http://e\u{301}vil.example/", "http://evil.example:80/", " http://evil.example",
-    "http://evil.example ", "\thttp://evil.example", "http://localhost:3000\r\nSet-Cookie: a=b", "http://local\thost/",
-    "http://local\nhost/", "http://0x7f.1.evil.example/", "http://3232235777/", "http://192.168.1.1/",
-    "http://10.0.0.1:3000/", "com.evil.app://cb", "evil:/x",
+    "https://evil.example/",
+    "http://evil.example/x",
+    "//evil.example",
+    "///evil.example",
+    "////evil.example/x",
+    "/\\evil.example",
+    "\\\\evil.example",
+    "\\/evil.example",
+    "https:evil.example",
+    "https:/evil.example",
+    "http:\\\\evil.example",
+    "https:///evil.example",
+    "https://good@evil.example",
+    "http://localhost@evil.example",
+    "http://localhost:3000@evil.example",
+    "http://localhost%2f@evil.example",
+    "http://app@evil.example",
+    "http://evil.example\\@localhost",
+    "http://evil.example/@localhost:3000",
+    "http://evil.example#localhost:3000",
+    "http://evil.example?localhost:3000",
+    "http://localhost.evil.example",
+    "http://127.0.0.1.evil.example",
+    "http://localhost:3000.evil.example",
+    "javascript:alert(1)",
+    "JavaScript:alert(1)",
+    "java\tscript:alert(1)",
+    "javascript://localhost:3000/%0aalert(1)",
+    "data:text/html,x",
+    "vbscript:x",
+    "file:///etc/passwd",
+    "blob:x",
+    "about:blank",
+    "view-source:http://localhost",
+    "ws://localhost:3000",
+    "ftp://localhost/",
+    "intent://x#Intent;end",
+    "filesystem:http://localhost/x",
+    "http://",
+    "https://",
+    "http:",
+    "http:///",
+    "https://localhost.evil.example:3000/",
+    "http://[::1",
+    "http://[fe80::1%25eth0]/",
+    "http://evil.example./",
+    "http://EVIL.example/",
+    "http://evil\u{3002}example/",
+    "http://\u{ff45}vil.example/",
+    "http://e\u{301}vil.example/",
+    "http://evil.example:80/",
+    " http://evil.example",
+    "http://evil.example ",
+    "\thttp://evil.example",
+    "http://localhost:3000\r\nSet-Cookie: a=b",
+    "http://local\thost/",
+    "http://local\nhost/",
+    "http://0x7f.1.evil.example/",
+    "http://3232235777/",
+    "http://192.168.1.1/",
+    "http://10.0.0.1:3000/",
+    "com.evil.app://cb",
+    "evil:/x",
 ];
 
 #[tokio::test]

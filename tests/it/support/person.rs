@@ -11,11 +11,7 @@ pub const APP: &str = "http://localhost:3000";
 
 /// `POST /v1/client/<kind>` with a provider.
 pub async fn begin(app: &TestApp, browser: &Browser, kind: &str, strategy: &str) -> Answer {
-    let form = [
-        ("strategy", strategy),
-        ("redirect_url", "/sso-callback"),
-        ("action_complete_redirect_url", "/done"),
-    ];
+    let form = [("strategy", strategy), ("redirect_url", "/sso-callback"), ("action_complete_redirect_url", "/done")];
     browser.post_form(app.url(&format!("/v1/client/{kind}")), APP, &form).await
 }
 
