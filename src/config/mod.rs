@@ -5,11 +5,20 @@
 //! [`keys`] is the list of settings, `config/vestibule.toml` their commented reference. May name `crypto` (key ring
 //! entries) and `outbound` (its settings). Knows nothing of who uses a setting.
 
+pub mod keys;
+mod load;
+mod reader;
+mod sources;
+pub mod value;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::crypto::{RingEntry, Secret};
-use crate::outbound::OutboundConfig;
+use crate::outbound::{AllowEntry, OutboundConfig};
+
+pub use load::{ConfigError, Loaded, load};
+pub use sources::Sources;
 
 /// All settings.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +39,21 @@ pub struct Config {
     pub jobs: Jobs,
     /// `dev.*`.
     pub dev: Dev,
+}
+
+impl Config {
+    /// The defaults of `vestibule dev`.
+    pub fn dev() -> Self {
+        let mut config = Self::default();
+        config.database.migrate_on_start = true;
+        // No load balancer has to notice that the server is going away.
+        config.server.drain = Duration::ZERO;
+        config.limits.relaxed = true;
+        config.dev.pages = true;
+        // The simulated providers are reached over real HTTP, at our own address.
+        config.outbound.allow = vec![AllowEntry::Loopback];
+        config
+    }
 }
 
 /// Listeners and how long things may take.

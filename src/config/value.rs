@@ -1,0 +1,66 @@
+//! Values as people write them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Listen;
+
+/// A length of time: a whole number and a unit, `500ms`, `30s`, `10m`, `12h`, `7d`.
+///
+/// # Errors
+/// What is accepted, in words.
+pub fn duration(text: &str) -> Result<Duration, &'static str> {
+    const FORM: &str = "a whole number and a unit: 500ms, 30s, 10m, 12h, 7d";
+    let text = text.trim();
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).ok_or(FORM)?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| FORM)?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(FORM),
+    };
+    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or(FORM)
+}
+
+/// A listener: `localhost:8484`, `127.0.0.1:8484`, `[::]:8484`.
+///
+/// # Errors
+/// What is accepted, in words.
+pub fn listen(text: &str) -> Result<Listen, &'static str> {
+    const FORM: &str = "an address and a port: localhost:8484, 0.0.0.0:8484, [::]:8484";
+    if let Some(port) = text.strip_prefix("localhost:") {
+        return port.parse().map(Listen::Localhost).map_err(|_| FORM);
+    }
+    text.parse::<SocketAddr>().map(Listen::Address).map_err(|_| FORM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_durations_with_their_unit() {
+        for (text, milliseconds) in
+            [("500ms", 500), ("30s", 30_000), ("10m", 600_000), ("12h", 43_200_000), ("7d", 604_800_000)]
+        {
+            assert_eq!(duration(text).unwrap(), Duration::from_millis(milliseconds), "{text}");
+        }
+        for text in ["", "30", "s", "1.5s", "-1s", "30 s", "30sec", "99999999999999999999d", "18446744073709551615d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_listeners() {
+        assert_eq!(listen("localhost:8484"), Ok(Listen::Localhost(8484)));
+        assert_eq!(listen("0.0.0.0:80").unwrap().to_string(), "0.0.0.0:80");
+        assert_eq!(listen("[::1]:80").unwrap().to_string(), "[::1]:80");
+        for text in ["8484", "localhost", "example.com:80", "localhost:99999", ":80"] {
+            assert!(listen(text).is_err(), "{text}");
+        }
+    }
+}
