@@ -13,4 +13,5 @@ pub mod outbound;
 pub mod server;
 pub mod simulator;
 pub mod store;
+pub mod telemetry;
 pub mod upstream;
