@@ -1,6 +1,7 @@
 //! What every request and every job shares. Built once, at start.
 
 mod clock;
+mod readiness;
 mod ring;
 
 use std::sync::Arc;
@@ -9,7 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::PgPool;
 
 pub use clock::CorrectedClock;
+pub use readiness::Lacking;
 pub use ring::RingMismatch;
+
+use readiness::Readiness;
 
 use crate::config::Config;
 use crate::crypto::SystemRng;
@@ -50,6 +54,7 @@ pub struct App {
     pub limits: Limits,
     /// Set when the server is asked to stop.
     pub draining: AtomicBool,
+    readiness: Readiness,
 }
 
 /// Why the shared parts cannot be built.
@@ -101,12 +106,26 @@ impl App {
             upstream: Upstream::new(outbound),
             limits,
             draining: AtomicBool::new(false),
+            readiness: Readiness::default(),
         }))
     }
 
     /// True once the server was asked to stop: it finishes what it has and is not ready for more.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// From now on the server finishes what it has and is not ready for more.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this replica can serve: not draining, a connection usable within the last 2 s, the schema fitting.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub async fn readiness(&self) -> Result<(), Lacking> {
+        if self.is_draining() { Err(Lacking::Draining) } else { self.readiness.look(&self.db).await }
     }
 
     /// Forgets what is cached of instances, their keys and providers.

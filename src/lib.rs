@@ -7,6 +7,7 @@ pub mod crypto;
 pub mod embedded;
 pub mod flows;
 pub mod http;
+pub mod jobs;
 pub mod limits;
 pub mod model;
 pub mod outbound;

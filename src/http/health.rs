@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::route::{Cache, Caller, Cors, Limit, Route, Rules, get};
-use crate::app::App;
-use crate::store;
+use crate::app::{App, Lacking};
 
 const OPERATOR: Rules =
     Rules { caller: Caller::Operator, limit: Limit::Unlimited, cors: Cors::Closed, cache: Cache::NoStore };
@@ -20,6 +19,11 @@ pub fn routes() -> Vec<Route> {
     vec![get("/healthz", OPERATOR, alive), get("/readyz", OPERATOR, ready)]
 }
 
+/// The routes of the internal listener.
+pub fn internal_routes() -> Vec<Route> {
+    vec![get("/healthz", OPERATOR, alive), get("/readyz", OPERATOR, ready_in_parts)]
+}
+
 /// `GET /healthz`: the process runs and its event loop turns. Never touches the database.
 async fn alive() -> &'static str {
     "ok"
@@ -27,17 +31,34 @@ async fn alive() -> &'static str {
 
 /// `GET /readyz`: a connection is usable, the schema fits, and the server is not draining.
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    if app.is_draining() {
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "reason": "draining" })))
-            .into_response();
+    told(app.readiness().await, json!({}))
+}
+
+/// `GET /readyz` on the internal listener: with `?verbose` each part is listed.
+async fn ready_in_parts(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
+    let verdict = app.readiness().await;
+    if !query.is_some_and(|query| query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose="))) {
+        return told(verdict, json!({}));
     }
-    match store::schema::is_current(&app.db).await {
-        Ok(true) => Json(json!({ "ready": true })).into_response(),
-        Ok(false) => {
-            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "reason": "schema" }))).into_response()
-        }
-        Err(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "reason": "database" }))).into_response()
+    let is_fine = |part| verdict != Err(part);
+    let parts = json!({
+        "draining": app.is_draining(),
+        "database": is_fine(Lacking::Database),
+        "schema": is_fine(Lacking::Database) && is_fine(Lacking::Schema),
+        "key_ring": app.ring.first_id(),
+        "clock_offset_ms": i64::try_from(app.clock.offset().whole_milliseconds()).unwrap_or(i64::MAX),
+        "connections": { "open": app.db.size(), "idle": app.db.num_idle() },
+    });
+    told(verdict, json!({ "parts": parts }))
+}
+
+fn told(verdict: Result<(), Lacking>, mut body: Value) -> Response {
+    if let Some(members) = body.as_object_mut() {
+        members.insert("ready".to_owned(), verdict.is_ok().into());
+        if let Err(lacking) = verdict {
+            members.insert("reason".to_owned(), lacking.as_str().into());
         }
     }
+    let status = if verdict.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
 }

@@ -37,7 +37,7 @@ pub fn service(app: Arc<App>) -> Router {
 
 /// The service behind the internal listener.
 pub fn internal(app: Arc<App>) -> Router {
-    build(app, health::routes())
+    build(app, health::internal_routes())
 }
 
 fn build(app: Arc<App>, routes: Vec<Route>) -> Router {

@@ -15,7 +15,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tower::ServiceExt;
-use tracing::Instrument;
 
 use super::phase::{InFlight, Phase, Sent, Verdict, Watched};
 use super::{Shared, Stage};
@@ -48,12 +47,6 @@ static BUILDER: LazyLock<Builder<TokioExecutor>> = LazyLock::new(|| {
 pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared) {
     // Answers are small and complete: waiting to fill a packet only costs time.
     let _ = stream.set_nodelay(true);
-    let port = stream.local_addr().map_or(0, |address| address.port());
-    let span = tracing::debug_span!("connection", port);
-    converse(stream, peer, shared).instrument(span).await;
-}
-
-async fn converse(stream: TcpStream, peer: SocketAddr, shared: &Shared) {
     let phase = Phase::new();
     let io = TokioIo::new(Watched { stream, phase: Arc::clone(&phase) });
     let (router, requests) = (shared.router.clone(), Arc::clone(&phase));

@@ -9,6 +9,7 @@ pub mod directory;
 pub mod external_accounts;
 pub mod handshakes;
 pub mod instances;
+pub mod jobs;
 pub mod oauth_applications;
 pub mod oauth_codes;
 pub mod oauth_grants;

@@ -44,3 +44,116 @@ pub async fn put(
     .await?;
     Ok(())
 }
+
+/// A side effect taken by a worker.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The instance it belongs to.
+    pub instance: String,
+    /// Its id.
+    pub id: String,
+    /// Its kind, as stored.
+    pub kind: String,
+    /// How often it was taken, this time included.
+    pub attempts: i16,
+}
+
+/// Takes up to `count` side effects that are due, the oldest first, for 60 s. Two workers never take the same one, and
+/// what a dead worker took is due again when its lease ends.
+///
+/// # Errors
+/// Storage faults.
+pub async fn take(db: &sqlx::PgPool, worker: &str, count: i64) -> sqlx::Result<Vec<Taken>> {
+    sqlx::query_as!(
+        Taken,
+        r#"update outbox o
+           set leased_by = $1, leased_until = now() + interval '60 s', attempts = o.attempts + 1
+           from (select instance_id, id from outbox
+                 where done_at is null and failed_at is null and run_at <= now()
+                   and (leased_until is null or leased_until < now())
+                 order by run_at limit $2 for update skip locked) due
+           where o.instance_id = due.instance_id and o.id = due.id
+           returning o.instance_id as instance, o.id, o.kind, o.attempts"#,
+        worker,
+        count
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Marks a side effect as done, unless another worker has it by now.
+///
+/// # Errors
+/// Storage faults.
+pub async fn finish(db: &sqlx::PgPool, worker: &str, taken: &Taken) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update outbox set done_at = now(), last_error = null, leased_by = null, leased_until = null
+           where instance_id = $1 and id = $2 and leased_by = $3"#,
+        taken.instance,
+        taken.id,
+        worker
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Puts a side effect back, to be tried again after `wait`; `None` gives it up.
+///
+/// # Errors
+/// Storage faults.
+pub async fn put_back(
+    db: &sqlx::PgPool,
+    worker: &str,
+    taken: &Taken,
+    error: &str,
+    wait: Option<std::time::Duration>,
+) -> sqlx::Result<()> {
+    let seconds = wait.map(|wait| wait.as_secs_f64());
+    sqlx::query!(
+        r#"update outbox set last_error = $4, leased_by = null, leased_until = null,
+               run_at = now() + make_interval(secs => coalesce($5::float8, 0)),
+               failed_at = case when $5::float8 is null then now() end
+           where instance_id = $1 and id = $2 and leased_by = $3"#,
+        taken.instance,
+        taken.id,
+        worker,
+        error,
+        seconds
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Frees what `worker` has taken and not finished, so that others need not wait for its leases to end.
+///
+/// # Errors
+/// Storage faults.
+pub async fn release(db: &sqlx::PgPool, worker: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update outbox set leased_by = null, leased_until = null
+           where leased_by = $1 and done_at is null and failed_at is null"#,
+        worker
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Removes one batch of side effects done more than 30 days ago. Returns how many there were.
+///
+/// # Errors
+/// Storage faults.
+pub async fn remove_old(db: &sqlx::PgPool, batch: i64) -> sqlx::Result<u64> {
+    let removed = sqlx::query!(
+        r#"delete from outbox o using (
+               select instance_id, id from outbox where done_at < now() - interval '30 d' limit $1
+               for update skip locked) old
+           where o.instance_id = old.instance_id and o.id = old.id"#,
+        batch
+    )
+    .execute(db)
+    .await?;
+    Ok(removed.rows_affected())
+}

@@ -171,8 +171,7 @@ fn escape_into(line: &mut String, value: &str) {
 
 /// Ends a line, or moves the cursor of a terminal, or turns the direction of what follows.
 fn is_hostile(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A JSON string, with every hostile letter escaped.

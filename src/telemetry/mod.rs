@@ -7,7 +7,6 @@
 mod line;
 mod repeats;
 mod sink;
-mod statements;
 
 use std::io::IsTerminal;
 
@@ -21,7 +20,6 @@ use crate::config::{Log, LogFormat, LogLevel};
 use line::Lines;
 pub use sink::Flush;
 use sink::Sink;
-pub use statements::{StatementCount, counted};
 
 /// Where log lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

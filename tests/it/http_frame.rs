@@ -44,3 +44,12 @@ async fn an_unknown_path_is_told_in_the_envelope() {
     let answer = app.backend(Method::DELETE, "/healthz", &serde_json::json!({})).await.expect(405);
     assert_eq!(answer.header("allow"), Some("GET, HEAD"));
 }
+
+#[tokio::test]
+async fn liveness_never_asks_the_database_and_readiness_once_a_second() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    assert_eq!(app.cost(browser.get(app.url("/healthz"))).await.statements, 0);
+    assert_eq!(app.cost(browser.get(app.url("/readyz"))).await.statements, 1);
+    assert_eq!(app.cost(browser.get(app.url("/readyz"))).await.statements, 0);
+}

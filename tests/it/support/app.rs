@@ -10,10 +10,10 @@ use vestibule::context::Ctx;
 use vestibule::crypto::{ExposeSecret, KeyRing, RingEntry, SystemRng};
 use vestibule::flows::instance::{self, NewInstance};
 use vestibule::http::router;
+use vestibule::jobs::{self, Jobs};
 use vestibule::limits::Limits;
 use vestibule::model::id::{InstanceId, RequestId};
 use vestibule::model::request::Origin;
-use vestibule::outbound::AllowEntry;
 use vestibule::server::{Caps, Server, bind};
 use vestibule::store::audit::Actor;
 use vestibule::store::{directory, instances, pool};
@@ -32,6 +32,7 @@ pub struct TestApp {
     /// Its publishable key.
     pub publishable_key: String,
     servers: Vec<Server>,
+    jobs: Vec<Jobs>,
     ring: RingEntry,
     config: Config,
 }
@@ -71,6 +72,7 @@ impl TestApp {
         Self {
             db,
             apps,
+            jobs: Vec::new(),
             instance: created.id,
             secret_key: created.secret_key.expose_secret().to_owned(),
             publishable_key: created.publishable_key,
@@ -78,6 +80,11 @@ impl TestApp {
             ring,
             config,
         }
+    }
+
+    /// Starts the replicas' background work.
+    pub fn start_jobs(&mut self) {
+        self.jobs = self.apps.iter().map(|app| jobs::start(app, self.db.options())).collect();
     }
 
     /// The first replica's shared parts.
@@ -185,15 +192,11 @@ impl Drop for TestApp {
 
 /// The settings of a `dev` server, with small pools: hundreds of tests share one PostgreSQL.
 fn config() -> Config {
-    let mut config = Config::default();
+    let mut config = Config::dev();
     config.server.listen = vec![Listen::Localhost(0)];
     config.server.internal_listen = None;
-    config.server.drain = Duration::ZERO;
     config.database.max_connections = 4;
     config.database.min_connections = 0;
-    config.limits.relaxed = true;
-    config.dev.pages = true;
-    config.outbound.allow = vec![AllowEntry::Loopback];
     config
 }
 

@@ -7,6 +7,7 @@ use std::sync::Once;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -25,12 +26,14 @@ pub struct Cost {
     pub told: Vec<String>,
 }
 
-/// Begins to listen; called by every test app.
+/// Begins to listen; called by every test app. `VESTIBULE_TEST_LOG` (a filter like `debug`) shows what servers log.
 pub fn listen() {
     static LISTENING: Once = Once::new();
     LISTENING.call_once(|| {
         let filter = tracing_subscriber::filter::Targets::new().with_target("sqlx::query", tracing::Level::DEBUG);
-        tracing_subscriber::registry().with(Statements.with_filter(filter)).init();
+        let shown = std::env::var("VESTIBULE_TEST_LOG").map_or_else(|_| EnvFilter::new("off"), EnvFilter::new);
+        let shown = tracing_subscriber::fmt::layer().with_test_writer().with_filter(shown);
+        tracing_subscriber::registry().with(Statements.with_filter(filter)).with(shown).init();
     });
 }
 

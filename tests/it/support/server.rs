@@ -32,6 +32,9 @@ while kill -0 $pg 2>/dev/null; do
     [ -n "$(find "$heartbeat" -mmin -2 2>/dev/null)" ] || kill -INT $pg 2>/dev/null
 done"#;
 
+/// `migrate` gives the role the limits of requests; cloning a template on a busy machine may take longer.
+const PATIENT: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "0")];
+
 const HEARTBEAT: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
@@ -56,7 +59,7 @@ impl TestServer {
     async fn reach() -> Self {
         if let Ok(url) = std::env::var("TEST_DATABASE_URL") {
             let admin = PgConnectOptions::from_str(&url).expect("TEST_DATABASE_URL is a URL of a PostgreSQL server");
-            return Self { admin, url: url::Url::parse(&url).unwrap(), is_private: false };
+            return Self { admin: admin.options(PATIENT), url: url::Url::parse(&url).unwrap(), is_private: false };
         }
         let home = Home::choose().await;
         home.keep_alive();
@@ -64,7 +67,7 @@ impl TestServer {
         let run = home.run.to_str().unwrap();
         let mut url = url::Url::parse("postgres://vestibule@localhost:5432/postgres?sslmode=disable").unwrap();
         url.query_pairs_mut().append_pair("host", run);
-        Self { admin: home.admin(), url, is_private: true }
+        Self { admin: home.admin().options(PATIENT), url, is_private: true }
     }
 }
 

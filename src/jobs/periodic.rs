@@ -1,0 +1,70 @@
+//! Tasks that some replica does from time to time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Stop;
+use crate::app::App;
+use crate::store::{jobs, outbox};
+
+/// How often due tasks are looked for.
+const LOOK: Duration = Duration::from_secs(30);
+/// How long a task may take before another replica may take it.
+const LEASE: Duration = Duration::from_secs(600);
+/// Rows removed at once (operations.md section 11.5).
+const BATCH: i64 = 1_000;
+
+/// A periodic task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    /// Removes side effects done long ago.
+    RemoveOldOutbox,
+}
+
+impl Task {
+    const ALL: &[Self] = &[Self::RemoveOldOutbox];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::RemoveOldOutbox => "remove_old_outbox",
+        }
+    }
+
+    fn period(self) -> Duration {
+        match self {
+            Self::RemoveOldOutbox => Duration::from_secs(3600),
+        }
+    }
+
+    async fn run(self, app: &App) -> sqlx::Result<()> {
+        match self {
+            Self::RemoveOldOutbox => while outbox::remove_old(&app.db, BATCH).await? == BATCH.unsigned_abs() {},
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn run(app: Arc<App>, worker: String, mut stop: Stop) {
+    loop {
+        for task in Task::ALL {
+            if let Err(error) = run_if_due(&app, &worker, *task).await {
+                tracing::debug!(%error, task = task.name(), "a periodic task could not be looked at");
+            }
+        }
+        if stop.within(LOOK).await {
+            return;
+        }
+    }
+}
+
+async fn run_if_due(app: &App, worker: &str, task: Task) -> sqlx::Result<()> {
+    if !jobs::take(&app.db, task.name(), worker, LEASE).await? {
+        return Ok(());
+    }
+    let outcome = task.run(app).await;
+    if let Err(error) = &outcome {
+        tracing::warn!(%error, task = task.name(), "a periodic task failed");
+    }
+    let error = outcome.err().map(|error| error.to_string());
+    jobs::give_back(&app.db, task.name(), worker, task.period(), error.as_deref()).await
+}
