@@ -133,11 +133,12 @@ for (const javaScriptEnabled of [true, false]) {
       await page.click('#provider-google');
       await visit.at('simulator.authorize');
       await page.click('#denied');
-      await visit.at('sign-in.start');
+      await visit.at('provider.error');
       const main = page.locator('main');
-      assert.equal(await main.getAttribute('data-state'), 'error.provider');
+      assert.equal(await main.getAttribute('data-state'), 'cancelled');
       assert.match(await main.textContent(), /Sign-in was cancelled\./);
       await visit.shots(name('cancelled'));
+      await page.click('#try-again');
       // The way on still leads back to the app.
       await continueWithGoogle('finch@example.com');
       await page.waitForSelector('#app');

@@ -23,7 +23,7 @@ export function launch() {
 /** A fresh profile with one page. `check()` at the end of a test fails on everything the browser complained about. */
 export class Visit {
   static async open(browser, options = {}) {
-    const context = await browser.newContext({ locale: 'en-US', viewport: { width: 1024, height: 768 }, ...options });
+    const context = await browser.newContext({ locale: 'en-US', viewport: { width: 1024, height: 768 }, reducedMotion: 'reduce', ...options });
     const visit = new Visit(context, await context.newPage());
     await context.addInitScript(() => {
       addEventListener('securitypolicyviolation', (event) => console.error(`CSP ${event.violatedDirective} ${event.blockedURI}`));
