@@ -6,10 +6,13 @@ pub mod browser;
 pub mod cost;
 mod db;
 mod invariants;
+pub mod oauth;
 pub mod person;
 mod server;
+mod signed_in;
 
 pub use app::TestApp;
 pub use browser::{Answer, Browser, send};
 pub use db::TestDb;
 pub use server::scratch;
+pub use signed_in::SignedUp;
