@@ -10,6 +10,7 @@
 mod backend;
 mod database;
 mod embedded;
+mod house;
 mod http_frame;
 mod oauth_applications;
 mod oauth_authorize;
@@ -20,6 +21,7 @@ mod oauth_refresh;
 mod oauth_token_use;
 mod routes;
 mod sessions;
+mod shapes;
 mod simulator;
 mod social;
 mod support;

@@ -1,0 +1,68 @@
+//! The house keeps its shape: arrows point down, no circles between rooms, no long files.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// What each room may name besides itself.
+const MAY: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("crypto", &["model"]),
+    ("outbound", &["model", "crypto"]),
+    ("store", &["model", "crypto"]),
+    ("upstream", &["model", "crypto", "outbound"]),
+    ("simulator", &["model", "crypto", "upstream", "store", "app", "context", "config"]),
+    ("flows", &["model", "store", "upstream", "crypto", "outbound", "app", "context", "config", "limits"]),
+    ("jobs", &["model", "store", "flows", "outbound", "crypto", "app", "context", "config", "telemetry"]),
+    ("http", &["flows", "model", "crypto", "simulator", "store", "app", "context", "config", "limits", "telemetry"]),
+    ("embedded", &["model"]),
+];
+/// Rooms that only the top may name.
+const TOP: &[&str] = &["cli", "server"];
+/// Lines after which a file asks to be split.
+const LONGEST: usize = 500;
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let own = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    own.chain(folders.iter().flat_map(|folder| self::files(folder))).collect()
+}
+
+/// The rooms that a file names by `crate::`.
+fn named(text: &str) -> BTreeSet<String> {
+    let code = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let mut rooms = BTreeSet::new();
+    for part in code.split("crate::").skip(1) {
+        rooms.insert(part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+    }
+    rooms
+}
+
+#[test]
+fn arrows_point_down_and_files_stay_short() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for file in files(&source) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let inside = file.strip_prefix(&source).unwrap();
+        let room = inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        if text.lines().count() > LONGEST {
+            wrong.push(format!("{}: {} lines", inside.display(), text.lines().count()));
+        }
+        for other in named(&text) {
+            let may = MAY.iter().find(|(name, _)| *name == room).map(|(_, may)| *may);
+            let is_forbidden = match may {
+                Some(may) => {
+                    MAY.iter().any(|(name, _)| *name == other) && other != room && !may.contains(&other.as_str())
+                }
+                None => false,
+            };
+            let is_top =
+                TOP.contains(&other.as_str()) && !TOP.contains(&room.as_str()) && room != "main" && room != "lib";
+            if is_forbidden || is_top {
+                wrong.push(format!("{}: {room} names {other}", inside.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
