@@ -5,6 +5,7 @@
 //! handler runs.
 
 pub mod answer;
+pub mod avatar;
 pub mod backend;
 pub mod cookies;
 pub mod cors;
@@ -22,5 +23,6 @@ pub mod route;
 pub mod router;
 pub mod simulator;
 pub mod trace;
+pub mod version;
 pub mod views;
 pub mod well_known;

@@ -13,7 +13,10 @@ use http::{HeaderValue, Method};
 
 use super::guard::{self, Post};
 use super::route::{Caller, Cors, Route, Rules};
-use super::{backend, cors, deadline, frontend, health, method_override, oauth, pages, simulator, trace, well_known};
+use super::{
+    avatar, backend, cors, deadline, frontend, health, method_override, oauth, pages, simulator, trace, version,
+    well_known,
+};
 use crate::app::App;
 use crate::model::problem::code;
 
@@ -22,6 +25,7 @@ pub fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     routes.extend(health::routes());
     routes.extend(well_known::routes());
+    routes.extend(avatar::routes());
     routes.extend(frontend::routes());
     routes.extend(backend::routes());
     routes.extend(oauth::routes());
@@ -58,6 +62,7 @@ fn build(app: Arc<App>, routes: Vec<Route>) -> Router {
     Router::new()
         .fallback_service(inner)
         .layer(from_fn(method_override::resolve))
+        .layer(from_fn(version::negotiate))
         .layer(from_fn_with_state(Arc::clone(&app), deadline::keep))
         .layer(from_fn_with_state(app, trace::request))
 }

@@ -52,4 +52,20 @@ async fn liveness_never_asks_the_database_and_readiness_once_a_second() {
     assert_eq!(app.cost(browser.get(app.url("/healthz"))).await.statements, 0);
     assert_eq!(app.cost(browser.get(app.url("/readyz"))).await.statements, 1);
     assert_eq!(app.cost(browser.get(app.url("/readyz"))).await.statements, 0);
+async fn a_user_without_picture_gets_one_that_exists() {
+    let app = TestApp::start().await;
+    let id = crate::support::person::sign_up(&app, &app.browser(), "oauth_notion", "ada@example.com").await;
+    let user = app.backend_get(&format!("/v1/users/{id}")).await.expect(200).json();
+    assert_eq!(user["has_image"], false);
+    let picture = app.browser().get(user["image_url"].as_str().unwrap()).await.expect(200);
+    assert_eq!(picture.header("content-type"), Some("image/svg+xml"));
+}
+
+#[tokio::test]
+async fn an_answer_names_its_api_version_and_an_unknown_one_is_refused() {
+    let app = TestApp::start().await;
+    let answer = app.browser().get(app.url("/v1/client?__clerk_api_version=2026-05-12")).await.expect(200);
+    assert_eq!(answer.header("clerk-api-version"), Some("2026-05-12"));
+    let refused = app.browser().get(app.url("/v1/client?__clerk_api_version=1999-01-01")).await.expect(400);
+    assert_eq!(refused.error_code(), "api_version_invalid");
 }

@@ -10,7 +10,7 @@ use crate::model::user::{ExternalAccount, Identification, IdentificationStatus, 
 /// The failures after which an account locks.
 const LOCKOUT_LIMIT: i16 = 10;
 
-/// The picture of a user who has none: served by us, the same for everybody.
+/// The picture of a user who has none: served by us, the same for everybody (`http::avatar`).
 pub const DEFAULT_IMAGE_PATH: &str = "/static/avatar.svg";
 
 /// Who sees the user.
