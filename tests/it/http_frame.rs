@@ -52,6 +52,9 @@ async fn liveness_never_asks_the_database_and_readiness_once_a_second() {
     assert_eq!(app.cost(browser.get(app.url("/healthz"))).await.statements, 0);
     assert_eq!(app.cost(browser.get(app.url("/readyz"))).await.statements, 1);
     assert_eq!(app.cost(browser.get(app.url("/readyz"))).await.statements, 0);
+}
+
+#[tokio::test]
 async fn a_user_without_picture_gets_one_that_exists() {
     let app = TestApp::start().await;
     let id = crate::support::person::sign_up(&app, &app.browser(), "oauth_notion", "ada@example.com").await;
