@@ -23,21 +23,21 @@ use http::{StatusCode, header};
 <p>This is not {{ provider }}. A development instance without credentials of its own signs in made-up people here.</p>
 {% if state == "nobody" %}<p role="alert">Enter an address, or choose a person.</p>{% endif %}
 <form method="post">
-<p><label for="email">E-mail address of a new person, or of any other</label>
-<input type="email" id="email" name="email" value="{{ email }}" autocomplete="off">
-<button type="submit">Continue</button></p>
+<label for="email">E-mail address of a new person, or of any other</label>
+<div class="row"><input type="email" id="email" name="email" value="{{ email }}" autocomplete="off">
+<button type="submit">Continue</button></div>
 <input type="hidden" name="shown" value="1">
-{% if has_email_flag %}<p><label><input type="checkbox" name="verified" value="1" checked> The address is verified</label></p>{% endif %}
+{% if has_email_flag %}<label><input type="checkbox" name="verified" value="1" checked> The address is verified</label>{% endif %}
 {% if !scopes.is_empty() %}<fieldset><legend>Scopes to grant</legend>
 {% for scope in scopes %}<label><input type="checkbox" name="scope" value="{{ scope }}" checked> {{ scope }}</label>
 {% endfor %}</fieldset>{% endif %}
 <h2>Saved people</h2>
-<p>{% for (address, name) in people %}<button name="person" value="{{ address }}" formnovalidate>{{ name }} ({{ address }})</button>
-{% endfor %}<button id="noemail" name="noemail" value="1" formnovalidate>A new person without an address</button></p>
+<div class="people">{% for (address, name) in people %}<button name="person" value="{{ address }}" formnovalidate>{{ name }} ({{ address }})</button>
+{% endfor %}<button id="noemail" name="noemail" value="1" formnovalidate>A new person without an address</button></div>
 <h2>Failures</h2>
-<p><label for="fail">Fail with</label>
-<select id="fail" name="fail"><option value="">nothing</option><option value="deny">deny</option></select>
-<button id="denied" name="deny" value="1" formnovalidate>Cancel</button></p>
+<label for="fail">Fail with</label>
+<div class="row"><select id="fail" name="fail"><option value="">nothing</option><option value="deny">deny</option></select>
+<button id="denied" name="deny" value="1" formnovalidate>Cancel</button></div>
 </form>
 </main>
 </body>
@@ -102,10 +102,22 @@ pub(super) fn stylesheet() -> Answer {
 }
 
 const STYLE: &str = "\
-:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
-main { max-width: 36rem; margin: 2rem auto; padding: 0 1rem }
-button, input, select { font: inherit; min-height: 2.5rem; padding: 0 .75rem; margin: .25rem .25rem .25rem 0 }
-input[type=checkbox] { min-height: 1.25rem; width: 1.25rem }
-label { display: block }
-fieldset { margin: 1rem 0 }
+:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; --line: #888 }
+* { box-sizing: border-box }
+body { margin: 0; border-top: .5rem solid; border-image: repeating-linear-gradient(-45deg, #e5a50a 0 1rem, #333 1rem 2rem) 8 }
+main { max-width: 32rem; margin: 0 auto; padding: 1.5rem 1.25rem 3rem }
+h1 { margin: 0; font-size: 1.5rem }
+h2 { margin: 2rem 0 .75rem; font-size: 1.125rem }
+button, input, select { font: inherit; min-height: 2.75rem; padding: .25rem .75rem; border: 1px solid var(--line); border-radius: .5rem }
+button { cursor: pointer }
+:focus-visible { outline: 2px solid; outline-offset: 2px }
+input[type=checkbox] { min-height: 0; width: 1.25rem; height: 1.25rem; margin: 0; flex: none }
+label { display: block; margin-block-end: .25rem }
+label:has(input) { display: flex; align-items: center; gap: .6rem; min-height: 2.75rem; margin: 0 }
+fieldset { margin: 1rem 0; padding: .25rem 1rem; border: 1px solid var(--line); border-radius: .5rem }
+.row { display: flex; flex-wrap: wrap; gap: .5rem }
+.row input { flex: 1 1 14rem; min-width: 0 }
+.people { display: grid; gap: .5rem }
+.people button { text-align: start }
+[role=alert] { padding: .75rem 1rem; border-inline-start: .25rem solid #c01c28 }
 ";
