@@ -19,6 +19,7 @@ mod oauth_consent;
 mod oauth_documents;
 mod oauth_refresh;
 mod oauth_token_use;
+mod pages;
 mod routes;
 mod sessions;
 mod shapes;

@@ -8,6 +8,8 @@ mod issue_code;
 mod reauthentication;
 pub mod request;
 
+pub use reauthentication::demanded_at;
+
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::model::id::SessionId;

@@ -24,7 +24,7 @@ pub(super) fn demand(ctx: &Ctx, parameters: &Parameters, now: Timestamp) -> Para
 }
 
 /// When a new sign-in was demanded for exactly this request, if it was.
-pub(super) fn demanded_at(ctx: &Ctx, parameters: &Parameters, now: Timestamp) -> Option<Timestamp> {
+pub fn demanded_at(ctx: &Ctx, parameters: &Parameters, now: Timestamp) -> Option<Timestamp> {
     let (seconds, mac) = parameters.sole(PARAMETER)?.split_once('.')?;
     let bare = spelled(&parameters.without(PARAMETER));
     let is_ours = ctx.app.ring.is_cookie_mac(CookieUse::Reauthentication, &parts(ctx, seconds, &bare), mac);

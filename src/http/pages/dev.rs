@@ -9,10 +9,11 @@ use super::super::extract::{Body, Browser, Params};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get, post};
 use super::super::router;
+use super::attempt;
 use super::csrf;
 use super::dev_view::{Index, Person};
 use super::landing::{Door, Landing};
-use super::sign_in::{begin_attempt, hand_over, page};
+use super::sign_in::{hand_over, page};
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::social::provider;
@@ -89,13 +90,14 @@ async fn index(ctx: &Ctx, browser: &Browser) -> Result<Response> {
 async fn begin(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<Body, Failure>) -> Result<Response> {
     exists(ctx)?;
     let Body(form) = body.map_err(|failure| failure.0)?;
-    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let token = browser.hash(ctx);
+    let client = flows::client::read(ctx, token.as_ref()).await?;
     csrf::check(ctx, client.as_ref().map(|client| &client.id), PATH, headers, &form)?;
     let strategy = simulated(ctx).await?.ok_or(code::OAUTH_PROVIDER_NOT_ENABLED)?;
     let hint = form.required("person")?;
     let request = Request { strategy: &strategy, login_hint: Some(hint), ..Request::default() };
     let landing = landing(ctx);
-    match begin_attempt(ctx, browser, Door::SignIn, &landing, request).await {
+    match attempt::begin(ctx, token.as_ref(), Door::SignIn, &landing, request).await {
         Ok((acted, url)) => {
             // The simulator then answers at once, without its page.
             let named = if url.contains("login_hint=") { url } else { with_query(&url, "login_hint", hint) };

@@ -36,6 +36,7 @@ fn buttons(count: usize) -> Vec<ProviderButton> {
     let button = |index: usize| ProviderButton {
         key: format!("custom_{index}"),
         name: format!("{HOSTILE} {index}"),
+        was_last: index == 1,
         leads_to: FormTarget::of_url(&format!("https://provider{index}.example/authorize?x=1")),
     };
     (0..count).map(button).collect()
@@ -44,8 +45,15 @@ fn buttons(count: usize) -> Vec<ProviderButton> {
 fn start(instance: &Instance, door: Door, providers: usize, remark: Remark) -> Response {
     let query = Params::from_form(b"redirect_url=/%22%3E%3Cscript%3E&after_sign_up_url=//evil.example").unwrap();
     let landing = Landing::read(instance, door, &query);
-    let start =
-        Start { instance, door, landing: &landing, csrf: HOSTILE.to_owned(), providers: buttons(providers), remark };
+    let start = Start {
+        instance,
+        door,
+        landing: &landing,
+        beyond: None,
+        csrf: HOSTILE.to_owned(),
+        providers: buttons(providers),
+        remark,
+    };
     start.render()
 }
 

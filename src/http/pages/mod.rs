@@ -6,6 +6,8 @@
 //! form was validated ([`landing`], [`policy::FormTarget`]). How to add one: docs/add-a-page.md.
 
 pub mod assets;
+mod attempt;
+mod beyond;
 pub mod consent;
 pub mod csrf;
 mod dev;

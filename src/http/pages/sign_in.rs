@@ -8,23 +8,22 @@ use super::super::answer;
 use super::super::extract::{Body, Browser, Query};
 use super::super::problem::Failure;
 use super::super::route::{Limit, Route, Rules, get, post};
+use super::attempt::{self, Standing, end_too_old, proof, standing};
 use super::error::{self, Refused};
 use super::landing::{Door, Landing};
 use super::messages::fill;
 use super::notice::Notice;
 use super::policy::FormTarget;
 use super::start::{ProviderButton, Remark, Start};
-use super::{csrf, onward, reasons};
+use super::{beyond, csrf, onward, reasons};
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::client::Acted;
 use crate::flows::social::provider::{self, Offered};
-use crate::flows::social::start::{self, Request};
+use crate::flows::social::start::Request;
 use crate::model::client::Client;
-use crate::model::linking::Started;
 use crate::model::problem::{Error, Problem, Result, code};
-use crate::model::redirect::MAX_LENGTH;
-use crate::model::verification::{Status, Verification};
+use crate::model::verification::Status;
 
 /// The routes of this file. The budget of starts is spent by the handler: the page that refuses keeps its form.
 pub fn routes() -> Vec<Route> {
@@ -114,14 +113,18 @@ async fn show(
 ) -> Result<Response> {
     let landing = landing(ctx, door, query)?;
     let acted = flows::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
-    let mut response = match is_signed_in(ctx, &acted.client) {
-        true => Redirect::to(&landing.target).into_response(),
-        false => {
+    let mut response = match standing(ctx, &acted.client, &landing) {
+        Standing::Done => Redirect::to(&landing.target).into_response(),
+        standing => {
             let notice = Notice::read(ctx, headers);
+            let words = match standing {
+                Standing::TooOld(_) => Some("notice.again"),
+                _ => notice.map(Notice::message),
+            };
             let named = [("application", ctx.instance.display_name())];
-            let remark = notice.map_or(Remark::None, |notice| Remark::Notice(fill(notice.message(), &named)));
+            let remark = words.map_or(Remark::None, |key| Remark::Notice(fill(key, &named)));
             let offered = offered(ctx).await?;
-            let mut shown = start_page(ctx, &acted.client, door, &landing, &offered, remark);
+            let mut shown = start_page(ctx, &acted.client, door, &landing, &offered, remark).await?;
             if notice.is_some() {
                 add_cookie(&mut shown, &Notice::clear(&ctx.instance))?;
             }
@@ -148,46 +151,33 @@ async fn begin(
     csrf::check(ctx, client.as_ref().map(|client| &client.id), door.path(), headers, &form)?;
     let Some(client) = client else { return Err(code::FORM_INVALID.into()) };
     let offered = offered(ctx).await?;
-    let again = |remark| Ok(start_page(ctx, &client, door, &landing, &offered, remark));
     if let Err(refused) = ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip) {
-        return again(Remark::Wait(refused.retry_after.unwrap_or(10)));
+        let remark = Remark::Wait(refused.retry_after.unwrap_or(10));
+        return start_page(ctx, &client, door, &landing, &offered, remark).await;
     }
     let strategy = form.text("strategy").unwrap_or_default();
-    match begin_attempt(ctx, browser, door, &landing, Request { strategy, ..Request::default() }).await {
+    let (token, ended) = end_too_old(ctx, token, &client, &landing).await?;
+    let request = Request { strategy, ..Request::default() };
+    let mut response = match attempt::begin(ctx, token.as_ref(), door, &landing, request).await {
         Ok((acted, url)) => {
             let provider = offered.iter().find(|offered| offered.strategy == strategy);
             let mut response = send_to(ctx, provider, &url);
             hand_over(ctx, browser, &acted, &mut response)?;
-            Ok(response)
+            response
         }
         Err(Error::Problem(problem)) if problem.code() == code::SESSION_EXISTS => {
-            Ok(Redirect::to(&landing.target).into_response())
+            Redirect::to(&landing.target).into_response()
         }
-        Err(Error::Problem(problem)) => again(refused_start(&problem, strategy, &offered)?),
-        Err(fault) => Err(fault),
-    }
-}
-
-/// Begins an attempt of these pages: it ends at the landing's target, or comes back to our own callback page. Returns
-/// the provider's address too.
-pub(super) async fn begin_attempt(
-    ctx: &Ctx,
-    browser: &Browser,
-    door: Door,
-    landing: &Landing,
-    request: Request<'_>,
-) -> Result<(Acted, String)> {
-    let carried = ctx.instance.url(&landing.carry(door.callback_path()));
-    let callback = if carried.len() > MAX_LENGTH { ctx.instance.url(door.callback_path()) } else { carried };
-    let request = Request { redirect_url: Some(&callback), complete_url: Some(&landing.target), ..request };
-    let started = match door {
-        Door::SignIn => Started::SignIn,
-        Door::SignUp => Started::SignUp,
+        Err(Error::Problem(problem)) => {
+            let remark = refused_start(&problem, strategy, &offered)?;
+            start_page(ctx, &client, door, &landing, &offered, remark).await?
+        }
+        Err(fault) => return Err(fault),
     };
-    let acted = start::start(ctx, browser.hash(ctx).as_ref(), started, request).await?;
-    let url = proof(&acted.client).and_then(|proof| proof.external_url.clone());
-    let url = url.ok_or_else(|| Error::internal("an attempt without its provider's address"))?;
-    Ok((acted, url))
+    if let Some(ended) = ended {
+        hand_over(ctx, browser, &ended, &mut response)?;
+    }
+    Ok(response)
 }
 
 /// On to the provider: by a redirect, or by a page where the start page's policy could not name the provider's origin,
@@ -238,7 +228,7 @@ async fn came_back(ctx: &Ctx, browser: &Browser, door: Door, query: Result<Query
         let said = proof.error.as_ref().and_then(|error| error.get("code")).and_then(|code| code.as_str());
         return Ok(said.map_or(refused.clone(), |code| refused.detail(code)).into_response());
     }
-    if client.as_ref().is_some_and(|client| is_signed_in(ctx, client)) {
+    if client.as_ref().is_some_and(|client| matches!(standing(ctx, client, &landing), Standing::Done)) {
         return Ok(Redirect::to(&landing.target).into_response());
     }
     let mut response = Redirect::to(&start).into_response();
@@ -257,17 +247,6 @@ fn landing(ctx: &Ctx, door: Door, query: Result<Query, Failure>) -> Result<Landi
     Ok(landing)
 }
 
-/// True if there is nothing to do here: one session at most, and it is there.
-fn is_signed_in(ctx: &Ctx, client: &Client) -> bool {
-    ctx.instance.settings.single_session_mode && client.active_session().is_some()
-}
-
-/// The proof by a provider that the client's current attempt asks for.
-fn proof(client: &Client) -> Option<&Verification> {
-    let sign_in = client.sign_in.as_ref().and_then(|attempt| attempt.first_factor.as_ref());
-    sign_in.or_else(|| client.sign_up.as_ref().and_then(|attempt| attempt.external_account.as_ref()))
-}
-
 /// The providers a start page shows.
 async fn offered(ctx: &Ctx) -> Result<Vec<Offered>> {
     let mut offered = provider::offered(ctx).await?;
@@ -275,28 +254,30 @@ async fn offered(ctx: &Ctx) -> Result<Vec<Offered>> {
     Ok(offered)
 }
 
-fn start_page(
+async fn start_page(
     ctx: &Ctx,
     client: &Client,
     door: Door,
     landing: &Landing,
     offered: &[Offered],
     remark: Remark,
-) -> Response {
+) -> Result<Response> {
     let button = |offered: &Offered| ProviderButton {
         key: offered.slug.clone(),
         name: offered.name.clone(),
+        was_last: client.last_authentication_strategy.as_ref() == Some(&offered.strategy),
         leads_to: leads_to(offered),
     };
     let start = Start {
         instance: &ctx.instance,
         door,
         landing,
+        beyond: beyond::place(ctx, &landing.target).await?,
         csrf: csrf::field(ctx, &client.id, door.path()),
         providers: offered.iter().map(button).collect(),
         remark,
     };
-    start.render()
+    Ok(start.render())
 }
 
 /// The cookies that belong to an act.

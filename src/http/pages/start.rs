@@ -20,6 +20,8 @@ pub struct ProviderButton {
     pub key: String,
     /// The name people read.
     pub name: String,
+    /// Somebody signed in with it on this browser last.
+    pub was_last: bool,
     /// Where pressing it leads: the origin of the authorization endpoint. `None` for our own simulation.
     pub leads_to: Option<FormTarget>,
 }
@@ -54,6 +56,8 @@ pub struct Start<'a> {
     pub door: Door,
     /// Where it leads in the end.
     pub landing: &'a Landing,
+    /// A place that lies beyond the landing: the OAuth client that asked for the sign-in.
+    pub beyond: Option<FormTarget>,
     /// The hidden field.
     pub csrf: String,
     /// The providers, in the instance's order.
@@ -163,6 +167,7 @@ impl Start<'_> {
         };
         let mut form_action: Vec<FormTarget> = self.providers.iter().filter_map(|p| p.leads_to.clone()).collect();
         form_action.extend(self.landing.form_target());
+        form_action.extend(self.beyond.clone());
         let mut response =
             page(&view, Reply { status, form_action: &form_action, robots: self.robots(), ..Reply::default() });
         if let Remark::Wait(seconds) = self.remark {

@@ -1,0 +1,8 @@
+//! Our pages over real HTTP, as a browser without script meets them.
+
+mod answers;
+mod clients;
+mod forms;
+mod portal;
+mod redirects;
+mod visitor;
