@@ -1,6 +1,7 @@
 //! Vestibule: a self-hosted identity service that speaks the protocol of the Clerk SDKs.
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod context;
 pub mod crypto;

@@ -6,6 +6,7 @@ pub mod attempts;
 pub mod audit;
 pub mod clients;
 pub mod directory;
+pub mod erase;
 pub mod external_accounts;
 pub mod handshakes;
 pub mod instances;

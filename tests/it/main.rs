@@ -21,6 +21,7 @@ mod oauth_refresh;
 mod oauth_token_use;
 mod pages;
 mod routes;
+mod selftest;
 mod sessions;
 mod shapes;
 mod simulator;
