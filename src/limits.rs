@@ -33,6 +33,7 @@ pub struct Limits {
     backend_production: DefaultKeyedRateLimiter<String>,
     authorize: DefaultKeyedRateLimiter<String>,
     clients: DefaultKeyedRateLimiter<String>,
+    client_failures: DefaultKeyedRateLimiter<String>,
 }
 
 /// `count` requests per `window`, all of which may come at once.
@@ -52,6 +53,7 @@ impl Limits {
             backend_production: per(seconds(10), 1000 * factor),
             authorize: per(seconds(60), 60 * factor),
             clients: per(seconds(10), 1000 * factor),
+            client_failures: per(seconds(60), 20 * factor),
         }
     }
 
@@ -70,19 +72,45 @@ impl Limits {
             }
             Limit::Backend => (&self.backend_production, instance.id.as_str().to_owned()),
         };
-        bucket.check_key(&key).map_err(|refused| {
-            let wait = refused.wait_time_from(DefaultClock::default().now());
-            Problem::new(code::TOO_MANY_REQUESTS).retry_after(u32::try_from(wait.as_secs()).unwrap_or(60) + 1)
-        })
+        spend(bucket, &key)
+    }
+
+    /// Counts a failed client authentication: 20 per minute, client and address.
+    ///
+    /// # Errors
+    /// `too_many_requests` with the seconds to wait.
+    pub fn spend_client_failure(
+        &self,
+        client_id: &str,
+        instance: &Instance,
+        ip: Option<IpAddr>,
+    ) -> Result<(), Problem> {
+        // What is no client id of ours is somebody's invention, and every one of them shares a bucket.
+        let client_id = if client_id.len() <= 64 { client_id } else { "" };
+        spend(&self.client_failures, &format!("{} {client_id} {}", instance.id, address_key(ip)))
     }
 
     /// Throws away buckets that are full again; called once a minute.
     pub fn sweep(&self) {
-        let all = [&self.attempts, &self.backend_development, &self.backend_production, &self.authorize, &self.clients];
+        let all = [
+            &self.attempts,
+            &self.backend_development,
+            &self.backend_production,
+            &self.authorize,
+            &self.clients,
+            &self.client_failures,
+        ];
         for bucket in all {
             bucket.retain_recent();
         }
     }
+}
+
+fn spend(bucket: &DefaultKeyedRateLimiter<String>, key: &String) -> Result<(), Problem> {
+    bucket.check_key(key).map_err(|refused| {
+        let wait = refused.wait_time_from(DefaultClock::default().now());
+        Problem::new(code::TOO_MANY_REQUESTS).retry_after(u32::try_from(wait.as_secs()).unwrap_or(60) + 1)
+    })
 }
 
 /// An address as a key: IPv4 as it is (also when mapped into IPv6), IPv6 by its /64.

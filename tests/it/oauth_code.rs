@@ -127,6 +127,22 @@ async fn clients_prove_who_they_are() {
 }
 
 #[tokio::test]
+async fn secrets_are_not_tried_forever() {
+    let app = TestApp::with(1, |config| config.limits.relaxed = false).await;
+    let (browser, _, client) = setting(&app).await;
+    let code = app.code(&browser, &client, &[]).await;
+    let wrong = OAuthClient { secret: Some("wrong".to_owned()), ..client.clone() };
+    // The budget fills up again while a slow machine works through it; far more attempts than that must meet its end.
+    let attempts = futures_util::future::join_all((0..60).map(|_| app.redeem(&wrong, &code, &[]))).await;
+    let of_status = |status: u16| attempts.iter().filter(move |answer| answer.status == status);
+    assert!(of_status(401).count() >= 20 && of_status(401).count() + of_status(429).count() == 60);
+    let refused = of_status(429).next().expect("a refusal");
+    assert_eq!(refused.json()["error"], "temporarily_unavailable");
+    assert!(refused.header("retry-after").unwrap().parse::<u32>().unwrap() > 0);
+    app.redeem(&client, &code, &[]).await.expect(200);
+}
+
+#[tokio::test]
 async fn malformed_requests_are_told_in_order() {
     let app = TestApp::start().await;
     let client = app.application(json!({})).await;

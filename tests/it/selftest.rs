@@ -21,10 +21,8 @@ async fn the_walk_succeeds_and_its_instance_leaves_no_row() {
     assert!(walked.is_ok(), "{} after {steps:?}", walked.unwrap_err());
     assert!(steps.len() >= 12, "{steps:?}");
 
-    let id: String = sqlx::query_scalar("select id from instances where name = 'other'")
-        .fetch_one(&app.app().db)
-        .await
-        .unwrap();
+    let id: String =
+        sqlx::query_scalar("select id from instances where name = 'other'").fetch_one(&app.app().db).await.unwrap();
     let mut connection = app.app().db.acquire().await.unwrap();
     erase::instance(&mut connection, &InstanceId::parse(&id).unwrap()).await.unwrap();
     let tables: Vec<String> = sqlx::query_scalar(
@@ -36,13 +34,12 @@ async fn the_walk_succeeds_and_its_instance_leaves_no_row() {
     .unwrap();
     assert!(tables.len() > 25);
     for table in tables {
-        let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
-            "select count(*) from {table} where instance_id = $1"
-        )))
-        .bind(&id)
-        .fetch_one(&mut *connection)
-        .await
-        .unwrap();
+        let left: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {table} where instance_id = $1")))
+                .bind(&id)
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
         assert_eq!(left, 0, "{table} still holds rows");
     }
 }

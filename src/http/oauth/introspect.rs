@@ -40,9 +40,9 @@ struct Live {
 
 /// Tells a confidential client what a token is.
 pub async fn show(ctx: Ctx, request: Request) -> Result<Response, OAuthFailure> {
-    let (client, form) = client::read(request, &ONCE).await?;
-    let found = introspect::introspect(&ctx, &client, &form).await;
-    let found = found.map_err(|failure| OAuthFailure::from(failure).to_client(client.method))?;
+    let (presented, form) = client::read(request, &ONCE).await?;
+    let found = introspect::introspect(&ctx, &presented, &form).await;
+    let found = found.map_err(|failure| client::refused(&ctx, &presented, failure))?;
     let live = found.map(|(kind, token)| live(&ctx, kind, token));
     let mut response = Json(TokenInfo { active: live.is_some(), live }).into_response();
     uncached(&mut response);

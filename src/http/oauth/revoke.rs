@@ -14,9 +14,9 @@ const ONCE: [&str; 2] = ["token", "token_type_hint"];
 
 /// Ends a token. The answer has no body and no `Content-Type`: a widespread browser client refuses `text/plain`.
 pub async fn end(ctx: Ctx, request: Request) -> Result<Response, OAuthFailure> {
-    let (client, form) = client::read(request, &ONCE).await?;
-    let done = revoke::revoke(&ctx, &client, &form).await;
-    done.map_err(|failure| OAuthFailure::from(failure).to_client(client.method))?;
+    let (presented, form) = client::read(request, &ONCE).await?;
+    let done = revoke::revoke(&ctx, &presented, &form).await;
+    done.map_err(|failure| client::refused(&ctx, &presented, failure))?;
     let mut response = StatusCode::OK.into_response();
     uncached(&mut response);
     Ok(response)

@@ -30,9 +30,9 @@ struct TokenAnswer<'a> {
 pub async fn exchange(ctx: Ctx, request: Request) -> Result<Response, OAuthFailure> {
     let (headers, form) = form::read(request).await?;
     grant_request::grant_type(&form)?;
-    let client = client::present(&headers, &form)?;
-    let tokens = grant(&ctx, &client, &form).await;
-    let tokens = tokens.map_err(|failure| OAuthFailure::from(failure).to_client(client.method))?;
+    let presented = client::present(&headers, &form)?;
+    let tokens = grant(&ctx, &presented, &form).await;
+    let tokens = tokens.map_err(|failure| client::refused(&ctx, &presented, failure))?;
     Ok(answer(&tokens))
 }
 
