@@ -25,5 +25,6 @@ mod selftest;
 mod sessions;
 mod shapes;
 mod simulator;
+mod snapshots;
 mod social;
 mod support;

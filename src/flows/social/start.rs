@@ -145,28 +145,11 @@ async fn begin_trip(
     request: &Request<'_>,
     targets: &Targets,
 ) -> Result<()> {
-    let provider = &configured.provider;
-    let scopes = provider.scopes(&[]);
-    let state = random::token(ctx.rng());
-    let verifier = provider.sends_pkce().then(|| Verifier::new(ctx.rng()));
-    let nonce = provider.uses_nonce(&scopes).then(|| random::token(ctx.rng()));
-    let callback_url = ctx.instance.url("/v1/oauth_callback");
-    let redirect_uri = url::Url::parse(&callback_url).map_err(Error::internal)?;
-    let url = request::authorization_url(
-        provider,
-        &AuthorizationRequest {
-            state: &state,
-            nonce: nonce.as_deref(),
-            verifier: verifier.as_ref(),
-            redirect_uri: &redirect_uri,
-            scopes: &scopes,
-            login_hint: request.login_hint,
-            prompt: request.prompt,
-        },
-    );
-    let (flow, verification) = (SocialFlowId::new(ctx.now, ctx.rng()), VerificationId::new(ctx.now, ctx.rng()));
     let ring = &ctx.app.ring;
-    let url_sealed = ring.seal(ctx.rng(), &client::external_url_at(ctx, &verification), url.as_str().as_bytes());
+    let departure = departure(ctx, configured, request)?;
+    let (flow, verification) = (SocialFlowId::new(ctx.now, ctx.rng()), VerificationId::new(ctx.now, ctx.rng()));
+    let url = departure.url.as_str().as_bytes();
+    let url_sealed = ring.seal(ctx.rng(), &client::external_url_at(ctx, &verification), url);
     let url_sealed = url_sealed.map_err(Error::internal)?;
     let new = NewVerification {
         id: &verification,
@@ -178,29 +161,67 @@ async fn begin_trip(
     };
     attempts::create_verification(db, ctx.instance_id(), &new, ctx.offset()).await?;
     let seal = |verifier: Verifier| ring.seal(ctx.rng(), &verifier_at(ctx, &flow), verifier.expose().as_bytes());
-    let verifier_sealed = verifier.map(seal).transpose().map_err(Error::internal)?;
-    let nonce_hash = nonce.map(|nonce| ring.lookup_hash(Lookup::Nonce, &nonce));
+    let verifier_sealed = departure.verifier.map(seal).transpose().map_err(Error::internal)?;
     let new = NewFlow {
         id: &flow,
         verification: &verification,
-        intent: match started {
-            Started::SignIn => "sign_in",
-            Started::SignUp => "sign_up",
-        },
+        intent: intent(started),
         target,
         client,
         provider: &configured.config.provider,
         provider_version: configured.config.version,
-        state: &ring.lookup_hash(Lookup::State, &state),
+        state: &departure.state,
         verifier_sealed: verifier_sealed.as_deref(),
-        nonce: nonce_hash.as_ref(),
-        callback_url: &callback_url,
+        nonce: departure.nonce.as_ref(),
+        callback_url: &departure.callback_url,
         redirect_url: targets.redirect.as_str(),
         complete_url: targets.complete.as_ref().map(RedirectTarget::as_str),
-        scopes: &scopes,
+        scopes: &departure.scopes,
     };
     social_flows::begin(db, ctx.instance_id(), &new, ctx.offset()).await?;
     Ok(())
+}
+
+/// As stored.
+fn intent(started: Started) -> &'static str {
+    match started {
+        Started::SignIn => "sign_in",
+        Started::SignUp => "sign_up",
+    }
+}
+
+/// Where the browser is sent, and what must be known when it comes back.
+struct Departure {
+    url: url::Url,
+    state: LookupHash,
+    nonce: Option<LookupHash>,
+    verifier: Option<Verifier>,
+    callback_url: String,
+    scopes: Vec<String>,
+}
+
+/// Builds the provider's address with fresh secrets.
+fn departure(ctx: &Ctx, configured: &Configured, request: &Request<'_>) -> Result<Departure> {
+    let provider = &configured.provider;
+    let scopes = provider.scopes(&[]);
+    let state = random::token(ctx.rng());
+    let verifier = provider.sends_pkce().then(|| Verifier::new(ctx.rng()));
+    let nonce = provider.uses_nonce(&scopes).then(|| random::token(ctx.rng()));
+    let callback_url = ctx.instance.url("/v1/oauth_callback");
+    let redirect_uri = url::Url::parse(&callback_url).map_err(Error::internal)?;
+    let asked = AuthorizationRequest {
+        state: &state,
+        nonce: nonce.as_deref(),
+        verifier: verifier.as_ref(),
+        redirect_uri: &redirect_uri,
+        scopes: &scopes,
+        login_hint: request.login_hint,
+        prompt: request.prompt,
+    };
+    let url = request::authorization_url(provider, &asked);
+    let ring = &ctx.app.ring;
+    let nonce = nonce.map(|nonce| ring.lookup_hash(Lookup::Nonce, &nonce));
+    Ok(Departure { url, state: ring.lookup_hash(Lookup::State, &state), nonce, verifier, callback_url, scopes })
 }
 
 /// Where a PKCE verifier is sealed to.

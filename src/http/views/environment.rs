@@ -128,25 +128,8 @@ fn display_config(instance: &Instance) -> Value {
 }
 
 fn user_settings(instance: &Instance, offered: &[Offered]) -> Value {
-    let social: BTreeMap<String, Value> = offered
-        .iter()
-        .map(|provider| {
-            let shape = json!({
-                "enabled": true,
-                "required": provider.is_required,
-                "authenticatable": provider.is_authenticatable,
-                "block_email_subaddresses": provider.blocks_email_subaddresses,
-                "strategy": provider.strategy,
-                "not_selectable": provider.is_not_selectable,
-                "deprecated": false,
-                "name": provider.name,
-                "logo_url": null,
-            });
-            (provider.strategy.clone(), shape)
-        })
-        .collect();
     json!({
-        "social": social,
+        "social": social(offered),
         "attributes": attributes(instance),
         "sign_in": { "second_factor": { "required": false, "enabled": false } },
         "sign_up": {
@@ -187,6 +170,24 @@ fn user_settings(instance: &Instance, offered: &[Offered]) -> Value {
             "allow_numeric_usernames": false,
         },
     })
+}
+
+/// The providers, by strategy: the SDK sorts buttons by it.
+fn social(offered: &[Offered]) -> BTreeMap<&str, Value> {
+    let shape = |provider: &Offered| {
+        json!({
+            "enabled": true,
+            "required": provider.is_required,
+            "authenticatable": provider.is_authenticatable,
+            "block_email_subaddresses": provider.blocks_email_subaddresses,
+            "strategy": provider.strategy,
+            "not_selectable": provider.is_not_selectable,
+            "deprecated": false,
+            "name": provider.name,
+            "logo_url": null,
+        })
+    };
+    offered.iter().map(|provider| (provider.strategy.as_str(), shape(provider))).collect()
 }
 
 fn password_settings() -> Value {
