@@ -8,6 +8,9 @@ use super::problem::{Problem, code};
 
 /// The longest redirect address accepted, in characters.
 pub const MAX_LENGTH: usize = 2048;
+/// The same for our own authorization endpoint, whose address carries a client's whole request (its `state` alone may
+/// have 4096 bytes, each up to three characters when encoded).
+const MAX_OWN_LENGTH: usize = 14 * 1024;
 
 /// Schemes that would run or show something in the name of the page that sends the browser there.
 const PROHIBITED: &[&str] = &[
@@ -50,7 +53,8 @@ impl RedirectTarget {
     /// # Errors
     /// The codes of behaviour.md section 2.2, under `param`.
     pub fn parse(instance: &Instance, raw: &str, base: Option<&str>, param: &str) -> Result<Self, Problem> {
-        if raw.chars().count() > MAX_LENGTH {
+        let is_own = raw.starts_with(&instance.url("/oauth/authorize"));
+        if raw.chars().count() > if is_own { MAX_OWN_LENGTH } else { MAX_LENGTH } {
             return Err(Problem::new(code::REDIRECT_URL_TOO_LONG).param(param));
         }
         let url = resolve(raw, base, param)?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::proof::Proof;
 use super::provider::{self, Configured};
@@ -60,7 +60,7 @@ pub async fn callback(ctx: &Ctx, token: Option<&LookupHash>, parameters: &BTreeM
 
 fn invalid(reason: Reason) -> Error {
     tracing::info!(reason = reason.name(), "callback refused");
-    Problem::new(code::OAUTH_CALLBACK_INVALID).into()
+    Problem::new(code::OAUTH_CALLBACK_INVALID).meta("reason", reason.name()).into()
 }
 
 /// A state that cannot be consumed: wait for the same browser's first callback if it is still at work, else refuse.
@@ -170,7 +170,7 @@ async fn finish(ctx: &Ctx, flow: &SocialFlow, started: Started, answered: Result
         let settled = match &answered {
             Answered::Proof(proof) => settle_proof(ctx, &mut tx, flow, started, proof).await,
             Answered::Failed(failure) => {
-                settle::fail(ctx, &mut tx, &attempt(flow, started), failure.code, Map::new()).await
+                settle::fail(ctx, &mut tx, &attempt(flow, started), failure.code, meta(failure)).await
             }
         };
         let settled = match settled {
@@ -189,6 +189,16 @@ async fn finish(ctx: &Ctx, flow: &SocialFlow, started: Started, answered: Result
         return Ok(Landing { url, issued: issued.map(|issued| issued.token) });
     }
     Err(code::RESOURCE_LOCKED.into())
+}
+
+/// Why, for whoever shows it: the reason's stable name, and which of its conditions it was.
+fn meta(failure: &Failure) -> Map<String, Value> {
+    let noted = [("reason", failure.reason.name()), ("detail", failure.detail)];
+    noted
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect()
 }
 
 /// Ends a trip that led nowhere.

@@ -180,10 +180,11 @@ async fn begin(
     Ok(response)
 }
 
-/// On to the provider: by a redirect, or by a page where the start page's policy could not name the provider's origin,
-/// because the browser would stop a redirect after the form.
+/// On to the provider: by a redirect to a simulated one, which is our own origin, and by a page to a real one. A browser
+/// stops the redirects after a form at the first origin that the form's page does not name, and real providers send on
+/// between hosts of theirs that nobody can list.
 fn send_to(ctx: &Ctx, provider: Option<&Offered>, url: &str) -> Response {
-    match provider.is_some_and(|provider| provider.is_simulated || leads_to(provider).is_some()) {
+    match provider.is_some_and(|provider| provider.is_simulated) {
         true => Redirect::to(url).into_response(),
         false => onward::go(&ctx.instance, url),
     }

@@ -13,6 +13,7 @@ async fn a_state_that_is_missing_made_up_or_used_changes_nothing() {
     for query in ["", "?code=x", "?code=x&state=", "?code=x&state=made-up", "?error=access_denied"] {
         let refused = browser.get(app.url(&format!("/v1/oauth_callback{query}"))).await.expect(400);
         assert_eq!(refused.error_code(), "oauth_callback_invalid", "{query}");
+        assert_eq!(refused.json()["errors"][0]["meta"]["reason"], "state_missing");
         assert!(refused.set_cookies().is_empty());
     }
     let begun = begin(&app, &browser, "sign_ins", "oauth_google").await.expect(200);

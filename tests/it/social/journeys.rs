@@ -165,6 +165,7 @@ async fn a_cancel_at_the_provider_is_told_to_the_app() {
             (proof["status"].as_str(), proof["error"]["code"].as_str()),
             (Some("failed"), Some("oauth_access_denied"))
         );
+        assert_eq!(proof["error"]["meta"]["reason"], "provider_denied");
         assert_eq!(client(&app, &browser).await["sign_in"]["status"], "needs_identifier");
     }
 }
