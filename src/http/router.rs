@@ -44,18 +44,26 @@ pub fn internal(app: Arc<App>) -> Router {
     build(app, health::internal_routes())
 }
 
+/// The methods of one path.
+struct PathRoutes {
+    handlers: MethodRouter<Arc<App>>,
+    methods: Vec<Method>,
+    rules: Rules,
+}
+
 fn build(app: Arc<App>, routes: Vec<Route>) -> Router {
-    let mut paths: BTreeMap<&'static str, (MethodRouter<Arc<App>>, Vec<Method>, Rules)> = BTreeMap::new();
+    let mut paths: BTreeMap<&'static str, PathRoutes> = BTreeMap::new();
     for route in routes {
         let post = Post { app: Arc::clone(&app), rules: route.rules };
         let guarded = route.handler.layer(from_fn_with_state(post, guard::guard));
-        let entry = paths.entry(route.path).or_insert_with(|| (MethodRouter::new(), Vec::new(), route.rules));
-        entry.0 = std::mem::take(&mut entry.0).merge(guarded);
-        entry.1.push(route.method);
+        let none = || PathRoutes { handlers: MethodRouter::new(), methods: Vec::new(), rules: route.rules };
+        let path = paths.entry(route.path).or_insert_with(none);
+        path.handlers = std::mem::take(&mut path.handlers).merge(guarded);
+        path.methods.push(route.method);
     }
     let mut router = Router::new();
-    for (path, (methods, allowed, rules)) in paths {
-        router = router.route(path, complete(&app, methods, &allowed, rules));
+    for (path, routes) in paths {
+        router = router.route(path, complete(&app, routes));
     }
     // `_method` and the trace stand outside the router: they act before a route is chosen, also where none is found.
     let inner = router.layer(from_fn(trace::template)).fallback(unknown).with_state(Arc::clone(&app));
@@ -68,12 +76,8 @@ fn build(app: Arc<App>, routes: Vec<Route>) -> Router {
 }
 
 /// Adds the preflight and the refusal of other methods to a path.
-fn complete(
-    app: &Arc<App>,
-    methods: MethodRouter<Arc<App>>,
-    allowed: &[Method],
-    rules: Rules,
-) -> MethodRouter<Arc<App>> {
+fn complete(app: &Arc<App>, path: PathRoutes) -> MethodRouter<Arc<App>> {
+    let PathRoutes { handlers: methods, methods: allowed, rules } = path;
     let mut names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
     if names.contains(&"GET") {
         names.push("HEAD");

@@ -77,7 +77,7 @@ impl Directory {
             return Ok(Some(known));
         }
         let older = ring.older_lookup_hashes(Lookup::SecretKey, secret);
-        for hash in std::iter::once(first.clone()).chain(older.into_iter().map(|(_, hash)| hash)) {
+        for hash in std::iter::once(first).chain(older.into_iter().map(|(_, hash)| hash)) {
             let Some(key) = secret_key(db, hash.as_bytes()).await? else { continue };
             let Some(instance) = load(db, Key { id: Some(&key.0), ..Key::default() }).await? else { return Ok(None) };
             let holder = KeyHolder { instance: Arc::new(instance), key: key.1 };

@@ -12,7 +12,7 @@ pub(super) async fn user(walk: &mut Walk<'_>, user: &str) -> Result<(), Failed> 
     let browser = walk.browser()?;
     let request = browser.raw(Method::GET, &walk.url(&format!("/v1/users/{user}")));
     let answer = browser.send(step, request.bearer_auth(walk.target.secret_key.expose_secret())).await?;
-    want(step, (answer.json()["id"] == user).then_some(()), "the user", &answer)?;
+    want(step, answer.says("/id", user), "the user", &answer)?;
     walk.done("a backend reads the user with its secret key");
     Ok(())
 }
@@ -23,18 +23,16 @@ pub(super) async fn notion_token(walk: &mut Walk<'_>) -> Result<(), Failed> {
     let browser = walk.browser()?;
     begin(walk, &browser, step, "sign_ups", "oauth_notion", "grace@example.com").await?;
     let client = browser.get(step, &walk.url("/v1/client")).await?;
-    let user = client.json()["response"]["sessions"][0]["user"]["id"].as_str().map(str::to_owned);
-    let user = want(step, user, "a signed-in user", &client)?;
+    let user = want(step, client.at("/response/sessions/0/user/id"), "a signed-in user", &client)?;
     walk.done("somebody signs up with simulated Notion");
     let step = "provider token";
     let path = walk.url(&format!("/v1/users/{user}/oauth_access_tokens/notion"));
     let request = browser.raw(Method::GET, &path).bearer_auth(walk.target.secret_key.expose_secret());
     let answer = browser.send(step, request).await?;
-    let token = answer.json()[0]["token"].as_str().map(str::to_owned);
-    let token = want(step, token, "a token", &answer)?;
+    let token = want(step, answer.at("/0/token"), "a token", &answer)?;
     let request = browser.raw(Method::GET, &walk.url("/_dev/providers/notion/v1/users")).bearer_auth(token);
     let answer = browser.send(step, request.header("Notion-Version", "2022-06-28")).await?;
-    want(step, (answer.json()["object"] == "list").then_some(()), "Notion's list of users", &answer)?;
+    want(step, answer.says("/object", "list"), "Notion's list of users", &answer)?;
     walk.done("a backend fetches the Notion token and calls Notion with it");
     Ok(())
 }

@@ -29,9 +29,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON; null if it is none.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_default()
+    /// The text at a JSON pointer (RFC 6901) into the body.
+    pub fn at(&self, pointer: &str) -> Option<String> {
+        let body: Value = serde_json::from_str(&self.body).ok()?;
+        body.pointer(pointer)?.as_str().map(str::to_owned)
+    }
+
+    /// Something, if the text at `pointer` is `text`.
+    pub fn says(&self, pointer: &str, text: &str) -> Option<()> {
+        (self.at(pointer)? == text).then_some(())
     }
 
     /// The value of a query parameter of `Location`.

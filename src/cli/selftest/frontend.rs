@@ -1,5 +1,6 @@
 //! The first journey: somebody signs up with a simulated provider, and an app gets a session token that verifies.
 
+use serde_json::Value;
 use url::Url;
 
 use super::browser::{Answer, Browser};
@@ -13,17 +14,15 @@ pub(super) async fn sign_up_with_google(walk: &mut Walk<'_>, browser: &Browser) 
     let step = "sign in with Google";
     begin(walk, browser, step, "sign_ins", "oauth_google", "ada@example.com").await?;
     let client = browser.get(step, &walk.url("/v1/client")).await?;
-    let proof = &client.json()["response"]["sign_in"]["first_factor_verification"];
-    let is_stranger = proof["status"] == "transferable";
-    want(step, is_stranger.then_some(()), "a transferable sign-in", &client)?;
+    let status = "/response/sign_in/first_factor_verification/status";
+    want(step, client.says(status, "transferable"), "a transferable sign-in", &client)?;
     walk.done("a stranger signs in with simulated Google");
     let step = "transfer to sign-up";
     let done = browser.post(step, &walk.url("/v1/client/sign_ups"), &[("transfer", "true")]).await?;
-    let shown = done.json();
-    let user = &shown["client"]["sessions"][0]["user"];
-    let is_verified = user["email_addresses"][0]["verification"]["status"] == "verified";
-    let id = user["id"].as_str().filter(|_| is_verified && shown["response"]["status"] == "complete");
-    let id = want(step, id.map(str::to_owned), "a user with a verified address", &done)?;
+    let user = "/client/sessions/0/user";
+    let is_verified = done.says(&format!("{user}/email_addresses/0/verification/status"), "verified");
+    let id = is_verified.and(done.says("/response/status", "complete")).and(done.at(&format!("{user}/id")));
+    let id = want(step, id, "a user with a verified address", &done)?;
     walk.done("and becomes a user, signed in, with a verified address");
     Ok(id)
 }
@@ -39,12 +38,12 @@ pub(super) async fn begin(
 ) -> Result<Answer, Failed> {
     let form = [("strategy", strategy), ("redirect_url", "/user"), ("action_complete_redirect_url", "/user")];
     let begun = browser.post(step, &walk.url(&format!("/v1/client/{kind}")), &form).await?;
-    let shown = begun.json();
     let proof = match kind {
-        "sign_ups" => &shown["response"]["verifications"]["external_account"],
-        _ => &shown["response"]["first_factor_verification"],
+        "sign_ups" => "/response/verifications/external_account",
+        _ => "/response/first_factor_verification",
     };
-    let url = proof["external_verification_redirect_url"].as_str().and_then(|url| Url::parse(url).ok());
+    let url = begun.at(&format!("{proof}/external_verification_redirect_url"));
+    let url = url.and_then(|url| Url::parse(&url).ok());
     let mut url = want(step, url, "the provider's address", &begun)?;
     url.query_pairs_mut().append_pair("login_hint", person).append_pair("auto", "1");
     let mut answer = browser.get(step, url.as_str()).await?;
@@ -64,24 +63,24 @@ pub(super) async fn begin(
 pub(super) async fn session_token(walk: &mut Walk<'_>, browser: &Browser) -> Result<(), Failed> {
     let step = "session token";
     let client = browser.get(step, &walk.url("/v1/client")).await?;
-    let session = client.json()["response"]["last_active_session_id"].as_str().map(str::to_owned);
-    let session = want(step, session, "an active session", &client)?;
+    let session = want(step, client.at("/response/last_active_session_id"), "an active session", &client)?;
     let minted = browser.post(step, &walk.url(&format!("/v1/client/sessions/{session}/tokens")), &[]).await?;
-    let jwt = want(step, minted.json()["jwt"].as_str().map(str::to_owned), "a token", &minted)?;
+    let jwt = want(step, minted.at("/jwt"), "a token", &minted)?;
     let jwks = browser.get(step, &walk.url("/.well-known/jwks.json")).await?;
     let keys = want(step, KeySet::parse(jwks.body.as_bytes()), "a key set", &jwks)?;
     let claims = unverified(&jwt);
-    let now = Timestamp::from_unix_timestamp(claims["iat"].as_i64().unwrap_or(0)).unwrap_or(Timestamp::UNIX_EPOCH);
-    let issuer = claims["iss"].as_str().unwrap_or_default().to_owned();
-    let verified = jwt::verify_own(&jwt, &keys, TokenType::Jwt, &issuer, now);
-    let is_own = verified.is_ok() && claims["sid"] == session.as_str();
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
+    let issued_at = claims.get("iat").and_then(Value::as_i64).unwrap_or_default();
+    let now = Timestamp::from_unix_timestamp(issued_at).unwrap_or(Timestamp::UNIX_EPOCH);
+    let verified = jwt::verify_own(&jwt, &keys, TokenType::Jwt, text("iss"), now);
+    let is_own = verified.is_ok() && text("sid") == session;
     want(step, is_own.then_some(()), "a token that verifies for this session", &minted)?;
     walk.done("an app's session token verifies against the published keys");
     Ok(())
 }
 
 /// The claims of a token, before it is verified.
-fn unverified(jwt: &str) -> serde_json::Value {
+fn unverified(jwt: &str) -> Value {
     use base64::Engine;
     let part = jwt.split('.').nth(1).unwrap_or_default();
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap_or_default();

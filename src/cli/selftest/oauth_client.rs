@@ -35,21 +35,20 @@ pub(super) async fn journey(walk: &mut Walk<'_>, browser: &Browser) -> Result<()
         ("code_verifier", VERIFIER),
     ];
     let tokens = token(walk, browser, step, &client, &form).await?;
-    let member = |name: &str| tokens.json()[name].as_str().map(str::to_owned);
-    let access = want(step, member("access_token"), "an access token", &tokens)?;
-    let refresh = want(step, member("refresh_token"), "a refresh token", &tokens)?;
-    want(step, member("id_token"), "an ID token", &tokens)?;
+    let access = want(step, tokens.at("/access_token"), "an access token", &tokens)?;
+    let refresh = want(step, tokens.at("/refresh_token"), "a refresh token", &tokens)?;
+    want(step, tokens.at("/id_token"), "an ID token", &tokens)?;
     walk.done("the client trades the code for tokens");
     let step = "userinfo";
     let request = browser.raw(Method::GET, &walk.url("/oauth/userinfo")).bearer_auth(access);
     let answer = browser.send(step, request).await?;
-    want(step, (answer.json()["email"] == "ada@example.com").then_some(()), "the user's address", &answer)?;
+    want(step, answer.says("/email", "ada@example.com"), "the user's address", &answer)?;
     walk.done("and reads userinfo");
     let step = "refresh";
     let form = [("grant_type", "refresh_token"), ("refresh_token", &refresh)];
     let rotated = token(walk, browser, step, &client, &form).await?;
-    let next = rotated.json()["refresh_token"].as_str().is_some_and(|next| next != refresh);
-    want(step, next.then_some(()), "another refresh token", &rotated)?;
+    let next = rotated.at("/refresh_token").filter(|next| *next != refresh);
+    want(step, next, "another refresh token", &rotated)?;
     walk.done("and rotates the refresh token");
     let step = "denial";
     let denied = authorize(walk, browser, step, &client, "false").await?;
@@ -64,9 +63,8 @@ async fn register(walk: &mut Walk<'_>, browser: &Browser) -> Result<Client, Fail
     let body = json!({ "name": "Selftest", "callback_url": CALLBACK, "scopes": "profile email" });
     let request = browser.raw(Method::POST, &walk.url("/v1/oauth_applications")).json(&body);
     let answer = browser.send(step, request.bearer_auth(walk.target.secret_key.expose_secret())).await?;
-    let member = |name: &str| answer.json()[name].as_str().map(str::to_owned);
-    let id = want(step, member("client_id"), "a client id", &answer)?;
-    let secret = want(step, member("client_secret"), "a client secret", &answer)?;
+    let id = want(step, answer.at("/client_id"), "a client id", &answer)?;
+    let secret = want(step, answer.at("/client_secret"), "a client secret", &answer)?;
     walk.done("a third-party client is registered");
     Ok(Client { id, secret })
 }

@@ -45,10 +45,10 @@ pub fn text_key(reason: Reason, detail: &str) -> Option<&'static str> {
 
 /// The text key of a failed proof: by the reason that the flow noted, else by the code that the app sees.
 pub fn of_proof(error: &Value) -> &'static str {
-    let noted = |name: &str| error["meta"][name].as_str();
+    let noted = |name: &str| error.get("meta").and_then(|meta| meta.get(name)).and_then(Value::as_str);
     let reason = noted("reason").and_then(Reason::parse);
     let by_reason = reason.and_then(|reason| text_key(reason, noted("detail").unwrap_or_default()));
-    by_reason.unwrap_or_else(|| of_code(error["code"].as_str().unwrap_or_default()))
+    by_reason.unwrap_or_else(|| of_code(error.get("code").and_then(Value::as_str).unwrap_or_default()))
 }
 
 /// The text key of a code inside a verification (behaviour.md section 2.3) or of a refused start (section 2.1).
