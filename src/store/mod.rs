@@ -13,6 +13,7 @@ pub mod instances;
 pub mod jobs;
 pub mod oauth_applications;
 pub mod oauth_codes;
+pub mod oauth_families;
 pub mod oauth_grants;
 pub mod oauth_tokens;
 pub mod outbox;

@@ -1,8 +1,8 @@
-//! Grants: redeeming a code, rotating a refresh token, ending a family. What may happen once is one statement here,
-//! and the grant's row is the lock of its family.
+//! Grants: redeeming a code, rotating a refresh token. What may happen once is one statement here, and the grant's row is
+//! the lock of its family; what else happens to a family is in [`super::oauth_families`].
 
+use sqlx::PgExecutor;
 use sqlx::postgres::types::PgInterval;
-use sqlx::{PgConnection, PgExecutor};
 
 use super::oauth_applications::SecretHashes;
 use crate::crypto::LookupHash;
@@ -76,21 +76,21 @@ pub struct Issued {
 }
 
 /// The flat form of [`Issued`].
-struct Row {
-    grant_id: GrantId,
-    scopes: Vec<String>,
-    nonce: Option<String>,
-    authenticated_at: Timestamp,
-    amr: Vec<String>,
-    id_token_claims: String,
-    user_id: UserId,
-    first_name: Option<String>,
-    last_name: Option<String>,
-    username: Option<String>,
-    image_url: Option<String>,
-    updated_at: Timestamp,
-    email: Option<String>,
-    email_is_verified: Option<bool>,
+pub(super) struct Row {
+    pub(super) grant_id: GrantId,
+    pub(super) scopes: Vec<String>,
+    pub(super) nonce: Option<String>,
+    pub(super) authenticated_at: Timestamp,
+    pub(super) amr: Vec<String>,
+    pub(super) id_token_claims: String,
+    pub(super) user_id: UserId,
+    pub(super) first_name: Option<String>,
+    pub(super) last_name: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) image_url: Option<String>,
+    pub(super) updated_at: Timestamp,
+    pub(super) email: Option<String>,
+    pub(super) email_is_verified: Option<bool>,
 }
 
 impl From<Row> for Issued {
@@ -220,7 +220,7 @@ pub struct Rotation<'a> {
 }
 
 /// Makes the next generation of a family live and issues an access token: one statement whose only update is the
-/// family's row. `None` is a refusal; [`lock_family`] and the family's verdict find out why.
+/// family's row. `None` is a refusal; [`super::oauth_families::lock`] and the family's verdict find out why.
 ///
 /// # Errors
 /// Storage faults.
@@ -289,159 +289,4 @@ pub async fn rotate(
     .fetch_optional(db)
     .await?;
     Ok(row.map(Issued::from))
-}
-
-/// A family under lock.
-#[derive(Clone, Debug)]
-pub struct Family {
-    /// What its grant allows.
-    pub issued: Issued,
-    /// It belongs to the client that asks.
-    pub is_own: bool,
-    /// It was revoked.
-    pub is_revoked: bool,
-    /// Its end, if it has one.
-    pub expires_at: Option<Timestamp>,
-    /// Which generation the presented token is.
-    pub generation: i32,
-    /// The end of the presented token.
-    pub token_expires_at: Timestamp,
-    /// Which generation is live.
-    pub live_generation: i32,
-    /// Since when.
-    pub live_since: Timestamp,
-    /// The day the live token names.
-    pub live_day: i32,
-    /// The key of the ring that the live token was derived with.
-    pub live_key_id: Option<String>,
-    /// The user exists and is not banned.
-    pub user_is_active: bool,
-    /// The resources of the grant.
-    pub resources: Vec<String>,
-    /// The moment of the read.
-    pub now: Timestamp,
-}
-
-/// Locks the family of a refresh token until the transaction ends. Only after the client has proved who it is.
-///
-/// # Errors
-/// Storage faults.
-pub async fn lock_family(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    client_id: &str,
-    day: i32,
-    hash: &LookupHash,
-    offset: PgInterval,
-) -> sqlx::Result<Option<Family>> {
-    let row = sqlx::query!(
-        r#"select now() + $5 as "now!", t.generation, t.expires_at as token_expires_at, (a.client_id = $2) as "is_own!",
-               a.id_token_claims, g.id as "grant_id: GrantId", g.scopes, g.resources, g.authenticated_at, g.amr,
-               g.revoked_at is not null as "is_revoked!", g.family_expires_at, g.refresh_generation,
-               g.refresh_issued_at, g.refresh_expires_day, g.refresh_key_id, u.banned_at is null as "user_is_active!",
-               u.id as "user_id: UserId", u.first_name, u.last_name, u.username, u.image_url, u.updated_at,
-               (select e.value from identifications e where e.instance_id = $1 and e.user_id = u.id
-                  and e.kind = 'email_address' and e.is_primary) as email,
-               (select e.status = 'verified' from identifications e where e.instance_id = $1 and e.user_id = u.id
-                  and e.kind = 'email_address' and e.is_primary) as email_is_verified
-           from oauth_refresh_tokens t
-           join oauth_grants g on g.instance_id = $1 and g.id = t.grant_id
-           join oauth_applications a on a.instance_id = $1 and a.id = g.application_id
-           join users u on u.instance_id = $1 and u.id = g.user_id
-           where t.instance_id = $1 and t.expires_day = $3 and t.hash = $4
-           for update of g"#,
-        instance.as_str(),
-        client_id,
-        day,
-        hash.as_bytes().as_slice(),
-        offset,
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| Family {
-        issued: Issued::from(Row {
-            grant_id: row.grant_id,
-            scopes: row.scopes,
-            nonce: None,
-            authenticated_at: row.authenticated_at,
-            amr: row.amr,
-            id_token_claims: row.id_token_claims,
-            user_id: row.user_id,
-            first_name: row.first_name,
-            last_name: row.last_name,
-            username: row.username,
-            image_url: row.image_url,
-            updated_at: row.updated_at,
-            email: row.email,
-            email_is_verified: row.email_is_verified,
-        }),
-        is_own: row.is_own,
-        is_revoked: row.is_revoked,
-        expires_at: row.family_expires_at,
-        generation: row.generation,
-        token_expires_at: row.token_expires_at,
-        live_generation: row.refresh_generation,
-        live_since: row.refresh_issued_at,
-        live_day: row.refresh_expires_day,
-        live_key_id: row.refresh_key_id,
-        user_is_active: row.user_is_active,
-        resources: row.resources,
-        now: row.now,
-    }))
-}
-
-/// Issues another access token of a grant whose family is locked.
-///
-/// # Errors
-/// Storage faults.
-pub async fn insert_access_token(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    grant_id: &GrantId,
-    access: &NewAccessToken<'_>,
-    scopes: &Scopes,
-    audience: &[String],
-    offset: PgInterval,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        r#"insert into oauth_access_tokens (instance_id, expires_day, hash, id, grant_id, format, scopes, audience,
-               expires_at, created_at)
-           values ($1, $2, $3, $4, $5, 'opaque', $6, $7, now() + $9 + $8, now() + $9)"#,
-        instance.as_str(),
-        access.day,
-        access.hash.as_bytes().as_slice(),
-        access.id,
-        grant_id.as_str(),
-        scopes.as_slice(),
-        audience,
-        access.lifetime,
-        offset,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Ends a grant: its refresh family and its access tokens die with it. True if it was alive.
-///
-/// # Errors
-/// Storage faults.
-pub async fn revoke(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
-    grant_id: &GrantId,
-    reason: &str,
-    offset: PgInterval,
-) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        r#"update oauth_grants set revoked_at = now() + $4, revoked_reason = $3
-           where instance_id = $1 and id = $2 and revoked_at is null"#,
-        instance.as_str(),
-        grant_id.as_str(),
-        reason,
-        offset,
-    )
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() > 0)
 }

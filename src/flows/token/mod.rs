@@ -21,7 +21,8 @@ use crate::model::problem::Error;
 use crate::model::random::Rng;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::oauth_applications::{self, SecretHashes};
-use crate::store::oauth_grants::{self, Issued, NewAccessToken};
+use crate::store::oauth_families;
+use crate::store::oauth_grants::{Issued, NewAccessToken};
 
 /// Why there are no tokens.
 #[derive(Debug)]
@@ -126,7 +127,7 @@ async fn end_grant(
     user: &UserId,
     reason: &'static str,
 ) -> Result<(), Failure> {
-    if !oauth_grants::revoke(&mut *db, ctx.instance_id(), grant, reason, ctx.offset()).await? {
+    if !oauth_families::revoke(&mut *db, ctx.instance_id(), grant, reason, ctx.offset()).await? {
         return Ok(());
     }
     let instance = ctx.instance_id().as_str();

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Failure, FreshAccess, Tokens, answer, authenticate, end_grant, hashes, life, secret_hashes};
 use crate::context::Ctx;
-use crate::crypto::{Lookup, LookupHash};
+use crate::crypto::Lookup;
 use crate::flows::signing_keys;
 use crate::model::oauth::client_auth::PresentedClient;
 use crate::model::oauth::family::{FamilyFacts, NOT_LIVE, Verdict, verdict};
@@ -13,7 +13,8 @@ use crate::model::oauth::grant_request::RefreshRequest;
 use crate::model::oauth::resource::check_within;
 use crate::model::oauth::token::{Kind, Token};
 use crate::model::problem::Error;
-use crate::store::oauth_grants::{self, Family, NewRefreshToken, Rotation};
+use crate::store::oauth_families::{self, Family};
+use crate::store::oauth_grants::{self, NewRefreshToken, Rotation};
 
 /// Rotates a refresh token.
 ///
@@ -97,7 +98,8 @@ async fn again(
     let audience = if request.resources.is_empty() { &family.resources } else { &request.resources };
     let (grant, row) = (&family.issued.grant_id, access.row(ctx));
     let instance = ctx.instance_id();
-    oauth_grants::insert_access_token(&mut transaction, instance, grant, &row, &scopes, audience, ctx.offset()).await?;
+    oauth_families::insert_access_token(&mut transaction, instance, grant, &row, &scopes, audience, ctx.offset())
+        .await?;
     transaction.commit().await?;
     answer(ctx, &client.client_id, &family.issued, scopes, access.token, next).await
 }
@@ -109,9 +111,8 @@ async fn lock(
     token: &Token,
 ) -> Result<Option<Family>, Failure> {
     for hash in hashes(ctx, Lookup::RefreshToken, token) {
-        let hash: LookupHash = hash;
         let (instance, day) = (ctx.instance_id(), token.day());
-        let family = oauth_grants::lock_family(db, instance, &client.client_id, day, &hash, ctx.offset()).await?;
+        let family = oauth_families::lock(db, instance, &client.client_id, day, &hash, ctx.offset()).await?;
         if family.is_some() {
             return Ok(family);
         }
