@@ -1,2 +1,5 @@
-//! bin
-fn main() {}
+//! The program `vestibule`.
+
+fn main() -> std::process::ExitCode {
+    vestibule::cli::main()
+}

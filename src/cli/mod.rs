@@ -1,2 +1,126 @@
-//! The command line.
+//! The command line: one file per subcommand. Everything that data can be changed with goes through `flows`, as the
+//! APIs do. Named by `main` only; may name everything.
+//!
+//! Rules (operations.md section 6.1): answers on stdout, messages and progress on stderr; `--json` prints one document
+//! and nothing else; secrets are never arguments; one clear message per failure, with its exit code.
+
+mod app;
+mod client;
+mod database;
+mod dev;
+mod failure;
+mod healthcheck;
+mod instance;
+mod migrate;
+mod open;
+mod provider;
+mod secret;
 pub mod selftest;
+mod serve;
+mod show;
+mod signals;
+mod version;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use failure::Failure;
+
+/// A self-hosted identity service that speaks the protocol of the Clerk SDKs.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version, propagate_version = true, disable_help_subcommand = true)]
+struct CommandLine {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+struct Global {
+    /// Configuration file [default: ./vestibule.toml, /etc/vestibule/vestibule.toml]
+    #[arg(short, long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// Name or id of the instance [default: the only one]
+    #[arg(short, long, global = true, value_name = "NAME", env = "VESTIBULE_INSTANCE", hide_env = true)]
+    instance: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say more (repeat for even more)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Say only what failed
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server and its background work
+    Serve(serve::Options),
+    /// Run everything for development: private database, keys, simulated providers
+    Dev(dev::Options),
+    /// Bring the database to this version's schema
+    Migrate(migrate::Options),
+    /// Instances of apps
+    #[command(subcommand)]
+    Instance(instance::Command),
+    /// Social providers of an instance
+    #[command(subcommand)]
+    Provider(provider::Command),
+    /// OAuth applications of an instance
+    #[command(subcommand)]
+    App(app::Command),
+    /// Ask a running server whether it is alive
+    Healthcheck(healthcheck::Options),
+    /// Walk through the main journeys against a running development server
+    Selftest(selftest::command::Options),
+    /// Show version and schema
+    Version,
+}
+
+/// Runs the command of this process's arguments.
+pub fn main() -> ExitCode {
+    let CommandLine { global, command } = CommandLine::parse();
+    // One TLS implementation for the whole process; a second call is refused, which is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::failed(format!("the runtime does not start: {error}")).tell(),
+    };
+    let outcome = runtime.block_on(run(global, command));
+    // A lookup of a name or a read from the terminal may still be blocking a thread; it is not worth waiting for.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+async fn run(global: Global, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(options) => serve::run(&global, options).await,
+        Command::Dev(options) => dev::run(&global, options).await,
+        Command::Migrate(options) => migrate::run(&global, options).await,
+        Command::Instance(command) => instance::run(&global, command).await,
+        Command::Provider(command) => provider::run(&global, command).await,
+        Command::App(command) => app::run(&global, command).await,
+        Command::Healthcheck(options) => healthcheck::run(&global, options).await,
+        Command::Selftest(options) => selftest::command::run(&global, options).await,
+        Command::Version => version::run(&global),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        super::CommandLine::command().debug_assert();
+    }
+}

@@ -8,6 +8,7 @@ pub mod authorize;
 pub mod client;
 pub mod instance;
 pub mod provider_token;
+pub mod providers;
 pub mod record;
 pub mod session;
 pub mod signing_keys;

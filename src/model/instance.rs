@@ -70,6 +70,11 @@ impl KeyForm {
             Self::Test => "test",
         }
     }
+
+    /// The form of a publishable key.
+    pub fn of(publishable_key: &str) -> Self {
+        if publishable_key.starts_with("pk_test_") { Self::Test } else { Self::Live }
+    }
 }
 
 /// The publishable key for `host` (frontend-api.md section 1: base64 of `<host>$`, without padding).

@@ -156,3 +156,24 @@ pub async fn list(db: &PgPool) -> sqlx::Result<Vec<Listed>> {
     .fetch_all(db)
     .await
 }
+
+/// Gives an instance another address and publishable key.
+///
+/// # Errors
+/// Storage faults; `instances_publishable_key_key` if the key is another instance's.
+pub async fn change_address(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    origin: &str,
+    publishable_key: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update instances set frontend_api_origin = $2, publishable_key = $3, updated_at = now() where id = $1"#,
+        instance.as_str(),
+        origin,
+        publishable_key
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

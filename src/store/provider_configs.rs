@@ -86,3 +86,73 @@ pub async fn enable_simulated(
     .await?;
     Ok(())
 }
+
+/// What changes in a provider's row; its version grows, so that flows under way notice.
+#[derive(Clone, Debug)]
+pub struct Change<'a> {
+    /// Slug, without `oauth_`.
+    pub provider: &'a str,
+    /// The instance's environment, for the constraint that production never simulates.
+    pub environment: &'a str,
+    /// Flows may use it.
+    pub is_enabled: bool,
+    /// Whose credentials.
+    pub credentials: Credentials,
+    /// The operator's client id.
+    pub client_id: Option<&'a str>,
+    /// The operator's client secret, sealed.
+    pub client_secret_sealed: Option<&'a [u8]>,
+    /// Scopes beyond the provider's base ones; `None` leaves them.
+    pub scopes: Option<&'a [String]>,
+    /// Set exactly for custom providers; `None` leaves it.
+    pub custom: Option<&'a serde_json::Value>,
+}
+
+/// Writes a provider's row, new or changed. Returns whether it is new.
+///
+/// # Errors
+/// Storage faults; `provider_configs_simulated_check` where production would simulate.
+pub async fn put(
+    db: &mut sqlx::PgConnection,
+    instance: &InstanceId,
+    change: &Change<'_>,
+    at: crate::model::time::Timestamp,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"insert into provider_configs as p (instance_id, provider, environment_type, enabled, credentials, client_id,
+               client_secret_sealed, scopes, custom, created_at, updated_at)
+           values ($1, $2, $3, $4, $5, $6, $7, coalesce($8::text[], '{}'), $9, $10, $10)
+           on conflict (instance_id, provider) do update set enabled = excluded.enabled,
+               credentials = excluded.credentials, client_id = excluded.client_id,
+               client_secret_sealed = excluded.client_secret_sealed, scopes = coalesce($8::text[], p.scopes),
+               custom = coalesce($9, p.custom), version = p.version + 1, updated_at = $10
+           returning (version = 1) as "is_new!""#,
+        instance.as_str(),
+        change.provider,
+        change.environment,
+        change.is_enabled,
+        change.credentials.as_str(),
+        change.client_id,
+        change.client_secret_sealed,
+        change.scopes,
+        change.custom,
+        at
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Removes a provider's row; people's accounts at it stay. False if there was none.
+///
+/// # Errors
+/// Storage faults.
+pub async fn remove(db: &mut sqlx::PgConnection, instance: &InstanceId, provider: &str) -> sqlx::Result<bool> {
+    let removed = sqlx::query!(
+        "delete from provider_configs where instance_id = $1 and provider = $2",
+        instance.as_str(),
+        provider
+    )
+    .execute(db)
+    .await?;
+    Ok(removed.rows_affected() > 0)
+}

@@ -129,6 +129,25 @@ pub fn is_key(key: &str) -> bool {
 }
 
 impl CustomProvider {
+    /// A provider that says everything about itself at `discovery_url`.
+    pub fn discovered(name: &str, issuer: &str, discovery_url: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            discovery_url: Some(discovery_url.to_owned()),
+            issuer: Some(issuer.to_owned()),
+            authorization_url: None,
+            token_url: None,
+            userinfo_url: None,
+            jwks_url: None,
+            use_pkce: on(),
+            scopes: openid_profile_email(),
+            client_auth: None,
+            trust_email_verified: false,
+            attribute_mapping: BTreeMap::new(),
+            authorize_params: BTreeMap::new(),
+        }
+    }
+
     /// The descriptor of `custom_<key>`. `metadata` is the discovery document where there is one; stored addresses win.
     /// `may_be_http` says which addresses the server's configuration excepts from https (`outbound.allow`): the browser
     /// is sent to the authorization endpoint, so that no guard of outgoing requests looks at it.

@@ -3,6 +3,7 @@
 
 mod backend;
 mod browser;
+pub(super) mod command;
 mod frontend;
 mod oauth_client;
 

@@ -1,37 +1,27 @@
-//! Creating an instance: its keys, its hosts, and on development instances the simulated providers, in one transaction.
+//! What an instance is made from, checked.
 
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::app::App;
-use crate::crypto::{ExposeSecret, Lookup, Secret, SigningKey};
-use crate::model::id::{AppId, InstanceId, SecretKeyId};
-use crate::model::instance::{Environment, KeyForm, publishable_key};
+use crate::model::id::AppId;
+use crate::model::instance::{Environment, KeyForm};
 use crate::model::problem::Error;
-use crate::model::random::base62;
-use crate::model::time::Timestamp;
-use crate::store::audit::{Actor, AuditEvent};
 use crate::store::instances::HostKind;
-use crate::store::secret_keys::NewSecretKey;
-use crate::store::{audit, instances, provider_configs, secret_keys, signing_keys, violates};
-
-/// Random characters of a secret key: 190 bits.
-const SECRET_LENGTH: usize = 32;
 
 /// What an instance is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewInstance {
-    name: String,
-    environment: Environment,
-    key_form: KeyForm,
+    pub(super) name: String,
+    pub(super) environment: Environment,
+    pub(super) key_form: KeyForm,
     /// The frontend API's origin.
-    origin: Url,
+    pub(super) origin: Url,
     /// The host that the publishable key spells.
-    key_host: String,
+    pub(super) key_host: String,
     /// The app's own origin.
-    home: Option<Url>,
+    pub(super) home: Option<Url>,
     /// Groups it with another instance of the same app.
-    application: Option<AppId>,
+    pub(super) application: Option<AppId>,
 }
 
 /// Why an instance cannot be made.
@@ -65,17 +55,6 @@ pub enum CreateError {
     /// Anything else.
     #[error(transparent)]
     Fault(#[from] Error),
-}
-
-/// A new instance and its keys; the secret one is shown this once.
-#[derive(Clone, Debug)]
-pub struct Created {
-    /// Its id.
-    pub id: InstanceId,
-    /// Its publishable key.
-    pub publishable_key: String,
-    /// Its first secret key.
-    pub secret_key: Secret,
 }
 
 impl NewInstance {
@@ -179,7 +158,7 @@ impl NewInstance {
     }
 
     /// The settings that differ from the defaults.
-    fn settings(&self) -> Value {
+    pub(super) fn settings(&self) -> Value {
         let mut settings = serde_json::Map::new();
         if self.environment == Environment::Development {
             // Addresses can be proven by a mailed code only where mail is delivered, which this version does not do:
@@ -195,108 +174,9 @@ impl NewInstance {
     }
 }
 
-/// Makes the instance. Its first secret key is in the answer and nowhere else.
-///
-/// # Errors
-/// A taken name or host; storage faults.
-pub async fn create(app: &App, new: &NewInstance, actor: Actor) -> Result<Created, CreateError> {
-    // 40 to 300 ms of arithmetic: before the transaction, off the async threads.
-    let signing_key =
-        tokio::task::spawn_blocking(SigningKey::generate).await.map_err(Error::internal)?.map_err(Error::internal)?;
-    let (now, rng) = (app.clock.now(), app.rng.as_ref());
-    let created = Created {
-        id: InstanceId::new(now, rng),
-        publishable_key: publishable_key(new.key_form, &new.key_host),
-        secret_key: format!("sk_{}_{}", new.key_form.as_str(), base62(rng, SECRET_LENGTH)).into(),
-    };
-    let mut transaction = app.db.begin().await.map_err(Error::from)?;
-    match write(app, &mut transaction, new, &created, &signing_key, now).await {
-        Ok(()) => {}
-        Err(Error::Fault(fault)) => return Err(explain(new, fault)),
-        Err(problem) => return Err(problem.into()),
-    }
-    let event = AuditEvent {
-        target: Some(("instance", created.id.as_str())),
-        changes: json!({ "name": new.name, "environment_type": new.environment.as_str(), "frontend_api": new.origin() }),
-        ..AuditEvent::new(created.id.as_str(), "instance.created", actor, now)
-    };
-    audit::append(&mut transaction, rng, event).await.map_err(Error::from)?;
-    instances::announce(&mut *transaction).await.map_err(Error::from)?;
-    transaction.commit().await.map_err(Error::from)?;
-    app.forget_directory();
-    Ok(created)
-}
-
-async fn write(
-    app: &App,
-    db: &mut sqlx::PgConnection,
-    new: &NewInstance,
-    created: &Created,
-    signing_key: &SigningKey,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let rng = app.rng.as_ref();
-    let row = instances::NewInstance {
-        id: &created.id,
-        application_id: &new.application.clone().unwrap_or_else(|| AppId::new(now, rng)),
-        name: &new.name,
-        environment: new.environment,
-        key_form: new.key_form,
-        publishable_key: &created.publishable_key,
-        origin: &new.origin(),
-        settings: &new.settings(),
-        at: now,
-    };
-    instances::insert(db, &row).await?;
-    for (host, kind) in hosts(new) {
-        instances::add_host(db, &created.id, &host, kind).await?;
-    }
-    if let Some(home) = &new.home {
-        instances::add_home_origin(db, &created.id, &home.origin().ascii_serialization(), now).await?;
-    }
-    write_secret_key(app, db, created, now).await?;
-    let pkcs8 = signing_key.pkcs8().map_err(Error::internal)?;
-    let at = signing_keys::sealed_at(&created.id, signing_key.kid());
-    let sealed = app.ring.seal(rng, &at, &pkcs8).map_err(Error::internal)?;
-    // No token was signed before, so nobody has a key set without this one: it signs at once.
-    signing_keys::insert(db, &created.id, signing_key.public_jwk(), &sealed, now, now).await?;
-    if new.environment == Environment::Development {
-        for provider in app.catalogue.all() {
-            provider_configs::enable_simulated(db, &created.id, &provider.slug, now).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn write_secret_key(
-    app: &App,
-    db: &mut sqlx::PgConnection,
-    created: &Created,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let text = created.secret_key.expose_secret();
-    let key = NewSecretKey {
-        id: &SecretKeyId::new(now, app.rng.as_ref()),
-        name: "Default",
-        hash: &app.ring.lookup_hash(Lookup::SecretKey, text),
-        hash_key_id: app.ring.first_id(),
-        hint: &hint(text),
-        at: now,
-    };
-    secret_keys::insert(db, &created.id, &key).await?;
-    Ok(())
-}
-
-/// Prefix and last four characters: `sk_live_…x9Qz`.
-fn hint(secret_key: &str) -> String {
-    let prefix: String = secret_key.split_inclusive('_').take(2).collect();
-    let tail: Vec<char> = secret_key.chars().rev().take(4).collect();
-    format!("{prefix}…{}", tail.into_iter().rev().collect::<String>())
-}
-
 /// The host names that are this instance's own. The development instance on `localhost` has none: it gets every
 /// loopback name that nobody else has.
-fn hosts(new: &NewInstance) -> Vec<(String, HostKind)> {
+pub(super) fn hosts(new: &NewInstance) -> Vec<(String, HostKind)> {
     let Some(host) = new.origin.host_str().filter(|host| *host != "localhost") else { return Vec::new() };
     let mut hosts = vec![(host.to_owned(), HostKind::FrontendApi)];
     let accounts = host.replacen("clerk.", "accounts.", 1);
@@ -304,19 +184,6 @@ fn hosts(new: &NewInstance) -> Vec<(String, HostKind)> {
         hosts.push((accounts, HostKind::Accounts));
     }
     hosts
-}
-
-/// A violated constraint in words.
-fn explain(new: &NewInstance, fault: crate::model::problem::Fault) -> CreateError {
-    let taken = fault.source.downcast_ref::<sqlx::Error>().map(|error| {
-        let is = |name| violates(error, name);
-        (is("instances_name_key"), is("instances_publishable_key_key") || is("instance_hosts_pkey"))
-    });
-    match taken {
-        Some((true, _)) => CreateError::NameTaken(new.name.clone()),
-        Some((_, true)) => CreateError::HostTaken(new.key_host.clone()),
-        _ => CreateError::Fault(Error::Fault(fault)),
-    }
 }
 
 fn refuse_api(given: &str, reason: &'static str) -> CreateError {
@@ -395,10 +262,5 @@ mod tests {
             assert!(NewInstance::on_localhost(name, 1).is_err(), "{name}");
         }
         assert!(NewInstance::production("a", "https://clerk.a.com").unwrap().with_home("http://a.com").is_err());
-    }
-
-    #[test]
-    fn a_hint_shows_the_ends_only() {
-        assert_eq!(hint("sk_live_abcdefghijklmnop"), "sk_live_…mnop");
     }
 }

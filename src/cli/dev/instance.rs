@@ -1,0 +1,165 @@
+//! The instance `dev`: found or made, its address following the port, its secret key kept.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::super::failure::{Exit, Failure};
+use super::super::open::{actor, ctx};
+use super::environment;
+use super::home::Home;
+use super::seed;
+use crate::app::App;
+use crate::crypto::{ExposeSecret, Secret};
+use crate::flows::instance::{self, CreateError, NewInstance};
+use crate::flows::providers;
+use crate::model::instance::Instance;
+use crate::store::directory;
+
+/// Its name.
+const NAME: &str = "dev";
+
+/// What this process is to the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It runs the database's server: nobody else can be the instance's main process.
+    Owner,
+    /// Another process may be.
+    Unknown,
+    /// Another process is.
+    Replica,
+}
+
+/// The instance, ready.
+pub struct Dev {
+    /// The instance.
+    pub instance: Instance,
+    /// Its secret key; unknown to a replica in another folder.
+    pub secret_key: Option<Secret>,
+    /// Whether it was made just now.
+    pub is_new: bool,
+}
+
+/// Finds or makes the instance.
+pub async fn ensure(app: &Arc<App>, home: &Home, port: u16, standing: Standing) -> Result<Dev, Failure> {
+    if let Some(found) = directory::by_name(&app.db, NAME).await? {
+        return take_over(app, home, port, standing, found).await;
+    }
+    let new = NewInstance::on_localhost(NAME, port)?;
+    let created = match instance::create(app, &new, actor()).await {
+        Ok(created) => created,
+        // Another process began at the same moment.
+        Err(CreateError::NameTaken(_)) => {
+            let found = load(app).await?;
+            return take_over(app, home, port, Standing::Replica, found).await;
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let instance = load(app).await?;
+    let mut lines = environment::lines(&instance, Some(&created.secret_key));
+    lines.extend(seed::plant(&ctx(app, instance.clone()), &actor()).await?);
+    home.keep_environment(&lines)?;
+    Ok(Dev { instance, secret_key: Some(created.secret_key), is_new: true })
+}
+
+/// An instance that was made earlier. A replica changes nothing.
+async fn take_over(
+    app: &Arc<App>,
+    home: &Home,
+    port: u16,
+    standing: Standing,
+    found: Instance,
+) -> Result<Dev, Failure> {
+    let new = NewInstance::on_localhost(NAME, port)?;
+    let is_here = found.origin == new.origin();
+    let is_replica = match standing {
+        Standing::Owner => false,
+        Standing::Replica => true,
+        Standing::Unknown => !is_here && answers(&found.origin).await,
+    };
+    let kept = kept_key(app, home, &found).await?;
+    if is_replica {
+        return Ok(Dev { instance: found, secret_key: kept, is_new: false });
+    }
+    if !is_here {
+        instance::move_to(app, &found, &new, actor()).await?;
+    }
+    let instance = load(app).await?;
+    let is_kept = kept.is_some();
+    let secret_key = match kept {
+        Some(key) => key,
+        None => instance::add_secret_key(app, &instance, "vestibule dev", actor()).await?,
+    };
+    if !is_kept || !is_here {
+        let mut lines = environment::lines(&instance, Some(&secret_key));
+        let known: Vec<String> = lines.iter().map(|(name, _)| name.clone()).collect();
+        lines.extend(home.environment().into_iter().filter(|(name, _)| !known.contains(name)));
+        home.keep_environment(&lines)?;
+    }
+    Ok(Dev { instance, secret_key: Some(secret_key), is_new: false })
+}
+
+async fn load(app: &App) -> Result<Instance, Failure> {
+    directory::by_name(&app.db, NAME).await?.ok_or_else(|| Failure::failed("the instance \"dev\" has just gone"))
+}
+
+/// The key in `dev.env`, if it is one of this instance's.
+async fn kept_key(app: &App, home: &Home, instance: &Instance) -> Result<Option<Secret>, Failure> {
+    let Some(key) = home.secret_key() else { return Ok(None) };
+    let holder = app.directory.by_secret_key(&app.db, &app.ring, key.expose_secret()).await?;
+    Ok(holder.filter(|holder| holder.instance.id == instance.id).map(|_| key))
+}
+
+/// True if somebody listens at a loopback address.
+async fn answers(origin: &str) -> bool {
+    let Some(port) = Url::parse(origin).ok().and_then(|url| url.port_or_known_default()) else { return false };
+    let attempt = tokio::net::TcpStream::connect(("127.0.0.1", port));
+    matches!(tokio::time::timeout(Duration::from_secs(1), attempt).await, Ok(Ok(_)))
+}
+
+/// Which providers are simulated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Simulate {
+    /// All of them.
+    All,
+    /// None.
+    None,
+    /// These.
+    Only(Vec<String>),
+}
+
+impl FromStr for Simulate {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "all" => Self::All,
+            "none" => Self::None,
+            list => Self::Only(list.split(',').map(|slug| slug.trim().to_owned()).collect()),
+        })
+    }
+}
+
+/// Enables exactly these simulations; providers with credentials of their own are left alone.
+pub async fn simulate(app: &Arc<App>, instance: &Instance, which: &Simulate) -> Result<(), Failure> {
+    if let Simulate::Only(slugs) = which
+        && let Some(unknown) = slugs.iter().find(|slug| app.catalogue.get(slug).is_none())
+    {
+        let known: Vec<&str> = app.catalogue.all().map(|provider| provider.slug.as_str()).collect();
+        let message =
+            format!("--simulate: \"{unknown}\" is no provider of this version; there are {}", known.join(", "));
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let wanted = |slug: &str| match which {
+        Simulate::All => true,
+        Simulate::None => false,
+        Simulate::Only(slugs) => slugs.iter().any(|wanted| wanted == slug),
+    };
+    let ctx = ctx(app, instance.clone());
+    for provider in app.catalogue.all() {
+        providers::simulate(&ctx, &provider.slug, wanted(&provider.slug).into(), &actor()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! The command: makes the instance that is walked through, and removes it.
+
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::json;
+use url::Url;
+
+use super::super::Global;
+use super::super::failure::{Exit, Failure};
+use super::super::open::{Open, actor};
+use super::super::show;
+use super::super::signals::Signals;
+use super::{Target, walk};
+use crate::flows::instance::{self, NewInstance};
+use crate::model::id::InstanceId;
+use crate::model::random::base62;
+use crate::store::{erase, instances};
+
+/// Walks through the main journeys.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Address of the running development server; it must use the database of this command
+    #[arg(long, value_name = "URL")]
+    against: Option<Url>,
+}
+
+/// Runs the command.
+pub async fn run(global: &Global, options: Options) -> Result<(), Failure> {
+    let open = Open::for_command(global).await?;
+    let outcome = on_scratch_instance(global, &options, &open).await;
+    open.close().await;
+    outcome
+}
+
+async fn on_scratch_instance(global: &Global, options: &Options, open: &Open) -> Result<(), Failure> {
+    let server = match &options.against {
+        Some(url) => url.clone(),
+        None => running(open).await?,
+    };
+    let port = server.port_or_known_default().unwrap_or(8484);
+    let name = format!("selftest-{}", base62(open.app.rng.as_ref(), 8).to_ascii_lowercase());
+    let new = NewInstance::on_own_loopback_name(&name, port)?;
+    let created = instance::create(&open.app, &new, actor()).await?;
+    let origin = Url::parse(&new.origin()).map_err(|error| Failure::failed(error.to_string()))?;
+    let target = Target { origin, secret_key: created.secret_key };
+    let mut signals = Signals::listen().map_err(|error| Failure::failed(error.to_string()))?;
+    let walked = tokio::select! {
+        walked = told(global, &target) => walked,
+        // The instance goes in any case.
+        () = signals.asked() => Err(Failure::new(Exit::Interrupted, "")),
+    };
+    let removed = remove(open, &created.id).await;
+    walked.and(removed)
+}
+
+/// Walks, telling each step with its time.
+async fn told(global: &Global, target: &Target) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let mut steps = Vec::new();
+    let walked = walk(target, &mut |step| {
+        let took = step.took.as_secs_f64();
+        if global.json {
+            steps.push(json!({ "step": step.name, "ms": step.took.as_millis() }));
+        } else {
+            show::print(&[format!("{:>8.1} ms  {}", took * 1000.0, step.name)]);
+        }
+    });
+    let walked = walked.await.map_err(|failed| Failure::failed(failed.to_string()));
+    let document = json!({ "passed": walked.is_ok(), "steps": steps });
+    show::answer(global, &document, || match &walked {
+        Ok(()) => vec![format!("{:>8.1} ms  everything works", begun.elapsed().as_secs_f64() * 1000.0)],
+        Err(_) => Vec::new(),
+    })?;
+    walked
+}
+
+/// The address of the instance `dev`, where `vestibule dev` runs.
+async fn running(open: &Open) -> Result<Url, Failure> {
+    let all = instances::list(&open.app.db).await?;
+    let dev = all.iter().find(|instance| instance.environment_type == "development");
+    dev.and_then(|instance| Url::parse(&instance.frontend_api).ok())
+        .ok_or_else(|| Failure::new(Exit::Usage, "there is no development instance: start `vestibule dev`, or say --against"))
+}
+
+async fn remove(open: &Open, id: &InstanceId) -> Result<(), Failure> {
+    let mut transaction = open.app.db.begin().await?;
+    erase::instance(&mut transaction, id).await?;
+    instances::announce(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}

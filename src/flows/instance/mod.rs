@@ -1,0 +1,10 @@
+//! Instances: made with their keys, hosts and (on development instances) simulated providers; given further secret
+//! keys; moved to another address. Everything that changes one is told to every replica.
+
+mod change;
+mod create;
+mod new;
+
+pub use change::{add_secret_key, move_to};
+pub use create::{Created, create};
+pub use new::{CreateError, NewInstance};
