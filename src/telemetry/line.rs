@@ -100,6 +100,11 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Lines {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let metadata = event.metadata();
+        // Other crates' details hold headers and bodies: no filter lets them out.
+        if *metadata.level() > Level::INFO && !is_ours(metadata.target()) {
+            return;
+        }
         let mut fields = Fields::default();
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(of_span) = span.extensions().get::<Fields>() {
@@ -110,7 +115,6 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Lines {
         }
         event.record(&mut fields);
         let message = fields.take_message();
-        let metadata = event.metadata();
         if *metadata.level() <= Level::WARN {
             let Some(suppressed) = self.repeats.admit(metadata.target(), &message) else { return };
             if suppressed > 0 {
@@ -123,6 +127,10 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Lines {
         };
         self.sink.write(line);
     }
+}
+
+fn is_ours(target: &str) -> bool {
+    target == "vestibule" || target.starts_with("vestibule::")
 }
 
 fn json(level: Level, target: &str, message: &str, fields: &[(&'static str, Value)]) -> String {
@@ -233,6 +241,18 @@ mod tests {
             assert_eq!(lines.len(), 1, "{lines:?}");
             assert!(!lines[0].chars().any(is_hostile), "{lines:?}");
         }
+    }
+
+    #[test]
+    fn details_of_other_crates_are_never_written() {
+        let lines = lines(LogFormat::Json, || {
+            tracing::debug!(target: "hyper::proto", "cookie: __client=secret");
+            tracing::trace!(target: "vestibules", "secret");
+            tracing::info!(target: "hyper", "fine");
+            tracing::trace!("ours");
+        });
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(!lines.concat().contains("secret"));
     }
 
     #[test]

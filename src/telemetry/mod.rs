@@ -10,10 +10,9 @@ mod sink;
 
 use std::io::IsTerminal;
 
-use tracing::Level;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
-use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat, LogLevel};
@@ -45,20 +44,15 @@ pub fn init(log: &Log, output: Output) -> Flush {
     let text = || if output.is_terminal() { LogFormat::Text } else { LogFormat::Json };
     let (sink, flush) = Sink::start(output);
     let lines = Lines::new(sink, log.format.unwrap_or_else(text));
-    let _ = tracing_subscriber::registry().with(lines.with_filter(filter(log))).try_init();
+    let _ = tracing_subscriber::registry().with(filter(log)).with(lines).try_init();
     std::panic::set_hook(Box::new(told));
     flush
 }
 
-/// The levels asked for, with other crates held at `info`.
-fn filter<S>(log: &Log) -> impl tracing_subscriber::layer::Filter<S> + use<S> {
+/// The levels asked for.
+fn filter(log: &Log) -> EnvFilter {
     let wanted = log.filter.clone().unwrap_or_else(|| format!("warn,vestibule={}", level(log.level)));
-    let wanted = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).parse_lossy(wanted);
-    wanted.and(filter_fn(|metadata| is_ours(metadata.target()) || *metadata.level() <= Level::INFO))
-}
-
-fn is_ours(target: &str) -> bool {
-    target == "vestibule" || target.starts_with("vestibule::")
+    EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).parse_lossy(wanted)
 }
 
 fn level(level: LogLevel) -> &'static str {
