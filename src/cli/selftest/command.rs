@@ -11,7 +11,7 @@ use super::super::failure::{Exit, Failure};
 use super::super::open::{Open, actor};
 use super::super::show;
 use super::super::signals::Signals;
-use super::{Target, walk};
+use super::{Step, Target, walk};
 use crate::flows::instance::{self, NewInstance};
 use crate::model::id::InstanceId;
 use crate::model::random::base62;
@@ -58,15 +58,15 @@ async fn on_scratch_instance(global: &Global, options: &Options, open: &Open) ->
 async fn told(global: &Global, target: &Target) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut steps = Vec::new();
-    let walked = walk(target, &mut |step| {
-        let took = step.took.as_secs_f64();
+    let mut tell = |step: &Step| {
+        let milliseconds = step.took.as_secs_f64() * 1000.0;
         if global.json {
-            steps.push(json!({ "step": step.name, "ms": step.took.as_millis() }));
+            steps.push(json!({ "step": step.name, "ms": milliseconds.round() }));
         } else {
-            show::print(&[format!("{:>8.1} ms  {}", took * 1000.0, step.name)]);
+            show::print(&[format!("{milliseconds:>8.1} ms  {}", step.name)]);
         }
-    });
-    let walked = walked.await.map_err(|failed| Failure::failed(failed.to_string()));
+    };
+    let walked = walk(target, &mut tell).await.map_err(|failed| Failure::failed(failed.to_string()));
     let document = json!({ "passed": walked.is_ok(), "steps": steps });
     show::answer(global, &document, || match &walked {
         Ok(()) => vec![format!("{:>8.1} ms  everything works", begun.elapsed().as_secs_f64() * 1000.0)],
@@ -79,8 +79,9 @@ async fn told(global: &Global, target: &Target) -> Result<(), Failure> {
 async fn running(open: &Open) -> Result<Url, Failure> {
     let all = instances::list(&open.app.db).await?;
     let dev = all.iter().find(|instance| instance.environment_type == "development");
-    dev.and_then(|instance| Url::parse(&instance.frontend_api).ok())
-        .ok_or_else(|| Failure::new(Exit::Usage, "there is no development instance: start `vestibule dev`, or say --against"))
+    dev.and_then(|instance| Url::parse(&instance.frontend_api).ok()).ok_or_else(|| {
+        Failure::new(Exit::Usage, "there is no development instance: start `vestibule dev`, or say --against")
+    })
 }
 
 async fn remove(open: &Open, id: &InstanceId) -> Result<(), Failure> {
