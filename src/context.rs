@@ -31,6 +31,11 @@ impl Ctx {
         Self { app, instance, now, from }
     }
 
+    /// This moment, on the instance's clock. What is stamped after a wait is stamped with it, not with [`Self::now`].
+    pub fn moment(&self) -> Timestamp {
+        self.app.clock.now() + self.instance.clock_offset
+    }
+
     /// The instance's id: first argument of every statement.
     pub fn instance_id(&self) -> &InstanceId {
         &self.instance.id

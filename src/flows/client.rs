@@ -6,7 +6,7 @@ use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, SealedAt, Secret};
 use crate::model::client::Client;
 use crate::model::id::{ClientId, VerificationId};
-use crate::model::problem::{Error, Result};
+use crate::model::problem::{Error, Result, code};
 use crate::model::random;
 use crate::model::verification::{Status, Verification};
 use crate::store::clients;
@@ -87,7 +87,8 @@ pub async fn acted(ctx: &Ctx, presented: Option<&LookupHash>, issued: Option<Iss
 /// The calling client, locked until the transaction ends; a new one if the caller has none.
 ///
 /// # Errors
-/// Storage faults.
+/// `resource_locked` for a token that was replaced a moment ago: another request of the same browser is ahead of this
+/// one, and a new client here would push its sign-in out of the browser. Storage faults.
 pub async fn lock_or_create(
     ctx: &Ctx,
     db: &mut PgConnection,
@@ -97,6 +98,11 @@ pub async fn lock_or_create(
         && let Some(client) = clients::lock_by_token(db, ctx.instance_id(), token).await?
     {
         return Ok((client, None));
+    }
+    if let Some(token) = token
+        && clients::tree(&mut *db, ctx.instance_id(), token, ctx.offset()).await?.is_some()
+    {
+        return Err(code::RESOURCE_LOCKED.into());
     }
     let id = ClientId::new(ctx.now, ctx.rng());
     let issued = new_token(ctx);

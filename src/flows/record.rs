@@ -44,14 +44,16 @@ pub async fn signed_out(
     append(ctx, db, &name, user, ("session", session.as_str())).await
 }
 
-/// Somebody unknown was refused; `code` is what the app sees.
+/// A user could not sign in; `code` is what the app sees. What names no user stands in the log alone.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn refused(ctx: &Ctx, db: &mut PgConnection, action: &str, code: &str) -> Result<()> {
-    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), action, Actor::System, ctx.app.clock.now());
+pub async fn sign_in_refused(ctx: &Ctx, db: &mut PgConnection, user: &UserId, code: &str) -> Result<()> {
+    let now = ctx.app.clock.now();
+    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "sign_in.refused", Actor::System, now);
     entry.outcome = Outcome::Failure;
     entry.reason = Some(code);
+    entry.user = Some(user);
     entry.from = Some(&ctx.from);
     Ok(audit::append(db, ctx.rng(), entry).await?)
 }

@@ -16,6 +16,7 @@ pub mod guard;
 pub mod headers;
 pub mod health;
 pub mod method_override;
+pub mod not_offered;
 pub mod oauth;
 pub mod pages;
 pub mod problem;

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use http::header::{ALLOW, ORIGIN};
 use http::{HeaderValue, Method};
 
 use super::guard::{self, Post};
+use super::problem::Failure;
 use super::route::{Caller, Cors, Route, Rules};
 use super::{
-    avatar, backend, cors, deadline, frontend, health, method_override, oauth, pages, simulator, trace, version,
-    well_known,
+    avatar, backend, cors, deadline, frontend, health, method_override, not_offered, oauth, pages, simulator, trace,
+    version, well_known,
 };
 use crate::app::App;
 use crate::model::problem::code;
@@ -123,7 +124,17 @@ fn method_not_allowed(allow: &str) -> Response {
     response
 }
 
-/// No such path: JSON for programs, a page for browsers that navigate.
-async fn unknown() -> Response {
-    pages::error::not_found()
+/// No such path here. A page of the instance may read that, too: the SDK parses every answer.
+async fn unknown(State(app): State<Arc<App>>, request: Request) -> Response {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let (host, is_published) = (guard::host(&request), not_offered::is_published(request.uri().path()));
+    let mut response = match is_published {
+        true => Failure::from(code::FEATURE_NOT_ENABLED).into_response(),
+        false => pages::error::not_found(),
+    };
+    if origin.is_some() {
+        let instance = guard::by_host(&app, host).await.ok();
+        cors::allow(Cors::Instance, instance.as_deref(), origin.as_ref(), &mut response);
+    }
+    response
 }

@@ -78,16 +78,16 @@ pub enum Decision {
     /// Row 2: that user has an active session here.
     AlreadySignedIn(SessionId),
     /// Rows 3 and 12: the account's or the address's user may not sign in.
-    Closed(Standing),
-    /// Rows 7 to 11: the address belongs to a user who has not connected this provider.
-    AddressTaken,
+    Closed(Standing, UserId),
+    /// Rows 7 to 11: the address belongs to this user, who has not connected this provider.
+    AddressTaken(UserId),
 }
 
 /// Decides. `trust` is `None` when the provider gave no address.
 pub fn decide(started: Started, trust: Option<EmailTrust>, known: &Known) -> Decision {
     if let Some(account) = &known.account {
         if account.standing != Standing::Good {
-            return Decision::Closed(account.standing);
+            return Decision::Closed(account.standing, account.user.clone());
         }
         if let Some(session) = &account.session {
             return Decision::AlreadySignedIn(session.clone());
@@ -99,12 +99,12 @@ pub fn decide(started: Started, trust: Option<EmailTrust>, known: &Known) -> Dec
     }
     if let (Some(_), Some(owner)) = (trust, &known.owner) {
         if owner.standing != Standing::Good {
-            return Decision::Closed(owner.standing);
+            return Decision::Closed(owner.standing, owner.user.clone());
         }
         // An unproven claim of somebody else neither blocks nor joins: the new user is made beside it (security.md
         // section 3), and whoever proves the address first has it.
         if owner.status != IdentificationStatus::Unverified {
-            return Decision::AddressTaken;
+            return Decision::AddressTaken(owner.user.clone());
         }
     }
     match started {
@@ -161,9 +161,9 @@ mod tests {
         for standing in [Standing::Banned, Standing::Locked] {
             for started in [Started::SignIn, Started::SignUp] {
                 let known = account(standing, Some(session.clone()));
-                assert_eq!(decide(started, None, &known), Decision::Closed(standing));
+                assert_eq!(decide(started, None, &known), Decision::Closed(standing, user()));
                 let known = owner(IdentificationStatus::Verified, standing);
-                assert_eq!(decide(started, Some(EmailTrust::Verified), &known), Decision::Closed(standing));
+                assert_eq!(decide(started, Some(EmailTrust::Verified), &known), Decision::Closed(standing, user()));
             }
         }
     }
@@ -183,7 +183,7 @@ mod tests {
             for trust in [EmailTrust::Verified, EmailTrust::Unverified, EmailTrust::ProviderPolicy] {
                 for started in [Started::SignIn, Started::SignUp] {
                     let known = owner(status, Standing::Good);
-                    assert_eq!(decide(started, Some(trust), &known), Decision::AddressTaken);
+                    assert_eq!(decide(started, Some(trust), &known), Decision::AddressTaken(user()));
                 }
             }
         }

@@ -144,3 +144,17 @@ async fn ids_of_another_instance_are_unknown() {
         assert_eq!(foreign.0, 404, "{} {}", route.method, route.path);
     }
 }
+
+#[tokio::test]
+async fn a_published_path_that_is_not_offered_says_so_also_to_pages() {
+    let app = TestApp::start().await;
+    for path in ["/v1/organizations", "/v1/me/totp", "/v1/jwt_templates"] {
+        let refused = send(app.browser().raw(Method::GET, &app.url(path)).header("origin", APP)).await.expect(403);
+        assert_eq!(refused.error_code(), "feature_not_enabled", "{path}");
+        assert_eq!(refused.header("access-control-allow-origin"), Some(APP), "{path}");
+    }
+    let refused = send(app.browser().raw(Method::GET, &app.url("/v1/nonsense")).header("origin", APP)).await;
+    assert_eq!(refused.expect(404).error_code(), "resource_not_found");
+    let foreign = app.browser().raw(Method::GET, &app.url("/v1/nonsense")).header("origin", "https://evil.example");
+    assert!(send(foreign).await.header("access-control-allow-origin").is_none());
+}

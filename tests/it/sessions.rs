@@ -185,3 +185,39 @@ async fn the_environment_names_what_the_sdk_cannot_do_without() {
     let patched = app.browser().post_form(app.url("/v1/environment?_method=PATCH"), APP, &[]).await.expect(200);
     assert_eq!(patched.json(), shown);
 }
+
+#[tokio::test]
+async fn a_request_that_comes_late_does_not_push_the_sign_in_out() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    browser.post_form(app.url("/v1/client"), APP, &[]).await.expect(200);
+    let old = browser.cookie("localhost", "__client").unwrap();
+    sign_up(&app, &browser, "oauth_google", "ada@example.com").await;
+    let late = app.browser();
+    late.set_cookie("localhost", "__client", &old);
+    let form = [("strategy", "oauth_google"), ("redirect_url", "/x")];
+    let refused = late.post_form(app.url("/v1/client/sign_ins"), APP, &form).await.expect(409);
+    assert_eq!(refused.error_code(), "resource_locked");
+    assert!(refused.set_cookies().is_empty());
+    app.advance(Duration::from_secs(11)).await;
+    late.post_form(app.url("/v1/client/sign_ins"), APP, &form).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_banned_user_has_no_session_anywhere() {
+    let app = TestApp::start().await;
+    let (browser, session) = signed_in(&app).await;
+    sqlx::query("update users set banned_at = now()").execute(&app.app().db).await.unwrap();
+    mint(&app, &browser, &session).await.expect(404);
+    // A ban ends sessions; this one was made behind the product's back.
+    sqlx::query("update sessions set status = 'revoked', ended_at = now()").execute(&app.app().db).await.unwrap();
+    let back = crate::support::person::go(&app, &browser, "sign_ins", "oauth_google", "ada@example.com").await;
+    assert_eq!(back.status, 303);
+    let proof = client(&app, &browser).await["sign_in"]["first_factor_verification"].clone();
+    assert_eq!((proof["status"].as_str(), proof["error"]["code"].as_str()), (Some("failed"), Some("user_banned")));
+    let reason: String = sqlx::query_scalar("select reason from audit_events where action = 'sign_in.refused'")
+        .fetch_one(&app.app().db)
+        .await
+        .unwrap();
+    assert_eq!(reason, "user_banned");
+}

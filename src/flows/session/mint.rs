@@ -36,8 +36,11 @@ pub async fn sign(ctx: &Ctx, session: &Session, azp: Option<&str>) -> Result<Str
     key.sign(TokenType::Jwt, &claims(ctx, session, azp)).map_err(crate::model::problem::Error::internal)
 }
 
+/// The claims of now: `iat` must not lie before the client's last change, or an app's server would ask again
+/// (frontend-api.md section 6.3).
 fn claims(ctx: &Ctx, session: &Session, azp: Option<&str>) -> Map<String, Value> {
-    let now = ctx.now.unix_timestamp();
+    let moment = ctx.moment();
+    let now = moment.unix_timestamp();
     let mut claims = Map::from_iter([
         ("iss".to_owned(), json!(ctx.instance.session_issuer())),
         ("sub".to_owned(), json!(session.user.id)),
@@ -46,7 +49,7 @@ fn claims(ctx: &Ctx, session: &Session, azp: Option<&str>) -> Map<String, Value>
         ("exp".to_owned(), json!(now + LIFE)),
         ("nbf".to_owned(), json!(now - SKEW)),
         ("jti".to_owned(), json!(random::base62(ctx.rng(), 20))),
-        ("fva".to_owned(), json!(session.factor_ages(ctx.now))),
+        ("fva".to_owned(), json!(session.factor_ages(moment))),
         ("sts".to_owned(), json!(session.status)),
         ("v".to_owned(), json!(2)),
     ]);

@@ -101,9 +101,21 @@ pub async fn settle(
             let meta = Map::from_iter([("session_id".to_owned(), Value::from(session.as_str()))]);
             fail(ctx, db, attempt, social_error::ALREADY_SIGNED_IN, meta).await
         }
-        Decision::Closed(standing) => fail(ctx, db, attempt, closed(standing), Map::new()).await,
-        Decision::AddressTaken => fail(ctx, db, attempt, social_error::EXISTS, Map::new()).await,
+        Decision::Closed(standing, user) => refuse(ctx, db, attempt, closed(standing), &user).await,
+        Decision::AddressTaken(owner) => refuse(ctx, db, attempt, social_error::EXISTS, &owner).await,
     }
+}
+
+/// A refusal that is about a user stands in the audit log, too.
+async fn refuse(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &Attempt<'_>,
+    code: &str,
+    user: &UserId,
+) -> Result<Settled, Interrupted> {
+    record::sign_in_refused(ctx, db, user, code).await?;
+    fail(ctx, db, attempt, code, Map::new()).await
 }
 
 fn closed(standing: Standing) -> &'static str {
@@ -128,7 +140,7 @@ async fn sign_in(
     let (first, last, image) = (&profile.first_name, &profile.last_name, &profile.avatar_url);
     users::fill_if_empty(db, instance, user, first.as_deref(), last.as_deref(), image.as_deref(), ctx.offset()).await?;
     let Some((session, issued)) = begin_session(ctx, db, attempt, proof, user).await? else {
-        return fail(ctx, db, attempt, closed(Standing::Banned), Map::new()).await;
+        return refuse(ctx, db, attempt, closed(Standing::Banned), user).await;
     };
     attempts::complete_sign_in(db, instance, attempt.id, user, &session, attempt.by, ctx.offset()).await?;
     verified(ctx, db, attempt).await?;
@@ -262,7 +274,6 @@ pub async fn fail(
 ) -> Result<Settled, Interrupted> {
     let error = social_error::object(code, meta);
     answer(ctx, db, attempt, Status::Failed, Some(&error)).await?;
-    record::refused(ctx, db, "session.create", code).await?;
     Ok(Settled::Failed(code.to_owned()))
 }
 

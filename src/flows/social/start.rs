@@ -61,6 +61,20 @@ pub async fn start(ctx: &Ctx, token: Option<&LookupHash>, started: Started, requ
     client::acted(ctx, token, issued).await
 }
 
+/// Begins an attempt that names nobody and nothing yet: how the SDK resets one.
+///
+/// # Errors
+/// `session_exists`.
+pub async fn blank(ctx: &Ctx, token: Option<&LookupHash>, started: Started, fields: &SignUpFields) -> Result<Acted> {
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
+    refuse_second_session(ctx, &mut tx, &client).await?;
+    attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
+    create_attempt(ctx, &mut tx, &client, started, fields).await?;
+    tx.commit().await?;
+    client::acted(ctx, token, issued).await
+}
+
 /// Resolves and checks both addresses: the first against the page that asked, the second against the first.
 fn targets(instance: &Instance, origin: Option<&str>, request: &Request<'_>) -> Result<Targets, Problem> {
     let raw = request.redirect_url.ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("redirect_url"))?;

@@ -25,8 +25,18 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
         let shown = Resource::Shown(views::sign_in::sign_in(&attempt, ctx.now));
         return answer::acted(&ctx, &browser, &moved.acted, shown).await;
     }
+    if is_blank(&params) {
+        let acted = start::blank(&ctx, token.as_ref(), Started::SignIn, &SignUpFields::default()).await?;
+        return answer::acted(&ctx, &browser, &acted, Resource::SignIn).await;
+    }
     let acted = start::start(&ctx, token.as_ref(), Started::SignIn, request(&params)?).await?;
     answer::acted(&ctx, &browser, &acted, Resource::SignIn).await
+}
+
+/// True if a body names no way to sign in or up: the SDK resets an attempt with such.
+pub fn is_blank(params: &Params) -> bool {
+    let names = ["strategy", "identifier", "password", "ticket", "token", "code"];
+    names.iter().all(|name| params.text(name).is_none())
 }
 
 /// What both kinds of attempt read about the provider.

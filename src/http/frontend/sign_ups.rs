@@ -6,7 +6,7 @@ use super::super::answer::{self, Resource};
 use super::super::extract::{Body, Browser, Params};
 use super::super::problem::Answer;
 use super::super::views;
-use super::sign_ins::request;
+use super::sign_ins::{is_blank, request};
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::client::Acted;
@@ -30,6 +30,10 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
         let attempt = flows::attempt::sign_up(&ctx, &moved.acted.client, &moved.attempt).await?;
         let shown = views::sign_up::sign_up(&attempt, &ctx.instance.settings, ctx.now);
         return answer::acted(&ctx, &browser, &moved.acted, Resource::Shown(shown)).await;
+    }
+    if is_blank(&params) {
+        let acted = start::blank(&ctx, token.as_ref(), Started::SignUp, &fields).await?;
+        return answer::acted(&ctx, &browser, &acted, Resource::SignUp).await;
     }
     let mut request = request(&params)?;
     request.fields = fields;

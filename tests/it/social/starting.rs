@@ -162,3 +162,14 @@ async fn the_page_that_asks_must_be_one_of_the_instance_s() {
     let both = browser.request(http::Method::POST, &url).header("origin", APP).header("authorization", "Bearer x");
     assert_eq!(browser.send(both.form(&form)).await.expect(400).error_code(), "origin_authorization_headers_conflict");
 }
+
+#[tokio::test]
+async fn an_empty_start_resets_the_attempts() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    begin(&app, &browser, "sign_ups", "oauth_google").await.expect(200);
+    let blank = browser.post_form(app.url("/v1/client/sign_ins"), APP, &[("locale", "en-US")]).await.expect(200).json();
+    assert_eq!(blank["response"]["status"], "needs_identifier");
+    assert!(blank["response"]["first_factor_verification"].is_null());
+    assert!(blank["client"]["sign_up"].is_null(), "a stale attempt would win in the SDK");
+}
