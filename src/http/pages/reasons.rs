@@ -157,9 +157,9 @@ mod tests {
     fn a_noted_reason_says_more_than_the_code() {
         let proof = |text: &str| of_proof(&serde_json::from_str(text).unwrap());
         assert_eq!(proof(r#"{"code":"oauth_token_exchange_error"}"#), "bad_answer");
-        let noted = r#"{"code":"oauth_token_exchange_error","reason":"token_invalid_grant"}"#;
+        let noted = r#"{"code":"oauth_token_exchange_error","meta":{"reason":"token_invalid_grant"}}"#;
         assert_eq!(proof(noted), "start_again");
-        assert_eq!(proof(r#"{"code":"tomorrow's","reason":"tomorrow's"}"#), "our_fault");
+        assert_eq!(proof(r#"{"code":"tomorrow's","meta":{"reason":"tomorrow's"}}"#), "our_fault");
     }
 
     #[test]
