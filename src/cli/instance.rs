@@ -2,12 +2,14 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
+use url::Url;
 
 use super::Global;
 use super::dev::{environment, home};
 use super::failure::{Exit, Failure};
 use super::open::{Open, actor};
 use super::show;
+use crate::config::Listen;
 use crate::crypto::{ExposeSecret, Secret};
 use crate::flows::instance::{self, NewInstance};
 use crate::model::instance::Instance;
@@ -78,7 +80,7 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failure> {
 }
 
 async fn create(global: &Global, open: &Open, options: Create) -> Result<(), Failure> {
-    let port = open.app.config.server.listen.first().map_or(8484, crate::config::Listen::port);
+    let port = port(open).await?;
     let mut new = match (options.environment, &options.frontend_api) {
         (Type::Production, Some(url)) => NewInstance::production(&options.name, url)?,
         (Type::Production, None) => {
@@ -107,6 +109,15 @@ async fn create(global: &Global, open: &Open, options: Create) -> Result<(), Fai
             "The secret key is shown this once: the database keeps only its hash.".to_owned(),
         ]
     })
+}
+
+/// The public port: that of a development instance that is there already, else the configured one.
+async fn port(open: &Open) -> Result<u16, Failure> {
+    let all = instances::list(&open.app.db).await?;
+    let there = all.iter().filter(|one| one.environment_type == "development");
+    let mut ports = there.filter_map(|one| Url::parse(&one.frontend_api).ok()?.port());
+    let configured = || open.app.config.server.listen.first().map_or(8484, Listen::port);
+    Ok(ports.next().unwrap_or_else(configured))
 }
 
 async fn list(global: &Global, open: &Open) -> Result<(), Failure> {

@@ -1,7 +1,14 @@
 //! The frame around every answer: listeners, health, time limits, shutdown, instances by host and by key.
 
 use crate::support::TestApp;
+use axum::Router;
+use axum::routing::get;
 use http::Method;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use vestibule::config::Listen;
+use vestibule::server::{Caps, Server, bind};
 
 #[tokio::test]
 async fn a_replica_is_alive_and_ready() {
@@ -71,4 +78,149 @@ async fn an_answer_names_its_api_version_and_an_unknown_one_is_refused() {
     assert_eq!(answer.header("clerk-api-version"), Some("2026-05-12"));
     let refused = app.browser().get(app.url("/v1/client?__clerk_api_version=1999-01-01")).await.expect(400);
     assert_eq!(refused.error_code(), "api_version_invalid");
+}
+
+/// A server with short limits, whose one page is `ok`.
+async fn quick(change: impl FnOnce(&mut Caps)) -> Server {
+    let mut caps =
+        Caps { connections: 100, per_address: 0, head: Duration::from_millis(150), idle: Duration::from_millis(600) };
+    change(&mut caps);
+    let bound = bind(&[Listen::Address(([127, 0, 0, 1], 0).into())]).await.unwrap();
+    Server::start(bound, Router::new().route("/", get(|| async { "ok" })), caps)
+}
+
+async fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(server.addresses()[0]).await.unwrap()
+}
+
+/// Everything that comes until the connection ends, and how long that took.
+async fn until_cut(mut stream: TcpStream) -> (String, Duration) {
+    let begun = Instant::now();
+    let mut text = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut text)).await.expect("it is cut");
+    (String::from_utf8(text).unwrap(), begun.elapsed())
+}
+
+#[tokio::test]
+async fn a_silent_client_is_cut() {
+    let server = quick(|_| {}).await;
+    let (text, took) = until_cut(connect(&server).await).await;
+    assert_eq!(text, "");
+    assert!(took >= Duration::from_millis(140), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_drips_its_head_is_cut() {
+    let server = quick(|caps| caps.idle = Duration::from_secs(3600)).await;
+    let mut stream = connect(&server).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut answer = [0; 512];
+    let first = stream.read(&mut answer).await.unwrap();
+    assert!(answer[..first].starts_with(b"HTTP/1.1 200"));
+    let (reader, mut writer) = stream.into_split();
+    let dripping = tokio::spawn(async move {
+        while writer.write_all(b"G").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let (_, took) = until_cut_reader(reader).await;
+    assert!(took >= Duration::from_millis(140), "the second head has its own time: {took:?}");
+    dripping.abort();
+}
+
+async fn until_cut_reader(mut reader: tokio::net::tcp::OwnedReadHalf) -> (Vec<u8>, Duration) {
+    let begun = Instant::now();
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(10), reader.read_to_end(&mut rest)).await.expect("it is cut");
+    (rest, begun.elapsed())
+}
+
+#[tokio::test]
+async fn a_connection_may_rest_between_requests_but_not_for_ever() {
+    let server = quick(|_| {}).await;
+    let mut stream = connect(&server).await;
+    for _ in 0..2 {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut answer = [0; 512];
+        let length = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+        // Longer than a head may take.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let (text, took) = until_cut(stream).await;
+    assert_eq!(text, "");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
+async fn too_large_a_head_is_refused() {
+    let server = quick(|_| {}).await;
+    let fields: String = (0..65).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let long = format!("x: {}\r\n", "a".repeat(17 * 1024));
+    for fields in [fields, long] {
+        let mut stream = connect(&server).await;
+        stream.write_all(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes()).await.unwrap();
+        let (text, _) = until_cut(stream).await;
+        assert!(text.starts_with("HTTP/1.1 431"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn connections_beyond_the_cap_wait_for_a_place() {
+    let server = quick(|caps| caps.connections = 1).await;
+    let first = connect(&server).await;
+    let mut second = connect(&server).await;
+    second.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    drop(first);
+    let mut answer = [0; 512];
+    let length = tokio::time::timeout(Duration::from_secs(10), second.read(&mut answer)).await.unwrap().unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_on_the_same_port() {
+    let server = quick(|_| {}).await;
+    let mut stream = connect(&server).await;
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await.unwrap();
+    let mut frame = [0; 9];
+    stream.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame[3], 4, "the server's SETTINGS (RFC 9113 section 3.4)");
+}
+
+#[tokio::test]
+async fn stopping_cuts_what_does_not_end() {
+    let server = quick(|caps| caps.head = Duration::from_secs(3600)).await;
+    let mut hanging = connect(&server).await;
+    hanging.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    // Until the server has read it: an untouched connection would just be closed.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(server.stop(Duration::from_millis(50)).await, 1);
+    until_cut(hanging).await;
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_too_long_is_answered_with_503() {
+    let app = TestApp::with(1, |config| config.server.request_timeout = Duration::from_millis(100)).await;
+    let mut stream = TcpStream::connect(("127.0.0.1", app.ports()[0])).await.unwrap();
+    let head = "POST /oauth/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+                Content-Length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 2048];
+    let length = stream.read(&mut answer).await.unwrap();
+    let text = String::from_utf8_lossy(&answer[..length]);
+    assert!(text.starts_with("HTTP/1.1 503") && text.contains("retry-after: 1"), "{text}");
+    assert!(text.contains("service_unavailable") && text.contains("clerk_trace_id"), "{text}");
+}
+
+#[tokio::test]
+async fn every_connection_has_the_roles_time_limits() {
+    let db = crate::support::TestDb::new().await;
+    let pool = db.pool().await;
+    for (setting, value) in
+        [("statement_timeout", "5s"), ("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "10s")]
+    {
+        let found: String =
+            sqlx::query_scalar("select current_setting($1)").bind(setting).fetch_one(&pool).await.unwrap();
+        assert_eq!(found, value, "{setting}: {}", db.url());
+    }
 }

@@ -8,6 +8,8 @@
 )]
 
 mod backend;
+mod background;
+mod cli;
 mod database;
 mod embedded;
 mod house;
@@ -24,6 +26,7 @@ mod routes;
 mod selftest;
 mod sessions;
 mod shapes;
+mod signing_keys;
 mod simulator;
 mod snapshots;
 mod social;

@@ -8,6 +8,7 @@ mod db;
 mod invariants;
 pub mod oauth;
 pub mod person;
+pub mod program;
 mod server;
 mod signed_in;
 

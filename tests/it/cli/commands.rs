@@ -1,0 +1,184 @@
+//! Commands that change or show data, with and without a running server.
+
+use super::deployed;
+use serde_json::json;
+
+#[tokio::test]
+async fn an_instance_is_made_listed_and_shown() {
+    let (db, program) = deployed().await;
+    let made = program
+        .run(&[
+            "instance",
+            "create",
+            "--name",
+            "shop",
+            "--type",
+            "production",
+            "--frontend-api",
+            "https://clerk.example.com",
+            "--home",
+            "https://example.com",
+            "--json",
+        ])
+        .expect(0)
+        .json();
+    assert_eq!(made["publishable_key"], "pk_live_Y2xlcmsuZXhhbXBsZS5jb20k");
+    let secret = made["secret_key"].as_str().unwrap();
+    assert!(secret.starts_with("sk_live_") && secret.len() == 40, "{secret}");
+    let all = program.run(&["instance", "list", "--json"]).expect(0).json();
+    assert_eq!((&all[0]["name"], &all[0]["environment_type"]), (&json!("shop"), &json!("production")));
+    let shown = program.run(&["instance", "env"]).expect(0);
+    assert!(shown.stdout.contains("CLERK_API_URL=https://clerk.example.com\n"), "{}", shown.stdout);
+    assert!(!shown.stdout.contains("CLERK_PROXY_URL"), "the key's host is called directly: {}", shown.stdout);
+    assert!(!shown.stdout.contains("sk_live_"), "{}", shown.stdout);
+    let taken = program.run(&["instance", "create", "--name", "shop"]).expect(1);
+    assert!(taken.stderr.contains("exists already"), "{}", taken.stderr);
+
+    let pool = db.pool().await;
+    let (action, actor): (String, String) =
+        sqlx::query_as("select action, actor_kind || ':' || actor_id from audit_events order by id limit 1")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(action, "instance.created");
+    assert!(actor.starts_with("cli:") && actor.contains('@'), "{actor}");
+    let text: String =
+        sqlx::query_scalar("select string_agg(s::text, ' ') from secret_keys s").fetch_one(&pool).await.unwrap();
+    assert!(!text.contains(secret), "the database keeps a hash only");
+}
+
+#[tokio::test]
+async fn the_instance_must_be_named_where_there_are_several() {
+    let (_db, program) = deployed().await;
+    assert!(program.run(&["provider", "list"]).expect(2).stderr.contains("instance create"));
+    program.run(&["instance", "create", "--name", "one"]).expect(0);
+    program.run(&["provider", "list"]).expect(0);
+    program.run(&["instance", "create", "--name", "two"]).expect(0);
+    let finished = program.run(&["provider", "list"]).expect(2);
+    assert!(finished.stderr.contains("one, two"), "{}", finished.stderr);
+    program.run(&["provider", "list", "-i", "two"]).expect(0);
+    program.run(&["provider", "list", "-i", "three"]).expect(1);
+    program.variable("VESTIBULE_INSTANCE", "one").run(&["provider", "list"]).expect(0);
+}
+
+#[tokio::test]
+async fn a_provider_changes_between_simulation_and_the_real_service() {
+    let (db, program) = deployed().await;
+    program.run(&["instance", "create", "--name", "dev"]).expect(0);
+    let list = program.run(&["provider", "list", "--json"]).expect(0).json();
+    let shown: Vec<_> = list.as_array().unwrap().iter().map(|one| (&one["provider"], &one["credentials"])).collect();
+    assert_eq!(shown, [(&json!("google"), &json!("simulated")), (&json!("notion"), &json!("simulated"))]);
+
+    let set = ["provider", "set", "google", "--client-id", "abc", "--client-secret-file", "-", "--json"];
+    let real = program.run_with_input(&set, "s3cret-c4n4ry\n").expect(0);
+    assert!(!real.stdout.contains("c4n4ry") && !real.stderr.contains("c4n4ry"));
+    assert_eq!((&real.json()["credentials"], &real.json()["client_id"]), (&json!("custom"), &json!("abc")));
+    let callback = real.json()["callback_url"].as_str().unwrap().to_owned();
+    assert!(callback.starts_with("http://dev.localhost:") && callback.ends_with("/v1/oauth_callback"), "{callback}");
+
+    let pasted = program.run_with_input(&set, " s3cret\n").expect(1);
+    assert!(pasted.stderr.contains("pasted"), "{}", pasted.stderr);
+    program.run(&["provider", "set", "google", "--client-id", "abc"]).expect(2);
+    program.run(&["provider", "set", "google"]).expect(2);
+    let back = program.run(&["provider", "set", "google", "--simulated", "--json"]).expect(0).json();
+    assert_eq!((&back["credentials"], &back["client_id"]), (&json!("simulated"), &json!(null)));
+    let off = program.run(&["provider", "set", "google", "--disable", "--json"]).expect(0).json();
+    assert_eq!(off["enabled"], false);
+
+    assert!(program.run(&["provider", "remove", "notion"]).expect(2).stderr.contains("--yes"));
+    program.run(&["provider", "remove", "notion", "--yes"]).expect(0);
+    assert!(program.run(&["provider", "show", "notion"]).expect(1).stderr.contains("provider add notion"));
+    program.run(&["provider", "add", "notion"]).expect(0);
+    program.run(&["provider", "add", "notion"]).expect(1);
+    assert!(program.run(&["provider", "add", "nosuch"]).expect(2).stderr.contains("google, notion"));
+
+    let pool = db.pool().await;
+    let actions: Vec<String> =
+        sqlx::query_scalar("select action from audit_events where target_kind = 'provider' order by created_at, id")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert_eq!(
+        actions,
+        ["provider.updated", "provider.updated", "provider.updated", "provider.deleted", "provider.created"]
+    );
+    let sealed: Option<Vec<u8>> =
+        sqlx::query_scalar("select client_secret_sealed from provider_configs where provider = 'google'")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(sealed, None, "going back to the simulation forgets the secret");
+}
+
+#[tokio::test]
+async fn production_simulates_nothing() {
+    let (_db, program) = deployed().await;
+    let new = ["instance", "create", "--type", "production", "--frontend-api", "https://clerk.example.com"];
+    program.run(&new).expect(0);
+    assert_eq!(program.run(&["provider", "list", "--json"]).expect(0).json(), json!([]));
+    assert!(program.run(&["provider", "add", "google"]).expect(2).stderr.contains("--client-id"));
+    let add = ["provider", "add", "google", "--client-id", "abc", "--client-secret-file", "-"];
+    program.run_with_input(&add, "secret").expect(0);
+    let finished = program.run(&["provider", "set", "google", "--simulated"]).expect(1);
+    assert!(finished.stderr.contains("simulates no provider"), "{}", finished.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_custom_provider_is_found_by_its_issuer() {
+    use wiremock::matchers::path;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+    let server = MockServer::start().await;
+    let issuer = server.uri();
+    let document = json!({
+        "issuer": issuer, "authorization_endpoint": format!("{issuer}/authorize"),
+        "token_endpoint": format!("{issuer}/token"), "jwks_uri": format!("{issuer}/keys"),
+        "userinfo_endpoint": format!("{issuer}/userinfo"),
+    });
+    let discovery = ResponseTemplate::new(200).set_body_json(&document);
+    Mock::given(path("/.well-known/openid-configuration")).respond_with(discovery).mount(&server).await;
+    let (_db, program) = deployed().await;
+    program.run(&["instance", "create"]).expect(0);
+    let add =
+        ["provider", "add", "custom_acme", "--issuer", &issuer, "--client-id", "abc", "--label", "Acme", "--json"];
+    let refused = program.run(&add);
+    assert!(refused.expect(1).stderr.contains("cannot be used"), "loopback is not public");
+    let program = program.variable("VESTIBULE_OUTBOUND__ALLOW", "loopback");
+    let added = program.run(&add).expect(0).json();
+    assert_eq!((&added["strategy"], &added["enabled"]), (&json!("oauth_custom_acme"), &json!(true)));
+    let other = format!("{issuer}/other");
+    let missing = program.run(&["provider", "add", "custom_b", "--issuer", &other, "--client-id", "abc"]).expect(1);
+    assert!(missing.stderr.contains(&other), "{}", missing.stderr);
+    assert!(program.run(&["provider", "add", "custom_B", "--client-id", "x"]).expect(2).stderr.contains("custom_KEY"));
+}
+
+#[tokio::test]
+async fn an_application_is_made_and_listed() {
+    let (_db, program) = deployed().await;
+    program.run(&["instance", "create"]).expect(0);
+    let create = ["app", "create", "My app", "--redirect-uri", "https://example.com/cb", "--json"];
+    let made = program.run(&create).expect(0).json();
+    assert_eq!(made["client_id"].as_str().unwrap().len(), 16);
+    assert_eq!(made["client_secret"].as_str().unwrap().len(), 32);
+    let public =
+        program.run(&["app", "create", "Phone", "--redirect-uri", "http://localhost:1/cb", "--public", "--json"]);
+    assert_eq!(public.expect(0).json()["client_secret"], json!(null));
+    let wrong = program.run(&["app", "create", "Bad", "--redirect-uri", "javascript:alert(1)"]).expect(1);
+    assert!(wrong.stderr.contains("redirect_uris"), "{}", wrong.stderr);
+    let names: Vec<String> = program
+        .run(&["app", "list", "--json"])
+        .expect(0)
+        .json()
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["My app", "Phone"]);
+}
+
+#[test]
+fn the_version_is_shown_without_a_database() {
+    let program = crate::support::program::Program::new();
+    assert_eq!(program.run(&["version", "--json"]).expect(0).json()["version"], env!("CARGO_PKG_VERSION"));
+    assert!(program.run(&["version"]).expect(0).stdout.starts_with("vestibule "));
+}
