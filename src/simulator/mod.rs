@@ -57,6 +57,12 @@ pub struct Simulator<'a> {
     pub offset: &'a PgInterval,
 }
 
+/// The id that the simulated provider `slug` has for the person that `hint` names; `None` if either is nobody.
+pub fn provider_user_id(slug: &str, hint: &str) -> Option<String> {
+    let known = people::Known::by_hint(hint, people::AddressFlag::Verified)?;
+    Some(shapes::of(slug)?.user_id(known.seed(slug)))
+}
+
 /// A request to a simulated provider.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {

@@ -4,12 +4,17 @@ use super::super::failure::Failure;
 use crate::context::Ctx;
 use crate::crypto::ExposeSecret;
 use crate::flows::applications;
-use crate::model::id::{IdentificationId, UserId};
+use crate::model::id::{ExternalAccountId, IdentificationId, UserId};
 use crate::model::oauth::application::NewApplication;
+use crate::model::profile::{EmailTrust, Profile};
+use crate::simulator;
 use crate::store::audit::{self, Actor, AuditEvent};
+use crate::store::external_accounts::{self, NewAccount};
 use crate::store::users::{self, NewAddress, NewUser};
+use crate::upstream::descriptor::{Descriptor, EmailLevel};
 
-/// The users: given name, family name, address. The simulated providers know people with these addresses.
+/// The users: given name, family name, address. Each has the accounts of the simulated people with that address, so that
+/// any simulated provider signs them in.
 pub const USERS: [(&str, &str, &str); 2] =
     [("Ada", "Lovelace", "ada@example.com"), ("Grace", "Hopper", "grace@example.com")];
 
@@ -50,6 +55,19 @@ async fn add_user(ctx: &Ctx, actor: &Actor, first_name: &str, last_name: &str, a
     if !users::create(&mut transaction, ctx.instance_id(), &new, ctx.offset()).await? {
         return Ok(());
     }
+    for provider in ctx.app.catalogue.all() {
+        let Some(profile) = profile(provider, first_name, last_name, address) else { continue };
+        let new = NewAccount {
+            id: &ExternalAccountId::new(ctx.now, ctx.rng()),
+            identification: &IdentificationId::new(ctx.now, ctx.rng()),
+            user: &id,
+            provider: &provider.slug,
+            profile: &profile,
+            address: profile.email_trust.counts_as_verified().then_some(&address_id),
+            scopes: &[],
+        };
+        external_accounts::create(&mut transaction, ctx.instance_id(), &new, ctx.offset()).await?;
+    }
     let event = AuditEvent {
         user: Some(&id),
         target: Some(("user", id.as_str())),
@@ -58,4 +76,21 @@ async fn add_user(ctx: &Ctx, actor: &Actor, first_name: &str, last_name: &str, a
     audit::append(&mut transaction, ctx.rng(), event).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// The person with this address as the simulated provider describes them; `None` if it cannot be simulated.
+fn profile(provider: &Descriptor, first_name: &str, last_name: &str, address: &str) -> Option<Profile> {
+    let vouches = provider.email.trust == EmailLevel::Claim;
+    Some(Profile {
+        provider_user_id: simulator::provider_user_id(&provider.slug, address)?,
+        email: Some(address.to_owned()),
+        email_trust: if vouches { EmailTrust::Verified } else { EmailTrust::Unverified },
+        first_name: Some(first_name.to_owned()),
+        last_name: Some(last_name.to_owned()),
+        username: None,
+        avatar_url: None,
+        phone: None,
+        locale: None,
+        public_metadata: serde_json::Map::new(),
+    })
 }
