@@ -59,6 +59,21 @@ async fn lists_filter_order_and_page_without_gaps() {
 }
 
 #[tokio::test]
+async fn a_filter_that_is_not_offered_is_refused_and_never_answered_with_everybody() {
+    let app = TestApp::start().await;
+    sign_up(&app, &app.browser(), "oauth_google", "ada@example.com").await;
+    for query in ["query=grace", "phone_number[]=%2B15550100", "banned=true", "user_id=-user_1", "external_id=-7"] {
+        for path in ["/v1/users", "/v1/users/count"] {
+            let refused = app.backend_get(&format!("{path}?{query}")).await.expect(403);
+            assert_eq!(refused.error_code(), "feature_not_enabled", "{query}");
+            let name = query.split(['=', '[']).next().unwrap();
+            assert_eq!(refused.json()["errors"][0]["meta"]["param_name"], name);
+        }
+    }
+    assert_eq!(app.backend_get("/v1/users?unheard_of=1").await.expect(200).json().as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn hot_reads_cost_one_statement() {
     let app = TestApp::start().await;
     let id = sign_up(&app, &app.browser(), "oauth_google", "ada@example.com").await;

@@ -17,6 +17,30 @@ use crate::store::users::{self, Direction, Filter, OrderBy};
 /// The most values of one filter.
 const FILTER_VALUES: usize = 100;
 
+/// Published filters that this version does not have. Ignored, as unknown ones are, they would give a backend that asks
+/// for one person a list of all.
+const NOT_OFFERED: &[&str] = &[
+    "phone_number",
+    "web3_wallet",
+    "organization_id",
+    "query",
+    "email_address_query",
+    "phone_number_query",
+    "username_query",
+    "name_query",
+    "banned",
+    "created_at_before",
+    "created_at_after",
+    "last_active_at_before",
+    "last_active_at_after",
+    "last_active_at_since",
+    "last_sign_in_at_before",
+    "last_sign_in_at_after",
+    "provider",
+    "provider_user_id",
+    "starting_after",
+];
+
 /// `GET /v1/users`: always an array.
 pub async fn list(ctx: Ctx, Query(query): Query) -> Answer {
     let (page, filter) = (Page::read(&query)?, filter(&query)?);
@@ -49,6 +73,16 @@ fn filter(query: &Params) -> Result<Filter, Problem> {
         }
         Ok(values.into_iter().map(str::to_owned).collect::<Vec<String>>())
     };
+    let refused = |name: &str| Err(Problem::new(code::FEATURE_NOT_ENABLED).param(name));
+    if let Some(name) = NOT_OFFERED.iter().find(|name| !query.list(name).is_empty()) {
+        return refused(name);
+    }
+    // "All but these": likewise published and not offered.
+    if let Some(name) =
+        ["user_id", "external_id"].iter().find(|name| query.list(name).iter().any(|id| id.starts_with('-')))
+    {
+        return refused(name);
+    }
     let canonical = |text: String| match EmailAddress::parse(&text) {
         Some(address) => address.as_str().to_owned(),
         None => text,
