@@ -136,6 +136,20 @@ impl Instance {
 }
 
 impl Instance {
+    /// What an app's environment says so that its SDK finds this instance, in the order in which it is shown; the secret
+    /// key is not among it (frontend-api.md section 2.2).
+    pub fn app_variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![("CLERK_PUBLISHABLE_KEY", self.publishable_key.clone())];
+        variables.push(("CLERK_API_URL", self.origin.clone()));
+        // The key's host is a mere name on loopback; SDKs call this address instead.
+        if self.origin != self.session_issuer() {
+            variables.push(("CLERK_PROXY_URL", self.origin.clone()));
+        }
+        // The SDKs would report about development instances to their maker.
+        variables.push(("CLERK_TELEMETRY_DISABLED", "1".to_owned()));
+        variables
+    }
+
     /// The browser reaches this instance over TLS: cookies are `Secure`.
     pub fn is_https(&self) -> bool {
         self.origin.starts_with("https://")

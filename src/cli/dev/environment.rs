@@ -12,15 +12,9 @@ use crate::model::instance::Instance;
 
 /// Names and values, in the order in which they are shown. Without the secret key where it is not known any more.
 pub fn lines(instance: &Instance, secret_key: Option<&Secret>) -> Vec<(String, String)> {
-    let mut lines = vec![("CLERK_PUBLISHABLE_KEY", instance.publishable_key.clone())];
-    lines.extend(secret_key.map(|key| ("CLERK_SECRET_KEY", key.expose_secret().to_owned())));
-    lines.push(("CLERK_API_URL", instance.origin.clone()));
-    // The key's host is a mere name on loopback; SDKs call this address instead.
-    if instance.origin != instance.session_issuer() {
-        lines.push(("CLERK_PROXY_URL", instance.origin.clone()));
-    }
-    // The SDKs would report about development instances to their maker.
-    lines.push(("CLERK_TELEMETRY_DISABLED", "1".to_owned()));
+    let mut lines = instance.app_variables();
+    let secret = secret_key.map(|key| ("CLERK_SECRET_KEY", key.expose_secret().to_owned()));
+    lines.splice(1..1, secret);
     lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

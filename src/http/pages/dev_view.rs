@@ -22,29 +22,19 @@ impl Person {
     }
 }
 
-/// Lines for an environment file.
-#[derive(Clone, Debug)]
-pub struct Snippet {
-    /// Which framework reads them.
-    pub framework: &'static str,
-    /// The lines.
-    pub lines: String,
-}
-
-/// The names under which frameworks expect the publishable key.
-const FRAMEWORKS: [(&str, &str); 6] = [
+/// The names under which frameworks read the publishable key.
+const FRAMEWORKS: &[(&str, &str)] = &[
     ("Next.js", "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY"),
     ("React and Vite", "VITE_CLERK_PUBLISHABLE_KEY"),
     ("Astro", "PUBLIC_CLERK_PUBLISHABLE_KEY"),
     ("Nuxt", "NUXT_PUBLIC_CLERK_PUBLISHABLE_KEY"),
     ("Expo", "EXPO_PUBLIC_CLERK_PUBLISHABLE_KEY"),
-    ("Express, Fastify and others", "CLERK_PUBLISHABLE_KEY"),
 ];
 
-/// The keys for each framework.
-pub fn snippets(instance: &Instance) -> Vec<Snippet> {
-    let lines = |name: &str| format!("{name}={}", instance.publishable_key);
-    FRAMEWORKS.iter().map(|(framework, name)| Snippet { framework, lines: lines(name) }).collect()
+/// The lines of an app's environment file.
+fn environment(instance: &Instance) -> String {
+    let lines = instance.app_variables().into_iter().map(|(name, value)| format!("{name}={value}"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Everything the page shows.
@@ -70,7 +60,8 @@ struct DevPage<'a> {
     shell: Shell,
     people: &'a [Person],
     links: &'a [&'static str],
-    snippets: Vec<Snippet>,
+    environment: String,
+    frameworks: &'static [(&'static str, &'static str)],
     action: &'a str,
     csrf: &'a str,
     name: &'a str,
@@ -85,7 +76,8 @@ impl Index<'_> {
             shell: Shell::new(self.instance, "dev.index", "index", "development.step"),
             people: &self.people,
             links: &self.links,
-            snippets: snippets(self.instance),
+            environment: environment(self.instance),
+            frameworks: FRAMEWORKS,
             action: &self.action,
             csrf: &self.csrf,
             name: &self.instance.name,
