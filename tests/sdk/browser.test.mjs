@@ -44,17 +44,13 @@ for (const javaScriptEnabled of [true, false]) {
         await visit.end();
       });
 
-    /** Presses "Continue with Google" and picks a person of the simulated provider. */
+    /** Presses "Continue with Google" and is `person` at the simulated provider. */
     async function continueWithGoogle(person) {
       await visit.at('sign-in.start');
       await page.click('#provider-google');
       await visit.at('simulator.authorize');
-      if (person.includes('@')) {
-        await page.fill('input[name=email]', person);
-        await page.click('form button[type=submit]:not([name])');
-      } else {
-        await page.click(`button[name=person][value="${person}@example.com"]`);
-      }
+      await page.fill('input[name=email]', person);
+      await page.click('form button[type=submit]:not([name])');
     }
 
     story('signs in with a provider, sees the account, signs out', async () => {
@@ -178,6 +174,25 @@ for (const javaScriptEnabled of [true, false]) {
       await page.waitForSelector('#app');
       const tokens = await oidc.authorizationCodeGrant(config, new URL(page.url()), checks);
       assert.equal(tokens.claims().email, 'swift@example.com');
+    });
+
+    story('is one of the example people with any provider, at one press', async () => {
+      const ids = [];
+      for (const provider of ['google', 'notion']) {
+        await page.goto(`${vestibule.url}/sign-in`);
+        await page.click(`#provider-${provider}`);
+        await visit.at('simulator.authorize');
+        await page.click('button[name=person][value="ada@example.com"]');
+        await visit.at('user.profile');
+        assert.match(await page.textContent('main'), /Ada Lovelace/);
+        const client = await page.request.get(`${vestibule.url}/v1/client`);
+        ids.push((await client.json()).response.sessions[0].user.id);
+        await page.click('#sign-out');
+      }
+      assert.equal(ids[0], ids[1]);
+      await page.goto(`${vestibule.url}/_dev`);
+      await page.click('#person-1');
+      await visit.at('user.profile');
     });
 
     story('is told plainly when an address leads nowhere', async () => {

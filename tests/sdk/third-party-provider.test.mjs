@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { Provider } from 'oidc-provider';
+import { Visit, launch } from './support/chromium.mjs';
 import { formWith } from './support/html.mjs';
 import { Person } from './support/person.mjs';
 import { Vestibule } from './support/vestibule.mjs';
@@ -77,7 +78,7 @@ describe('a provider from elsewhere', () => {
     assert.ok(acme.requests.includes('POST /token'));
     assert.ok(acme.requests.includes('GET /jwks'));
 
-    const { body } = await vestibule.backend('GET', '/v1/users?query=zoe@acme.test');
+    const { body } = await vestibule.backend('GET', '/v1/users?email_address=zoe@acme.test');
     assert.equal(body.length, 1);
     const [account] = body[0].external_accounts;
     assert.equal(account.provider, 'oauth_custom_acme');
@@ -98,7 +99,7 @@ describe('a provider from elsewhere', () => {
     for (const person of [new Person(), new Person()]) {
       const back = await signIn(person, 'yan');
       assert.equal(back.page, 'user.profile');
-      const { body } = await vestibule.backend('GET', '/v1/users?query=yan@acme.test');
+      const { body } = await vestibule.backend('GET', '/v1/users?email_address=yan@acme.test');
       ids.push(...body.map(({ id }) => id));
     }
     assert.equal(new Set(ids).size, 1);
@@ -113,5 +114,29 @@ describe('a provider from elsewhere', () => {
     const [, abort] = /href="([^"]*\/abort)"/.exec(login.text);
     const back = await person.open(new URL(abort, login.url).href);
     assert.deepEqual([back.page, back.state], ['provider.error', 'cancelled']);
+  });
+
+  test('is reached by a browser, which our policies let through', async () => {
+    const browser = await launch();
+    const visit = await Visit.open(browser);
+    const { page } = visit;
+    try {
+      // The provider's development pages ask for a font of the internet.
+      await visit.context.route('https://fonts.googleapis.com/**', (route) => route.fulfill({ body: '' }));
+      await page.goto(`${vestibule.url}/sign-in`);
+      await page.click('#provider-custom_acme');
+      await page.fill('input[name=login]', 'xia');
+      await page.fill('input[name=password]', 'x');
+      await page.click('button[type=submit]');
+      await page.waitForURL(/\/interaction\//);
+      await page.click('button[type=submit]');
+      await visit.at('user.profile');
+      assert.match(await page.textContent('main'), /xia@acme\.test/);
+      await visit.shot('user-of-another-provider');
+      visit.forgive(/fonts\.googleapis\.com/);
+      await visit.end();
+    } finally {
+      await browser.close();
+    }
   });
 });

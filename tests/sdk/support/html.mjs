@@ -30,6 +30,12 @@ export function place(html) {
   return { page: main['data-page'], state: main['data-state'] };
 }
 
+/** Where a page sends its reader at once, if it does. */
+export function refresh(html) {
+  const tag = /<meta\b[^>]*http-equiv="refresh"[^>]*>/i.exec(html)?.[0];
+  return tag && /^0;\s*url=(.*)$/i.exec(attributes(tag).content)?.[1];
+}
+
 /** The page's forms: where they go, the fields a browser would send, the buttons. */
 export function forms(html) {
   return [...html.matchAll(/<form\b[^>]*>([\s\S]*?)<\/form>/gi)].map(([whole, inside]) => {

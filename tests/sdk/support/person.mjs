@@ -1,6 +1,6 @@
 // A person with a browser that knows cookies, forms and redirects, and nothing else: no script, no following of its
 // own accord. What a test must see on the wire stays visible.
-import { formWith, place, words } from './html.mjs';
+import { formWith, place, refresh, words } from './html.mjs';
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
@@ -47,17 +47,21 @@ export class Person {
     return { ...answer, body: answer.text ? JSON.parse(answer.text) : null };
   }
 
-  /** Follows redirects until an answer is none, or would leave for an address for which `stop` is true. */
+  /**
+   * Follows redirects, also those that a page makes at once, until an answer is none, or would leave for an address for
+   * which `stop` is true.
+   */
   async follow(answer, stop = () => false) {
     const hops = [];
-    while (REDIRECTS.has(answer.status)) {
-      const next = new URL(answer.headers.get('location'), answer.url).href;
+    for (;;) {
+      const onward = REDIRECTS.has(answer.status) ? answer.headers.get('location') : refresh(answer.text);
+      if (!onward) return { ...answer, hops };
+      const next = new URL(onward, answer.url).href;
       hops.push(next);
       if (hops.length > 20) throw new Error(`redirected in a circle:\n${hops.join('\n')}`);
       if (stop(next)) return { ...answer, left: next, hops };
       answer = await this.get(next);
     }
-    return { ...answer, hops };
   }
 
   /** Opens an address and follows. */
