@@ -14,6 +14,7 @@ mod database;
 mod embedded;
 mod house;
 mod http_frame;
+mod migrations;
 mod oauth_applications;
 mod oauth_authorize;
 mod oauth_code;

@@ -7,16 +7,17 @@ use std::time::Duration;
 use vestibule::app::App;
 use vestibule::config::{Config, Listen};
 use vestibule::context::Ctx;
-use vestibule::crypto::{ExposeSecret, KeyRing, RingEntry, SystemRng};
+use vestibule::crypto::{ExposeSecret, KeyRing, RingEntry, Secret, SystemRng};
 use vestibule::flows::instance::{self, NewInstance};
 use vestibule::http::router;
 use vestibule::jobs::{self, Jobs};
 use vestibule::limits::Limits;
 use vestibule::model::id::{InstanceId, RequestId};
 use vestibule::model::request::Origin;
+use vestibule::model::time::Timestamp;
 use vestibule::server::{Caps, Server, bind};
 use vestibule::store::audit::Actor;
-use vestibule::store::{directory, instances, pool};
+use vestibule::store::{directory, instances, pool, schema};
 
 /// One or more replicas over one database, with the development instance `dev`. When it is dropped without a panic, the
 /// database's invariants are checked.
@@ -107,6 +108,35 @@ impl TestApp {
     /// Starts the replicas' background work.
     pub fn start_jobs(&mut self) {
         self.jobs = self.apps.iter().map(|app| jobs::start(app, self.db.options())).collect();
+    }
+
+    /// One replica over a database that holds an installation, which is brought to the newest schema first. The clock of
+    /// its instance `dev` goes on where it stood, so that nothing has ended meanwhile.
+    pub async fn over(db: TestDb, ring: &str, secret_key: &str, stood_at: &str) -> Self {
+        super::cost::listen();
+        schema::migrate(&db.options()).await.unwrap();
+        let (id, secret) = ring.split_once(':').unwrap();
+        let ring = RingEntry { id: id.to_owned(), secret: Secret::from(secret.to_owned()) };
+        let config = config();
+        let app = build(&db, &ring, &config).await;
+        let instance = directory::by_name(&app.db, "dev").await.unwrap().unwrap();
+        let stood_at = Timestamp::parse(stood_at, &time::format_description::well_known::Rfc3339).unwrap();
+        let offset = i64::try_from((stood_at - app.clock.now()).whole_microseconds()).unwrap();
+        instances::set_clock_offset(&app.db, &instance.id, offset).await.unwrap();
+        app.forget_directory();
+        let bound = bind(&config.server.listen).await.unwrap();
+        let server = Server::start(bound, router::service(Arc::clone(&app)), Caps::from(&config.server));
+        Self {
+            db,
+            apps: vec![app],
+            jobs: Vec::new(),
+            instance: instance.id,
+            secret_key: secret_key.to_owned(),
+            publishable_key: instance.publishable_key,
+            servers: vec![server],
+            ring,
+            config,
+        }
     }
 
     /// The first replica's shared parts.
