@@ -80,7 +80,10 @@ impl Server {
     /// Serves `router` on the bound listeners.
     pub fn start(bound: Bound, router: Router, caps: Caps) -> Self {
         let (stage, receiver) = watch::channel(Stage::Serving);
-        let capacity = u32::try_from(caps.connections.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+        // Each loop holds a slot while it waits for the next connection; the cap is about those that are accepted.
+        let waiting = bound.listeners.len().saturating_sub(1);
+        let capacity = caps.connections.max(1).saturating_add(waiting).min(Semaphore::MAX_PERMITS);
+        let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
         let slots = Arc::new(Semaphore::new(capacity as usize));
         let addresses = bound.addresses();
         let shared = Arc::new(Shared {

@@ -57,3 +57,54 @@ async fn it_is_dropped_with_its_value_and_kept_when_the_test_fails() {
     assert!(exists(&pool, &name).await, "kept for a look");
     sqlx::query(AssertSqlSafe(format!("drop database {name}"))).execute(&pool).await.unwrap();
 }
+
+#[tokio::test]
+async fn the_invariants_notice_what_is_broken() {
+    let app = crate::support::TestApp::start().await;
+    let db = &app.app().db;
+    let instance = app.instance.as_str();
+    assert_eq!(app.broken_invariants().await, Vec::<String>::new());
+    let put = "insert into handshakes (instance_id, hash, directives_sealed, expires_at) values ($1, $2, $3, now())";
+    sqlx::query(put).bind(instance).bind(&[1_u8; 32][..]).bind(&[1_u8; 60][..]).execute(db).await.unwrap();
+    sqlx::query(put).bind("ins_gone").bind(&[2_u8; 32][..]).bind(&[1_u8; 60][..]).execute(db).await.unwrap();
+    sqlx::query("insert into counters (instance_id, name, shard, value) values ($1, 'users', 0, 7)")
+        .bind(instance)
+        .execute(db)
+        .await
+        .unwrap();
+    let broken = app.broken_invariants().await.join("\n");
+    for part in
+        ["handshakes.directives_sealed", "row of no instance in handshakes: ins_gone", "users counted 7, there are 0"]
+    {
+        assert!(broken.contains(part), "{part}: {broken}");
+    }
+    sqlx::raw_sql("delete from handshakes; delete from counters").execute(db).await.unwrap();
+}
+
+/// Lookups of tokens and rows begin with the instance: no unique key may span instances, except where it finds one.
+#[tokio::test]
+async fn every_unique_key_names_the_instance() {
+    let db = TestDb::new().await;
+    let without: Vec<String> = sqlx::query_scalar(
+        "select c.relname::text from pg_index x join pg_class c on c.oid = x.indexrelid
+             join pg_class t on t.oid = x.indrelid join pg_namespace n on n.oid = t.relnamespace
+         where n.nspname = 'vestibule' and x.indisunique and t.relname <> '_sqlx_migrations'
+             and not exists (select from pg_attribute a where a.attrelid = t.oid and a.attname = 'instance_id'
+                             and a.attnum = x.indkey[0])
+         order by 1",
+    )
+    .fetch_all(&db.pool().await)
+    .await
+    .unwrap();
+    let directory = [
+        "instance_hosts_pkey",
+        "instances_environment_key",
+        "instances_name_key",
+        "instances_pkey",
+        "instances_publishable_key_key",
+        "jobs_pkey",
+        "ring_keys_pkey",
+        "secret_keys_hash_key",
+    ];
+    assert_eq!(without, directory);
+}

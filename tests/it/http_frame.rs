@@ -85,7 +85,7 @@ async fn quick(change: impl FnOnce(&mut Caps)) -> Server {
     let mut caps =
         Caps { connections: 100, per_address: 0, head: Duration::from_millis(150), idle: Duration::from_millis(600) };
     change(&mut caps);
-    let bound = bind(&[Listen::Address(([127, 0, 0, 1], 0).into())]).await.unwrap();
+    let bound = bind(&[Listen::Localhost(0)]).await.unwrap();
     Server::start(bound, Router::new().route("/", get(|| async { "ok" })), caps)
 }
 

@@ -23,6 +23,7 @@ pub struct Cost {
     /// Transactions that were committed explicitly.
     pub commits: usize,
     /// Their beginnings, for reading when a count surprises.
+    #[allow(dead_code, reason = "read through Debug")]
     pub told: Vec<String>,
 }
 

@@ -1,5 +1,4 @@
 //! What the tests stand on: a database of their own on a throw-away server. Nothing here asserts anything.
-#![allow(dead_code, unused_imports, reason = "built ahead of the stories that use it")]
 
 mod app;
 pub mod browser;
