@@ -99,7 +99,6 @@ impl TestApp {
             publishable_key: found.publishable_key,
             servers,
             ring,
-            config,
         }
     }
 
