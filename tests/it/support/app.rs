@@ -81,27 +81,6 @@ impl TestApp {
         }
     }
 
-    /// One replica over a database that holds its instance already.
-    pub async fn over(db: TestDb, ring: RingEntry, instance: InstanceId, secret_key: &str) -> Self {
-        super::cost::listen();
-        let config = config();
-        let bound = bind(&config.server.listen).await.unwrap();
-        let app = build(&db, &ring, &config).await;
-        let found = directory::by_id(&app.db, &instance).await.unwrap().expect("the instance");
-        let service = router::service(Arc::clone(&app));
-        let servers = vec![Server::start(bound, service, Caps::from(&config.server))];
-        Self {
-            db,
-            apps: vec![app],
-            jobs: Vec::new(),
-            instance,
-            secret_key: secret_key.to_owned(),
-            publishable_key: found.publishable_key,
-            servers,
-            ring,
-        }
-    }
-
     /// Starts the replicas' background work.
     pub fn start_jobs(&mut self) {
         self.jobs = self.apps.iter().map(|app| jobs::start(app, self.db.options())).collect();
@@ -132,7 +111,6 @@ impl TestApp {
             publishable_key: instance.publishable_key,
             servers: vec![server],
             ring,
-            config,
         }
     }
 
@@ -209,6 +187,12 @@ impl TestApp {
     /// What the database holds that must never be, in words; looked for also when this value is dropped.
     pub async fn broken_invariants(&self) -> Vec<String> {
         invariants::broken(&self.db.options(), &self.ring).await
+    }
+
+    /// Fails if there is anything of that kind.
+    pub async fn invariants(&self) {
+        let broken = self.broken_invariants().await;
+        assert!(broken.is_empty(), "broken invariants:\n{}", broken.join("\n"));
     }
 }
 
