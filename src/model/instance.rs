@@ -188,10 +188,11 @@ impl Instance {
         if configured.is_empty() { self.url("/user") } else { configured.clone() }
     }
 
-    /// `accounts.` sibling of a `clerk.` origin: always an allowed origin (frontend-api.md section 2.4).
+    /// `accounts.` sibling of a `clerk.` origin: always an allowed origin (frontend-api.md section 2.4). Only the host's
+    /// first label counts: the sibling of `myclerk.example` would be a name that anybody may register.
     pub fn accounts_origin(&self) -> Option<String> {
-        let sibling = self.origin.replacen("clerk.", "accounts.", 1);
-        (sibling != self.origin).then_some(sibling)
+        let (scheme, host) = self.origin.split_once("://")?;
+        Some(format!("{scheme}://accounts.{}", host.strip_prefix("clerk.")?))
     }
 
     /// True if `origin` may receive credentialed answers and redirects (security.md section 10.2).
@@ -214,5 +215,21 @@ mod tests {
         assert_eq!(key_host(&key).as_deref(), Some("vestibule.localhost:8484"));
         assert_eq!(key_host("pk_test_bG9jYWxob3N0JA"), None, "the SDK refuses a host without a dot");
         assert_eq!(key_host("pk_dev_bG9jYWxob3N0JA"), None);
+    }
+
+    #[test]
+    fn only_a_first_label_clerk_has_a_sibling() {
+        let sibling = |origin: &str| {
+            let mut instance = crate::model::oauth::fixtures::production();
+            instance.origin = origin.to_owned();
+            instance.accounts_origin()
+        };
+        assert_eq!(sibling("https://clerk.shop.example").as_deref(), Some("https://accounts.shop.example"));
+        assert_eq!(sibling("http://clerk.shop.example:8443").as_deref(), Some("http://accounts.shop.example:8443"));
+        for foreign in
+            ["https://myclerk.example", "https://id.notclerk.example", "https://a.clerk.example", "https://id.example"]
+        {
+            assert_eq!(sibling(foreign), None, "{foreign}: that name may be anybody's");
+        }
     }
 }
