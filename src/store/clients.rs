@@ -12,7 +12,7 @@ use crate::model::id::{ClientId, InstanceId, SessionId};
 const GRACE: PgInterval = PgInterval { months: 0, days: 0, microseconds: 10_000_000 };
 
 /// The whole client that `token` names, in one statement. A replaced token reads for ten more seconds, and never sees
-/// a session that is younger than its replacement.
+/// a session that is younger than its replacement. A banned user has no session here.
 ///
 /// # Errors
 /// Storage faults.
@@ -48,6 +48,7 @@ pub async fn tree(
                    'second_factor_verified_at', s.second_factor_verified_at,
                    'created_at', s.created_at, 'updated_at', s.updated_at, 'user', u.tree) order by s.id) as trees
                from sessions s join user_trees u on u.instance_id = $1 and u.id = s.user_id
+               join users w on w.instance_id = $1 and w.id = s.user_id and w.banned_at is null
                where s.instance_id = $1 and s.client_id = c.id and s.status in ('pending', 'active')
                    and s.expire_at > now() + $3
                    and (t.superseded_at is null or s.created_at < t.superseded_at)
