@@ -64,7 +64,8 @@ pub async fn tree(
 }
 
 /// The client that `token` names, locked: whatever begins, ends or replaces something on a client does it one after
-/// the other. Only the live token counts; a replaced one writes nothing.
+/// the other. Only the live token counts; a replaced one writes nothing. The token is locked too: whoever waits here
+/// while it is replaced must find that out, and a row that is not locked is judged as it was before the wait.
 ///
 /// # Errors
 /// Storage faults.
@@ -77,7 +78,7 @@ pub async fn lock_by_token(
         r#"select c.id as "id: ClientId" from client_tokens t
            join clients c on c.instance_id = $1 and c.id = t.client_id and c.removed_at is null
            where t.instance_id = $1 and t.hash = $2 and t.superseded_at is null
-           for update of c"#,
+           for update of t, c"#,
         instance.as_str(),
         token.as_bytes(),
     )

@@ -112,7 +112,8 @@ pub struct SocialFlow {
 }
 
 /// Consumes a state: once, in time, by the browser that began, and only while its attempt is the current one. This one
-/// statement is all that stands between a stolen link and an account (security.md section 2).
+/// statement is all that stands between a stolen link and an account (security.md section 2). A replaced client token
+/// has no grace here: the callback hands out the next one.
 ///
 /// # Errors
 /// Storage faults.
@@ -127,8 +128,7 @@ pub async fn consume(
         SocialFlow,
         r#"update social_flows f set consumed_at = now() + $4
            from client_tokens t
-           where t.instance_id = $1 and t.hash = $3
-               and (t.superseded_at is null or t.superseded_at + interval '10 s' > now() + $4)
+           where t.instance_id = $1 and t.hash = $3 and t.superseded_at is null
                and f.instance_id = $1 and f.state_hash = $2 and f.client_id = t.client_id
                and f.consumed_at is null and f.expires_at > now() + $4
                and (exists (select from sign_ins s where s.instance_id = $1 and s.id = f.target_id
@@ -144,6 +144,24 @@ pub async fn consume(
         offset,
     )
     .fetch_optional(db)
+    .await
+}
+
+/// True while `target` is an attempt that was neither replaced nor finished. Asked with its client locked, because every
+/// start, transfer and sign-out takes that lock.
+///
+/// # Errors
+/// Storage faults.
+pub async fn is_current(db: &mut PgConnection, instance: &InstanceId, target: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from sign_ins where instance_id = $1 and id = $2 and replaced_at is null
+                   and completed_at is null)
+               or exists (select from sign_ups where instance_id = $1 and id = $2 and replaced_at is null
+                   and completed_at is null) as "is_current!""#,
+        instance.as_str(),
+        target,
+    )
+    .fetch_one(db)
     .await
 }
 

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod attacks_browser;
 mod backend;
 mod background;
 mod cli;

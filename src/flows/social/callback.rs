@@ -18,6 +18,7 @@ use crate::model::linking::Started;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::{Failure, Reason};
 use crate::store::attempts::{CompletedBy, SignUpFields};
+use crate::store::clients;
 use crate::store::social_flows::{self, SocialFlow};
 use crate::upstream::error::UpstreamError;
 use crate::upstream::oidc::NonceCheck;
@@ -48,14 +49,12 @@ pub async fn callback(ctx: &Ctx, token: Option<&LookupHash>, parameters: &BTreeM
     let state =
         parameters.get("state").filter(|state| !state.is_empty()).ok_or_else(|| invalid(Reason::StateMissing))?;
     let state = ctx.app.ring.lookup_hash(Lookup::State, state);
-    let consumed = match token {
-        Some(token) => social_flows::consume(&ctx.app.db, ctx.instance_id(), &state, token, ctx.offset()).await?,
-        None => None,
-    };
-    let Some(flow) = consumed else { return join_or_refuse(ctx, token, &state).await };
+    let Some(token) = token else { return join_or_refuse(ctx, None, &state).await };
+    let consumed = social_flows::consume(&ctx.app.db, ctx.instance_id(), &state, token, ctx.offset()).await?;
+    let Some(flow) = consumed else { return join_or_refuse(ctx, Some(token), &state).await };
     let started = if flow.intent == "sign_up" { Started::SignUp } else { Started::SignIn };
     let answered = prove(ctx, &flow, parameters).await;
-    finish(ctx, &flow, started, answered).await
+    finish(ctx, token, &flow, started, answered).await
 }
 
 fn invalid(reason: Reason) -> Error {
@@ -157,7 +156,13 @@ async fn exchange(
 }
 
 /// One transaction: settle the attempt, keep what a transfer may need, and say where the browser goes.
-async fn finish(ctx: &Ctx, flow: &SocialFlow, started: Started, answered: Result<Answered>) -> Result<Landing> {
+async fn finish(
+    ctx: &Ctx,
+    token: &LookupHash,
+    flow: &SocialFlow,
+    started: Started,
+    answered: Result<Answered>,
+) -> Result<Landing> {
     let answered = match answered {
         Ok(answered) => answered,
         Err(error) => {
@@ -167,6 +172,11 @@ async fn finish(ctx: &Ctx, flow: &SocialFlow, started: Started, answered: Result
     };
     for _ in 0..TRIES {
         let mut tx = ctx.app.db.begin().await?;
+        if !is_still_wanted(ctx, &mut tx, token, flow).await? {
+            tx.rollback().await?;
+            close(ctx, flow).await?;
+            return Err(invalid(Reason::AttemptReplaced));
+        }
         let settled = match &answered {
             Answered::Proof(proof) => settle_proof(ctx, &mut tx, flow, started, proof).await,
             Answered::Failed(failure) => {
@@ -199,6 +209,21 @@ fn meta(failure: &Failure) -> Map<String, Value> {
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| (name.to_owned(), value.into()))
         .collect()
+}
+
+/// Locks the client and looks again: while a slow provider was asked, the token may have been replaced by somebody's
+/// sign-in, whose session the holder of the old token must not reach, or the attempt by a newer one.
+async fn is_still_wanted(
+    ctx: &Ctx,
+    db: &mut sqlx::PgConnection,
+    token: &LookupHash,
+    flow: &SocialFlow,
+) -> Result<bool> {
+    let client = clients::lock_by_token(db, ctx.instance_id(), token).await?;
+    if client.as_ref() != Some(&flow.client_id) {
+        return Ok(false);
+    }
+    Ok(social_flows::is_current(db, ctx.instance_id(), &flow.target_id).await?)
 }
 
 /// Ends a trip that led nowhere.
