@@ -8,6 +8,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use super::cookies;
 use super::route::Cors;
 use crate::model::instance::Instance;
 use crate::model::problem::{Problem, code};
@@ -33,7 +34,10 @@ pub fn check_origin(instance: &Instance, method: &Method, headers: &HeaderMap) -
     }
     let same_origin = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
     let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if reads || same_origin || headers.contains_key(AUTHORIZATION) {
+    // A header only the caller's own code can set replaces the origin, but never beside a cookie that a browser sends
+    // along by itself, as it may do with remembered Basic credentials.
+    let is_native = headers.contains_key(AUTHORIZATION) && cookies::read(headers, cookies::CLIENT).is_none();
+    if reads || same_origin || is_native {
         return Ok(());
     }
     Err(code::ORIGIN_MISSING.into())

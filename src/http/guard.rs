@@ -105,7 +105,12 @@ pub async fn by_host(app: &App, host: Option<Host<String>>) -> Result<Arc<Instan
 
 /// The request's host name, without port; case and punycode are folded by the parser.
 pub fn host(request: &Request) -> Option<Host<String>> {
-    let header = request.headers().get(HOST).and_then(|value| value.to_str().ok());
+    let mut headers = request.headers().get_all(HOST).iter();
+    let header = headers.next().and_then(|value| value.to_str().ok());
+    // Two would be read by a proxy one way and here the other (RFC 9112 section 3.2).
+    if headers.next().is_some() {
+        return None;
+    }
     let authority = header.or_else(|| request.uri().authority().map(http::uri::Authority::as_str))?;
     let url = url::Url::parse(&format!("http://{authority}/")).ok()?;
     (url.username().is_empty() && url.path() == "/").then(|| url.host().map(|host| host.to_owned()))?

@@ -9,12 +9,13 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::header::CONTENT_LENGTH;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use http::{HeaderValue, StatusCode};
 use tracing::Instrument;
 
-use super::pages;
 use super::problem::{Envelope, ErrorCode};
+use super::route::Cors;
+use super::{headers, pages};
 use crate::app::App;
 use crate::model::id::{InstanceId, RequestId};
 use crate::model::problem::Error;
@@ -39,7 +40,10 @@ pub async fn request(State(app): State<Arc<App>>, mut request: Request, next: Ne
     let response = answered
         .unwrap_or_else(|_| span.in_scope(|| pages::error::refusal(None, Error::internal("a handler panicked"))));
     let response = pages::error::complete(response, accepts_pages, &id);
-    let response = with_trace_id(response, &id).await;
+    let mut response = with_trace_id(response, &id).await;
+    // What no route's guard has answered (unknown paths and methods, versions, time limits) carries the same headers.
+    headers::secure(None, Cors::Closed, &mut response);
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     let route = response.extensions().get::<Template>().map_or("unmatched", |template| template.0.as_str());
     let instance = response.extensions().get::<Served>().map_or("", |served| served.0.as_str());
     let error = response.extensions().get::<ErrorCode>().map_or("", |code| code.0);

@@ -8,6 +8,7 @@
 )]
 
 mod attacks_browser;
+mod attacks_http;
 mod backend;
 mod background;
 mod cli;
