@@ -138,7 +138,7 @@ fn read(token: &Token, judge: &Judge<'_>, answer: &Answer<'_>) -> Result<TokenAn
         access_token,
         refresh_token: take_secret(&mut raw, "refresh_token").map_err(wrong)?,
         id_token: take_secret(&mut raw, "id_token").map_err(wrong)?,
-        token_type: raw.get("token_type").and_then(Value::as_str).map(str::to_owned),
+        token_type: raw.get("token_type").and_then(Value::as_str).filter(|text| is_storable(text)).map(str::to_owned),
         expires_in: expires_in(raw.get("expires_in")).map_err(wrong)?,
         scopes: scopes(token, &raw).map_err(wrong)?,
         raw,
@@ -169,6 +169,11 @@ fn expires_in(value: Option<&Value>) -> Result<Option<i64>, &'static str> {
     seconds.filter(|seconds| *seconds >= 0).map(|seconds| Some(seconds.min(TEN_YEARS))).ok_or("expires_in")
 }
 
+/// True for a word that is one: no control character, which means nothing here, and no NUL, which Postgres refuses.
+fn is_storable(word: &str) -> bool {
+    !word.contains(char::is_control)
+}
+
 /// Granted scopes from text or a list; each once, in the provider's order.
 fn scopes(token: &Token, raw: &Value) -> Result<Option<Vec<String>>, &'static str> {
     let names: Vec<&str> = match raw.get(&token.scope_member) {
@@ -181,7 +186,7 @@ fn scopes(token: &Token, raw: &Value) -> Result<Option<Vec<String>>, &'static st
     };
     let mut scopes: Vec<String> = Vec::new();
     for name in names {
-        if !name.is_empty() && !scopes.iter().any(|known| known == name) {
+        if !name.is_empty() && is_storable(name) && !scopes.iter().any(|known| known == name) {
             scopes.push(name.to_owned());
         }
     }

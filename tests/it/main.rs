@@ -9,6 +9,7 @@
 
 mod attacks_browser;
 mod attacks_http;
+mod attacks_input;
 mod backend;
 mod background;
 mod cli;

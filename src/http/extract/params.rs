@@ -59,18 +59,19 @@ impl Params {
             return Ok(Self::default());
         }
         match serde_json::from_slice(bytes) {
-            Ok(Value::Object(map)) if !bytes.windows(6).any(|window| window == b"\\u0000") => Ok(Self(map)),
+            Ok(Value::Object(map)) if !names_nul(bytes) => Ok(Self(map)),
             _ => Err(code::REQUEST_BODY_INVALID.into()),
         }
     }
 
-    /// Refuses members that are not in `known`, all of them at once (backend API).
+    /// Refuses members that are not in `known`, up to a hundred of them at once (backend API): an answer must not be many
+    /// times longer than its request.
     ///
     /// # Errors
     /// `form_param_unknown` for each.
     pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
         let unknown = self.0.keys().filter(|key| !known.contains(&key.as_str()));
-        let refused = unknown.map(|key| Problem::new(code::FORM_PARAM_UNKNOWN).param(key));
+        let refused = unknown.take(MAX_FIELDS).map(|key| Problem::new(code::FORM_PARAM_UNKNOWN).param(key));
         refused.reduce(Problem::and).map_or(Ok(()), Err)
     }
 
@@ -144,12 +145,17 @@ impl Params {
             Some(_) => match self.text(name) {
                 None => Ok(None),
                 Some(text) => match serde_json::from_str(text) {
-                    Ok(Value::Object(map)) => Ok(Some(Value::Object(map))),
+                    Ok(Value::Object(map)) if !names_nul(text.as_bytes()) => Ok(Some(Value::Object(map))),
                     _ => Err(wrong()),
                 },
             },
         }
     }
+}
+
+/// True if JSON text spells a NUL character, which Postgres stores neither as text nor inside `jsonb`.
+fn names_nul(json: &[u8]) -> bool {
+    json.windows(6).any(|window| window == b"\\u0000")
 }
 
 impl<S: Sync> FromRequestParts<S> for Query {
@@ -199,8 +205,12 @@ mod tests {
         assert!(Params::from_form(b"a=%00").is_err());
         assert!(Params::from_json(br#"{"a":"\u0000"}"#).is_err());
         assert!(Params::from_json(b"[]").is_err());
+        let nested = Params::from_form(br#"meta={"a":"\u0000"}"#).unwrap();
+        assert!(nested.object("meta").is_err(), "a NUL inside the JSON text of a form field");
         let refused = Params::from_json(br#"{"name":1,"nmae":2,"x":3}"#).unwrap().only(&["name"]).unwrap_err();
         assert_eq!(refused.errors.len(), 2);
         assert_eq!(refused.errors[0].meta["param_name"], "nmae");
+        let many: Map<String, Value> = (0..5_000).map(|number| (number.to_string(), Value::Null)).collect();
+        assert_eq!(Params(many).only(&[]).unwrap_err().errors.len(), MAX_FIELDS, "the answer has its bounds too");
     }
 }

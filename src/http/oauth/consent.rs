@@ -106,12 +106,20 @@ pub async fn submit(
 ) -> Result<Response, problem::Failure> {
     let headers = request.headers().clone();
     let form = match parameters(&ctx, request).await {
-        Ok(form) => form.with("client_id", &client_id),
+        Ok(form) => form.with("client_id", named(&client_id)?),
         Err(refused) => return Ok(*refused),
     };
     let session = query.text(SESSION).or_else(|| form.sole(SESSION));
     let outcome = decide(&ctx, &browser, &headers, session, &form).await?;
     Ok(respond(&ctx, outcome))
+}
+
+/// The client id of a path, held to what a parameter may be; one with a NUL could not even be looked up.
+fn named(client_id: &str) -> Result<&str> {
+    if client_id.contains(char::is_control) {
+        return Err(code::RESOURCE_NOT_FOUND.into());
+    }
+    Ok(client_id)
 }
 
 /// Checks that the answer comes from where it may, and carries it out.
@@ -187,7 +195,7 @@ pub async fn describe(
     };
     let visitor = Visitor { client_token: token.as_ref(), session: session.as_ref() };
     let (scope, uri) = (query.text("scope"), query.text("redirect_uri"));
-    let found = consent::describe(&ctx, visitor, &client_id, scope, uri).await?;
+    let found = consent::describe(&ctx, visitor, named(&client_id)?, scope, uri).await?;
     let scopes = found.scopes.iter().map(|scope| ScopeInformation {
         scope: scope.to_owned(),
         description: built_in(scope).map(|known| known.description),

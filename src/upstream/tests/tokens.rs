@@ -202,4 +202,9 @@ async fn scopes_are_read_in_every_spelling() {
         let scopes = exchange(&described(&server, GITHUB), None).await.unwrap().scopes.unwrap();
         assert_eq!(scopes, ["read:user", "user:email"], "{scope}");
     }
+    let hostile = json!({"access_token": "a", "scope": "read:user,a\u{0}b", "token_type": "bea\u{0}rer"});
+    let server = answering("/login/oauth/access_token", ResponseTemplate::new(200).set_body_json(hostile)).await;
+    let answer = exchange(&described(&server, GITHUB), None).await.unwrap();
+    assert_eq!(answer.scopes.unwrap(), ["read:user"], "a NUL cannot be stored");
+    assert_eq!(answer.token_type, None);
 }

@@ -1,0 +1,256 @@
+//! Every text parameter of both APIs with texts that break things: a refusal or an ordinary answer, never a fault.
+
+use http::Method;
+use serde_json::json;
+
+use crate::support::TestApp;
+use crate::support::browser::{Answer, send};
+use crate::support::person::{APP, sign_up};
+
+const HOSTILE: &[&str] = &[
+    "'",
+    "''",
+    "' or '1'='1",
+    "'; drop table users; --",
+    "\" or 1=1 --",
+    "1; select pg_sleep(5)",
+    "$1",
+    "$$x$$",
+    "%",
+    "_",
+    "\\",
+    "\\'",
+    "name;drop",
+    "created_at desc, (select 1)",
+    "../../etc/passwd",
+    "..%2f",
+    "${jndi:ldap://x}",
+    "{{7*7}}",
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "javascript:alert(1)",
+    "\0",
+    "a\0b",
+    "\u{1}\u{2}",
+    "\r\nSet-Cookie: a=b",
+    "\u{202e}abc",
+    "\u{200f}",
+    "\u{feff}",
+    "\u{1f600}",
+    "e\u{301}\u{301}\u{301}",
+    "\u{fffd}",
+    "\u{10ffff}",
+    "null",
+    "undefined",
+    "NaN",
+    "-1",
+    "0",
+    "9223372036854775808",
+    "1e400",
+    "true",
+    "[]",
+    "{\"a\":\"\\u0000\"}",
+    "[[[[[[",
+    " ",
+    "\t",
+    "ſ",
+    "İ",
+    "ß@ß",
+    "a@b,c@d",
+];
+
+/// Fails on a fault, and on an answer that repeats markup as markup.
+#[track_caller]
+fn judge(answer: &Answer, place: &str, text: &str) {
+    assert!(answer.status.as_u16() < 500, "{place} {text:?}: {} {}", answer.status, answer.text);
+    let is_page = answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html"));
+    assert!(!(is_page && answer.text.contains("<script>alert(1)")), "{place} {text:?}");
+    assert!(!(is_page && answer.text.contains("<img src=x")), "{place} {text:?}");
+    assert!(answer.set_cookies().iter().all(|line| !line.starts_with("a=b")), "{place} {text:?}");
+}
+
+fn texts() -> Vec<String> {
+    let long = ["x".repeat(300), "x".repeat(2100), "\u{1f600}".repeat(400)];
+    HOSTILE.iter().map(|text| (*text).to_owned()).chain(long).collect()
+}
+
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+#[tokio::test]
+async fn queries_and_paths() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    sign_up(&app, &browser, "oauth_google", "ada@example.com").await;
+    let backend = [
+        "/v1/users?email_address=",
+        "/v1/users?user_id=",
+        "/v1/users?external_id=",
+        "/v1/users?username=",
+        "/v1/users?order_by=",
+        "/v1/users?limit=",
+        "/v1/users?offset=",
+        "/v1/users/",
+        "/v1/oauth_applications?name_query=",
+        "/v1/oauth_applications?order_by=",
+        "/v1/oauth_applications/",
+        "/v1/clients/handshake_payload?nonce=",
+    ];
+    let navigated = [
+        "/sign-in?redirect_url=",
+        "/sign-up?redirect_url=",
+        "/sign-in?email_address=",
+        "/sign-in/sso-callback?redirect_url=",
+        "/user?x=",
+        "/oauth/authorize?client_id=",
+        "/oauth-consent?client_id=",
+        "/oauth/authorize?",
+        "/v1/oauth_callback?state=",
+        "/v1/oauth_callback?error=access_denied&error_description=",
+        "/v1/client/handshake?redirect_url=",
+        "/v1/me?_clerk_session_id=",
+        "/v1/client/sign_ins/",
+        "/v1/client/sign_ups/",
+        "/v1/me/oauth/consent/",
+        "/v1/me/oauth/consent/x?scope=",
+        "/v1/client?__clerk_api_version=",
+        "/_dev/providers/google/",
+        "/_dev/providers/",
+        "/_dev/",
+        "/.well-known/",
+    ];
+    for text in texts() {
+        let word = encoded(&text);
+        for place in backend {
+            let request = browser.raw(Method::GET, &app.url(&format!("{place}{word}")));
+            judge(&send(request.bearer_auth(&app.secret_key)).await, place, &text);
+        }
+        let user = format!("/v1/users/{word}/oauth_access_tokens/{word}");
+        let request = browser.raw(Method::GET, &app.url(&user)).bearer_auth(&app.secret_key);
+        judge(&send(request).await, "oauth_access_tokens", &text);
+        for place in navigated {
+            let request =
+                browser.request(Method::GET, &app.url(&format!("{place}{word}"))).header("accept", "text/html");
+            judge(&browser.send(request).await, place, &text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn forms_and_json() {
+    let app = TestApp::start().await;
+    let (client, browser) = (app.application(json!({})).await, app.browser());
+    let forms = [
+        (
+            "/v1/client/sign_ins",
+            vec![
+                "strategy",
+                "redirect_url",
+                "action_complete_redirect_url",
+                "oidc_prompt",
+                "oidc_login_hint",
+                "transfer",
+            ],
+        ),
+        ("/v1/client/sign_ups", vec!["strategy", "first_name", "last_name", "locale", "unsafe_metadata"]),
+        ("/v1/me/oauth/consent/x", vec!["consented", "redirect_uri", "state", "_clerk_session_id"]),
+        ("/v1/me/oauth/consent/%00", vec!["consented"]),
+        ("/oauth-consent", vec!["client_id", "redirect_uri", "csrf"]),
+        ("/sign-in", vec!["strategy", "csrf"]),
+    ];
+    for text in texts() {
+        for (path, names) in &forms {
+            for name in names {
+                let mut form = vec![("strategy", "oauth_google"), ("redirect_url", "/sso-callback")];
+                form.retain(|(given, _)| given != name);
+                form.push((name, &text));
+                judge(&browser.post_form(app.url(path), APP, &form).await, &format!("{path} {name}"), &text);
+            }
+        }
+        let post = |path: &str| browser.raw(Method::POST, &app.url(path));
+        let secret = client.secret.as_deref();
+        for name in ["code", "redirect_uri", "code_verifier", "grant_type", "scope", "resource", "client_id"] {
+            let mut form = vec![("grant_type", "authorization_code"), ("code", "x")];
+            form.retain(|(given, _)| *given != name);
+            form.push((name, &text));
+            judge(&send(post("/oauth/token").basic_auth(&client.id, secret).form(&form)).await, name, &text);
+        }
+        judge(&send(post("/oauth/token").basic_auth(&text, Some(&text)).form(&[("code", "x")])).await, "basic", &text);
+        for path in ["/oauth/token_info", "/oauth/token/revoke"] {
+            let form = [("token", text.as_str()), ("token_type_hint", &text)];
+            judge(&send(post(path).basic_auth(&client.id, secret).form(&form)).await, path, &text);
+        }
+        for name in ["name", "callback_url", "scopes", "redirect_uris", "public"] {
+            for value in [json!(text), json!([{ "a": text }])] {
+                let body = json!({ "name": "x", "callback_url": "https://a.example/cb", name: value });
+                let request = post("/v1/oauth_applications").bearer_auth(&app.secret_key).json(&body);
+                judge(&send(request).await, name, &text);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn bodies_of_another_kind_than_announced() {
+    let app = TestApp::start().await;
+    let many: String = (0..9_000).map(|number| format!("\"{number}\":1,")).collect();
+    let bodies: Vec<Vec<u8>> = vec![
+        b"{\"name\":\"\\ud800\"}".to_vec(),
+        b"{\"name\":\"\xff\"}".to_vec(),
+        b"{\"name\":\"a\0\"}".to_vec(),
+        b"{".to_vec(),
+        b"[]".to_vec(),
+        b"null".to_vec(),
+        b"\"x\"".to_vec(),
+        b"\xef\xbb\xbf{}".to_vec(),
+        "[".repeat(60_000).into_bytes(),
+        "{\"a\":".repeat(10_000).into_bytes(),
+        format!(
+            "{{{}\"x\":1}}",
+            many.get(..60_000).unwrap().rsplit_once("\"").unwrap().0.rsplit_once(',').unwrap().0.to_owned() + ","
+        )
+        .into_bytes(),
+        b"name=%ff&callback_url=%".to_vec(),
+        "a=b&".repeat(101).into_bytes(),
+        b"--x\r\n\r\n--x--".to_vec(),
+    ];
+    let browser = app.browser();
+    let kinds = [
+        "application/json",
+        "application/json; charset=utf-16",
+        "APPLICATION/JSON",
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "multipart/form-data; boundary=x",
+        "application/json, text/plain",
+        "",
+        "x",
+    ];
+    for body in &bodies {
+        for kind in kinds {
+            for (path, key) in [
+                ("/v1/oauth_applications", true),
+                ("/v1/client/sign_ups", false),
+                ("/oauth/token", false),
+                ("/oauth/userinfo", false),
+            ] {
+                let request = browser.raw(Method::POST, &app.url(path)).header("content-type", kind).body(body.clone());
+                let request = if key { request.bearer_auth(&app.secret_key) } else { request.header("origin", APP) };
+                let answer = send(request).await;
+                let start = String::from_utf8_lossy(body.get(..20.min(body.len())).unwrap()).into_owned();
+                assert!(answer.status.is_client_error(), "{path} {kind} {start:?}: {} {}", answer.status, answer.text);
+            }
+        }
+    }
+    let huge = "x".repeat(10 << 20);
+    for (path, kind) in
+        [("/v1/client/sign_ups", "application/json"), ("/oauth/token", "application/x-www-form-urlencoded")]
+    {
+        let request = browser.raw(Method::POST, &app.url(path)).header("origin", APP).header("content-type", kind);
+        // The server may hang up while it is still being sent to.
+        if let Ok(answer) = request.body(huge.clone()).send().await {
+            assert_eq!(answer.status(), 413, "{path}");
+        }
+    }
+}
