@@ -10,6 +10,8 @@
 mod attacks_browser;
 mod attacks_http;
 mod attacks_input;
+mod attacks_production;
+mod attacks_secrets;
 mod backend;
 mod background;
 mod cli;
