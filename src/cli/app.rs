@@ -11,7 +11,6 @@ use crate::context::Ctx;
 use crate::crypto::ExposeSecret;
 use crate::flows::applications;
 use crate::model::oauth::application::{Application, NewApplication};
-use crate::store::audit::{self, AuditEvent};
 use crate::store::oauth_applications::{Direction, Listing, OrderBy};
 
 /// What to do with OAuth applications.
@@ -61,13 +60,8 @@ async fn create(global: &Global, ctx: &Ctx, options: Create) -> Result<(), Failu
         public: Some(options.public),
         ..NewApplication::default()
     };
-    let created = applications::create(ctx, new).await?;
+    let created = applications::create(ctx, actor(), new).await?;
     let application = &created.application;
-    let event = AuditEvent {
-        target: Some(("oauth_application", application.id.as_str())),
-        ..AuditEvent::new(ctx.instance_id().as_str(), "oauth_application.created", actor(), ctx.app.clock.now())
-    };
-    audit::append(&mut *ctx.app.db.acquire().await?, ctx.rng(), event).await?;
     let secret = created.client_secret.as_ref().map(|secret| secret.expose_secret().to_owned());
     let mut shown = document(application);
     if let Some(members) = shown.as_object_mut() {

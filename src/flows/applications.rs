@@ -6,6 +6,7 @@ use crate::model::id::ApplicationId;
 use crate::model::oauth::application::{Application, CLIENT_ID_LENGTH, CLIENT_SECRET_LENGTH, NewApplication};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::random::base62;
+use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::oauth_applications::{self, Identity, Listing};
 
 /// A new application and the only sight of its secret.
@@ -16,11 +17,11 @@ pub struct Created {
     pub client_secret: Option<Secret>,
 }
 
-/// Makes an application.
+/// Makes an application, in `actor`'s name.
 ///
 /// # Errors
 /// What [`NewApplication::check`] refuses; storage faults.
-pub async fn create(ctx: &Ctx, new: NewApplication) -> Result<Created> {
+pub async fn create(ctx: &Ctx, actor: Actor, new: NewApplication) -> Result<Created> {
     let checked = new.check(&ctx.instance)?;
     let id = ApplicationId::new(ctx.now, ctx.rng());
     let client_id = base62(ctx.rng(), CLIENT_ID_LENGTH);
@@ -28,8 +29,15 @@ pub async fn create(ctx: &Ctx, new: NewApplication) -> Result<Created> {
     let ring = &ctx.app.ring;
     let hash = |secret: &Secret| (ring.lookup_hash(Lookup::ClientSecret, secret.expose_secret()), ring.first_id());
     let identity = Identity { id: &id, client_id: &client_id, secret: client_secret.as_ref().map(hash) };
+    let mut tx = ctx.app.db.begin().await?;
     let application =
-        oauth_applications::insert(&ctx.app.db, ctx.instance_id(), &identity, &checked, ctx.offset()).await?;
+        oauth_applications::insert(&mut *tx, ctx.instance_id(), &identity, &checked, ctx.offset()).await?;
+    let action = "oauth_application.created";
+    let mut event = AuditEvent::new(ctx.instance_id().as_str(), action, actor, ctx.app.clock.now());
+    event.target = Some(("oauth_application", application.id.as_str()));
+    event.from = Some(&ctx.from);
+    audit::append(&mut tx, ctx.rng(), event).await?;
+    tx.commit().await?;
     Ok(Created { application, client_secret })
 }
 

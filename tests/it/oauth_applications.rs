@@ -151,3 +151,15 @@ async fn other_instances_and_strangers_see_nothing() {
     assert_eq!(answer.error_code(), "resource_not_found");
     app.backend_get("/v1/oauth_applications/nonsense").await.expect(404);
 }
+
+#[tokio::test]
+async fn who_made_an_application_stands_in_the_audit_log() {
+    let app = TestApp::start().await;
+    let client = app.application(json!({})).await;
+    let (kind, target): (String, String) =
+        sqlx::query_as("select actor_kind, target_id from audit_events where action = 'oauth_application.created'")
+            .fetch_one(&app.app().db)
+            .await
+            .unwrap();
+    assert_eq!((kind.as_str(), target), ("secret_key", client.application));
+}

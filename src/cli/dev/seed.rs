@@ -32,7 +32,7 @@ pub async fn plant(ctx: &Ctx, actor: &Actor) -> Result<Vec<(String, String)>, Fa
         scopes: Some("openid profile email offline_access".to_owned()),
         ..NewApplication::default()
     };
-    let created = applications::create(ctx, new).await?;
+    let created = applications::create(ctx, actor.clone(), new).await?;
     let mut lines = vec![("OAUTH_CLIENT_ID".to_owned(), created.application.client_id)];
     let secret = created.client_secret.map(|secret| secret.expose_secret().to_owned());
     lines.extend(secret.map(|secret| ("OAUTH_CLIENT_SECRET".to_owned(), secret)));

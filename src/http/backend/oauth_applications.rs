@@ -8,12 +8,13 @@ use super::page::Page;
 use crate::context::Ctx;
 use crate::crypto::ExposeSecret;
 use crate::flows::applications;
-use crate::http::extract::{Body, Params, Query};
+use crate::http::extract::{Backend, Body, Params, Query};
 use crate::http::problem::Answer;
 use crate::model::instance::Instance;
 use crate::model::oauth::application::{Application, Kind, NewApplication};
 use crate::model::problem::{Problem, code};
 use crate::model::time::millis;
+use crate::store::audit::Actor;
 use crate::store::oauth_applications::{Direction, Listing, OrderBy};
 
 /// An OAuth application as the published API shows it.
@@ -84,7 +85,7 @@ const MEMBERS: [&str; 7] =
     ["name", "redirect_uris", "callback_url", "scopes", "consent_screen_enabled", "pkce_required", "public"];
 
 /// `POST /v1/oauth_applications`: makes an application; the only answer that ever holds its secret.
-pub async fn create(ctx: Ctx, Body(body): Body) -> Answer<Json<OAuthApplication>> {
+pub async fn create(ctx: Ctx, Backend(caller): Backend, Body(body): Body) -> Answer<Json<OAuthApplication>> {
     body.only(&MEMBERS)?;
     let owned = |name| body.text(name).map(str::to_owned);
     let new = NewApplication {
@@ -96,7 +97,7 @@ pub async fn create(ctx: Ctx, Body(body): Body) -> Answer<Json<OAuthApplication>
         pkce_required: body.flag("pkce_required")?,
         public: body.flag("public")?,
     };
-    let created = applications::create(&ctx, new).await?;
+    let created = applications::create(&ctx, Actor::SecretKey(caller.key.to_string()), new).await?;
     let mut view = OAuthApplication::new(&ctx.instance, created.application);
     view.client_secret = created.client_secret.map(|secret| secret.expose_secret().to_owned());
     Ok(Json(view))
