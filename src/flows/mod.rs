@@ -1,6 +1,10 @@
 //! What people do. One file = one story, readable from top to bottom; a flow owns its transaction, and waits (HTTP,
-//! Argon2) happen outside it. May name `store`, `upstream`, `outbound`, `crypto`, `model`. Never knows who asks (API,
-//! page, command line) and never shows anything.
+//! key generation) happen outside it. May name `store`, `upstream`, `outbound`, `crypto`, `model`.
+//! Never knows who asks (API, page, command line) and never shows anything.
+//!
+//! With a browser: [`client`], [`social`], [`attempt`], [`session`]. As an authorization server: [`authorize`],
+//! [`token`]. For backends: [`provider_token`]. Administration, shared by backend API and command line:
+//! [`applications`], [`instance`], [`providers`]. Used by the others: [`record`] (audit and events), [`signing_keys`].
 
 pub mod applications;
 pub mod attempt;

@@ -1,7 +1,9 @@
-//! `/oauth/authorize`: from a client's request to a code, by way of sign-in and consent.
+//! `/oauth/authorize`: from a client's [`request`] to a code (`issue_code`), by way of sign-in and [`consent`].
 //!
-//! Nothing that was checked once is taken over from the browser later: when a person comes back from sign-in or answers
-//! the consent page, the whole request is validated again from its first step (Keycloak CVE-2026-7571).
+//! What is checked, and in which order, are rules of `model::oauth`; these files look up what the rules need and write
+//! down what follows. Nothing that was checked once is taken over from the browser later: when a person comes back from
+//! sign-in or answers the consent page, the whole request is validated again from its first step (Keycloak
+//! CVE-2026-7571).
 
 pub mod consent;
 mod issue_code;

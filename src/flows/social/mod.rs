@@ -1,5 +1,10 @@
-//! Signing in and up with a provider: [`start`], [`callback`], [`transfer`]. What a proven identity means is decided by
-//! `model::linking` and written down by [`settle`], whoever asks.
+//! Signing in and up with a provider: [`start`] the trip, the [`callback`] that ends it, the [`transfer`] of its proof
+//! to the other kind of attempt.
+//!
+//! What a proven identity ([`proof`]) means is decided by `model::linking` and written down by [`settle`], whoever asks;
+//! [`provider`] says which providers an instance offers, and with which credentials. A state is consumed before anything
+//! is believed; a provider is never asked while a connection to the database is held; nothing here knows a provider by
+//! name.
 
 pub mod callback;
 pub mod proof;

@@ -1,4 +1,8 @@
-//! `/oauth/*`: the authorization server's endpoints. Errors here are OAuth's, not the envelope of the two APIs.
+//! `/oauth/*`: the authorization server's endpoints, one file each, with the consent page's two doors. `client` and
+//! `form` read what the client endpoints share.
+//!
+//! Errors here are OAuth's ([`error`]), not the envelope of the two APIs, and never a redirect to an address that was
+//! not registered. Parameters are parsed by `model::oauth`; nothing is decided here.
 
 mod authorize;
 mod client;

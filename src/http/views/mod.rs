@@ -1,4 +1,5 @@
-//! JSON shapes, one file per resource. Shown from the model, never the other way; API versions differ only here.
+//! JSON shapes of the two APIs, one file per resource: plain functions from the model to a value. Shown from the model,
+//! never the other way; API versions differ only here. Never reads the database, and never shows a secret.
 
 pub mod client;
 pub mod environment;
