@@ -35,8 +35,3 @@ pub fn object(code: &str, meta: Map<String, Value>) -> Value {
     let sentence = SENTENCES.iter().find(|(known, _)| *known == code).map_or("Sign-in failed.", |(_, words)| words);
     json!({ "code": code, "message": sentence.trim_end_matches('.'), "long_message": sentence, "meta": meta })
 }
-
-/// The code inside an error object.
-pub fn code_of(object: &Value) -> Option<&str> {
-    object.get("code").and_then(Value::as_str)
-}

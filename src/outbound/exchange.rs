@@ -15,10 +15,6 @@ pub mod limits {
     pub const EXCHANGE: Duration = Duration::from_secs(10);
     /// A client metadata document.
     pub const DOCUMENT: Duration = Duration::from_secs(3);
-    /// A back-channel logout.
-    pub const LOGOUT: Duration = Duration::from_secs(5);
-    /// A webhook.
-    pub const WEBHOOK: Duration = Duration::from_secs(15);
 
     /// Bytes of a token answer.
     pub const TOKEN_BYTES: usize = 64 * 1024;
@@ -26,10 +22,6 @@ pub mod limits {
     pub const PROFILE_BYTES: usize = 256 * 1024;
     /// Bytes of a discovery document or key set.
     pub const METADATA_BYTES: usize = 256 * 1024;
-    /// Bytes of an image.
-    pub const IMAGE_BYTES: usize = 5 * 1024 * 1024;
-    /// Bytes of a webhook's answer, which is thrown away.
-    pub const WEBHOOK_BYTES: usize = 16 * 1024;
 }
 
 /// What happens on a 3xx answer.

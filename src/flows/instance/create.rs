@@ -38,7 +38,7 @@ pub async fn create(app: &App, new: &NewInstance, actor: Actor) -> Result<Create
     let mut transaction = app.db.begin().await.map_err(Error::from)?;
     let row = instances::NewInstance {
         id: &id,
-        application_id: &new.application.clone().unwrap_or_else(|| AppId::new(now, rng)),
+        application_id: &AppId::new(now, rng),
         name: &new.name,
         environment: new.environment,
         key_form: new.key_form,

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::model::id::AppId;
 use crate::model::instance::{Environment, KeyForm};
 use crate::model::problem::Error;
 use crate::store::instances::HostKind;
@@ -20,8 +19,6 @@ pub struct NewInstance {
     pub(super) key_host: String,
     /// The app's own origin.
     pub(super) home: Option<Url>,
-    /// Groups it with another instance of the same app.
-    pub(super) application: Option<AppId>,
 }
 
 /// Why an instance cannot be made.
@@ -99,7 +96,6 @@ impl NewInstance {
             origin: origin(at).map_err(|reason| refuse_api(at, reason))?,
             key_host: key_host.to_owned(),
             home: None,
-            application: None,
         })
     }
 
@@ -127,7 +123,6 @@ impl NewInstance {
             origin,
             key_host,
             home: None,
-            application: None,
         })
     }
 
@@ -143,13 +138,6 @@ impl NewInstance {
         }
         self.home = Some(url);
         Ok(self)
-    }
-
-    /// The same, as another instance of this application.
-    #[must_use]
-    pub fn of_application(mut self, application: AppId) -> Self {
-        self.application = Some(application);
-        self
     }
 
     /// The frontend API's origin, as the database has it.

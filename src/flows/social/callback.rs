@@ -285,6 +285,6 @@ fn destination(flow: &SocialFlow, settled: Settled) -> (String, Option<Issued>) 
             let url = flow.action_complete_redirect_url.as_ref().unwrap_or(&flow.redirect_url);
             (url.clone(), Some(issued))
         }
-        Settled::Missing | Settled::Transferable | Settled::Failed(_) => (flow.redirect_url.clone(), None),
+        Settled::Missing | Settled::Transferable | Settled::Failed => (flow.redirect_url.clone(), None),
     }
 }

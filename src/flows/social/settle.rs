@@ -45,8 +45,8 @@ pub enum Settled {
     Missing,
     /// The other kind of attempt can take over.
     Transferable,
-    /// Refused, with the code the app sees.
-    Failed(String),
+    /// Refused; the verification says why.
+    Failed,
 }
 
 /// Why a transaction did not settle.
@@ -274,7 +274,7 @@ pub async fn fail(
 ) -> Result<Settled, Interrupted> {
     let error = social_error::object(code, meta);
     answer(ctx, db, attempt, Status::Failed, Some(&error)).await?;
-    Ok(Settled::Failed(code.to_owned()))
+    Ok(Settled::Failed)
 }
 
 async fn answer(

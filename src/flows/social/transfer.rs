@@ -75,7 +75,7 @@ async fn attempt_transfer(
     social_flows::forget_tokens(db, instance, &flow.id).await?;
     let issued = match carried.settled {
         Settled::Complete(issued) => Some(issued),
-        Settled::Missing | Settled::Transferable | Settled::Failed(_) => None,
+        Settled::Missing | Settled::Transferable | Settled::Failed => None,
     };
     Ok((carried.attempt, issued))
 }

@@ -128,11 +128,6 @@ impl Params {
         }
     }
 
-    /// The value under `name`, as it came.
-    pub fn value(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
-    }
-
     /// The JSON object under `name`: a member of a JSON body, or JSON text in a form.
     ///
     /// # Errors

@@ -190,13 +190,6 @@ impl Refused {
         self
     }
 
-    /// Replaces the actions; the first is the main one.
-    #[must_use]
-    pub fn actions(mut self, actions: Vec<Action>) -> Self {
-        self.actions = actions;
-        self
-    }
-
     fn render(&self, reference: &RequestId) -> Response {
         let shell = Shell {
             brand: self.brand.clone(),

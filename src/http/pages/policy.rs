@@ -8,7 +8,6 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 
 use crate::model::oauth::redirect_uri;
-use crate::model::redirect::RedirectTarget;
 
 static EVERY_PAGE: [(HeaderName, &str); 8] = [
     (CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -32,11 +31,6 @@ const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy")
 pub struct FormTarget(String);
 
 impl FormTarget {
-    /// The origin of an allowed redirect target.
-    pub fn of_target(target: &RedirectTarget) -> Option<Self> {
-        Self::of_url(target.as_str())
-    }
-
     /// The origin of an address that the server itself configured: a provider's authorization endpoint, the home page.
     pub fn of_url(url: &str) -> Option<Self> {
         let url = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;

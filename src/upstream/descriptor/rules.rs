@@ -43,11 +43,6 @@ impl Descriptor {
         self.hooks.contains(&Hook::GoogleEmailSubaddressBlock)
     }
 
-    /// The scope by the name under which we request it: `https://…/userinfo.email` is Google's `email`.
-    pub fn requested_name<'s>(&'s self, scope: &'s str) -> &'s str {
-        self.token.scope_aliases.get(scope).map_or(scope, String::as_str)
-    }
-
     /// Rules between members.
     fn check(&self) -> Result<(), String> {
         check_slug(&self.slug)?;
