@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
-use http::header::{CONTENT_TYPE, SET_COOKIE};
+use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 use super::cookies;
@@ -15,7 +15,7 @@ use crate::crypto::{ExposeSecret, Secret};
 use crate::flows::client::Acted;
 use crate::flows::session::mint;
 use crate::model::client::Client;
-use crate::model::problem::{Error, Result};
+use crate::model::problem::Result;
 
 /// Which resource of the client an answer is about.
 pub enum Resource {
@@ -90,7 +90,7 @@ pub fn set_cookies(
         lines.extend(cookies::client_uat(&ctx.instance, uat));
     }
     for line in lines {
-        response.headers_mut().append(SET_COOKIE, HeaderValue::from_str(&line).map_err(Error::internal)?);
+        cookies::set(response.headers_mut(), &line)?;
     }
     Ok(())
 }

@@ -3,10 +3,11 @@
 use aws_lc_rs::digest;
 use base64::Engine;
 use cookie::{Cookie, SameSite};
-use http::HeaderMap;
-use http::header::COOKIE;
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue};
 
 use crate::model::instance::Instance;
+use crate::model::problem::{Error, Result};
 
 /// The client token: host-only, `HttpOnly`.
 pub const CLIENT: &str = "__client";
@@ -24,8 +25,17 @@ const YEAR: i64 = 365 * 86_400;
 /// The value of the cookie `name`.
 pub fn read(headers: &HeaderMap, name: &str) -> Option<String> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut cookies = lines.flat_map(|line| Cookie::split_parse(line.to_owned())).filter_map(Result::ok);
+    let mut cookies = lines.flat_map(|line| Cookie::split_parse(line.to_owned())).flatten();
     cookies.find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
+}
+
+/// Adds a `Set-Cookie` line to an answer.
+///
+/// # Errors
+/// A fault if the line cannot be a header.
+pub fn set(headers: &mut HeaderMap, line: &str) -> Result<()> {
+    headers.append(SET_COOKIE, HeaderValue::from_str(line).map_err(Error::internal)?);
+    Ok(())
 }
 
 /// The suffix that tells apart the cookies of several instances on one host: the first eight characters of the

@@ -15,6 +15,7 @@ use super::route::{Route, Rules, get};
 use crate::context::Ctx;
 use crate::flows::signing_keys;
 use crate::model::oauth::discovery;
+use crate::model::random::hex;
 
 /// The routes of this file.
 pub fn routes() -> Vec<Route> {
@@ -58,8 +59,7 @@ async fn jwks(ctx: Ctx, headers: HeaderMap) -> Answer {
 /// A document with its entity tag, or the news that the caller has it already.
 fn document(bytes: Bytes, headers: &HeaderMap) -> Response {
     let hash = digest(&SHA256, &bytes);
-    let hex: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let etag = format!("\"{hex}\"");
+    let etag = format!("\"{}\"", hex(hash.as_ref().get(..8).unwrap_or_default()));
     let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_known = known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*");
     let mut response = match is_known {

@@ -155,6 +155,11 @@ impl Instance {
         self.origin.starts_with("https://")
     }
 
+    /// What the browser SDK takes the instance for: decides how sign-in travels between hosts.
+    pub fn key_form(&self) -> KeyForm {
+        KeyForm::of(&self.publishable_key)
+    }
+
     /// `iss` of session tokens (frontend-api.md section 8).
     pub fn session_issuer(&self) -> String {
         format!("https://{}", self.key_host)

@@ -22,6 +22,11 @@ pub fn base62(rng: &dyn Rng, length: usize) -> String {
     text
 }
 
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// 32 random bytes in base64url without padding (43 characters, 256 bits): states, cookies, tokens.
 pub fn token(rng: &dyn Rng) -> String {
     use base64::Engine;

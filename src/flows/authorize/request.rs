@@ -51,12 +51,8 @@ pub async fn begin(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -> 
 
 /// The sign-in page, which leads back to this very request.
 pub(super) fn sign_in_url(ctx: &Ctx, parameters: &Parameters, request: &AuthorizationRequest) -> String {
-    let page = match ctx.instance.settings.sign_in_url.as_str() {
-        "" => ctx.instance.url("/sign-in"),
-        configured => configured.to_owned(),
-    };
     let back = ctx.instance.url(&format!("/oauth/authorize?{}", parameters.encode()));
-    let page = with_query(&page, "redirect_url", &back);
+    let page = with_query(&ctx.instance.sign_in_url(), "redirect_url", &back);
     match &request.login_hint {
         Some(hint) if hint.contains('@') => with_query(&page, "email_address", hint),
         Some(hint) => with_query(&page, "username", hint),
@@ -66,10 +62,7 @@ pub(super) fn sign_in_url(ctx: &Ctx, parameters: &Parameters, request: &Authoriz
 
 /// The consent page, with the request as its query.
 fn consent_url(ctx: &Ctx, parameters: &Parameters) -> String {
-    let page = match ctx.instance.settings.oauth_consent_url.as_str() {
-        "" => ctx.instance.url("/oauth-consent"),
-        configured => configured.to_owned(),
-    };
+    let page = ctx.instance.consent_url();
     let separator = if page.contains('?') { '&' } else { '?' };
     format!("{page}{separator}{}", parameters.encode())
 }

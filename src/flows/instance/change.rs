@@ -22,8 +22,7 @@ const SECRET_LENGTH: usize = 32;
 /// Storage faults.
 pub async fn add_secret_key(app: &App, instance: &Instance, name: &str, actor: Actor) -> Result<Secret> {
     let mut transaction = app.db.begin().await?;
-    let form = KeyForm::of(&instance.publishable_key);
-    let secret = store_secret_key(app, &mut transaction, &instance.id, form, name).await?;
+    let secret = store_secret_key(app, &mut transaction, &instance.id, instance.key_form(), name).await?;
     let event = AuditEvent {
         changes: json!({ "name": name, "hint": hint(secret.expose_secret()) }),
         ..AuditEvent::new(instance.id.as_str(), "secret_key.created", actor, app.clock.now())

@@ -79,11 +79,7 @@ pub async fn fetch(ctx: &Ctx, nonce: &Secret) -> Result<Vec<String>> {
 
 /// A handshake has no id; the hex of its hash names its row.
 fn row(hash: &LookupHash) -> String {
-    use std::fmt::Write;
-    hash.as_bytes().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    random::hex(hash.as_bytes())
 }
 
 fn sealed_at<'a>(ctx: &'a Ctx, row: &'a str) -> SealedAt<'a> {

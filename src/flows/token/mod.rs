@@ -1,5 +1,8 @@
-//! The token endpoint's stories: a code becomes tokens, a refresh token becomes the next one, tokens are looked at and
-//! ended. Each good path is one statement; only a refusal asks the database why.
+//! What OAuth clients do with codes and tokens: [`redeem_code`], [`refresh`], [`introspect`], [`revoke`], [`userinfo`];
+//! and what these share: proof of the client, the form of an answer, the end of a grant.
+//!
+//! Each good path is one statement that also authenticates the client; only a refusal asks the database why. A token is
+//! never stored, only its keyed hash.
 
 pub mod introspect;
 pub(super) mod life;
@@ -18,7 +21,7 @@ use crate::model::oauth::error::{INVALID_CLIENT, OAuthError};
 use crate::model::oauth::scope::{OPENID, Scopes};
 use crate::model::oauth::token::{Kind, Token};
 use crate::model::problem::Error;
-use crate::model::random::Rng;
+use crate::model::random::{Rng, hex};
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::oauth_applications::{self, SecretHashes};
 use crate::store::oauth_families;
@@ -93,8 +96,7 @@ impl FreshAccess {
 fn row_id(rng: &dyn Rng) -> String {
     let mut bytes = [0u8; 16];
     rng.fill(&mut bytes);
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("oat_{hex}")
+    format!("oat_{}", hex(&bytes))
 }
 
 /// The hashes of the secret a client presents.

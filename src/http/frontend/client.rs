@@ -37,8 +37,7 @@ pub fn nobody(ctx: &Ctx, browser: &Browser) -> Answer {
     let mut response: Response = answer::json(&json!({ "response": null, "client": null }));
     if browser.client_uat.as_deref().is_some_and(|uat| uat != "0") {
         for line in cookies::client_uat(&ctx.instance, 0) {
-            let line = http::HeaderValue::from_str(&line).map_err(crate::model::problem::Error::internal)?;
-            response.headers_mut().append(http::header::SET_COOKIE, line);
+            cookies::set(response.headers_mut(), &line)?;
         }
     }
     Ok(response)

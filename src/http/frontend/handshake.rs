@@ -1,7 +1,7 @@
 //! `/v1/client/handshake`: an app's server asks who the browser is (frontend-api.md section 7).
 
 use axum::response::{IntoResponse, Response};
-use http::header::{LOCATION, SET_COOKIE};
+use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 
 use super::super::cookies;
@@ -10,6 +10,7 @@ use super::super::problem::Answer;
 use crate::context::Ctx;
 use crate::crypto::ExposeSecret;
 use crate::flows::session::handshake::{self, Handshake};
+use crate::model::instance::KeyForm;
 use crate::model::problem::Error;
 use crate::model::redirect::with_query;
 
@@ -23,7 +24,7 @@ pub async fn show(ctx: Ctx, browser: Browser, Query(query): Query) -> Answer {
     let found = handshake::handshake(&ctx, browser.hash(&ctx).as_ref(), query.text("redirect_url")).await?;
     let directives = directives(&ctx, &found);
     let token = handshake::sign(&ctx, &directives).await?;
-    let in_address = ctx.instance.publishable_key.starts_with("pk_test_");
+    let in_address = ctx.instance.key_form() == KeyForm::Test;
     let limit = if in_address { ADDRESS_SIZE } else { COOKIE_SIZE };
     let (name, value) = if cookies::HANDSHAKE.len() + token.len() <= limit {
         (cookies::HANDSHAKE, token)
@@ -38,8 +39,7 @@ pub async fn show(ctx: Ctx, browser: Browser, Query(query): Query) -> Answer {
         return Ok(response);
     }
     response.headers_mut().insert(LOCATION, HeaderValue::from_str(target).map_err(Error::internal)?);
-    let cookie = cookies::handshake(&ctx.instance, name, &value);
-    response.headers_mut().insert(SET_COOKIE, HeaderValue::from_str(&cookie).map_err(Error::internal)?);
+    cookies::set(response.headers_mut(), &cookies::handshake(&ctx.instance, name, &value))?;
     Ok(response)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, LOCATION};
+use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::super::answer;
@@ -12,6 +12,7 @@ use super::super::extract::Browser;
 use super::super::pages;
 use super::super::problem::{Answer, Failure};
 use crate::context::Ctx;
+use crate::crypto::{ExposeSecret, Lookup};
 use crate::flows;
 use crate::flows::social::callback::{self, Landing};
 use crate::model::problem::Error;
@@ -25,7 +26,7 @@ pub async fn show(ctx: Ctx, browser: Browser, uri: Uri, headers: HeaderMap) -> A
     let parameters = parameters(uri.query().unwrap_or_default());
     match callback::callback(&ctx, browser.hash(&ctx).as_ref(), &parameters).await {
         Ok(landing) => land(&ctx, &browser, landing).await,
-        Err(error) if accepts_pages(&headers) => Ok(pages::error::refusal(Some(&ctx.instance), error)),
+        Err(error) if pages::error::accepts_pages(&headers) => Ok(pages::error::refusal(Some(&ctx.instance), error)),
         Err(error) => Err(Failure(error)),
     }
 }
@@ -41,17 +42,11 @@ fn parameters(query: &str) -> BTreeMap<String, String> {
     parameters
 }
 
-/// True if the caller is a browser that navigates.
-pub fn accepts_pages(headers: &HeaderMap) -> bool {
-    headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
-}
-
 async fn land(ctx: &Ctx, browser: &Browser, landing: Landing) -> Answer {
     let mut response: Response = StatusCode::SEE_OTHER.into_response();
     let location = HeaderValue::from_str(&landing.url).map_err(Error::internal)?;
     response.headers_mut().insert(LOCATION, location);
     if let Some(token) = &landing.issued {
-        use crate::crypto::{ExposeSecret, Lookup};
         let hash = ctx.app.ring.lookup_hash(Lookup::ClientToken, token.expose_secret());
         let client = flows::client::read(ctx, Some(&hash)).await?;
         let uat = client.map_or(0, |client| client.uat());

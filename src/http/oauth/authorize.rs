@@ -13,6 +13,7 @@ use crate::flows::authorize::{Answer, Outcome, Visitor, request};
 use crate::http::extract::{Browser, MAX_BODY};
 use crate::http::pages::error::Refused;
 use crate::http::pages::{error, onward};
+use crate::model::instance::KeyForm;
 use crate::model::oauth::authorize::ResponseMode;
 use crate::model::oauth::error::{ErrorCode, OAuthError};
 use crate::model::oauth::parameters::Parameters;
@@ -53,7 +54,7 @@ pub async fn parameters(ctx: &Ctx, request: Request) -> Result<Parameters, Box<R
 /// The hash of the browser's client token, from the cookie or, on `pk_test_` instances, from the parameters.
 pub fn client_token(ctx: &Ctx, browser: &Browser, parameters: &Parameters) -> Option<LookupHash> {
     let in_parameters = || {
-        let is_test = ctx.instance.publishable_key.starts_with("pk_test_");
+        let is_test = ctx.instance.key_form() == KeyForm::Test;
         parameters.sole(DEV_BROWSER).filter(|_| is_test)
     };
     let token = browser.token.as_ref().map(ExposeSecret::expose_secret).or_else(in_parameters)?;

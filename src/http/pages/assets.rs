@@ -1,7 +1,6 @@
 //! Style and scripts of our pages, compiled in. Their address holds their content's hash, so a browser may keep them
 //! for ever; an address of another release answers 404, which is not kept.
 
-use std::fmt::Write;
 use std::sync::LazyLock;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -12,6 +11,7 @@ use http::header::CONTENT_TYPE;
 use super::super::problem::Failure;
 use super::super::route::{Cache, Caller, Cors, Limit, Route, Rules, get};
 use crate::model::problem::code;
+use crate::model::random::hex;
 
 /// Assets belong to no instance: an error page under an unknown host looks like the others, and a page that says
 /// that the database is away needs none for its style.
@@ -28,10 +28,7 @@ pub struct Asset {
 
 impl Asset {
     fn new(name: &str, extension: &str, content_type: &'static str, bytes: &'static [u8]) -> Self {
-        let mut hash = String::new();
-        for byte in digest(&SHA256, bytes).as_ref().iter().take(8) {
-            let _ = write!(hash, "{byte:02x}");
-        }
+        let hash = hex(digest(&SHA256, bytes).as_ref().get(..8).unwrap_or_default());
         Self { path: format!("/assets/{name}.{hash}.{extension}"), content_type, bytes }
     }
 }

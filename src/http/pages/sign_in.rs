@@ -1,10 +1,10 @@
 //! `/sign-in` and `/sign-up`: the start pages, and the page of a flow that came back without a session.
 
 use axum::response::{IntoResponse, Redirect, Response};
-use http::header::SET_COOKIE;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 
 use super::super::answer;
+use super::super::cookies;
 use super::super::extract::{Body, Browser, Query};
 use super::super::problem::Failure;
 use super::super::route::{Limit, Route, Rules, get, post};
@@ -126,7 +126,7 @@ async fn show(
             let offered = offered(ctx).await?;
             let mut shown = start_page(ctx, &acted.client, door, &landing, &offered, remark).await?;
             if notice.is_some() {
-                add_cookie(&mut shown, &Notice::clear(&ctx.instance))?;
+                cookies::set(shown.headers_mut(), &Notice::clear(&ctx.instance))?;
             }
             shown
         }
@@ -234,7 +234,7 @@ async fn came_back(ctx: &Ctx, browser: &Browser, door: Door, query: Result<Query
     }
     let mut response = Redirect::to(&start).into_response();
     if proof.is_none() {
-        add_cookie(&mut response, &Notice::Expired.carry(ctx))?;
+        cookies::set(response.headers_mut(), &Notice::Expired.carry(ctx))?;
     }
     Ok(response)
 }
@@ -284,10 +284,4 @@ async fn start_page(
 /// The cookies that belong to an act.
 pub(super) fn hand_over(ctx: &Ctx, browser: &Browser, acted: &Acted, response: &mut Response) -> Result<()> {
     answer::set_cookies(ctx, browser, acted.client.uat(), acted.issued.as_ref(), response)
-}
-
-/// Adds a `Set-Cookie` line.
-pub(super) fn add_cookie(response: &mut Response, line: &str) -> Result<()> {
-    response.headers_mut().append(SET_COOKIE, HeaderValue::from_str(line).map_err(Error::internal)?);
-    Ok(())
 }

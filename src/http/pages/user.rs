@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::HeaderMap;
 
+use super::super::cookies;
 use super::super::extract::{Body, Browser};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get, post};
 use super::csrf;
 use super::notice::Notice;
-use super::sign_in::{add_cookie, hand_over, page};
+use super::sign_in::{hand_over, page};
 use super::user_view::{Account, Email, Moment, Profile};
 use crate::context::Ctx;
 use crate::flows;
@@ -72,7 +73,7 @@ async fn end_session(
     {
         hand_over(ctx, browser, &acted, &mut response)?;
     }
-    add_cookie(&mut response, &Notice::SignedOut.carry(ctx))?;
+    cookies::set(response.headers_mut(), &Notice::SignedOut.carry(ctx))?;
     Ok(response)
 }
 
