@@ -1,4 +1,4 @@
-//! Typed views of a request: [`Ctx`], [`Browser`], and the parameters of query and body ([`Params`]). The guard has
+//! Typed views of a request: [`Ctx`], [`Browser`], [`Backend`], and the parameters of query and body ([`Params`]). The guard has
 //! already found the instance and proven the caller; these read what it left. Never queries the database.
 
 mod params;
@@ -17,6 +17,7 @@ use crate::context::Ctx;
 use crate::crypto::Lookup;
 use crate::crypto::secret::{ExposeSecret, LookupHash, Secret};
 use crate::model::problem::Error;
+use crate::store::directory::KeyHolder;
 
 impl<S: Sync> FromRequestParts<S> for Ctx {
     type Rejection = Failure;
@@ -24,6 +25,18 @@ impl<S: Sync> FromRequestParts<S> for Ctx {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let missing = || Failure(Error::internal("a route without a guard"));
         parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+    }
+}
+
+/// A caller that proved its secret key.
+pub struct Backend(pub KeyHolder);
+
+impl<S: Sync> FromRequestParts<S> for Backend {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let missing = || Failure(Error::internal("a backend route without the secret key rule"));
+        parts.extensions.get::<KeyHolder>().cloned().map(Self).ok_or_else(missing)
     }
 }
 
