@@ -22,6 +22,8 @@ const SEALED: &[(&str, &str, &str)] = &[
     ("social_flows", "tokens_sealed", "id"),
     ("outbox", "payload_sealed", "id"),
     ("simulator_providers", "signing_key_sealed", "provider"),
+    ("flows", "decision_sealed", "id"),
+    ("inbox_messages", "content_sealed", "id"),
 ];
 
 /// The offending rows in words; empty when all is well.
