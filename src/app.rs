@@ -20,9 +20,11 @@ use crate::crypto::SystemRng;
 use crate::crypto::ring::KeyRing;
 use crate::limits::Limits;
 use crate::model::random::Rng;
+use crate::model::time::Clock;
 use crate::outbound::{Outbound, StartError};
 use crate::store::directory::Directory;
 use crate::store::signing_keys::SigningKeys;
+use crate::trail::Recorder;
 use crate::upstream::Upstream;
 use crate::upstream::catalogue::Catalogue;
 use crate::upstream::descriptor::DescriptorError;
@@ -50,6 +52,8 @@ pub struct App {
     pub catalogue: Catalogue,
     /// What the calls to providers share: the guarded client, and issuers' keys.
     pub upstream: Upstream,
+    /// Writes down what happens in flows, off the requests' path.
+    pub recorder: Recorder,
     /// Rate limits counted in memory.
     pub limits: Limits,
     /// Set when the server is asked to stop.
@@ -93,17 +97,21 @@ impl App {
         let clock = Arc::new(CorrectedClock::default());
         clock.measure(&db).await?;
         let outbound = Arc::new(Outbound::new(&config.outbound)?);
+        let rng: Arc<dyn Rng> = Arc::new(SystemRng);
+        let time: Arc<dyn Clock> = Arc::<CorrectedClock>::clone(&clock);
+        let recorder = Recorder::start(db.clone(), time, Arc::clone(&rng));
         let limits = Limits::new(if config.limits.relaxed { RELAXED } else { 1 });
         Ok(Arc::new(Self {
             config,
             db,
             clock,
-            rng: Arc::new(SystemRng),
+            rng,
             ring,
             directory: Directory::default(),
             signing_keys: SigningKeys::default(),
             catalogue: Catalogue::load()?,
             upstream: Upstream::new(outbound),
+            recorder,
             limits,
             draining: AtomicBool::new(false),
             readiness: Readiness::default(),

@@ -10,6 +10,7 @@ use crate::model::instance::Instance;
 use crate::model::random::Rng;
 use crate::model::request::Origin;
 use crate::model::time::Timestamp;
+use crate::trail::Trail;
 
 /// The context of a request.
 #[derive(Clone)]
@@ -22,13 +23,16 @@ pub struct Ctx {
     pub now: Timestamp,
     /// Where it comes from.
     pub from: Origin,
+    /// What happens in the flow that this request belongs to; clones of the context share it.
+    pub trail: Trail,
 }
 
 impl Ctx {
     /// A context for `instance` at this moment.
     pub fn new(app: Arc<App>, instance: Arc<Instance>, from: Origin) -> Self {
         let now = app.clock.now() + instance.clock_offset;
-        Self { app, instance, now, from }
+        let trail = Trail::new(&app.recorder, &instance.id, instance.clock_offset);
+        Self { app, instance, now, from, trail }
     }
 
     /// This moment, on the instance's clock. What is stamped after a wait is stamped with it, not with [`Self::now`].

@@ -17,6 +17,9 @@ use crate::server::{Bound, Caps, Server, bind};
 use crate::store::instances;
 use crate::telemetry::{self, Output};
 
+/// How long an ending server waits for its last notes of flows.
+const NOTES: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Runs the server.
 #[derive(Debug, Args)]
 pub struct Options {
@@ -151,6 +154,8 @@ impl Running {
             tracing::warn!(cut, "connections were cut");
         }
         self.jobs.stop().await;
+        // Notes of flows are worth a moment, not more.
+        let _ = tokio::time::timeout(NOTES, self.app.recorder.flush()).await;
         self.app.db.close().await;
         self.database.close().await;
         tracing::info!("stopped");

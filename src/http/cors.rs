@@ -73,7 +73,8 @@ pub fn allow(cors: Cors, instance: Option<&Instance>, origin: Option<&HeaderValu
             let Some(origin) = origin.filter(own) else { return };
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-            let exposed = HeaderValue::from_static("Authorization, Clerk-Db-Jwt, Retry-After, X-Country");
+            let exposed =
+                HeaderValue::from_static("Authorization, Clerk-Db-Jwt, Retry-After, X-Country, X-Vestibule-Flow");
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
     }

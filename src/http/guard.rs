@@ -13,16 +13,18 @@ use url::Host;
 
 use super::problem::Failure;
 use super::route::{Cache, Caller, Rules};
-use super::trace::Served;
+use super::trace::{Followed, Served};
 use super::{cors, headers, oauth, pages};
 use crate::app::App;
 use crate::context::Ctx;
 use crate::model::id::RequestId;
 use crate::model::instance::Instance;
 use crate::model::problem::{Error, code};
+use crate::model::reason::Why;
 use crate::model::redirect::is_loopback_host;
 use crate::model::request::Origin;
 use crate::store::directory::{KeyHolder, LoopbackName};
+use crate::trail::{self, Answered};
 
 /// The longest `User-Agent` that is recorded.
 const USER_AGENT_LENGTH: usize = 512;
@@ -40,11 +42,20 @@ pub struct Post {
 pub async fn guard(State(post): State<Post>, mut request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();
     let mut instance = None;
+    let followed = request.extensions().get::<Followed>().cloned();
     let mut response = match admit(&post, &mut request, &mut instance).await {
         Ok(None) => next.run(request).await,
         Ok(Some(elsewhere)) => elsewhere,
         Err(error) => refuse(post.rules.caller, instance.as_deref(), error),
     };
+    if let Some(trail) = followed.as_ref().and_then(Followed::trail) {
+        trail.close(answered(&response));
+        if let Some(flow) = trail.flow().filter(|_| post.rules.caller == Caller::Browser)
+            && let Ok(flow) = HeaderValue::from_str(flow.as_str())
+        {
+            response.headers_mut().insert(FLOW, flow);
+        }
+    }
     cors::allow(post.rules.cors, instance.as_deref(), origin.as_ref(), &mut response);
     cache(post.rules.cache, &mut response);
     headers::secure(instance.as_deref(), post.rules.cors, &mut response);
@@ -52,6 +63,21 @@ pub async fn guard(State(post): State<Post>, mut request: Request, next: Next) -
         response.extensions_mut().insert(Served(instance.id.clone()));
     }
     response
+}
+
+/// Names the flow that an answer belongs to.
+const FLOW: http::HeaderName = http::HeaderName::from_static("x-vestibule-flow");
+
+/// How a request was answered, for its flow's timeline.
+fn answered(response: &Response) -> Answered {
+    let why = response.extensions().get::<Why>().copied();
+    match response.status().as_u16() {
+        503 => Answered::Fault(trail::STORAGE),
+        500.. => Answered::Fault(trail::FAULT),
+        _ if why.is_some() => Answered::Refused(why),
+        400.. => Answered::Refused(None),
+        _ => Answered::Well,
+    }
 }
 
 /// Finds the instance and the caller; puts [`Ctx`] (and [`KeyHolder`]) where the extractors look for them. A page asked
@@ -88,7 +114,11 @@ async fn admit(
     }
     let from = whence(request, &post.app);
     post.app.limits.spend(rules.limit, &instance, from.ip)?;
-    request.extensions_mut().insert(Ctx::new(Arc::clone(&post.app), instance, from));
+    let ctx = Ctx::new(Arc::clone(&post.app), instance, from);
+    if let Some(followed) = request.extensions().get::<Followed>() {
+        followed.follow(&ctx.trail);
+    }
+    request.extensions_mut().insert(ctx);
     Ok(None)
 }
 

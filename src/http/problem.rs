@@ -78,6 +78,9 @@ impl IntoResponse for Failure {
         }
         response.extensions_mut().insert(ErrorCode(problem.code().name));
         response.extensions_mut().insert(Envelope);
+        if let Some(why) = problem.why {
+            response.extensions_mut().insert(why);
+        }
         response
     }
 }

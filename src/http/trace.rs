@@ -1,7 +1,7 @@
 //! The outermost layer: gives the request its id, catches panics, puts the id into error envelopes, and writes the one
 //! log line of the request.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::body::{Body, to_bytes};
@@ -19,6 +19,7 @@ use super::{headers, pages};
 use crate::app::App;
 use crate::model::id::{InstanceId, RequestId};
 use crate::model::problem::Error;
+use crate::trail::{self, Answered, Trail};
 
 /// Put into a response's extensions by the guard, for the log line.
 #[derive(Clone, Debug)]
@@ -28,18 +29,37 @@ pub struct Served(pub InstanceId);
 #[derive(Clone, Debug)]
 pub struct Template(pub String);
 
+/// Where the guard leaves the request's trail, for what happens outside of it.
+#[derive(Clone, Default)]
+pub struct Followed(Arc<OnceLock<Trail>>);
+
+impl Followed {
+    /// Leaves the trail.
+    pub fn follow(&self, trail: &Trail) {
+        let _ = self.0.set(trail.clone());
+    }
+
+    /// The trail, once the guard has let the request in.
+    pub fn trail(&self) -> Option<&Trail> {
+        self.0.get()
+    }
+}
+
 /// Runs `request` under a fresh id.
 pub async fn request(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let id = RequestId::new(app.clock.now(), app.rng.as_ref());
     let started = Instant::now();
     let method = request.method().clone();
     request.extensions_mut().insert(id.clone());
+    let followed = Followed::default();
+    request.extensions_mut().insert(followed.clone());
     let accepts_pages = pages::error::accepts_pages(request.headers());
-    let span = tracing::info_span!("request", request_id = %id);
+    let span = tracing::info_span!("request", request_id = %id, flow_id = tracing::field::Empty);
     let answered = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
-    let response = answered
-        .unwrap_or_else(|_| span.in_scope(|| pages::error::refusal(None, Error::internal("a handler panicked"))));
-    let response = pages::error::complete(response, accepts_pages, &id);
+    let response = answered.unwrap_or_else(|_| span.in_scope(|| panicked(followed.trail())));
+    let flow = followed.trail().and_then(Trail::flow);
+    let flow = flow.as_ref().map_or("", |flow| flow.as_str());
+    let response = pages::error::complete(response, accepts_pages, if flow.is_empty() { id.as_str() } else { flow });
     let mut response = with_trace_id(response, &id).await;
     // What no route's guard has answered (unknown paths and methods, versions, time limits) carries the same headers.
     headers::secure(None, Cors::Closed, &mut response);
@@ -50,9 +70,16 @@ pub async fn request(State(app): State<Arc<App>>, mut request: Request, next: Ne
     let status = response.status().as_u16();
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     if !matches!(route, "/healthz" | "/readyz") {
-        tracing::info!(request_id = %id, %method, route, status, ms, instance, error, "request");
+        tracing::info!(request_id = %id, flow_id = flow, %method, route, status, ms, instance, error, "request");
     }
     response
+}
+
+fn panicked(trail: Option<&Trail>) -> Response {
+    if let Some(trail) = trail {
+        trail.close(Answered::Fault(trail::PANIC));
+    }
+    pages::error::refusal(None, Error::internal("a handler panicked"))
 }
 
 /// Keeps the matched route's template for the log line.

@@ -119,6 +119,10 @@ ids! {
     OutboxId = "msg";
     /// A request; shown as `clerk_trace_id`.
     RequestId = "req";
+    /// One browser flow on the inspector's record: what a person did from a start to its end.
+    FlowId = "flw";
+    /// A step of such a flow.
+    FlowStepId = "fst";
     /// A session's latest activity.
     SessionActivityId = "sact";
 }

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use super::reason::{Reason, Why};
+
 /// What every fallible act of the house returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -17,6 +19,13 @@ pub struct Code {
     pub message: &'static str,
     /// A sentence.
     pub long_message: &'static str,
+}
+
+impl Code {
+    /// The refusal of this code inside a flow, for `reason`.
+    pub fn because(self, reason: Reason, detail: &'static str) -> Problem {
+        Problem::new(self).because(reason, detail)
+    }
 }
 
 macro_rules! codes {
@@ -116,13 +125,15 @@ pub struct Problem {
     pub status: u16,
     /// Seconds after which a repetition makes sense.
     pub retry_after: Option<u32>,
+    /// Why a flow was refused: for its timeline, its page, the audit and the metrics; never in the answer of an API.
+    pub why: Option<Why>,
 }
 
 impl Problem {
     /// The refusal `code` with its own words.
     pub fn new(code: Code) -> Self {
         let item = ErrorItem { code, long_message: code.long_message.to_owned(), meta: Map::new() };
-        Self { errors: vec![item], status: code.status, retry_after: None }
+        Self { errors: vec![item], status: code.status, retry_after: None, why: None }
     }
 
     /// Names the parameter at fault (`meta.param_name`), under which components show the message.
@@ -153,6 +164,13 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Says why, in the words that the flow's timeline and page use; `detail` is which of the reason's conditions it was.
+    #[must_use]
+    pub fn because(mut self, reason: Reason, detail: &'static str) -> Self {
+        self.why = Some(Why::new(reason, detail));
         self
     }
 

@@ -36,7 +36,28 @@ pub struct Failure {
     pub code: &'static str,
 }
 
+/// A reason, and which of its conditions it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// The row of the list.
+    pub reason: Reason,
+    /// Which of the row's conditions it was; empty where the row has one only.
+    pub detail: &'static str,
+}
+
+impl Why {
+    /// `detail` of `reason`.
+    pub const fn new(reason: Reason, detail: &'static str) -> Self {
+        Self { reason, detail }
+    }
+}
+
 impl Failure {
+    /// Without the code that the application sees.
+    pub const fn why(&self) -> Why {
+        Why::new(self.reason, self.detail)
+    }
+
     /// A failure of `reason` that the application sees as `code`.
     pub const fn new(reason: Reason, detail: &'static str, code: &'static str) -> Self {
         Self { reason, detail, code }
@@ -69,6 +90,11 @@ macro_rules! reasons {
             /// Whether trying again may help.
             pub const fn again(self) -> Again {
                 match self { $(Self::$name => $again),* }
+            }
+
+            /// Whether a flow may still go on after it: more is to be done or tried, by the same person in the same flow.
+            pub fn leaves_open(self) -> bool {
+                matches!(self.label(), "unfinished" | "transfer" | "credentials" | "limited")
             }
 
             /// The reason of that name; `None` for a name of a later version.

@@ -11,6 +11,7 @@ pub mod clients;
 pub mod directory;
 pub mod erase;
 pub mod external_accounts;
+pub mod flows;
 pub mod handshakes;
 pub mod instances;
 pub mod jobs;

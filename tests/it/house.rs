@@ -10,10 +10,14 @@ const MAY: &[(&str, &[&str])] = &[
     ("outbound", &["model", "crypto"]),
     ("store", &["model", "crypto"]),
     ("upstream", &["model", "crypto", "outbound"]),
+    ("trail", &["model", "store"]),
     ("simulator", &["model", "crypto", "upstream", "store", "app", "context", "config"]),
-    ("flows", &["model", "store", "upstream", "crypto", "outbound", "app", "context", "config", "limits"]),
+    ("flows", &["model", "store", "upstream", "crypto", "outbound", "app", "context", "config", "limits", "trail"]),
     ("jobs", &["model", "store", "flows", "outbound", "crypto", "app", "context", "config", "telemetry"]),
-    ("http", &["flows", "model", "crypto", "simulator", "store", "app", "context", "config", "limits", "telemetry"]),
+    (
+        "http",
+        &["flows", "model", "crypto", "simulator", "store", "app", "context", "config", "limits", "telemetry", "trail"],
+    ),
     ("embedded", &["model"]),
 ];
 /// Rooms that only the top may name.

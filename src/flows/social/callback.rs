@@ -15,7 +15,7 @@ use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, Secret};
 use crate::flows::client::Issued;
 use crate::model::linking::Started;
-use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::problem::{Error, Result, code};
 use crate::model::reason::{Failure, Reason};
 use crate::store::attempts::{CompletedBy, SignUpFields};
 use crate::store::clients;
@@ -59,7 +59,7 @@ pub async fn callback(ctx: &Ctx, token: Option<&LookupHash>, parameters: &BTreeM
 
 fn invalid(reason: Reason) -> Error {
     tracing::info!(reason = reason.name(), "callback refused");
-    Problem::new(code::OAUTH_CALLBACK_INVALID).meta("reason", reason.name()).into()
+    code::OAUTH_CALLBACK_INVALID.because(reason, "").meta("reason", reason.name()).into()
 }
 
 /// A state that cannot be consumed: wait for the same browser's first callback if it is still at work, else refuse.

@@ -16,10 +16,9 @@ use super::messages::fill;
 use super::reasons::{self, Offer};
 use super::shell::{Brand, Mood, Reply, Shell, page};
 use super::{kinds, messages};
-use crate::model::id::RequestId;
 use crate::model::instance::Instance;
 use crate::model::problem::{Error, Problem, code};
-use crate::model::reason::Reason;
+use crate::model::reason::{Reason, Why};
 
 /// A link on an error page.
 #[derive(Clone, Debug)]
@@ -190,7 +189,7 @@ impl Refused {
         self
     }
 
-    fn render(&self, reference: &RequestId) -> Response {
+    fn render(&self, reference: &str) -> Response {
         let shell = Shell {
             brand: self.brand.clone(),
             page: self.page,
@@ -205,7 +204,7 @@ impl Refused {
             client: self.client.as_deref(),
             actions: &self.actions,
             details: &self.details,
-            reference: reference.as_str(),
+            reference,
         };
         let mut response = page(&view, Reply { status: self.status, ..Reply::default() });
         let wait = match self.status {
@@ -228,6 +227,9 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(ErrorCode(self.problem.code().name));
+        if let Some(why) = self.problem.why {
+            response.extensions_mut().insert(why);
+        }
         response.extensions_mut().insert(Unfinished(Arc::new(self)));
         response
     }
@@ -239,9 +241,8 @@ pub fn refusal(instance: Option<&Instance>, error: Error) -> Response {
     let Some(instance) = instance.filter(|_| problem.code() == code::OAUTH_CALLBACK_INVALID) else {
         return Refused::new(instance, problem).into_response();
     };
-    let said = problem.errors.first().and_then(|item| item.meta.get("reason")).and_then(|reason| reason.as_str());
-    let reason = said.and_then(Reason::parse).unwrap_or(Reason::StateMissing);
-    Refused::of_reason(instance, problem, reason, "").into_response()
+    let why = problem.why.unwrap_or(Why::new(Reason::StateMissing, ""));
+    Refused::of_reason(instance, problem, why.reason, why.detail).into_response()
 }
 
 /// The page for an address that does not exist.
@@ -257,7 +258,7 @@ pub fn accepts_pages(headers: &HeaderMap) -> bool {
 
 /// Finishes a refusal for this caller; every other answer passes unchanged. Headers that the refusal was given on its
 /// way (`Allow`, cookies) stay.
-pub fn complete(response: Response, accepts_pages: bool, reference: &RequestId) -> Response {
+pub fn complete(response: Response, accepts_pages: bool, reference: &str) -> Response {
     let Some(Unfinished(refused)) = response.extensions().get::<Unfinished>().cloned() else { return response };
     let (mut parts, _) = response.into_parts();
     let finished = match accepts_pages {

@@ -29,7 +29,7 @@ fn reference() -> RequestId {
 }
 
 fn finished(refused: impl IntoResponse) -> Response {
-    error::complete(refused.into_response(), true, &reference())
+    error::complete(refused.into_response(), true, reference().as_str())
 }
 
 fn buttons(count: usize) -> Vec<ProviderButton> {
@@ -261,7 +261,7 @@ async fn details_are_for_developers() {
 async fn programs_get_json_and_the_headers_given_on_the_way_stay() {
     let mut refused = error::refusal(Some(&production()), Problem::new(code::TOO_MANY_REQUESTS).retry_after(7).into());
     refused.headers_mut().insert("set-cookie", "a=b".parse().unwrap());
-    let answer = error::complete(refused, false, &reference());
+    let answer = error::complete(refused, false, reference().as_str());
     assert_eq!(answer.status(), 429);
     assert_eq!(answer.headers()["content-type"], "application/json");
     assert_eq!(answer.headers()["retry-after"], "7");
