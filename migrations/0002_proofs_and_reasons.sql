@@ -105,3 +105,10 @@ create table inbox_messages (
     constraint inbox_messages_kind_check check (kind in ('mail', 'message'))
 );
 comment on table inbox_messages is 'A message of a development instance that was kept here instead of being delivered.';
+
+-- How a simulated provider refreshes, unless as the real one does; what it was asked, by name of the call; and the place
+-- of a token in its approval's succession.
+alter table simulator_providers
+    add column refresh text,
+    add column calls jsonb not null default '{}';
+alter table simulator_tokens add column generation integer not null default 0;

@@ -1,8 +1,10 @@
 //! What the simulator answers.
 
 use super::shapes::Written;
+use bytes::Bytes;
 use http::{HeaderName, StatusCode, header};
 use serde_json::Value;
+use std::time::Duration;
 
 /// A plain HTTP answer.
 #[derive(Debug)]
@@ -12,15 +14,42 @@ pub struct Answer {
     /// The headers.
     pub headers: Vec<(HeaderName, String)>,
     /// The body.
-    pub body: String,
+    pub body: Body,
+    /// How long it waits before it goes.
+    pub delay: Duration,
+}
+
+/// A body, and how it travels.
+#[derive(Debug)]
+pub enum Body {
+    /// As bodies do.
+    Whole(Bytes),
+    /// A byte a second.
+    Dripping(Bytes),
+    /// The first half; then the connection ends.
+    Cut(Bytes),
+    /// `head`, then `piece` so many times.
+    Repeated {
+        /// What comes once.
+        head: Bytes,
+        /// What comes again.
+        piece: Bytes,
+        /// How often.
+        times: usize,
+    },
 }
 
 impl Answer {
+    /// An answer as answers are.
+    pub(super) fn new(status: StatusCode, headers: Vec<(HeaderName, String)>, body: String) -> Self {
+        Self { status, headers, body: Body::Whole(body.into()), delay: Duration::ZERO }
+    }
+
     /// JSON as a provider writes it.
     pub(super) fn json((status, value): Written) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = vec![(header::CONTENT_TYPE, "application/json; charset=utf-8".to_owned())];
-        Self { status, headers, body: value.to_string() }
+        Self::new(status, headers, value.to_string())
     }
 
     /// 200 with JSON.
@@ -30,7 +59,7 @@ impl Answer {
 
     /// Sends the browser on. 303 after a form, so that it goes on with GET.
     pub(super) fn redirect(status: StatusCode, to: String) -> Self {
-        Self { status, headers: vec![(header::LOCATION, to)], body: String::new() }
+        Self::new(status, vec![(header::LOCATION, to)], String::new())
     }
 
     /// A page. Its policy leaves `form-action` out: after the form the browser is sent on, over the callback, to an
@@ -41,6 +70,6 @@ impl Answer {
             (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
             (header::CONTENT_SECURITY_POLICY, policy.to_owned()),
         ];
-        Self { status, headers, body: html }
+        Self::new(status, headers, html)
     }
 }

@@ -1,6 +1,7 @@
 //! The provider's own API, as far as profiles and demonstrations need it.
 
 use super::answer::Answer;
+use super::faults::Call;
 use super::shapes::ApiFault;
 use super::{Request, Simulated};
 use crate::model::problem::{Error, code};
@@ -8,10 +9,15 @@ use crate::store::simulator::{self as store, TokenKind};
 use http::header::AUTHORIZATION;
 
 impl Simulated<'_> {
-    /// Answers an API call. The token is judged before anything is complained of: a stranger learns nothing.
+    /// Answers an API call, with its fault if it has one.
     pub(super) async fn api(&self, request: Request<'_>) -> Result<Answer, Error> {
-        let refuse = |fault| Ok(Answer::json(self.shapes.api_fault(fault, self.request_id())));
+        let seen = self.seen(Call::Userinfo, bearer(request)).await?;
+        if let Some(answer) = seen.instead(self) {
+            return Ok(answer);
+        }
         let mut connection = self.simulator.db.acquire().await?;
+        let refuse = |fault| Ok(seen.spoil(Answer::json(self.shapes.api_fault(fault, self.request_id()))));
+        // The token is judged before anything is complained of: a stranger learns nothing.
         let issued = match bearer(request) {
             Some(token) => store::valid(&mut connection, self.place(), TokenKind::Access, self.hash(token)).await?,
             None => None,
@@ -20,13 +26,19 @@ impl Simulated<'_> {
         if !self.has_headers(request) {
             return refuse(ApiFault::Header);
         }
-        let person = self.person(&mut connection, &issued.provider_user_id).await?;
+        let mut person = self.person(&mut connection, &issued.provider_user_id).await?;
+        if let Some(content) = seen.content() {
+            content.retell(&mut person);
+        }
         let scope_text = self.scope_text(&issued.scopes);
         let grant = self.grant_of(&issued, &person, &scope_text);
-        match self.shapes.api(request.path, &grant) {
-            Some(written) => Ok(Answer::json(written)),
-            None => Err(code::RESOURCE_NOT_FOUND.into()),
+        let Some((status, mut told)) = self.shapes.api(request.path, &grant) else {
+            return Err(code::RESOURCE_NOT_FOUND.into());
+        };
+        if let Some(content) = seen.content() {
+            content.retell_id(&mut told, &issued.provider_user_id);
         }
+        Ok(seen.spoil(Answer::json((status, told))))
     }
 
     /// True if every header is there that the descriptor sends with a call.

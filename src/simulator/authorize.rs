@@ -1,6 +1,8 @@
 //! The authorization endpoint: checks the request as the provider would, shows the page, and sends the browser back.
 
 use super::answer::Answer;
+use super::content::FOREIGN_ISSUER;
+use super::faults::{Call, Fault, Mode, OFFERED};
 use super::page::{self, Offer};
 use super::people::{AddressFlag, Known, SAVED};
 use super::shapes::Grant;
@@ -25,6 +27,9 @@ pub(super) struct Details {
     pub challenge: Option<String>,
     pub nonce: Option<String>,
     pub prompt: Option<String>,
+    /// The fault that goes with this approval, as it was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// A request that the provider would accept.
@@ -39,7 +44,7 @@ enum Refused {
     /// Told on a page: nobody may be sent to an address that this client did not register.
     OnPage(&'static str),
     /// Told at the callback (RFC 6749 section 4.1.2.1).
-    AtCallback { error: &'static str, description: String, state: Option<String> },
+    AtCallback { error: String, description: String, state: Option<String> },
 }
 
 /// What the person did.
@@ -51,6 +56,12 @@ enum Choice {
     Deny,
     /// A form that names nobody.
     Nobody,
+}
+
+/// What the callback of an approval says beside what it should.
+struct Sent<'a> {
+    method: &'a Method,
+    issuer: Option<&'a str>,
 }
 
 impl Simulated<'_> {
@@ -70,14 +81,11 @@ impl Simulated<'_> {
         };
         let hint = parameter(request.query, "login_hint").unwrap_or_default();
         if parameter(request.query, "auto").as_deref() != Some("1") {
-            return self.offer(StatusCode::OK, &asked, &hint);
+            return self.offer(StatusCode::OK, &asked, &hint, "ready");
         }
-        let choice = match parameter(request.query, "fail").as_deref() {
-            Some("deny") => Choice::Deny,
-            _ => Known::by_hint(&hint, AddressFlag::Verified)
-                .map_or(Choice::Nobody, |known| Choice::Approve { known, scopes: asked.scopes.clone() }),
-        };
-        self.act(request, asked, choice).await
+        let choice = Known::by_hint(&hint, AddressFlag::Verified)
+            .map_or(Choice::Nobody, |known| Choice::Approve { known, scopes: asked.scopes.clone() });
+        self.act(request, asked, choice, parameter(request.query, "fail")).await
     }
 
     /// The posted form. The request itself still stands in the query.
@@ -88,23 +96,58 @@ impl Simulated<'_> {
         };
         let form: Vec<(String, String)> = form_urlencoded::parse(request.body).into_owned().collect();
         let choice = self.choice(&form, &asked);
-        self.act(request, asked, choice).await
+        let field = form.into_iter().find(|(name, value)| name == "fail" && !value.is_empty());
+        let fail = field.map(|(_, value)| value).or_else(|| parameter(request.query, "fail"));
+        self.act(request, asked, choice, fail).await
     }
 
-    async fn act(&self, request: Request<'_>, asked: Asked, choice: Choice) -> Result<Answer, Error> {
+    async fn act(
+        &self,
+        request: Request<'_>,
+        mut asked: Asked,
+        choice: Choice,
+        fail: Option<String>,
+    ) -> Result<Answer, Error> {
+        let fail = fail.filter(|text| !text.is_empty());
+        let chosen = fail.as_deref().map(Fault::parse);
+        if chosen == Some(None) {
+            return self.offer(StatusCode::UNPROCESSABLE_ENTITY, &asked, "", "no-fault");
+        }
+        let seen = self.seen(Call::Authorize, None).await?;
+        let chosen = chosen.flatten();
+        let fault = chosen.as_ref().filter(|fault| fault.touches(Call::Authorize)).or(seen.fault());
+        match fault.map(|fault| &fault.mode) {
+            Some(Mode::Deny) => return Ok(self.denied(request.method, asked)),
+            Some(Mode::Error(code)) => return Ok(self.failed(request.method, asked, code)),
+            _ => {}
+        }
+        let issuer = fault.map(|fault| &fault.mode).filter(|mode| **mode == Mode::WrongIss).map(|_| FOREIGN_ISSUER);
+        asked.details.fault = fail;
         match choice {
-            Choice::Deny => {
-                let description = "The person pressed cancel.".to_owned();
-                let denied = Refused::AtCallback { error: "access_denied", description, state: asked.state };
-                Ok(self.refuse(request.method, denied))
+            Choice::Deny => Ok(self.denied(request.method, asked)),
+            Choice::Nobody => self.offer(StatusCode::UNPROCESSABLE_ENTITY, &asked, "", "nobody"),
+            Choice::Approve { known, scopes } => {
+                // Nobody says for whom keys and metadata are fetched: the next fetch has the fault.
+                if let Some(fault) = chosen.filter(|fault| matches!(fault.call, Call::Keys | Call::Discovery)) {
+                    self.fail_next(asked.details.fault.take().unwrap_or_default(), &[fault.call], 1).await?;
+                }
+                self.approve(Sent { method: request.method, issuer }, asked, known, scopes).await
             }
-            Choice::Nobody => self.offer(StatusCode::UNPROCESSABLE_ENTITY, &asked, ""),
-            Choice::Approve { known, scopes } => self.approve(request.method, asked, known, scopes).await,
         }
     }
 
+    fn denied(&self, method: &Method, asked: Asked) -> Answer {
+        let description = "The person pressed cancel.".to_owned();
+        self.refuse(method, Refused::AtCallback { error: "access_denied".to_owned(), description, state: asked.state })
+    }
+
+    fn failed(&self, method: &Method, asked: Asked, code: &str) -> Answer {
+        let description = "This error was asked for.".to_owned();
+        self.refuse(method, Refused::AtCallback { error: code.to_owned(), description, state: asked.state })
+    }
+
     /// Issues a code and sends the browser back with it.
-    async fn approve(&self, method: &Method, asked: Asked, known: Known, scopes: Vec<String>) -> Result<Answer, Error> {
+    async fn approve(&self, sent: Sent<'_>, asked: Asked, known: Known, scopes: Vec<String>) -> Result<Answer, Error> {
         let provider_user_id = self.shapes.user_id(known.seed(self.slug()));
         let code = self.shapes.code(&self.random());
         let issued = Issued {
@@ -113,6 +156,7 @@ impl Simulated<'_> {
             client_id: self.provider.client_id.clone(),
             scopes,
             details: serde_json::to_value(&asked.details).map_err(Error::internal)?,
+            generation: 0,
         };
         let person = serde_json::to_value(&known.person).map_err(Error::internal)?;
         let mut transaction = self.simulator.db.begin().await?;
@@ -136,13 +180,17 @@ impl Simulated<'_> {
         let mut parameters = vec![("code", code)];
         parameters.extend(asked.state.map(|state| ("state", state)));
         parameters.extend(self.shapes.callback(&grant));
-        Ok(back(method, &asked.details.redirect_uri, &parameters))
+        if let Some(issuer) = sent.issuer {
+            parameters.retain(|(name, _)| *name != "iss");
+            parameters.push(("iss", issuer.to_owned()));
+        }
+        Ok(back(sent.method, &asked.details.redirect_uri, &parameters))
     }
 
     /// What the form says. Cancel goes before everything, then the pressed button's person, then the address.
     fn choice(&self, form: &[(String, String)], asked: &Asked) -> Choice {
         let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        if field("deny").is_some() || field("fail") == Some("deny") {
+        if field("deny").is_some() {
             return Choice::Deny;
         }
         // Unchecked boxes are not sent at all: only a form that showed them can have them unchecked.
@@ -165,7 +213,7 @@ impl Simulated<'_> {
         self.descriptor().email.trust == EmailLevel::Claim
     }
 
-    fn offer(&self, status: StatusCode, asked: &Asked, hint: &str) -> Result<Answer, Error> {
+    fn offer(&self, status: StatusCode, asked: &Asked, hint: &str, state: &str) -> Result<Answer, Error> {
         let people: Vec<(String, String)> = SAVED
             .iter()
             .filter_map(|name| Some((*name, Known::by_hint(name, AddressFlag::Verified)?)))
@@ -174,12 +222,13 @@ impl Simulated<'_> {
         let offer = Offer {
             provider: &self.descriptor().name,
             base: &self.base(),
-            state: if status == StatusCode::OK { "ready" } else { "nobody" },
+            state,
             // Only a whole address: a half one would make the browser hold back every button.
             email: if hint.contains('@') { hint } else { "" },
             has_email_flag: self.has_email_flag(),
             scopes: &asked.scopes,
             people: &people,
+            faults: OFFERED,
         };
         Ok(Answer::page(status, offer.html().map_err(Error::internal)?))
     }
@@ -188,7 +237,7 @@ impl Simulated<'_> {
         match refused {
             Refused::OnPage(words) => page::refusal(&self.descriptor().name, &self.base(), words),
             Refused::AtCallback { error, description, state } => {
-                let mut parameters = vec![("error", error.to_owned()), ("error_description", description)];
+                let mut parameters = vec![("error", error), ("error_description", description)];
                 parameters.extend(state.map(|state| ("state", state)));
                 back(method, &self.simulator.site().callback_url(), &parameters)
             }
@@ -212,7 +261,11 @@ impl Simulated<'_> {
         if redirect_uri != self.simulator.site().callback_url() {
             return Err(Refused::OnPage("The redirect URI is not registered."));
         }
-        let refuse = |error, description: String| Refused::AtCallback { error, description, state: get("state") };
+        let refuse = |error: &str, description: String| Refused::AtCallback {
+            error: error.to_owned(),
+            description,
+            state: get("state"),
+        };
         if get("response_type").as_deref() != Some("code") {
             return Err(refuse("unsupported_response_type", "response_type must be code.".to_owned()));
         }
@@ -226,7 +279,7 @@ impl Simulated<'_> {
         let scopes = scopes(&self.provider, get("scope")).map_err(|words| refuse("invalid_scope", words.to_owned()))?;
         let challenge = challenge(get("code_challenge"), get("code_challenge_method"))
             .map_err(|words| refuse("invalid_request", words.to_owned()))?;
-        let details = Details { redirect_uri, challenge, nonce: get("nonce"), prompt: get("prompt") };
+        let details = Details { redirect_uri, challenge, nonce: get("nonce"), prompt: get("prompt"), fault: None };
         Ok(Asked { state: get("state"), scopes, details })
     }
 

@@ -14,10 +14,15 @@ use url::form_urlencoded;
 pub(super) type Members = BTreeMap<String, String>;
 
 impl Simulated<'_> {
-    /// The members of the body, once the client has proven who it is.
-    pub(super) fn read_client(&self, request: Request<'_>) -> Result<Members, TokenFault> {
+    /// The members of the body; `None` if it is not written as this provider wants it.
+    pub(super) fn read_body(&self, request: Request<'_>) -> Option<Members> {
+        read_body(request, self.descriptor().token.encoding)
+    }
+
+    /// The same members, once the client has proven who it is.
+    pub(super) fn prove_client(&self, request: Request<'_>, members: Option<Members>) -> Result<Members, TokenFault> {
         let token = &self.descriptor().token;
-        let members = read_body(request, token.encoding).ok_or(TokenFault::Encoding)?;
+        let members = members.ok_or(TokenFault::Encoding)?;
         if !self.is_our_client(request, &members) {
             return Err(TokenFault::Client);
         }

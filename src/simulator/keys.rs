@@ -2,6 +2,8 @@
 
 use super::Simulated;
 use super::answer::Answer;
+use super::content::FOREIGN_ISSUER;
+use super::faults::{Call, Content};
 use crate::crypto::SealedAt;
 use crate::crypto::signing::{SigningKey, TokenType};
 use crate::model::problem::Error;
@@ -16,17 +18,32 @@ const BORDER: u8 = 0;
 impl Simulated<'_> {
     /// The provider's keys.
     pub(super) async fn jwks(&self) -> Result<Answer, Error> {
+        let seen = self.seen(Call::Keys, None).await?;
+        if let Some(answer) = seen.instead(self) {
+            return Ok(answer);
+        }
         let mut connection = self.simulator.db.acquire().await?;
         let key = self.signing_key(&mut connection).await?;
-        Ok(Answer::good(json!({ "keys": [key.public_jwk()] })))
+        Ok(seen.spoil(Answer::good(json!({ "keys": [key.public_jwk()] }))))
     }
 
     /// The discovery document: the real issuer, at simulated addresses.
-    pub(super) fn metadata(&self) -> Answer {
-        let oidc = self.descriptor().oidc.as_ref();
+    pub(super) async fn metadata(&self) -> Result<Answer, Error> {
+        let seen = self.seen(Call::Discovery, None).await?;
+        if let Some(answer) = seen.instead(self) {
+            return Ok(answer);
+        }
+        let issuer = match seen.content() {
+            Some(Content::IssuerMismatch) => Some(FOREIGN_ISSUER),
+            _ => self.descriptor().oidc.as_ref().map(|oidc| oidc.issuer.as_str()),
+        };
+        Ok(seen.spoil(self.document(issuer)))
+    }
+
+    fn document(&self, issuer: Option<&str>) -> Answer {
         let endpoints = &self.provider.endpoints;
         Answer::good(json!({
-            "issuer": oidc.map(|oidc| &oidc.issuer),
+            "issuer": issuer,
             "authorization_endpoint": endpoints.authorize,
             "token_endpoint": endpoints.token,
             "userinfo_endpoint": endpoints.calls.first(),
@@ -40,8 +57,12 @@ impl Simulated<'_> {
         }))
     }
 
-    /// Signs the claims of an id_token.
-    pub(super) async fn sign(&self, db: &mut PgConnection, claims: &Value) -> Result<String, Error> {
+    /// Signs the claims of an id_token; with a new key, which is the only one from then on, if `rotates`.
+    pub(super) async fn sign(&self, db: &mut PgConnection, claims: &Value, rotates: bool) -> Result<String, Error> {
+        if rotates {
+            let sealed = self.seal(&generated().await?)?;
+            store::replace_signing_key(db, self.place(), &sealed).await?;
+        }
         let key = self.signing_key(db).await?;
         key.sign(TokenType::Jwt, claims).map_err(Error::internal)
     }
@@ -51,8 +72,7 @@ impl Simulated<'_> {
         let kept = match store::signing_key(db, self.place()).await? {
             Some(kept) => kept,
             None => {
-                let made = tokio::task::spawn_blocking(SigningKey::generate).await.map_err(Error::internal)?;
-                let sealed = self.seal(&made.map_err(Error::internal)?)?;
+                let sealed = self.seal(&generated().await?)?;
                 let kept = store::keep_signing_key(db, self.place(), &sealed).await?;
                 kept.ok_or_else(|| Error::internal("a signing key that is not kept"))?
             }
@@ -75,4 +95,9 @@ impl Simulated<'_> {
         let (row, instance) = (self.slug(), self.instance().as_str());
         SealedAt { table: "simulator_providers", column: "signing_key_sealed", row, instance }
     }
+}
+
+async fn generated() -> Result<SigningKey, Error> {
+    let made = tokio::task::spawn_blocking(SigningKey::generate).await.map_err(Error::internal)?;
+    made.map_err(Error::internal)
 }

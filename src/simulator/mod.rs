@@ -10,14 +10,19 @@ mod answer;
 mod api;
 mod authorize;
 mod client;
+mod content;
+mod faults;
 mod keys;
 mod page;
 mod people;
+mod refreshing;
+mod seen;
 mod shapes;
 mod state;
 mod token;
+mod wire;
 
-pub use answer::Answer;
+pub use answer::{Answer, Body};
 
 use crate::crypto::{KeyRing, Lookup, LookupHash};
 use crate::model::id::InstanceId;
@@ -114,6 +119,7 @@ impl Simulated<'_> {
         match request.path {
             "authorize" if is_get => self.show(request).await,
             "authorize" if is_post => self.decide(request).await,
+            "state" if is_get => self.state().await,
             "state" if is_post => self.switch(request).await,
             "page.css" if is_get => Ok(page::stylesheet()),
             _ if is_get && here(endpoints.authorize.as_str()) => self.enter(request).await,
@@ -125,7 +131,7 @@ impl Simulated<'_> {
                     oidc.discovery_url.as_deref().is_some_and(|url| self.is_real(url, request.path))
                 }) =>
             {
-                Ok(self.metadata())
+                self.metadata().await
             }
             _ => self.api(request).await,
         }

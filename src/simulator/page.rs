@@ -22,6 +22,7 @@ use http::{StatusCode, header};
 <h1>Simulated {{ provider }}</h1>
 <p>This is not {{ provider }}. A development instance without credentials of its own signs in made-up people here.</p>
 {% if state == "nobody" %}<p role="alert">Enter an address, or choose a person.</p>{% endif %}
+{% if state == "no-fault" %}<p role="alert">There is no such fault.</p>{% endif %}
 <form method="post">
 <label for="email">E-mail address of a new person, or of any other</label>
 <div class="row"><input type="email" id="email" name="email" value="{{ email }}" autocomplete="off">
@@ -36,7 +37,7 @@ use http::{StatusCode, header};
 {% endfor %}<button id="noemail" name="noemail" value="1" formnovalidate>A new person without an address</button></div>
 <h2>Failures</h2>
 <label for="fail">Fail with</label>
-<div class="row"><select id="fail" name="fail"><option value="">nothing</option><option value="deny">deny</option></select>
+<div class="row"><select id="fail" name="fail"><option value="">nothing</option>{% for fault in faults %}<option>{{ fault }}</option>{% endfor %}</select>
 <button id="denied" name="deny" value="1" formnovalidate>Cancel</button></div>
 </form>
 </main>
@@ -52,6 +53,7 @@ pub(super) struct Offer<'a> {
     pub has_email_flag: bool,
     pub scopes: &'a [String],
     pub people: &'a [(String, String)],
+    pub faults: &'a [&'a str],
 }
 
 impl Offer<'_> {
@@ -98,7 +100,7 @@ pub(super) fn refusal(provider: &str, base: &str, words: &str) -> Answer {
 /// The pages' style.
 pub(super) fn stylesheet() -> Answer {
     let headers = vec![(header::CONTENT_TYPE, "text/css; charset=utf-8".to_owned())];
-    Answer { status: StatusCode::OK, headers, body: STYLE.to_owned() }
+    Answer::new(StatusCode::OK, headers, STYLE.to_owned())
 }
 
 const STYLE: &str = "\

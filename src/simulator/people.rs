@@ -38,7 +38,7 @@ pub enum AddressFlag {
 }
 
 /// The people that every page offers.
-pub const SAVED: [&str; 4] = ["ada", "bob", "cyd", "eve"];
+pub const SAVED: [&str; 5] = ["ada", "bob", "cyd", "eve", "grace"];
 
 impl Person {
     /// The whole name.
@@ -95,6 +95,7 @@ fn with_a_story(name: &str) -> Option<Person> {
         "cyd" => someone("Cyd", "Clear", None, AddressFlag::Unverified),
         // Claims an address that is somebody else's.
         "eve" => someone("Eve", "Dropper", Some("ada@example.com"), AddressFlag::Unverified),
+        "grace" => someone("Grace", "Hopper", Some("grace@example.com"), AddressFlag::Verified),
         _ => return None,
     })
 }

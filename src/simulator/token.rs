@@ -3,17 +3,22 @@
 use super::answer::Answer;
 use super::authorize::Details;
 use super::client::Members;
+use super::faults::{Call, Content};
 use super::people::Person;
+use super::refreshing::{Behavior, LONG, Use, used};
+use super::seen::Seen;
 use super::shapes::{Consent, Grant, TokenFault, Tokens};
 use super::{Request, Simulated};
 use crate::crypto::secret::same;
 use crate::model::problem::Error;
 use crate::store::simulator::{self as store, Issued, TokenKind};
-use crate::upstream::descriptor::Rotates;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sqlx::PgConnection;
+
+/// The grant that prolongs an access token by exchanging it, and the member that holds the token.
+const EXCHANGE: &str = "fb_exchange_token";
 
 /// Why there are no tokens.
 enum Failed {
@@ -35,33 +40,52 @@ impl<E: Into<Error>> From<E> for Failed {
     }
 }
 
+/// The tokens of an answer that is about to be written.
+struct Fresh {
+    /// For which call.
+    call: Call,
+    /// Seconds that the access token lives.
+    access_ttl: Option<u32>,
+    /// The refresh token, if one is given.
+    refresh: Option<String>,
+}
+
 impl Simulated<'_> {
-    /// Answers a token call.
+    /// Answers a token call, with its fault if it has one.
     pub(super) async fn token(&self, request: Request<'_>) -> Result<Answer, Error> {
-        match self.grant(request).await {
-            Ok(answer) => Ok(answer),
-            Err(Failed::Refused(fault)) => Ok(Answer::json(self.shapes.token_fault(fault, self.request_id()))),
+        let members = self.read_body(request);
+        let (call, presented) = members.as_ref().map_or((Call::Token, None), asked);
+        let seen = self.seen(call, presented).await?;
+        if let Some(answer) = seen.instead(self) {
+            return Ok(answer);
+        }
+        match self.grant(request, members, &seen).await {
+            Ok(answer) => Ok(seen.spoil(answer)),
+            Err(Failed::Refused(fault)) => {
+                Ok(seen.spoil(Answer::json(self.shapes.token_fault(fault, self.request_id()))))
+            }
             Err(Failed::Fault(error)) => Err(error),
         }
     }
 
-    async fn grant(&self, request: Request<'_>) -> Result<Answer, Failed> {
-        let members = self.read_client(request)?;
+    async fn grant(&self, request: Request<'_>, members: Option<Members>, seen: &Seen) -> Result<Answer, Failed> {
+        let members = self.prove_client(request, members)?;
         match members.get("grant_type").map(String::as_str) {
-            Some("authorization_code") => self.redeem(&members).await,
-            Some("refresh_token") => self.refresh(&members).await,
+            Some("authorization_code") => self.redeem(&members, seen).await,
+            Some("refresh_token") => self.refresh(&members, seen).await,
+            Some(EXCHANGE) if seen.behavior == Some(Behavior::LongLivedExchange) => self.prolong(&members, seen).await,
             _ => Err(TokenFault::GrantType.into()),
         }
     }
 
     /// A code for tokens. It is used up before anything else is compared: a thief has one try.
-    async fn redeem(&self, members: &Members) -> Result<Answer, Failed> {
+    async fn redeem(&self, members: &Members, seen: &Seen) -> Result<Answer, Failed> {
         let code = members.get("code").ok_or(TokenFault::Parameter("code"))?;
         let redirect_uri = members.get("redirect_uri").ok_or(TokenFault::Parameter("redirect_uri"))?;
         let mut connection = self.simulator.db.acquire().await?;
-        let issued = store::consume(&mut connection, self.place(), TokenKind::Code, self.hash(code)).await?;
+        let issued = store::consume(&mut connection, self.place(), TokenKind::Code, self.hash(code), 0).await?;
         let issued = issued.ok_or(TokenFault::Code)?;
-        let details: Details = serde_json::from_value(issued.details.clone()).map_err(Error::internal)?;
+        let details = details(&issued)?;
         if *redirect_uri != details.redirect_uri {
             return Err(TokenFault::RedirectUri.into());
         }
@@ -71,55 +95,114 @@ impl Simulated<'_> {
         let is_first = store::consent_first(&mut connection, self.place(), &issued.provider_user_id).await?;
         let was_asked = details.prompt.as_deref().is_some_and(|prompt| prompt.split(' ').any(|word| word == "consent"));
         let consent = if is_first || was_asked { Consent::Given } else { Consent::Remembered };
-        let refresh = self.shapes.gives_refresh_token(consent).then(|| self.shapes.refresh_token(&self.random()));
-        self.tokens(&mut connection, &issued, &details, refresh).await
+        let gives = seen
+            .behavior
+            .map_or_else(|| self.shapes.gives_refresh_token(consent), |behavior| behavior.gives_refresh_token(consent));
+        let refresh = gives.then(|| self.shapes.refresh_token(&self.random()));
+        let fresh = Fresh { call: Call::Token, access_ttl: seen.access_ttl(self.descriptor()), refresh };
+        self.tokens(&mut connection, issued, details, fresh, seen).await
     }
 
-    /// A refresh token for tokens; a single-use one for its successor too.
-    async fn refresh(&self, members: &Members) -> Result<Answer, Failed> {
+    /// A refresh token for tokens; a single-use one for its successor too. One transaction, as far as anybody can tell.
+    async fn refresh(&self, members: &Members, seen: &Seen) -> Result<Answer, Failed> {
         let token = members.get("refresh_token").ok_or(TokenFault::Parameter("refresh_token"))?;
-        let mut connection = self.simulator.db.acquire().await?;
-        let (issued, successor) = match self.descriptor().refresh.rotates {
-            Rotates::Always => {
-                let consumed =
-                    store::consume(&mut connection, self.place(), TokenKind::Refresh, self.hash(token)).await?;
-                (consumed, Some(self.shapes.refresh_token(&self.random())))
-            }
-            Rotates::Sometimes | Rotates::Never => {
-                (store::valid(&mut connection, self.place(), TokenKind::Refresh, self.hash(token)).await?, None)
-            }
+        let (place, hash) = (self.place(), self.hash(token));
+        if seen.behavior.is_some_and(|behavior| matches!(behavior, Behavior::None | Behavior::LongLivedExchange)) {
+            return Err(TokenFault::GrantType.into());
+        }
+        let mut tx = self.simulator.db.begin().await?;
+        let becomes = used(seen.behavior, self.descriptor());
+        let issued = match becomes {
+            Use::Kept => store::valid(&mut tx, place, TokenKind::Refresh, hash).await?,
+            Use::Replaced { grace, .. } => store::consume(&mut tx, place, TokenKind::Refresh, hash, grace).await?,
         };
-        let issued = issued.ok_or(TokenFault::RefreshToken)?;
-        // A refreshed id_token has no nonce to repeat (OpenID Connect Core section 12.2).
-        let mut details: Details = serde_json::from_value(issued.details.clone()).map_err(Error::internal)?;
-        details.nonce = None;
-        self.tokens(&mut connection, &issued, &details, successor).await
+        let is_theft = seen.content() == Some(Content::ReuseDetected)
+            || (issued.is_none() && matches!(becomes, Use::Replaced { ends_family: true, .. }));
+        let is_over = is_theft || seen.content() == Some(Content::RevokedRefresh);
+        if is_over {
+            store::end_family(&mut tx, place, hash, if is_theft { None } else { Some(TokenKind::Refresh) }).await?;
+            tx.commit().await?;
+            return Err(TokenFault::RefreshToken.into());
+        }
+        let issued = match issued {
+            Some(issued) if seen.behavior != Some(Behavior::Revoked) => issued,
+            _ => return Err(TokenFault::RefreshToken.into()),
+        };
+        let refresh = matches!(becomes, Use::Replaced { .. }).then(|| self.shapes.refresh_token(&self.random()));
+        let fresh = Fresh { call: Call::Refresh, access_ttl: seen.access_ttl(self.descriptor()), refresh };
+        let details = details(&issued)?;
+        let answer = self.tokens(&mut tx, issued, details, fresh, seen).await?;
+        tx.commit().await?;
+        Ok(answer)
     }
 
-    /// Issues an access token, and `refresh` where there is one, and writes the answer.
+    /// An access token for one that lives longer.
+    async fn prolong(&self, members: &Members, seen: &Seen) -> Result<Answer, Failed> {
+        let token = members.get(EXCHANGE).ok_or(TokenFault::Parameter(EXCHANGE))?;
+        let mut tx = self.simulator.db.begin().await?;
+        let issued = store::valid(&mut tx, self.place(), TokenKind::Access, self.hash(token)).await?;
+        let issued = issued.ok_or(TokenFault::RefreshToken)?;
+        let details = details(&issued)?;
+        let fresh = Fresh { call: Call::Refresh, access_ttl: Some(LONG), refresh: None };
+        let answer = self.tokens(&mut tx, issued, details, fresh, seen).await?;
+        tx.commit().await?;
+        Ok(answer)
+    }
+
+    /// Issues an access token, and a refresh token where there is one, and writes the answer.
     async fn tokens(
         &self,
         db: &mut PgConnection,
-        issued: &Issued,
-        details: &Details,
-        refresh: Option<String>,
+        mut issued: Issued,
+        mut details: Details,
+        fresh: Fresh,
+        seen: &Seen,
     ) -> Result<Answer, Failed> {
-        let access = self.shapes.access_token(&self.random());
-        let access_ttl = self.descriptor().refresh.access_ttl;
-        store::issue(db, self.place(), TokenKind::Access, self.hash(&access), issued, access_ttl).await?;
-        if let Some(refresh) = &refresh {
-            store::issue(db, self.place(), TokenKind::Refresh, self.hash(refresh), issued, None).await?;
+        seen.bind(&mut details);
+        issued.details = serde_json::to_value(&details).map_err(Error::internal)?;
+        if fresh.call == Call::Refresh {
+            issued.generation = store::next_generation(db, self.place(), &issued).await?;
         }
-        let person = self.person(db, &issued.provider_user_id).await?;
+        let access = self.shapes.access_token(&self.random());
+        store::issue(db, self.place(), TokenKind::Access, self.hash(&access), &issued, fresh.access_ttl).await?;
+        if let Some(refresh) = &fresh.refresh {
+            store::issue(db, self.place(), TokenKind::Refresh, self.hash(refresh), &issued, None).await?;
+        }
+        let mut person = self.person(db, &issued.provider_user_id).await?;
+        if let Some(content) = seen.content() {
+            content.retell(&mut person);
+        }
         let scope_text = self.scope_text(&issued.scopes);
-        let mut grant = self.grant_of(issued, &person, &scope_text);
-        grant.nonce = details.nonce.as_deref();
-        let id = match self.shapes.id_token(&grant, &at_hash(&access)) {
-            Some(claims) => Some(self.sign(db, &claims).await?),
-            None => None,
-        };
-        let tokens = Tokens { access: &access, refresh: refresh.as_deref(), id: id.as_deref() };
-        Ok(Answer::good(self.shapes.tokens(&grant, &tokens)))
+        let mut grant = self.grant_of(&issued, &person, &scope_text);
+        grant.access_ttl = fresh.access_ttl;
+        // A refreshed id_token has no nonce to repeat (OpenID Connect Core section 12.2).
+        grant.nonce = details.nonce.as_deref().filter(|_| fresh.call == Call::Token);
+        let id = self.id_token(db, &grant, &access, seen.content()).await?;
+        let tokens = Tokens { access: &access, refresh: fresh.refresh.as_deref(), id: id.as_deref() };
+        let mut told = self.shapes.tokens(&grant, &tokens);
+        if let Some(content) = seen.content() {
+            content.retell_id(&mut told, &issued.provider_user_id);
+        }
+        Ok(Answer::good(told))
+    }
+
+    async fn id_token(
+        &self,
+        db: &mut PgConnection,
+        grant: &Grant<'_>,
+        access: &str,
+        content: Option<Content>,
+    ) -> Result<Option<String>, Error> {
+        let Some(mut claims) = self.shapes.id_token(grant, &at_hash(access)) else { return Ok(None) };
+        if let Some(content) = content {
+            content.retell_id(&mut claims, grant.provider_user_id);
+            content.retell_claims(&mut claims);
+        }
+        let signed = self.sign(db, &claims, content == Some(Content::KidRotation)).await?;
+        Ok(Some(match content {
+            Some(content) => content.respell(signed),
+            None => signed,
+        }))
     }
 
     /// Who a token is about.
@@ -144,6 +227,20 @@ impl Simulated<'_> {
             request_id: self.request_id(),
         }
     }
+}
+
+/// Which call a body makes, and the code or token that it presents.
+fn asked(members: &Members) -> (Call, Option<&str>) {
+    let member = |name: &str| members.get(name).map(String::as_str);
+    match member("grant_type") {
+        Some("refresh_token") => (Call::Refresh, member("refresh_token")),
+        Some(EXCHANGE) => (Call::Refresh, member(EXCHANGE)),
+        _ => (Call::Token, member("code")),
+    }
+}
+
+fn details(issued: &Issued) -> Result<Details, Error> {
+    serde_json::from_value(issued.details.clone()).map_err(Error::internal)
 }
 
 /// Whether the verifier proves the challenge (RFC 7636 section 4.6). Enforced wherever a challenge was sent, whatever

@@ -30,6 +30,7 @@ pub mod secret_keys;
 pub mod sessions;
 pub mod signing_keys;
 pub mod simulator;
+pub mod simulator_switches;
 pub mod social_flows;
 pub mod users;
 

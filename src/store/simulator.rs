@@ -49,8 +49,10 @@ pub struct Issued {
     pub client_id: String,
     /// What was granted.
     pub scopes: Vec<String>,
-    /// What the approval carried (redirect URI, challenge, nonce).
+    /// What the approval carried (redirect URI, challenge, nonce, fault).
     pub details: serde_json::Value,
+    /// How many refreshes of this approval came before.
+    pub generation: i32,
 }
 
 /// Keeps a new code or token for `seconds`, or for good.
@@ -67,8 +69,8 @@ pub async fn issue(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into simulator_tokens (instance_id, hash, provider, kind, family_id, provider_user_id, client_id, scopes,
-                                       details, expires_at, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + $10 + make_interval(secs => $11), now() + $10)",
+                                       details, expires_at, generation, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + $10 + make_interval(secs => $11), $12, now() + $10)",
         place.instance.as_str(),
         hash as LookupHash,
         place.provider,
@@ -80,13 +82,15 @@ pub async fn issue(
         issued.details,
         place.offset as &PgInterval,
         seconds.map(f64::from),
+        issued.generation,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Uses up a code or a single-use refresh token: of any number of callers one gets it, once.
+/// Uses up a code or a single-use refresh token: of any number of callers one gets it, once. With a grace in seconds it
+/// goes on working for so long after its first use.
 ///
 /// # Errors
 /// Storage faults.
@@ -95,18 +99,21 @@ pub async fn consume(
     place: Place<'_>,
     kind: TokenKind,
     hash: LookupHash,
+    grace: u32,
 ) -> sqlx::Result<Option<Issued>> {
     sqlx::query_as!(
         Issued,
-        "update simulator_tokens set used_at = now() + $5
+        "update simulator_tokens set used_at = coalesce(used_at, now() + $5)
          where instance_id = $1 and hash = $2 and provider = $3 and kind = $4
-           and used_at is null and revoked_at is null and (expires_at is null or expires_at > now() + $5)
-         returning family_id, provider_user_id, client_id, scopes, details",
+           and (used_at is null or ($6::float8 > 0 and used_at + make_interval(secs => $6) > now() + $5))
+           and revoked_at is null and (expires_at is null or expires_at > now() + $5)
+         returning family_id, provider_user_id, client_id, scopes, details, generation",
         place.instance.as_str(),
         hash as LookupHash,
         place.provider,
         kind.as_str(),
         place.offset as &PgInterval,
+        f64::from(grace),
     )
     .fetch_optional(db)
     .await
@@ -124,7 +131,7 @@ pub async fn valid(
 ) -> sqlx::Result<Option<Issued>> {
     sqlx::query_as!(
         Issued,
-        "select t.family_id, t.provider_user_id, t.client_id, t.scopes, t.details
+        "select t.family_id, t.provider_user_id, t.client_id, t.scopes, t.details, t.generation
          from simulator_tokens t
          where t.instance_id = $1 and t.hash = $2 and t.provider = $3 and t.kind = $4
            and t.used_at is null and t.revoked_at is null and (t.expires_at is null or t.expires_at > now() + $5)
@@ -278,4 +285,132 @@ pub async fn revoke_refresh_tokens(
     .execute(db)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// The place of the tokens that come next of an approval. Until the end of the transaction the person's others wait, so
+/// that no place is given twice.
+///
+/// # Errors
+/// Storage faults.
+pub async fn next_generation(db: &mut PgConnection, place: Place<'_>, issued: &Issued) -> sqlx::Result<i32> {
+    sqlx::query!(
+        "select provider_user_id from simulator_people
+         where instance_id = $1 and provider = $2 and provider_user_id = $3 for update",
+        place.instance.as_str(),
+        place.provider,
+        issued.provider_user_id,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    sqlx::query_scalar!(
+        r#"select coalesce(max(generation), 0) + 1 as "next!" from simulator_tokens
+           where instance_id = $1 and family_id = $2"#,
+        place.instance.as_str(),
+        issued.family_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Withdraws everything that came of the approval behind a token, or its tokens of one kind.
+///
+/// # Errors
+/// Storage faults.
+pub async fn end_family(
+    db: &mut PgConnection,
+    place: Place<'_>,
+    hash: LookupHash,
+    kind: Option<TokenKind>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update simulator_tokens set revoked_at = now() + $4
+         where instance_id = $1 and revoked_at is null and ($5::text is null or kind = $5)
+           and family_id = (select family_id from simulator_tokens
+                            where instance_id = $1 and hash = $2 and provider = $3)",
+        place.instance.as_str(),
+        hash as LookupHash,
+        place.provider,
+        place.offset as &PgInterval,
+        kind.map(TokenKind::as_str),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What a code or token carries, whether or not it is good.
+///
+/// # Errors
+/// Storage faults.
+pub async fn details(
+    db: &mut PgConnection,
+    place: Place<'_>,
+    hash: LookupHash,
+) -> sqlx::Result<Option<serde_json::Value>> {
+    sqlx::query_scalar!(
+        "select details from simulator_tokens where instance_id = $1 and hash = $2 and provider = $3",
+        place.instance.as_str(),
+        hash as LookupHash,
+        place.provider,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Keeps a new signing key in place of the one that is kept.
+///
+/// # Errors
+/// Storage faults.
+pub async fn replace_signing_key(db: &mut PgConnection, place: Place<'_>, sealed: &[u8]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into simulator_providers (instance_id, provider, signing_key_sealed, updated_at)
+         values ($1, $2, $3, now() + $4)
+         on conflict on constraint simulator_providers_pkey do update
+         set signing_key_sealed = excluded.signing_key_sealed, updated_at = excluded.updated_at",
+        place.instance.as_str(),
+        place.provider,
+        sealed,
+        place.offset as &PgInterval,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What a provider was switched to, as a call finds it.
+#[derive(Clone, Debug)]
+pub struct Noted {
+    /// The fault of every call.
+    pub fault: Option<String>,
+    /// The fault of this one.
+    pub fail_next: Option<String>,
+    /// How tokens are refreshed.
+    pub refresh: Option<String>,
+}
+
+/// Counts a call. Of any number at once, no more than the counted ones get the fault of the next.
+///
+/// # Errors
+/// Storage faults.
+pub async fn note_call(db: &mut PgConnection, place: Place<'_>, call: &str) -> sqlx::Result<Noted> {
+    sqlx::query_as!(
+        Noted,
+        r#"insert into simulator_providers as p (instance_id, provider, calls, updated_at)
+           values ($1, $2, jsonb_build_object($3::text, 1), now() + $4)
+           on conflict on constraint simulator_providers_pkey do update
+           set calls = jsonb_set(p.calls, array[$3], to_jsonb(coalesce((p.calls ->> $3)::int, 0) + 1)),
+               fail_next = case when p.fail_next -> 'calls' ? $3
+                           then jsonb_set(p.fail_next, '{count}',
+                                          to_jsonb(greatest((p.fail_next ->> 'count')::int - 1, -1)))
+                           else p.fail_next end
+           returning fault, refresh,
+                     case when fail_next -> 'calls' ? $3 and (fail_next ->> 'count')::int >= 0
+                          then fail_next ->> 'fault' end as fail_next"#,
+        place.instance.as_str(),
+        place.provider,
+        call,
+        place.offset as &PgInterval,
+    )
+    .fetch_one(db)
+    .await
 }

@@ -65,7 +65,9 @@ impl Shapes for Google {
         let mut answer = Map::new();
         answer.insert("access_token".to_owned(), tokens.access.into());
         // A second less than the documented hour.
-        answer.insert("expires_in".to_owned(), grant.access_ttl.map(|seconds| seconds.saturating_sub(1)).into());
+        if let Some(seconds) = grant.access_ttl {
+            answer.insert("expires_in".to_owned(), seconds.saturating_sub(1).into());
+        }
         if let Some(refresh) = tokens.refresh {
             answer.insert("refresh_token".to_owned(), refresh.into());
         }

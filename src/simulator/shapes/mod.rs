@@ -4,6 +4,7 @@
 mod google;
 mod notion;
 
+use super::faults::Call;
 use super::people::Person;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -154,7 +155,16 @@ pub trait Shapes: Sync {
 
     /// A refused API call.
     fn api_fault(&self, fault: ApiFault, request_id: Uuid) -> Written;
+
+    /// An error with this code at a call, for no reason of ours (`fail=error:<code>`).
+    fn error(&self, _call: Call, code: &str, _request_id: Uuid) -> Written {
+        let status = if code == "invalid_client" { 401 } else { 400 };
+        (status, json!({ "error": code, "error_description": SIMULATED }))
+    }
 }
+
+/// What a provider says about an error that it was told to have.
+const SIMULATED: &str = "This error was asked for.";
 
 /// RFC 6749 section 5.2, for providers without words of their own.
 fn rfc6749(fault: TokenFault) -> Written {

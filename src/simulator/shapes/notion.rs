@@ -1,6 +1,6 @@
 //! Notion's answers (developers.notion.com: authorization, "Retrieve your token's bot user", "List all users", errors).
 
-use super::{ApiFault, Grant, Shapes, TokenFault, Tokens, Written, describe};
+use super::{ApiFault, Call, Grant, SIMULATED, Shapes, TokenFault, Tokens, Written, describe};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -27,9 +27,9 @@ impl Shapes for Notion {
         format!("nrt_{random}")
     }
 
-    /// Neither `expires_in` nor `scope`.
+    /// No `scope`; `expires_in` only where a test gives these tokens an end.
     fn tokens(&self, grant: &Grant<'_>, tokens: &Tokens<'_>) -> Value {
-        json!({
+        let mut answer = json!({
             "access_token": tokens.access,
             "token_type": "bearer",
             "refresh_token": tokens.refresh,
@@ -40,7 +40,11 @@ impl Shapes for Notion {
             "owner": owner(grant),
             "duplicated_template_id": null,
             "request_id": grant.request_id,
-        })
+        });
+        if let (Some(seconds), Some(members)) = (grant.access_ttl, answer.as_object_mut()) {
+            members.insert("expires_in".to_owned(), seconds.into());
+        }
+        answer
     }
 
     fn api(&self, path: &str, grant: &Grant<'_>) -> Option<Written> {
@@ -80,6 +84,14 @@ impl Shapes for Notion {
         match fault {
             ApiFault::Token => api_error(401, "unauthorized", "API token is invalid.", request_id),
             ApiFault::Header => missing_version(request_id),
+        }
+    }
+
+    fn error(&self, call: Call, code: &str, request_id: Uuid) -> Written {
+        let status = if code == "invalid_client" { 401 } else { 400 };
+        match call {
+            Call::Userinfo => api_error(status, code, SIMULATED, request_id),
+            _ => (status, json!({ "error": code, "error_description": SIMULATED, "request_id": request_id })),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! The simulated providers over real HTTP, spoken to by the same adapters that speak to the real ones.
 
+mod content;
+mod faults;
 mod google;
 mod mounted;
 mod notion;
 mod page;
+mod refreshing;
 mod refusals;
 mod world;

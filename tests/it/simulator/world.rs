@@ -98,6 +98,32 @@ impl World {
         self.came_back(self.browser.get(start).send().await.unwrap())
     }
 
+    /// The same, with a fault.
+    pub async fn fail(&self, slug: &str, hint: &str, fault: &str) -> Callback {
+        let mut start = self.start_url(slug, None);
+        start.query_pairs_mut().append_pair("fail", fault);
+        self.auto(start, hint).await
+    }
+
+    /// A request to Google's token endpoint that it accepts, to be sent by hand.
+    pub fn google_token(&self, grant: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        let secret = self.secret("google");
+        let mut form = vec![("client_id", "sim_google"), ("client_secret", secret.as_str())];
+        form.extend(grant);
+        self.browser.post(self.url("google", "token")).form(&form)
+    }
+
+    /// The same for a code.
+    pub fn google_code(&self, callback: &Callback) -> reqwest::RequestBuilder {
+        let redirect_uri = self.callback_url();
+        self.google_token(&[
+            ("grant_type", "authorization_code"),
+            ("code", &callback.parameters["code"]),
+            ("redirect_uri", redirect_uri.as_str()),
+            ("code_verifier", self.verifier.expose()),
+        ])
+    }
+
     pub fn came_back(&self, answer: reqwest::Response) -> Callback {
         let location = Url::parse(answer.headers()[header::LOCATION].to_str().unwrap()).unwrap();
         let parameters = location.query_pairs().into_owned().collect();
@@ -138,13 +164,24 @@ impl World {
     }
 
     /// A switch of the provider.
-    pub async fn switch(&self, slug: &str, switches: Value) {
+    pub async fn switch(&self, slug: &str, switches: Value) -> Value {
         let answer = self.browser.post(self.url(slug, "state")).json(&switches).send().await.unwrap();
         assert_eq!(answer.status(), 200);
+        answer.json().await.unwrap()
+    }
+
+    /// Its switches and counters.
+    pub async fn state(&self, slug: &str) -> Value {
+        self.browser.get(self.url(slug, "state")).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// What the provider knows of a code or token.
+    pub async fn describe(&self, slug: &str, token: &SecretString) -> Value {
+        self.switch(slug, serde_json::json!({"describe": token.expose_secret()})).await["described"].clone()
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a browser, not a request of ours")]
 fn browser() -> reqwest::Client {
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().no_gzip().build().unwrap()
 }

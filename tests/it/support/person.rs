@@ -35,6 +35,12 @@ pub async fn approve(browser: &Browser, mut provider: Url, person: &str) -> Url 
     answer.location()
 }
 
+/// The same with a fault of the simulated provider (`<mode>[:<value>][@<call>]`) that stays with this approval.
+pub async fn approve_failing(browser: &Browser, mut provider: Url, person: &str, fault: &str) -> Url {
+    provider.query_pairs_mut().append_pair("fail", fault);
+    approve(browser, provider, person).await
+}
+
 /// Begins, approves and comes back; returns the answer of the callback.
 pub async fn go(app: &TestApp, browser: &Browser, kind: &str, strategy: &str, person: &str) -> Answer {
     let begun = begin(app, browser, kind, strategy).await.expect(200);
