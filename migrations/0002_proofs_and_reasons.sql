@@ -112,3 +112,5 @@ alter table simulator_providers
     add column refresh text,
     add column calls jsonb not null default '{}';
 alter table simulator_tokens add column generation integer not null default 0;
+-- A proof that waits with an attempt is found by it, and carried over with it.
+create index social_flows_target_idx on social_flows (instance_id, target_id) where tokens_sealed is not null;

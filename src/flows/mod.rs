@@ -2,9 +2,10 @@
 //! key generation) happen outside it. May name `store`, `upstream`, `outbound`, `crypto`, `model`.
 //! Never knows who asks (API, page, command line) and never shows anything.
 //!
-//! With a browser: [`client`], [`social`], [`attempt`], [`session`]. As an authorization server: [`authorize`],
+//! With a browser: [`client`], [`social`], [`sign_in`], [`sign_up`], [`attempt`], [`session`]. As an authorization server: [`authorize`],
 //! [`token`]. For backends: [`provider_token`]. Administration, shared by backend API and command line:
-//! [`applications`], [`instance`], [`providers`]. Used by the others: [`record`] (audit and events), [`signing_keys`].
+//! [`applications`], [`instance`], [`providers`]. Used by the others: [`record`] (audit and events), [`race`],
+//! [`signing_keys`].
 
 pub mod applications;
 pub mod attempt;
@@ -13,8 +14,11 @@ pub mod client;
 pub mod instance;
 pub mod provider_token;
 pub mod providers;
+pub mod race;
 pub mod record;
 pub mod session;
+pub mod sign_in;
+pub mod sign_up;
 pub mod signing_keys;
 pub mod social;
 pub mod token;

@@ -4,8 +4,9 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::context::Ctx;
-use crate::model::id::{OutboxId, SessionId, UserId};
+use crate::model::id::{ExternalAccountId, IdentificationId, OutboxId, SessionId, UserId};
 use crate::model::problem::Result;
+use crate::model::reason::Failure;
 use crate::store::audit::{self, Actor, AuditEvent, Outcome};
 use crate::store::outbox;
 
@@ -56,6 +57,77 @@ pub async fn sign_in_refused(ctx: &Ctx, db: &mut PgConnection, user: &UserId, co
     entry.user = Some(user);
     entry.from = Some(&ctx.from);
     Ok(audit::append(db, ctx.rng(), entry).await?)
+}
+
+/// A sign-up was refused, and left nothing but this.
+///
+/// # Errors
+/// Storage faults.
+pub async fn sign_up_refused(ctx: &Ctx, db: &mut PgConnection, failure: &Failure) -> Result<()> {
+    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "sign_up.refused", Actor::System, ctx.app.clock.now());
+    entry.outcome = Outcome::Failure;
+    entry.reason = Some(failure.reason.name());
+    entry.changes = json!({ "detail": failure.detail });
+    entry.from = Some(&ctx.from);
+    Ok(audit::append(db, ctx.rng(), entry).await?)
+}
+
+/// An account at a provider became a user's.
+///
+/// # Errors
+/// Storage faults.
+pub async fn account_linked(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    user: &UserId,
+    account: &ExternalAccountId,
+) -> Result<()> {
+    append(ctx, db, "external_account.linked", user, ("external_account", account.as_str())).await
+}
+
+/// An account at a provider did not become a user's.
+///
+/// # Errors
+/// Storage faults.
+pub async fn account_refused(ctx: &Ctx, db: &mut PgConnection, user: &UserId, failure: &Failure) -> Result<()> {
+    let now = ctx.app.clock.now();
+    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "external_account.refused", Actor::System, now);
+    entry.outcome = Outcome::Failure;
+    entry.reason = Some(failure.reason.name());
+    entry.changes = json!({ "detail": failure.detail });
+    entry.user = Some(user);
+    entry.from = Some(&ctx.from);
+    Ok(audit::append(db, ctx.rng(), entry).await?)
+}
+
+/// A user proved an address.
+///
+/// # Errors
+/// Storage faults.
+pub async fn address_verified(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    user: &UserId,
+    address: &IdentificationId,
+) -> Result<()> {
+    append(ctx, db, "email_address.verified", user, ("email_address", address.as_str())).await
+}
+
+/// A user lost an address that was only claimed: somebody else proved it.
+///
+/// # Errors
+/// Storage faults.
+pub async fn address_lost(ctx: &Ctx, db: &mut PgConnection, user: &UserId) -> Result<()> {
+    event(ctx, db, "user.updated", user.as_str()).await?;
+    append(ctx, db, "email_address.lost", user, ("user", user.as_str())).await
+}
+
+/// Somebody proved an address that an account only claimed, and has that account now.
+///
+/// # Errors
+/// Storage faults.
+pub async fn taken_over(ctx: &Ctx, db: &mut PgConnection, user: &UserId, address: &IdentificationId) -> Result<()> {
+    append(ctx, db, "user.taken_over", user, ("email_address", address.as_str())).await
 }
 
 async fn append(ctx: &Ctx, db: &mut PgConnection, action: &str, user: &UserId, target: (&str, &str)) -> Result<()> {

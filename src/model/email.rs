@@ -34,6 +34,35 @@ impl EmailAddress {
     pub fn as_str(&self) -> &str {
         &self.value
     }
+
+    /// What its subaddresses have in common (behaviour.md section 2.11.1).
+    pub fn base(&self) -> Base {
+        const GMAIL: [&str; 2] = ["gmail.com", "googlemail.com"];
+        let (local, domain) = self.value.split_once('@').unwrap_or((&self.value, ""));
+        let is_yahoo = domain.split('.').any(|label| label == "yahoo" || label == "ymail");
+        let separators: &[char] = if is_yahoo { &['+', '=', '#', '-'] } else { &['+', '=', '#'] };
+        let stem = local.split(separators).next().unwrap_or(local);
+        let ignores_dots = GMAIL.contains(&domain);
+        Base {
+            local: if ignores_dots { stem.replace('.', "") } else { stem.to_owned() },
+            domains: if ignores_dots { GMAIL.map(str::to_owned).to_vec() } else { vec![domain.to_owned()] },
+            ignores_dots,
+            separators: if is_yahoo { "[-+=#].*$" } else { "[+=#].*$" },
+        }
+    }
+}
+
+/// What all subaddresses of a mailbox have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// The local part up to the first separator.
+    pub local: String,
+    /// The domains under which it is the same mailbox.
+    pub domains: Vec<String>,
+    /// Dots in the local part mean nothing.
+    pub ignores_dots: bool,
+    /// What is not part of a base, as a regular expression.
+    pub separators: &'static str,
 }
 
 #[cfg(test)]
@@ -51,6 +80,17 @@ mod tests {
         // A look-alike letter is another person.
         assert_ne!(EmailAddress::parse("\u{430}da@example.com"), EmailAddress::parse("ada@example.com"));
         assert_eq!(EmailAddress::parse("a.b+tag@example.com").unwrap().as_str(), "a.b+tag@example.com");
+    }
+
+    #[test]
+    fn subaddresses_have_their_base_in_common() {
+        let base = |text: &str| EmailAddress::parse(text).unwrap().base();
+        for same in ["a.da+x@gmail.com", "ada=y@googlemail.com", "ADA@gmail.com"] {
+            assert_eq!(base(same), base("ada@gmail.com"), "{same}");
+        }
+        assert_eq!(base("ada+x#y@example.com").local, "ada");
+        assert_ne!(base("a.da@example.com"), base("ada@example.com"));
+        assert_eq!((base("ada-x@yahoo.com").local.as_str(), base("ada-x@x.example").local.as_str()), ("ada", "ada-x"));
     }
 
     #[test]

@@ -129,6 +129,16 @@ impl Instance {
         self.is_development()
     }
 
+    /// Test addresses accept a fixed code and are sent nothing, unless the settings say otherwise.
+    pub fn has_test_mode(&self) -> bool {
+        self.settings.test_mode.unwrap_or(self.is_development())
+    }
+
+    /// Messages that have nowhere to go are kept to be read on a page.
+    pub fn may_keep_messages(&self) -> bool {
+        self.is_development()
+    }
+
     /// Answers to every loopback host name that belongs to no other instance.
     pub fn answers_on_loopback(&self) -> bool {
         self.is_development()

@@ -1,11 +1,13 @@
 //! What a proven identity means for an instance: the decision table of social sign-in and sign-up (behaviour.md
 //! section 2.5) as one pure function.
 //!
-//! Rows 7 to 11, where the provider's address belongs to somebody already, are refused here until linking is built: an
-//! account is never joined, and never created twice, on the strength of an address alone.
+//! An address is a contact, never an identity: alone it joins nobody. It leads to an existing user only where both sides
+//! have proven it, or once the person proves it now.
 
-use super::id::{ExternalAccountId, SessionId, UserId};
+use super::defences::Defences;
+use super::id::{ExternalAccountId, IdentificationId, SessionId, UserId};
 use super::profile::EmailTrust;
+use super::settings::{EnumerationProtection, Linking};
 use super::user::IdentificationStatus;
 
 /// How the person began.
@@ -28,6 +30,17 @@ pub enum Standing {
     Locked,
 }
 
+impl Standing {
+    /// A ban weighs more than a lock.
+    pub fn of(is_banned: bool, is_locked: bool) -> Self {
+        match (is_banned, is_locked) {
+            (true, _) => Self::Banned,
+            (false, true) => Self::Locked,
+            (false, false) => Self::Good,
+        }
+    }
+}
+
 /// The user behind an identity that is known already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownAccount {
@@ -46,10 +59,17 @@ pub struct KnownAccount {
 pub struct AddressOwner {
     /// The user.
     pub user: UserId,
+    /// The address among the user's.
+    pub identification: IdentificationId,
     /// How far the address is his.
     pub status: IdentificationStatus,
+    /// He has another address that is proven or reserved for him: then he is somebody else than the owner of this
+    /// unproven one.
+    pub is_somebody_else: bool,
     /// Whether that user may sign in.
     pub standing: Standing,
+    /// That user's active session on this client.
+    pub session: Option<SessionId>,
 }
 
 /// What we know about an identity, before deciding.
@@ -57,8 +77,21 @@ pub struct AddressOwner {
 pub struct Known {
     /// The external account with this (provider, id).
     pub account: Option<KnownAccount>,
-    /// Who has the address.
+    /// Who has the address: whoever has proven it or has it reserved, else the first who claims it.
     pub owner: Option<AddressOwner>,
+}
+
+/// What the instance allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether an address may lead to an existing user at all.
+    pub linking: Linking,
+    /// In strict mode an unproven claim learns nothing about who has the address.
+    pub enumeration: EnumerationProtection,
+    /// The instance can have an address proven by code or link.
+    pub can_prove: bool,
+    /// All of them, outside of tests of the rules.
+    pub defences: Defences,
 }
 
 /// What an identity means.
@@ -71,127 +104,106 @@ pub enum Decision {
         /// The account to bring up to date.
         account: ExternalAccountId,
     },
-    /// Rows 4 to 6 as sign-up: a new user; the address counts as the trust says.
+    /// Rows 4 to 6 as sign-up: a new user.
     Create,
     /// The other attempt can take over: `external_account_not_found` or `external_account_exists`.
     Transfer,
+    /// Row 7, and row 9 where the provider vouches: the account becomes this user's, and signs in.
+    Link {
+        /// The user.
+        user: UserId,
+        /// The address that leads there; a reserved one is proven by this.
+        identification: IdentificationId,
+    },
+    /// Rows 8 to 11: the account becomes this user's once the person has proven this address.
+    Prove {
+        /// The user.
+        user: UserId,
+        /// The address to be proven.
+        identification: IdentificationId,
+    },
     /// Row 2: that user has an active session here.
     AlreadySignedIn(SessionId),
     /// Rows 3 and 12: the account's or the address's user may not sign in.
     Closed(Standing, UserId),
-    /// Rows 7 to 11: the address belongs to this user, who has not connected this provider.
-    AddressTaken(UserId),
+    /// Rows 7 to 11 where the instance never links.
+    LinkingOff(UserId),
+    /// Rows 8, 9 and 11 where the instance cannot have an address proven.
+    Unprovable(UserId),
 }
 
 /// Decides. `trust` is `None` when the provider gave no address.
-pub fn decide(started: Started, trust: Option<EmailTrust>, known: &Known) -> Decision {
+pub fn decide(started: Started, trust: Option<EmailTrust>, known: &Known, policy: &Policy) -> Decision {
     if let Some(account) = &known.account {
-        if account.standing != Standing::Good {
-            return Decision::Closed(account.standing, account.user.clone());
-        }
-        if let Some(session) = &account.session {
-            return Decision::AlreadySignedIn(session.clone());
-        }
-        return match started {
-            Started::SignIn => Decision::SignIn { user: account.user.clone(), account: account.account.clone() },
-            Started::SignUp => Decision::Transfer,
-        };
+        return sign_in(started, account);
     }
-    if let (Some(_), Some(owner)) = (trust, &known.owner) {
-        if owner.standing != Standing::Good {
-            return Decision::Closed(owner.standing, owner.user.clone());
-        }
-        // An unproven claim of somebody else neither blocks nor joins: the new user is made beside it (security.md
-        // section 3), and whoever proves the address first has it.
-        if owner.status != IdentificationStatus::Unverified {
-            return Decision::AddressTaken(owner.user.clone());
-        }
+    let vouched = trust.is_some_and(|trust| trust == EmailTrust::Verified || !policy.defences.only_trusted_words);
+    let is_strict = policy.enumeration == EnumerationProtection::Strict;
+    let owner = known.owner.as_ref().filter(|_| trust.is_some() && (vouched || !is_strict));
+    match owner.filter(|owner| counts(owner, vouched, policy)) {
+        Some(owner) => address(started, owner, vouched, policy),
+        None => match started {
+            Started::SignIn => Decision::Transfer,
+            Started::SignUp => Decision::Create,
+        },
     }
-    match started {
-        Started::SignIn => Decision::Transfer,
-        Started::SignUp => Decision::Create,
+}
+
+/// Whether the provider's word is enough for the address of a new user (rows 5 and 6). In strict mode only a word that
+/// would also link is: otherwise the answer would tell whether the address has an owner.
+pub fn is_enough(trust: EmailTrust, policy: &Policy) -> bool {
+    match trust {
+        EmailTrust::Verified => true,
+        EmailTrust::ProviderPolicy => policy.enumeration != EnumerationProtection::Strict,
+        EmailTrust::Unverified => !policy.defences.only_trusted_words,
     }
+}
+
+/// Rows 1 to 3.
+fn sign_in(started: Started, known: &KnownAccount) -> Decision {
+    if known.standing != Standing::Good {
+        return Decision::Closed(known.standing, known.user.clone());
+    }
+    match (&known.session, started) {
+        (Some(session), _) => Decision::AlreadySignedIn(session.clone()),
+        (None, Started::SignIn) => Decision::SignIn { user: known.user.clone(), account: known.account.clone() },
+        (None, Started::SignUp) => Decision::Transfer,
+    }
+}
+
+/// Whether this user stands between the address and its owner. An unproven claim never does (security.md section 3) when
+/// its user may not sign in, has proven to be somebody else, or could not be told from the owner because nobody can be
+/// asked for a proof: the person begins anew beside it, and whoever proves the address first has it.
+fn counts(owner: &AddressOwner, vouched: bool, policy: &Policy) -> bool {
+    if owner.status != IdentificationStatus::Unverified {
+        return true;
+    }
+    let is_other = owner.is_somebody_else && policy.defences.somebody_else_keeps_out;
+    owner.standing == Standing::Good && !is_other && (policy.can_prove || !vouched)
+}
+
+/// Rows 7 to 12.
+fn address(started: Started, owner: &AddressOwner, vouched: bool, policy: &Policy) -> Decision {
+    if owner.standing != Standing::Good {
+        return Decision::Closed(owner.standing, owner.user.clone());
+    }
+    if policy.linking == Linking::Never {
+        return Decision::LinkingOff(owner.user.clone());
+    }
+    if let Some(session) = &owner.session {
+        return Decision::AlreadySignedIn(session.clone());
+    }
+    if started == Started::SignUp {
+        return Decision::Transfer;
+    }
+    let (user, identification) = (owner.user.clone(), owner.identification.clone());
+    let is_his = owner.status != IdentificationStatus::Unverified || !policy.defences.hostile_until_proven;
+    if vouched && is_his {
+        return Decision::Link { user, identification };
+    }
+    if policy.can_prove { Decision::Prove { user, identification } } else { Decision::Unprovable(user) }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::random::Rng;
-    use time::macros::datetime;
-
-    struct Zero;
-    impl Rng for Zero {
-        fn fill(&self, buffer: &mut [u8]) {
-            buffer.fill(0);
-        }
-    }
-
-    fn user() -> UserId {
-        UserId::new(datetime!(2026-11-21 12:00 UTC), &Zero)
-    }
-
-    fn account(standing: Standing, session: Option<SessionId>) -> Known {
-        let account = ExternalAccountId::new(datetime!(2026-11-21 12:00 UTC), &Zero);
-        Known { account: Some(KnownAccount { account, user: user(), standing, session }), owner: None }
-    }
-
-    fn owner(status: IdentificationStatus, standing: Standing) -> Known {
-        Known { account: None, owner: Some(AddressOwner { user: user(), status, standing }) }
-    }
-
-    #[test]
-    fn row_1_a_known_identity_signs_in_and_a_sign_up_of_it_transfers() {
-        let known = account(Standing::Good, None);
-        assert!(matches!(decide(Started::SignIn, None, &known), Decision::SignIn { .. }));
-        assert_eq!(decide(Started::SignUp, Some(EmailTrust::Verified), &known), Decision::Transfer);
-    }
-
-    #[test]
-    fn row_2_an_open_session_on_this_client_is_named() {
-        let session = SessionId::new(datetime!(2026-11-21 12:00 UTC), &Zero);
-        let known = account(Standing::Good, Some(session.clone()));
-        for started in [Started::SignIn, Started::SignUp] {
-            assert_eq!(decide(started, None, &known), Decision::AlreadySignedIn(session.clone()));
-        }
-    }
-
-    #[test]
-    fn rows_3_and_12_closed_accounts_come_before_everything() {
-        let session = SessionId::new(datetime!(2026-11-21 12:00 UTC), &Zero);
-        for standing in [Standing::Banned, Standing::Locked] {
-            for started in [Started::SignIn, Started::SignUp] {
-                let known = account(standing, Some(session.clone()));
-                assert_eq!(decide(started, None, &known), Decision::Closed(standing, user()));
-                let known = owner(IdentificationStatus::Verified, standing);
-                assert_eq!(decide(started, Some(EmailTrust::Verified), &known), Decision::Closed(standing, user()));
-            }
-        }
-    }
-
-    #[test]
-    fn rows_4_to_6_a_stranger_is_transferred_or_created() {
-        for trust in [None, Some(EmailTrust::Verified), Some(EmailTrust::Unverified), Some(EmailTrust::ProviderPolicy)]
-        {
-            assert_eq!(decide(Started::SignIn, trust, &Known::default()), Decision::Transfer);
-            assert_eq!(decide(Started::SignUp, trust, &Known::default()), Decision::Create);
-        }
-    }
-
-    #[test]
-    fn rows_7_to_9_an_address_alone_joins_nobody() {
-        for status in [IdentificationStatus::Verified, IdentificationStatus::Reserved] {
-            for trust in [EmailTrust::Verified, EmailTrust::Unverified, EmailTrust::ProviderPolicy] {
-                for started in [Started::SignIn, Started::SignUp] {
-                    let known = owner(status, Standing::Good);
-                    assert_eq!(decide(started, Some(trust), &known), Decision::AddressTaken(user()));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn an_unproven_claim_of_somebody_else_does_not_block_the_owner() {
-        let known = owner(IdentificationStatus::Unverified, Standing::Good);
-        assert_eq!(decide(Started::SignUp, Some(EmailTrust::Verified), &known), Decision::Create);
-    }
-}
+#[path = "linking_tests.rs"]
+mod tests;

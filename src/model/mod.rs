@@ -5,6 +5,7 @@
 //! above may name this room; it names nothing of ours.
 
 pub mod client;
+pub mod defences;
 pub mod email;
 pub mod id;
 pub mod instance;
@@ -18,7 +19,10 @@ pub mod reason;
 pub mod redirect;
 pub mod request;
 pub mod settings;
+pub mod sign_in;
+pub mod sign_up;
 pub mod social_error;
 pub mod time;
 pub mod user;
+pub mod username;
 pub mod verification;

@@ -73,6 +73,7 @@ pub mod code {
         MISCONFIGURED_OAUTH_PROVIDER = "misconfigured_oauth_provider" 400 "Misconfigured OAuth provider" "The credentials of this provider are not usable.";
         MISSING_QUERY_PARAMETER = "missing_query_parameter" 400 "Missing query parameter" "A query parameter is missing.";
         MULTIPLE_ORIGIN_HEADER_VALUES_FORBIDDEN = "multiple_origin_header_values_forbidden" 400 "Multiple Origin headers" "A request may carry one Origin header only.";
+        NOT_ALLOWED_ACCESS = "not_allowed_access" 403 "Access not allowed" "You cannot sign up with this address.";
         OAUTH_AUTHORIZE_REQUEST_ERROR = "oauth_authorize_request_error" 400 "Invalid authorization request" "The authorization request is not valid.";
         OAUTH_CALLBACK_INVALID = "oauth_callback_invalid" 400 "Invalid OAuth callback" "The sign-in took too long or began in another browser.";
         OAUTH_CONFIG_MISSING = "oauth_config_missing" 400 "Missing OAuth configuration" "This provider needs its own credentials on this instance.";
@@ -98,10 +99,15 @@ pub mod code {
         SERVICE_UNAVAILABLE = "service_unavailable" 503 "Service unavailable" "The server cannot answer right now. Try again in a moment.";
         SESSION_EXISTS = "session_exists" 400 "Session already exists" "You are already signed in.";
         SIGNED_OUT = "signed_out" 401 "Signed out" "You are signed out.";
+        SIGN_UP_MODE_RESTRICTED = "sign_up_mode_restricted" 403 "Sign-up restricted" "You cannot sign up here without an invitation.";
+        SIGN_UP_RESTRICTED_WAITLIST = "sign_up_restricted_waitlist" 403 "Sign-up by waitlist" "You cannot sign up here before you are let off the waitlist.";
+        SIGN_IN_IDENTIFICATION_OR_USER_DELETED = "sign_in_identification_or_user_deleted" 400 "Account gone" "The account was deleted meanwhile.";
+        STRATEGY_FOR_USER_INVALID = "strategy_for_user_invalid" 400 "Invalid strategy" "This way to sign in is not open to this account.";
         TOO_MANY_REQUESTS = "too_many_requests" 429 "Too many requests" "Too many requests; retry later.";
         UNSUPPORTED_CONTENT_TYPE = "unsupported_content_type" 415 "Unsupported content type" "The body's Content-Type is not supported here.";
         USER_BANNED = "user_banned" 403 "User banned" "This account is closed.";
         USER_LOCKED = "user_locked" 403 "User locked" "This account is locked.";
+        USER_QUOTA_EXCEEDED = "user_quota_exceeded" 403 "User quota exceeded" "This instance takes no more users.";
     }
 }
 

@@ -12,6 +12,12 @@ pub struct Settings {
     pub single_session_mode: bool,
     /// The public sign-up and sign-in attributes.
     pub attributes: Attributes,
+    /// How an address is proven by mail.
+    pub email: EmailSettings,
+    /// What strangers may learn about who has an account.
+    pub enumeration_protection: EnumerationProtection,
+    /// Test addresses accept a fixed code and are sent nothing; `None` = on development instances.
+    pub test_mode: Option<bool>,
     /// Lives of sessions.
     pub session: SessionSettings,
     /// Lives and switches of the provider side.
@@ -26,17 +32,73 @@ pub struct Settings {
     pub help_url: String,
     /// The mailbox that answers people's questions; empty = none.
     pub support_email: String,
+    /// Whether a provider's word about an address may lead to an existing user.
+    pub linking: Linking,
+    /// Who may sign up.
+    pub sign_up: SignUpSettings,
+    /// A sign-up is not complete before the terms are accepted.
+    pub legal_consent: bool,
     /// Members of a later version.
     #[serde(flatten)]
     pub unknown: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Which attributes an instance knows, and what it asks of them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attributes {
     /// E-mail address.
     pub email_address: Attribute,
+    /// A name to sign in with.
+    pub username: PlainAttribute,
+    /// Given name.
+    pub first_name: PlainAttribute,
+    /// Family name.
+    pub last_name: PlainAttribute,
+    /// Password.
+    pub password: PlainAttribute,
+}
+
+/// The rules of an attribute that nothing proves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PlainAttribute {
+    /// Users can have one.
+    pub enabled: bool,
+    /// A sign-up is not complete without one; implies that users can have one.
+    pub required: bool,
+}
+
+impl PlainAttribute {
+    /// Users can have one.
+    pub fn is_enabled(self) -> bool {
+        self.enabled || self.required
+    }
+}
+
+/// How an address is proven by mail.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EmailSettings {
+    /// By a code of six digits.
+    pub code: bool,
+    /// By a link.
+    pub link: bool,
+    /// A link counts only in the browser that asked for it.
+    pub same_device: bool,
+}
+
+/// What strangers may learn about who has an account (security.md section 4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnumerationProtection {
+    /// Whatever an answer says.
+    #[default]
+    Off,
+    /// No more than rate limits let them ask.
+    Bulk,
+    /// Nothing: answers for known and unknown identifiers are alike.
+    Strict,
 }
 
 /// One attribute's rules.
@@ -49,6 +111,40 @@ pub struct Attribute {
     pub required: bool,
     /// A sign-up is not complete before it is proven.
     pub verify_at_sign_up: bool,
+}
+
+/// Whether a provider's word about an address may lead to an existing user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Linking {
+    /// Where both sides have proven the address, or the person proves it now.
+    #[default]
+    VerifiedOnly,
+    /// Never: people connect providers themselves once they are signed in.
+    Never,
+}
+
+/// Who may sign up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SignUpSettings {
+    /// Everybody, or only some.
+    pub mode: SignUpMode,
+    /// The most users the instance takes; 0 = no end.
+    pub user_quota: u32,
+}
+
+/// Who may sign up (behaviour.md section 2.11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignUpMode {
+    /// Everybody.
+    #[default]
+    Public,
+    /// Only whom the operator invites or creates.
+    Restricted,
+    /// Only whom the operator lets off the waitlist.
+    Waitlist,
 }
 
 /// Lives of sessions, in seconds.
@@ -89,6 +185,9 @@ impl Default for Settings {
             application_name: String::new(),
             single_session_mode: true,
             attributes: Attributes::default(),
+            email: EmailSettings::default(),
+            enumeration_protection: EnumerationProtection::default(),
+            test_mode: None,
             session: SessionSettings::default(),
             oauth: OAuthSettings::default(),
             home_url: String::new(),
@@ -96,8 +195,31 @@ impl Default for Settings {
             sign_in_url: String::new(),
             help_url: String::new(),
             support_email: String::new(),
+            linking: Linking::default(),
+            sign_up: SignUpSettings::default(),
+            legal_consent: false,
             unknown: serde_json::Map::new(),
         }
+    }
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        let offered = PlainAttribute { enabled: true, required: false };
+        Self {
+            email_address: Attribute::default(),
+            username: PlainAttribute::default(),
+            first_name: offered,
+            last_name: offered,
+            password: PlainAttribute::default(),
+        }
+    }
+}
+
+impl Default for EmailSettings {
+    /// Links are off: where both are on, the prebuilt components of the SDK choose the link.
+    fn default() -> Self {
+        Self { code: true, link: false, same_device: true }
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
 use crate::model::client::{SignIn, SignUp};
-use crate::model::id::{ClientId, InstanceId, SessionId, SignInId, SignUpId, SocialFlowId, UserId, VerificationId};
+use crate::model::id::{ClientId, InstanceId, SignInId, SignUpId, SocialFlowId, VerificationId};
 use crate::model::verification::Status;
 
 /// Replaces the client's attempts: a stale one would win in the SDK.
@@ -71,6 +71,8 @@ pub struct SignUpFields {
     pub last_name: Option<String>,
     /// BCP 47.
     pub locale: Option<String>,
+    /// The terms are accepted.
+    pub legal_accepted: bool,
 }
 
 /// A new sign-up attempt on `client`, abandoned after a day.
@@ -87,9 +89,9 @@ pub async fn create_sign_up(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into sign_ups (instance_id, id, client_id, status, first_name, last_name, locale, unsafe_metadata,
-               abandon_at, created_at, updated_at)
+               legal_accepted_at, abandon_at, created_at, updated_at)
            values ($1, $2, $3, 'missing_requirements', $4, $5, $6, coalesce($7, '{}'::jsonb),
-               now() + $8 + interval '24 h', now() + $8, now() + $8)"#,
+               case when $9 then now() + $8 end, now() + $8 + interval '24 h', now() + $8, now() + $8)"#,
         instance.as_str(),
         id.as_str(),
         client.as_str(),
@@ -98,6 +100,7 @@ pub async fn create_sign_up(
         fields.locale,
         fields.unsafe_metadata,
         offset,
+        fields.legal_accepted,
     )
     .execute(db)
     .await?;
@@ -232,102 +235,6 @@ pub enum CompletedBy {
     Callback,
     /// An API call: the answer shows it, and it is gone from the client.
     Call,
-}
-
-/// Finishes a sign-in; its identifier becomes the user's primary address, where there is one.
-///
-/// # Errors
-/// Storage faults.
-pub async fn complete_sign_in(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &str,
-    user: &UserId,
-    session: &SessionId,
-    by: CompletedBy,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        r#"update sign_ins set status = 'complete', user_id = $3, created_session_id = $4, completed_at = now() + $6,
-               updated_at = now() + $6, replaced_at = case when $5 then now() + $6 end,
-               identifier = (select i.value from identifications i where i.instance_id = $1 and i.user_id = $3
-                   and i.kind = 'email_address' and i.is_primary)
-           where instance_id = $1 and id = $2"#,
-        instance.as_str(),
-        id,
-        user.as_str(),
-        session.as_str(),
-        by == CompletedBy::Call,
-        offset,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Finishes a sign-up.
-///
-/// # Errors
-/// Storage faults.
-pub async fn complete_sign_up(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &str,
-    user: &UserId,
-    session: &SessionId,
-    by: CompletedBy,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        r#"update sign_ups set status = 'complete', created_user_id = $3, created_session_id = $4,
-               completed_at = now() + $6, updated_at = now() + $6, replaced_at = case when $5 then now() + $6 end
-           where instance_id = $1 and id = $2"#,
-        instance.as_str(),
-        id,
-        user.as_str(),
-        session.as_str(),
-        by == CompletedBy::Call,
-        offset,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Fills a sign-up from the provider's profile; what the app sent wins.
-///
-/// # Errors
-/// Storage faults.
-pub async fn fill_sign_up(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &str,
-    email: Option<&str>,
-    first_name: Option<&str>,
-    last_name: Option<&str>,
-    offset: PgInterval,
-) -> sqlx::Result<SignUpFields> {
-    let row = sqlx::query!(
-        r#"update sign_ups set email_address = coalesce(email_address, $3),
-               email_address_key = coalesce(email_address_key, $3), first_name = coalesce(first_name, $4),
-               last_name = coalesce(last_name, $5), updated_at = now() + $6
-           where instance_id = $1 and id = $2
-           returning first_name, last_name, locale, unsafe_metadata"#,
-        instance.as_str(),
-        id,
-        email,
-        first_name,
-        last_name,
-        offset,
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(SignUpFields {
-        unsafe_metadata: Some(row.unsafe_metadata),
-        first_name: row.first_name,
-        last_name: row.last_name,
-        locale: row.locale,
-    })
 }
 
 /// Takes finished attempts off the client: what they made is over.

@@ -28,7 +28,10 @@ pub async fn known(
                    and (u.locked_until is null or u.locked_until > now() + $6), false) as "locked!",
                (select s.id from sessions s where s.instance_id = $1 and s.client_id = $5 and s.user_id = a.user_id
                    and s.status = 'active' and s.expire_at > now() + $6 limit 1) as "session?: SessionId",
-               o.user_id as "owner?: UserId", o.status as "owner_status?",
+               o.user_id as "owner?: UserId", o.id as "address?: IdentificationId", o.status as "owner_status?",
+               o.is_somebody_else as "is_somebody_else?",
+               (select s.id from sessions s where s.instance_id = $1 and s.client_id = $5 and s.user_id = o.user_id
+                   and s.status = 'active' and s.expire_at > now() + $6 limit 1) as "owner_session?: SessionId",
                w.banned_at is not null as "owner_banned!", coalesce(w.locked_at is not null
                    and (w.locked_until is null or w.locked_until > now() + $6), false) as "owner_locked!"
            from (select 1) one
@@ -36,9 +39,14 @@ pub async fn known(
                and a.status = 'verified'
            left join users u on u.instance_id = $1 and u.id = a.user_id
            left join lateral (
-               select i.user_id, i.status from identifications i
+               select i.user_id, i.id, i.status, exists (select from identifications x where x.instance_id = $1
+                       and x.user_id = i.user_id and x.kind = 'email_address' and x.id <> i.id
+                       and x.status in ('verified', 'reserved')) as is_somebody_else
+               from identifications i join users k on k.instance_id = $1 and k.id = i.user_id
                where i.instance_id = $1 and i.kind = 'email_address' and i.value_key = $4
-               order by (i.status = 'unverified'), i.created_at limit 1) o on true
+               order by i.status = 'unverified', is_somebody_else, k.banned_at is not null or coalesce(
+                   k.locked_at is not null and (k.locked_until is null or k.locked_until > now() + $6), false),
+                   i.created_at, i.id limit 1) o on true
            left join users w on w.instance_id = $1 and w.id = o.user_id"#,
         instance.as_str(),
         provider,
@@ -52,30 +60,25 @@ pub async fn known(
     let account = row.account.zip(row.user).map(|(account, user)| KnownAccount {
         account,
         user,
-        standing: standing(row.banned, row.locked),
+        standing: Standing::of(row.banned, row.locked),
         session: row.session,
     });
-    let owner = row.owner.map(|user| AddressOwner {
+    let owner = row.owner.zip(row.address).map(|(user, identification)| AddressOwner {
         user,
+        identification,
+        is_somebody_else: row.is_somebody_else.unwrap_or(false),
+        session: row.owner_session,
         status: match row.owner_status.as_deref() {
             Some("verified") => IdentificationStatus::Verified,
             Some("reserved") => IdentificationStatus::Reserved,
             _ => IdentificationStatus::Unverified,
         },
-        standing: standing(row.owner_banned, row.owner_locked),
+        standing: Standing::of(row.owner_banned, row.owner_locked),
     });
     Ok(Known { account, owner })
 }
 
-fn standing(is_banned: bool, is_locked: bool) -> Standing {
-    match (is_banned, is_locked) {
-        (true, _) => Standing::Banned,
-        (false, true) => Standing::Locked,
-        (false, false) => Standing::Good,
-    }
-}
-
-/// A proven account of a new user.
+/// An account of a user.
 pub struct NewAccount<'a> {
     /// Names it.
     pub id: &'a ExternalAccountId,
@@ -91,9 +94,11 @@ pub struct NewAccount<'a> {
     pub address: Option<&'a IdentificationId>,
     /// Scopes granted.
     pub scopes: &'a [String],
+    /// Proven to be the user's; otherwise it waits for the proof of an address, a day at most.
+    pub is_linked: bool,
 }
 
-/// Stores a proven account.
+/// Stores an account. One that waits takes the place of an earlier one of the same identity that waited in vain.
 ///
 /// # Errors
 /// Storage faults; a violation of `external_accounts_identity_key` when somebody else was first.
@@ -105,11 +110,16 @@ pub async fn create(
 ) -> sqlx::Result<()> {
     let profile = new.profile;
     sqlx::query!(
-        r#"insert into external_accounts (instance_id, id, identification_id, user_id, provider, provider_user_id,
-               status, verified_at, email_address, email_verified, email_identification_id, first_name, last_name,
-               username, avatar_url, phone_number, approved_scopes, public_metadata, created_at, updated_at)
-           values ($1, $2, $3, $4, $5, $6, 'verified', now() + $17, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-               now() + $17, now() + $17)"#,
+        r#"with in_vain as (
+               delete from external_accounts where instance_id = $1 and user_id = $4 and provider = $5
+                   and provider_user_id = $6 and status = 'pending' and expires_at is not null and error is null
+           )
+           insert into external_accounts (instance_id, id, identification_id, user_id, provider, provider_user_id,
+               status, verified_at, expires_at, email_address, email_verified, email_identification_id, first_name,
+               last_name, username, avatar_url, phone_number, approved_scopes, public_metadata, created_at, updated_at)
+           values ($1, $2, $3, $4, $5, $6, case when $18 then 'verified' else 'pending' end,
+               case when $18 then now() + $17 end, case when not $18 then now() + $17 + interval '24 h' end, $7, $8, $9,
+               $10, $11, $12, $13, $14, $15, $16, now() + $17, now() + $17)"#,
         instance.as_str(),
         new.id.as_str(),
         new.identification.as_str(),
@@ -127,6 +137,7 @@ pub async fn create(
         new.scopes,
         serde_json::Value::Object(profile.public_metadata.clone()),
         offset,
+        new.is_linked,
     )
     .execute(db)
     .await?;
@@ -161,6 +172,51 @@ pub async fn refresh(
         profile.phone,
         scopes,
         offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Links an account that waited for the proof of `address`. False if it is gone, or the identity is another user's by
+/// now.
+///
+/// # Errors
+/// Storage faults; a violation of `external_accounts_identity_key` when somebody else was first just now.
+pub async fn link(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &ExternalAccountId,
+    user: &UserId,
+    address: &IdentificationId,
+    offset: PgInterval,
+) -> sqlx::Result<bool> {
+    let linked = sqlx::query!(
+        r#"update external_accounts a set status = 'verified', verified_at = now() + $5, expires_at = null,
+               email_identification_id = $4, error = null, updated_at = now() + $5
+           where a.instance_id = $1 and a.id = $2 and a.user_id = $3 and a.status = 'pending'
+               and not exists (select from external_accounts o where o.instance_id = $1 and o.provider = a.provider
+                   and o.provider_user_id = a.provider_user_id and o.status = 'verified')"#,
+        instance.as_str(),
+        id.as_str(),
+        user.as_str(),
+        address.as_str(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(linked.rows_affected() == 1)
+}
+
+/// Drops an account that waited in vain.
+///
+/// # Errors
+/// Storage faults.
+pub async fn drop_pending(db: &mut PgConnection, instance: &InstanceId, id: &ExternalAccountId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from external_accounts where instance_id = $1 and id = $2 and status = 'pending'",
+        instance.as_str(),
+        id.as_str(),
     )
     .execute(db)
     .await?;

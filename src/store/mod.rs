@@ -5,6 +5,7 @@
 //! `model`. Transactions are opened by flows and handed in; statements of fixed text are checked at compile time against
 //! the schema in `migrations/` (`.sqlx/`).
 
+pub mod addresses;
 pub mod attempts;
 pub mod audit;
 pub mod clients;
@@ -28,6 +29,8 @@ pub mod ring_keys;
 pub mod schema;
 pub mod secret_keys;
 pub mod sessions;
+pub mod sign_ins;
+pub mod sign_ups;
 pub mod signing_keys;
 pub mod simulator;
 pub mod simulator_switches;

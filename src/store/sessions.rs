@@ -20,8 +20,10 @@ pub struct NewSession<'a> {
     pub client: &'a ClientId,
     /// The user.
     pub user: &'a UserId,
-    /// `oauth_google`.
+    /// `oauth_google`, `email_code`.
     pub strategy: &'a str,
+    /// How the person proved who he is (RFC 8176): `fed`, `otp`, `pwd`.
+    pub amr: &'a str,
     /// Seconds it lives at most.
     pub lifetime: f64,
     /// Names its activity row.
@@ -53,7 +55,7 @@ pub async fn begin(
            session as (
                insert into sessions (instance_id, id, client_id, user_id, status, strategy, amr, authenticated_at,
                    first_factor_verified_at, expire_at, last_active_at, created_at, updated_at)
-               select $1, $3, $4, id, 'active', $5, array['fed'], now() + $7, now() + $7,
+               select $1, $3, $4, id, 'active', $5, array[$10], now() + $7, now() + $7,
                    now() + $7 + $6 * interval '1 s', now() + $7, now() + $7, now() + $7
                from signed_in returning id
            ),
@@ -71,6 +73,7 @@ pub async fn begin(
         offset,
         new.activity.as_str(),
         ip,
+        new.amr,
     )
     .fetch_optional(db)
     .await?;

@@ -257,7 +257,49 @@ pub async fn get(db: &mut PgConnection, instance: &InstanceId, id: &SocialFlowId
     .await
 }
 
-/// Forgets the tokens of a trip that has been transferred.
+/// The trip whose proof still waits for what the attempt `target` lacks.
+///
+/// # Errors
+/// Storage faults.
+pub async fn waiting(db: &mut PgConnection, instance: &InstanceId, target: &str) -> sqlx::Result<Option<SocialFlow>> {
+    sqlx::query_as!(
+        SocialFlow,
+        r#"select id as "id: SocialFlowId", verification_id as "verification_id: VerificationId", intent, target_id,
+               client_id as "client_id: ClientId", provider, pkce_verifier_sealed, nonce_hash, callback_url,
+               redirect_url, action_complete_redirect_url, scopes, profile, tokens_sealed
+           from social_flows where instance_id = $1 and target_id = $2 and tokens_sealed is not null
+           order by id desc limit 1"#,
+        instance.as_str(),
+        target,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Carries a trip's proof over to another attempt of the same client.
+///
+/// # Errors
+/// Storage faults.
+pub async fn carry(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &SocialFlowId,
+    target: &str,
+    verification: &VerificationId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update social_flows set target_id = $3, verification_id = $4 where instance_id = $1 and id = $2",
+        instance.as_str(),
+        id.as_str(),
+        target,
+        verification.as_str(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Forgets the tokens of a trip that nothing waits for any more.
 ///
 /// # Errors
 /// Storage faults.

@@ -4,7 +4,10 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
+use crate::model::email::Base;
 use crate::model::id::{IdentificationId, InstanceId, UserId};
+use crate::model::linking::Standing;
+use crate::model::time::Timestamp;
 use crate::model::user::User;
 
 /// Shards of the user counter: sign-ups must not queue for one row.
@@ -165,6 +168,8 @@ pub async fn count(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, filter:
 pub struct NewUser<'a> {
     /// Names the user.
     pub id: &'a UserId,
+    /// Username.
+    pub username: Option<&'a str>,
     /// Given name.
     pub first_name: Option<&'a str>,
     /// Family name.
@@ -175,6 +180,10 @@ pub struct NewUser<'a> {
     pub locale: Option<&'a str>,
     /// The user's own metadata.
     pub unsafe_metadata: Option<&'a serde_json::Value>,
+    /// When terms were accepted.
+    pub legal_accepted_at: Option<Timestamp>,
+    /// The password, as a PHC string.
+    pub password_digest: Option<&'a str>,
     /// The address, if there is one.
     pub email: Option<NewAddress<'a>>,
 }
@@ -195,7 +204,7 @@ pub struct NewAddress<'a> {
 /// nothing was written. Foreign keys are checked at the end of the statement, so the address may come first.
 ///
 /// # Errors
-/// Storage faults.
+/// Storage faults; a violation of `users_username_key` when somebody else was first.
 pub async fn create(
     db: &mut PgConnection,
     instance: &InstanceId,
@@ -207,39 +216,110 @@ pub async fn create(
         r#"with claimed as (
                insert into identifications (instance_id, id, user_id, kind, value, value_key, status, is_primary,
                    verification_strategy, verified_at, created_at, updated_at)
-               select $1, $9, $2, 'email_address', $10, $10, case when $11 then 'verified' else 'unverified' end, true,
-                   $12, case when $11 then now() + $13 end, now() + $13, now() + $13
-               where $9::text is not null
+               select $1, $6, $2, 'email_address', $7, $7, case when $8 then 'verified' else 'unverified' end, true,
+                   $9, case when $8 then now() + $10 end, now() + $10, now() + $10
+               where $6::text is not null
                on conflict (instance_id, kind, value_key) where status in ('verified', 'reserved') do nothing
                returning user_id
            ),
            counted as (
                insert into counters as c (instance_id, name, shard, value)
-               select $1, 'users', $8, 1 where $9::text is null or exists (select from claimed)
+               select $1, 'users', $5, 1 where $6::text is null or exists (select from claimed)
                on conflict (instance_id, name, shard) do update set value = c.value + 1
+           ),
+           password as (
+               insert into user_passwords (instance_id, user_id, digest, hasher, created_at, updated_at)
+               select $1, $2, $14, 'argon2id', now() + $10, now() + $10
+               where $14::text is not null and ($6::text is null or exists (select from claimed))
            )
-           insert into users (instance_id, id, first_name, last_name, image_url, locale, unsafe_metadata, created_at,
-               updated_at)
-           select $1, $2, $3, $4, $5, $6, coalesce($7, '{}'::jsonb), now() + $13, now() + $13
-           where $9::text is null or exists (select from claimed)
+           insert into users (instance_id, id, username, username_key, first_name, last_name, image_url, locale,
+               unsafe_metadata, legal_accepted_at, created_at, updated_at)
+           select $1, $2, $15, lower($15), $3, $11, $4, $12, coalesce($13, '{}'::jsonb), $16, now() + $10, now() + $10
+           where $6::text is null or exists (select from claimed)
            returning id"#,
         instance.as_str(),
         new.id.as_str(),
         new.first_name,
-        new.last_name,
         new.image_url,
-        new.locale,
-        new.unsafe_metadata,
         shard(new.id),
         email.map(|email| email.id.as_str()),
         email.map(|email| email.value),
         email.is_some_and(|email| email.is_verified),
         email.map(|email| email.strategy),
         offset,
+        new.last_name,
+        new.locale,
+        new.unsafe_metadata,
+        new.password_digest,
+        new.username,
+        new.legal_accepted_at,
     )
     .fetch_optional(db)
     .await?;
     Ok(created.is_some())
+}
+
+/// True if somebody has this username.
+///
+/// # Errors
+/// Storage faults.
+pub async fn has_username(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, username: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from users where instance_id = $1 and username_key = lower($2)) as "is_taken!""#,
+        instance.as_str(),
+        username,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// True if an address of the same base belongs to a user: local part up to the first separator, without dots where the
+/// domain ignores them.
+///
+/// # Errors
+/// Storage faults.
+pub async fn has_base(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, base: &Base) -> sqlx::Result<bool> {
+    // What all spellings of the base begin with, so that the index finds them.
+    let first: String = base.local.chars().take(if base.ignores_dots { 1 } else { usize::MAX }).collect();
+    let pattern = format!("{}%", first.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+    sqlx::query_scalar!(
+        r#"select exists (select from identifications
+               where instance_id = $1 and kind = 'email_address' and status in ('verified', 'reserved')
+                   and value_key like $2 and split_part(value_key, '@', 2) = any($3)
+                   and case when $5 then replace(regexp_replace(split_part(value_key, '@', 1), $6, ''), '.', '')
+                       else regexp_replace(split_part(value_key, '@', 1), $6, '') end = $4) as "is_taken!""#,
+        instance.as_str(),
+        pattern,
+        &base.domains,
+        base.local,
+        base.ignores_dots,
+        base.separators,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Locks a user until the transaction ends, and says whether he may sign in; `None` if he is gone.
+///
+/// # Errors
+/// Storage faults.
+pub async fn lock(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &UserId,
+    offset: PgInterval,
+) -> sqlx::Result<Option<Standing>> {
+    let row = sqlx::query!(
+        r#"select banned_at is not null as "is_banned!", coalesce(locked_at is not null
+               and (locked_until is null or locked_until > now() + $3), false) as "is_locked!"
+           from users where instance_id = $1 and id = $2 for update"#,
+        instance.as_str(),
+        id.as_str(),
+        offset,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Standing::of(row.is_banned, row.is_locked)))
 }
 
 /// The counter shard of a user: by the last character of the id, which is random.

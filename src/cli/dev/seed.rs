@@ -44,11 +44,14 @@ async fn add_user(ctx: &Ctx, actor: &Actor, first_name: &str, last_name: &str, a
     let (id, address_id) = (UserId::new(ctx.now, ctx.rng()), IdentificationId::new(ctx.now, ctx.rng()));
     let new = NewUser {
         id: &id,
+        username: None,
         first_name: Some(first_name),
         last_name: Some(last_name),
         image_url: None,
         locale: None,
         unsafe_metadata: None,
+        legal_accepted_at: None,
+        password_digest: None,
         email: Some(NewAddress { id: &address_id, value: address, is_verified: true, strategy: "admin" }),
     };
     let mut transaction = ctx.app.db.begin().await?;
@@ -65,6 +68,7 @@ async fn add_user(ctx: &Ctx, actor: &Actor, first_name: &str, last_name: &str, a
             profile: &profile,
             address: profile.email_trust.counts_as_verified().then_some(&address_id),
             scopes: &[],
+            is_linked: true,
         };
         external_accounts::create(&mut transaction, ctx.instance_id(), &new, ctx.offset()).await?;
     }

@@ -1,7 +1,8 @@
-//! A session after it has begun: [`mint`] tokens, [`touch`], [`end`], and hand it to an app's server by [`handshake`].
-//! Sessions begin elsewhere, where somebody proved who they are ([`social::settle`](super::social::settle)). Every call
-//! names the client token it comes with: a session's id alone never proves anything.
+//! A session: it [`begin`]s where somebody proved who they are ([`sign_in`](super::sign_in), [`sign_up`](super::sign_up));
+//! [`mint`] tokens, [`touch`], [`end`], and hand it to an app's server by [`handshake`].
+//! Every call names the client token it comes with: a session's id alone never proves anything.
 
+pub mod begin;
 pub mod end;
 pub mod handshake;
 pub mod mint;

@@ -4,16 +4,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
 use super::proof::Proof;
 use super::provider::{self, Configured};
-use super::settle::{self, Attempt, Interrupted, Settled};
+use super::settle::{self, Attempt, Settled};
 use super::start::verifier_at;
-use super::transfer::{self, TRIES};
+use super::transfer;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, Secret};
 use crate::flows::client::Issued;
+use crate::flows::race::{Interrupted, TRIES};
 use crate::model::linking::Started;
 use crate::model::problem::{Error, Result, code};
 use crate::model::reason::{Failure, Reason};
@@ -179,9 +178,7 @@ async fn finish(
         }
         let settled = match &answered {
             Answered::Proof(proof) => settle_proof(ctx, &mut tx, flow, started, proof).await,
-            Answered::Failed(failure) => {
-                settle::fail(ctx, &mut tx, &attempt(flow, started), failure.code, meta(failure)).await
-            }
+            Answered::Failed(failure) => settle::fail(ctx, &mut tx, &attempt(flow, started), failure).await,
         };
         let settled = match settled {
             Ok(settled) => settled,
@@ -199,16 +196,6 @@ async fn finish(
         return Ok(Landing { url, issued: issued.map(|issued| issued.token) });
     }
     Err(code::RESOURCE_LOCKED.into())
-}
-
-/// Why, for whoever shows it: the reason's stable name, and which of its conditions it was.
-fn meta(failure: &Failure) -> Map<String, Value> {
-    let noted = [("reason", failure.reason.name()), ("detail", failure.detail)];
-    noted
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect()
 }
 
 /// Locks the client and looks again: while a slow provider was asked, the token may have been replaced by somebody's
@@ -262,7 +249,8 @@ async fn settle_proof(
         Started::SignUp => Started::SignIn,
     };
     let fields = SignUpFields::default();
-    let carried = transfer::carry_over(ctx, db, &flow.client_id, proof, to, &fields, CompletedBy::Callback).await?;
+    let carried =
+        transfer::carry_over(ctx, db, &flow.client_id, (&flow.id, proof), to, &fields, CompletedBy::Callback).await?;
     Ok(carried.settled)
 }
 
@@ -270,9 +258,10 @@ type Kept = Option<(String, serde_json::Value, Vec<u8>)>;
 
 /// What a later transfer or completion needs; nothing once the tokens lie with their account.
 fn kept(ctx: &Ctx, flow: &SocialFlow, answered: &Answered, settled: &Settled) -> Result<Kept> {
-    let (Answered::Proof(proof), Settled::Transferable | Settled::Missing) = (answered, settled) else {
+    let Answered::Proof(proof) = answered else { return Ok(None) };
+    if !settled.keeps_proof() {
         return Ok(None);
-    };
+    }
     let profile = serde_json::to_value(&proof.profile).map_err(Error::internal)?;
     let id = proof.profile.provider_user_id.clone();
     Ok(Some((id, profile, proof.seal_tokens(ctx, &flow.id)?)))
@@ -285,6 +274,6 @@ fn destination(flow: &SocialFlow, settled: Settled) -> (String, Option<Issued>) 
             let url = flow.action_complete_redirect_url.as_ref().unwrap_or(&flow.redirect_url);
             (url.clone(), Some(issued))
         }
-        Settled::Missing | Settled::Transferable | Settled::Failed => (flow.redirect_url.clone(), None),
+        Settled::Waits | Settled::GoesOn | Settled::Transferable | Settled::Failed => (flow.redirect_url.clone(), None),
     }
 }

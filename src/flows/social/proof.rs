@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use super::provider::Configured;
-use super::settle::Interrupted;
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, SealedAt, Secret};
+use crate::flows::race::Interrupted;
 use crate::model::id::{ExternalAccountId, SocialFlowId};
 use crate::model::problem::{Error, Result};
 use crate::model::profile::Profile;

@@ -1,27 +1,32 @@
-//! Writing down what a proven identity means: a session, a new user, a transferable proof, or a refusal. One
-//! transaction of the caller's; whoever loses a race decides once more.
+//! Writing down what a proven identity means: a sign-in or sign-up that goes on, an account that waits for the proof of its
+//! address, a transferable proof, or a refusal. One transaction of the caller's; whoever loses a race decides once more.
 
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
 
+use super::policy::{can_prove, policy};
 use super::proof::Proof;
 use crate::context::Ctx;
-use crate::flows::client::{self, Issued};
-use crate::flows::record;
+use crate::flows::client::Issued;
+use crate::flows::race::Interrupted;
+use crate::flows::sign_in::finish::{self as sign_in, Proven};
+use crate::flows::sign_up::finish as sign_up;
+use crate::flows::{record, sign_in::finish::fill};
 use crate::model::email::EmailAddress;
-use crate::model::id::{
-    ClientId, ExternalAccountId, IdentificationId, SessionActivityId, SessionId, UserId, VerificationId,
-};
+use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, SessionId, UserId, VerificationId};
 use crate::model::linking::{self, Decision, Standing, Started};
-use crate::model::problem::Error;
 use crate::model::provider_config::strategy;
+use crate::model::reason::{Failure, Reason};
+use crate::model::sign_in::Status as SignInStatus;
+use crate::model::sign_up::Field;
 use crate::model::social_error;
+use crate::model::username;
 use crate::model::verification::Status;
+use crate::store::addresses;
 use crate::store::attempts::{self, CompletedBy};
 use crate::store::external_accounts::{self, NewAccount};
-use crate::store::sessions::{self, NewSession};
-use crate::store::users::{self, NewAddress, NewUser};
-use crate::store::{clients, violates};
+use crate::store::sign_ins::{self, Identified};
+use crate::store::sign_ups::{self, Filling};
 
 /// The attempt that a proof is for.
 pub struct Attempt<'a> {
@@ -41,32 +46,20 @@ pub struct Attempt<'a> {
 pub enum Settled {
     /// Signed in: the client has a new session and a new token.
     Complete(Issued),
-    /// The sign-up needs more data.
-    Missing,
+    /// It goes on, and the provider's proof waits with it: for more data, or for the proof of an address.
+    Waits,
+    /// It goes on without the provider's proof, which has done its part.
+    GoesOn,
     /// The other kind of attempt can take over.
     Transferable,
     /// Refused; the verification says why.
     Failed,
 }
 
-/// Why a transaction did not settle.
-pub enum Interrupted {
-    /// Somebody else took the identity or the address first: decide again.
-    Lost,
-    /// A refusal or fault.
-    Error(Error),
-}
-
-impl From<sqlx::Error> for Interrupted {
-    fn from(error: sqlx::Error) -> Self {
-        let races = ["external_accounts_identity_key", "identifications_claimed_key", "client_tokens_generation_key"];
-        if races.iter().any(|key| violates(&error, key)) { Self::Lost } else { Self::Error(error.into()) }
-    }
-}
-
-impl From<Error> for Interrupted {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
+impl Settled {
+    /// The provider's proof is needed again: by a transfer, or when the attempt goes on.
+    pub fn keeps_proof(&self) -> bool {
+        matches!(self, Self::Waits | Self::Transferable)
     }
 }
 
@@ -80,128 +73,146 @@ pub async fn settle(
     attempt: &Attempt<'_>,
     proof: &Proof,
 ) -> Result<Settled, Interrupted> {
-    let email = proof.profile.email.as_deref().and_then(EmailAddress::parse);
-    let address = email.as_ref().map(EmailAddress::as_str);
-    let known = external_accounts::known(
-        db,
-        ctx.instance_id(),
-        &proof.provider,
-        &proof.profile.provider_user_id,
-        address,
-        attempt.client,
-        ctx.offset(),
-    )
-    .await?;
-    let trust = email.as_ref().map(|_| proof.profile.email_trust);
-    match linking::decide(attempt.started, trust, &known) {
-        Decision::SignIn { user, account } => sign_in(ctx, db, attempt, proof, &user, &account).await,
-        Decision::Create => sign_up(ctx, db, attempt, proof, email.as_ref()).await,
-        Decision::Transfer => transferable(ctx, db, attempt).await,
-        Decision::AlreadySignedIn(session) => {
-            let meta = Map::from_iter([("session_id".to_owned(), Value::from(session.as_str()))]);
-            fail(ctx, db, attempt, social_error::ALREADY_SIGNED_IN, meta).await
-        }
-        Decision::Closed(standing, user) => refuse(ctx, db, attempt, closed(standing), &user).await,
-        Decision::AddressTaken(owner) => refuse(ctx, db, attempt, social_error::EXISTS, &owner).await,
-    }
-}
-
-/// A refusal that is about a user stands in the audit log, too.
-async fn refuse(
-    ctx: &Ctx,
-    db: &mut PgConnection,
-    attempt: &Attempt<'_>,
-    code: &str,
-    user: &UserId,
-) -> Result<Settled, Interrupted> {
-    record::sign_in_refused(ctx, db, user, code).await?;
-    fail(ctx, db, attempt, code, Map::new()).await
-}
-
-fn closed(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Locked => "user_locked",
-        Standing::Banned | Standing::Good => "user_banned",
-    }
-}
-
-/// The identity is known: bring the account up to date and begin a session.
-async fn sign_in(
-    ctx: &Ctx,
-    db: &mut PgConnection,
-    attempt: &Attempt<'_>,
-    proof: &Proof,
-    user: &UserId,
-    account: &ExternalAccountId,
-) -> Result<Settled, Interrupted> {
-    let (instance, offset, profile) = (ctx.instance_id(), ctx.offset(), &proof.profile);
-    external_accounts::refresh(db, instance, account, profile, &proof.scopes, offset).await?;
-    proof.store_tokens(ctx, db, account).await?;
-    let (first, last, image) = (&profile.first_name, &profile.last_name, &profile.avatar_url);
-    users::fill_if_empty(db, instance, user, first.as_deref(), last.as_deref(), image.as_deref(), ctx.offset()).await?;
-    let Some((session, issued)) = begin_session(ctx, db, attempt, proof, user).await? else {
-        return refuse(ctx, db, attempt, closed(Standing::Banned), user).await;
-    };
-    attempts::complete_sign_in(db, instance, attempt.id, user, &session, attempt.by, ctx.offset()).await?;
-    verified(ctx, db, attempt).await?;
-    record::signed_in(ctx, db, user, &session).await?;
-    Ok(Settled::Complete(issued))
-}
-
-/// Nobody has the identity: a new user, unless the instance wants more than the provider gave.
-async fn sign_up(
-    ctx: &Ctx,
-    db: &mut PgConnection,
-    attempt: &Attempt<'_>,
-    proof: &Proof,
-    email: Option<&EmailAddress>,
-) -> Result<Settled, Interrupted> {
     let (instance, profile) = (ctx.instance_id(), &proof.profile);
-    let rule = &ctx.instance.settings.attributes.email_address;
-    let is_verified = profile.email_trust.counts_as_verified();
-    if email.is_some() && !is_verified && rule.verify_at_sign_up {
-        return fail(ctx, db, attempt, social_error::UNPROVABLE, Map::new()).await;
+    let email = profile.email.as_deref().and_then(EmailAddress::parse);
+    let address = email.as_ref().map(EmailAddress::as_str);
+    let (provider, id) = (&proof.provider, &profile.provider_user_id);
+    let known = external_accounts::known(db, instance, provider, id, address, attempt.client, ctx.offset()).await?;
+    let trust = email.as_ref().map(|_| profile.email_trust);
+    match linking::decide(attempt.started, trust, &known, &policy(ctx)) {
+        Decision::SignIn { user, account } => {
+            external_accounts::refresh(db, instance, &account, profile, &proof.scopes, ctx.offset()).await?;
+            proof.store_tokens(ctx, db, &account).await?;
+            go_on(ctx, db, attempt, proof, &user).await
+        }
+        Decision::Create => create(ctx, db, attempt, proof, address).await,
+        Decision::Transfer => transferable(ctx, db, attempt).await,
+        Decision::Link { user, identification } => link(ctx, db, attempt, proof, (&user, &identification)).await,
+        Decision::Prove { user, identification } => wait(ctx, db, attempt, proof, (&user, &identification)).await,
+        Decision::AlreadySignedIn(session) => already(ctx, db, attempt, &session).await,
+        Decision::Closed(standing, user) => closed(ctx, db, attempt, standing, &user).await,
+        Decision::LinkingOff(owner) => {
+            let failure = Failure::new(Reason::LinkingOff, "", social_error::EXISTS);
+            not_linked(ctx, db, attempt, &failure, &owner).await
+        }
+        Decision::Unprovable(owner) => not_linked(ctx, db, attempt, &UNPROVABLE, &owner).await,
     }
-    let address = email.map(EmailAddress::as_str);
-    let (first, last) = (profile.first_name.as_deref(), profile.last_name.as_deref());
-    let fields = attempts::fill_sign_up(db, instance, attempt.id, address, first, last, ctx.offset()).await?;
-    if email.is_none() && rule.required {
-        verified(ctx, db, attempt).await?;
-        return Ok(Settled::Missing);
-    }
-    let user = UserId::new(ctx.now, ctx.rng());
-    let identification = IdentificationId::new(ctx.now, ctx.rng());
-    let strategy = format!("from_{}", strategy(&proof.provider));
-    let new = NewUser {
-        id: &user,
-        first_name: fields.first_name.as_deref(),
-        last_name: fields.last_name.as_deref(),
-        image_url: profile.avatar_url.as_deref(),
-        locale: fields.locale.as_deref(),
-        unsafe_metadata: fields.unsafe_metadata.as_ref(),
-        email: address.map(|value| NewAddress { id: &identification, value, is_verified, strategy: &strategy }),
-    };
-    if !users::create(db, instance, &new, ctx.offset()).await? {
-        return Err(Interrupted::Lost);
-    }
-    connect(ctx, db, proof, &user, address.map(|_| &identification)).await?;
-    let Some((session, issued)) = begin_session(ctx, db, attempt, proof, &user).await? else {
-        return Err(Error::internal("a new user could not begin a session").into());
-    };
-    attempts::complete_sign_up(db, instance, attempt.id, &user, &session, attempt.by, ctx.offset()).await?;
-    verified(ctx, db, attempt).await?;
-    record::signed_up(ctx, db, &user, &session).await?;
-    Ok(Settled::Complete(issued))
 }
 
-/// Stores the account of a new user and its tokens.
-async fn connect(
+const UNPROVABLE: Failure = Failure::new(Reason::EmailUnverified, "unprovable", social_error::UNPROVABLE);
+
+/// Row 2.
+async fn already(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &Attempt<'_>,
+    session: &SessionId,
+) -> Result<Settled, Interrupted> {
+    let failure = Failure::new(Reason::AlreadySignedIn, "callback", social_error::ALREADY_SIGNED_IN);
+    let mut meta = meta(&failure);
+    meta.insert("session_id".to_owned(), Value::from(session.as_str()));
+    fail_with(ctx, db, attempt, failure.code, meta).await
+}
+
+/// Rows 3 and 12: a refusal that is about a user stands in the audit log, too.
+async fn closed(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &Attempt<'_>,
+    standing: Standing,
+    user: &UserId,
+) -> Result<Settled, Interrupted> {
+    let failure = match standing {
+        Standing::Locked => Failure::new(Reason::UserLocked, "", "user_locked"),
+        Standing::Banned | Standing::Good => Failure::new(Reason::UserBanned, "banned", "user_banned"),
+    };
+    record::sign_in_refused(ctx, db, user, failure.code).await?;
+    fail(ctx, db, attempt, &failure).await
+}
+
+/// Rows 7 to 11 that lead nowhere.
+async fn not_linked(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &Attempt<'_>,
+    failure: &Failure,
+    owner: &UserId,
+) -> Result<Settled, Interrupted> {
+    record::account_refused(ctx, db, owner, failure).await?;
+    fail(ctx, db, attempt, failure).await
+}
+
+/// The identity is the user's: the sign-in goes on from there.
+async fn go_on(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &Attempt<'_>,
+    proof: &Proof,
+    user: &UserId,
+) -> Result<Settled, Interrupted> {
+    let status = SignInStatus::NeedsIdentifier.as_str();
+    let who = Identified { user, address: None, pending: None, status };
+    sign_ins::identify(db, ctx.instance_id(), attempt.id, &who, ctx.offset()).await?;
+    fill(ctx, db, user, proof).await?;
+    let target = sign_in::Attempt { id: attempt.id, client: attempt.client, by: attempt.by };
+    let strategy = strategy(&proof.provider);
+    match sign_in::first_factor_proven(ctx, db, &target, Proven::Provider, &strategy).await? {
+        sign_in::Finished::Complete(issued) => {
+            verified(ctx, db, attempt).await?;
+            Ok(Settled::Complete(issued))
+        }
+        sign_in::Finished::Waits(_) => {
+            verified(ctx, db, attempt).await?;
+            Ok(Settled::GoesOn)
+        }
+        sign_in::Finished::Closed(standing, user) => closed(ctx, db, attempt, standing, &user).await,
+    }
+}
+
+/// Row 7, and row 9 where the provider vouches: the account becomes the user's.
+async fn link(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &Attempt<'_>,
+    proof: &Proof,
+    (user, address): (&UserId, &IdentificationId),
+) -> Result<Settled, Interrupted> {
+    let account = store(ctx, db, proof, user, Some(address)).await?;
+    proof.store_tokens(ctx, db, &account).await?;
+    let from = format!("from_{}", strategy(&proof.provider));
+    if addresses::prove(db, ctx.instance_id(), user, address, &from, ctx.offset()).await? {
+        record::address_verified(ctx, db, user, address).await?;
+    }
+    record::account_linked(ctx, db, user, &account).await?;
+    go_on(ctx, db, attempt, proof, user).await
+}
+
+/// Rows 8 to 11: the account waits until the person has proven the address; nothing else counts in this attempt.
+async fn wait(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &Attempt<'_>,
+    proof: &Proof,
+    (user, address): (&UserId, &IdentificationId),
+) -> Result<Settled, Interrupted> {
+    let account = store(ctx, db, proof, user, None).await?;
+    let status = SignInStatus::NeedsFirstFactor.as_str();
+    let who = Identified { user, address: Some(address), pending: Some(&account), status };
+    sign_ins::identify(db, ctx.instance_id(), attempt.id, &who, ctx.offset()).await?;
+    let failure = Failure::new(Reason::EmailUnverified, "proof", social_error::UNPROVABLE);
+    let error = social_error::object(failure.code, meta(&failure));
+    answer(ctx, db, attempt, Status::Unverified, Some(&error)).await?;
+    Ok(Settled::Waits)
+}
+
+/// Stores the account; linked if there is an address that it is linked by.
+async fn store(
     ctx: &Ctx,
     db: &mut PgConnection,
     proof: &Proof,
     user: &UserId,
     address: Option<&IdentificationId>,
-) -> Result<(), Interrupted> {
+) -> Result<ExternalAccountId, Interrupted> {
     let account = ExternalAccountId::new(ctx.now, ctx.rng());
     let new = NewAccount {
         id: &account,
@@ -211,39 +222,40 @@ async fn connect(
         profile: &proof.profile,
         address,
         scopes: &proof.scopes,
+        is_linked: address.is_some(),
     };
     external_accounts::create(db, ctx.instance_id(), &new, ctx.offset()).await?;
-    proof.store_tokens(ctx, db, &account).await
+    Ok(account)
 }
 
-/// Begins a session and replaces the client's token, so that a planted one is dead (security.md section 5). `None` if
-/// the user may not sign in any more.
-async fn begin_session(
+/// Nobody has the identity: a new user, unless the instance wants more than the provider gave.
+async fn create(
     ctx: &Ctx,
     db: &mut PgConnection,
     attempt: &Attempt<'_>,
     proof: &Proof,
-    user: &UserId,
-) -> Result<Option<(SessionId, Issued)>, Interrupted> {
-    let (instance, strategy) = (ctx.instance_id(), strategy(&proof.provider));
-    let session = SessionId::new(ctx.now, ctx.rng());
-    let new = NewSession {
-        id: &session,
-        client: attempt.client,
-        user,
-        strategy: &strategy,
-        lifetime: f64::from(ctx.instance.settings.session.maximum_lifetime),
-        activity: &SessionActivityId::new(ctx.now, ctx.rng()),
-        from: &ctx.from,
+    address: Option<&str>,
+) -> Result<Settled, Interrupted> {
+    let (rules, profile) = (&ctx.instance.settings.attributes, &proof.profile);
+    let username = profile.username.as_deref().filter(|name| username::check(name).is_ok());
+    let filling = Filling {
+        email: address.filter(|_| rules.email_address.enabled),
+        username: username.filter(|_| rules.username.is_enabled()),
+        first_name: profile.first_name.as_deref().filter(|_| rules.first_name.is_enabled()),
+        last_name: profile.last_name.as_deref().filter(|_| rules.last_name.is_enabled()),
     };
-    // The old token is replaced before the session begins: within its grace it must not see the new session.
-    let issued = client::new_token(ctx);
-    clients::rotate_token(db, instance, attempt.client, &issued.hash, ctx.app.ring.first_id(), ctx.offset()).await?;
-    if !sessions::begin(db, instance, &new, ctx.offset()).await? {
-        return Ok(None);
+    sign_ups::fill(db, ctx.instance_id(), attempt.id, filling, ctx.offset()).await?;
+    verified(ctx, db, attempt).await?;
+    let target = sign_up::Attempt { id: attempt.id, client: attempt.client, by: attempt.by };
+    match sign_up::complete_with(ctx, db, &target, Some(proof)).await? {
+        sign_up::Finished::Complete(issued) => Ok(Settled::Complete(issued)),
+        sign_up::Finished::Waits(fields) if fields.unverified.contains(&Field::EmailAddress) && !can_prove(ctx) => {
+            fail(ctx, db, attempt, &UNPROVABLE).await
+        }
+        sign_up::Finished::Waits(_) => Ok(Settled::Waits),
+        sign_up::Finished::Transferable => transferable(ctx, db, attempt).await,
+        sign_up::Finished::Refused(refused) => fail(ctx, db, attempt, &sign_up::refusal(refused).0).await,
     }
-    clients::touch_sign_in_state(db, instance, attempt.client, Some(&session), Some(&strategy), ctx.offset()).await?;
-    Ok(Some((session, issued)))
 }
 
 /// The proof is good, but belongs in the other kind of attempt.
@@ -269,12 +281,31 @@ pub async fn fail(
     ctx: &Ctx,
     db: &mut PgConnection,
     attempt: &Attempt<'_>,
+    failure: &Failure,
+) -> Result<Settled, Interrupted> {
+    fail_with(ctx, db, attempt, failure.code, meta(failure)).await
+}
+
+async fn fail_with(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &Attempt<'_>,
     code: &str,
     meta: Map<String, Value>,
 ) -> Result<Settled, Interrupted> {
     let error = social_error::object(code, meta);
     answer(ctx, db, attempt, Status::Failed, Some(&error)).await?;
     Ok(Settled::Failed)
+}
+
+/// Why, for whoever shows it: the reason's stable name, and which of its conditions it was.
+fn meta(failure: &Failure) -> Map<String, Value> {
+    let noted = [("reason", failure.reason.name()), ("detail", failure.detail)];
+    noted
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect()
 }
 
 async fn answer(

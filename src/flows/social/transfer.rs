@@ -3,20 +3,18 @@
 use sqlx::PgConnection;
 
 use super::proof::Proof;
-use super::settle::{self, Attempt, Interrupted, Settled};
+use super::settle::{self, Attempt, Settled};
 use super::start;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::flows::client::{self, Acted, Issued};
-use crate::model::id::{ClientId, VerificationId};
+use crate::flows::race::{Interrupted, TRIES};
+use crate::model::id::{ClientId, SocialFlowId, VerificationId};
 use crate::model::linking::Started;
 use crate::model::problem::{Error, Result, code};
 use crate::model::provider_config::strategy;
 use crate::store::attempts::{self, CompletedBy, NewVerification, SignUpFields, TransferSource};
 use crate::store::{clients, social_flows};
-
-/// How often a lost race is decided again.
-pub const TRIES: u8 = 3;
 
 /// The finished (or unfinished) attempt of a transfer, and the client after it.
 pub struct Transferred {
@@ -71,11 +69,13 @@ async fn attempt_transfer(
     let flow = social_flows::get(db, instance, &flow).await?;
     let proof = Proof::reopen(ctx, &flow)?;
     start::refuse_second_session(ctx, db, &client).await?;
-    let carried = carry_over(ctx, db, &client, &proof, to, fields, CompletedBy::Call).await?;
-    social_flows::forget_tokens(db, instance, &flow.id).await?;
+    let carried = carry_over(ctx, db, &client, (&flow.id, &proof), to, fields, CompletedBy::Call).await?;
+    if !carried.settled.keeps_proof() {
+        social_flows::forget_tokens(db, instance, &flow.id).await?;
+    }
     let issued = match carried.settled {
         Settled::Complete(issued) => Some(issued),
-        Settled::Missing | Settled::Transferable | Settled::Failed => None,
+        Settled::Waits | Settled::GoesOn | Settled::Transferable | Settled::Failed => None,
     };
     Ok((carried.attempt, issued))
 }
@@ -88,8 +88,8 @@ pub struct Carried {
     pub settled: Settled,
 }
 
-/// Puts `proof` into a new attempt of kind `to`, in place of the client's present ones, and settles it: decided again by
-/// what is known now, because somebody may have signed up meanwhile.
+/// Puts the proof of a trip into a new attempt of kind `to`, in place of the client's present ones, and settles it:
+/// decided again by what is known now, because somebody may have signed up meanwhile.
 ///
 /// # Errors
 /// [`Interrupted::Lost`] after a lost race.
@@ -97,7 +97,7 @@ pub async fn carry_over(
     ctx: &Ctx,
     db: &mut PgConnection,
     client: &ClientId,
-    proof: &Proof,
+    (trip, proof): (&SocialFlowId, &Proof),
     to: Started,
     fields: &SignUpFields,
     by: CompletedBy,
@@ -114,6 +114,7 @@ pub async fn carry_over(
         external_url_sealed: None,
     };
     attempts::create_verification(db, ctx.instance_id(), &new, ctx.offset()).await?;
+    social_flows::carry(db, ctx.instance_id(), trip, &attempt, &verification).await?;
     let target = Attempt { started: to, id: &attempt, verification: &verification, client, by };
     let settled = settle::settle(ctx, db, &target, proof).await?;
     Ok(Carried { attempt, settled })

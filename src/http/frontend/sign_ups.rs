@@ -58,6 +58,7 @@ fn fields(params: &Params) -> Result<SignUpFields, Problem> {
         first_name: name("first_name")?,
         last_name: name("last_name")?,
         locale: params.text("locale").filter(|locale| locale.len() <= 35).map(str::to_owned),
+        legal_accepted: params.flag("legal_accepted")? == Some(true),
     })
 }
 

@@ -2,4 +2,5 @@
 
 mod attacks;
 mod journeys;
+mod linking;
 mod starting;

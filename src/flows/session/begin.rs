@@ -1,0 +1,62 @@
+//! A session begins: for a user who has proven all that is asked, and in no other way.
+
+use sqlx::PgConnection;
+
+use crate::context::Ctx;
+use crate::flows::client::{self, Issued};
+use crate::flows::race::Interrupted;
+use crate::model::id::{ClientId, SessionActivityId, SessionId, UserId};
+use crate::store::clients;
+use crate::store::sessions::{self, NewSession};
+
+/// Whose session, where, and by what proof.
+pub struct Begin<'a> {
+    /// The browser.
+    pub client: &'a ClientId,
+    /// The user.
+    pub user: &'a UserId,
+    /// `oauth_google`, `email_code`.
+    pub strategy: &'a str,
+}
+
+/// Begins a session and replaces the client's token, so that a planted one is dead (security.md section 5). `None` if
+/// the user may not sign in any more.
+///
+/// # Errors
+/// [`Interrupted::Lost`] when another request of the same client replaced its token first.
+pub async fn begin(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    begin: &Begin<'_>,
+) -> Result<Option<(SessionId, Issued)>, Interrupted> {
+    let (instance, offset) = (ctx.instance_id(), ctx.offset());
+    let session = SessionId::new(ctx.now, ctx.rng());
+    let new = NewSession {
+        id: &session,
+        client: begin.client,
+        user: begin.user,
+        strategy: begin.strategy,
+        amr: amr(begin.strategy),
+        lifetime: f64::from(ctx.instance.settings.session.maximum_lifetime),
+        activity: &SessionActivityId::new(ctx.now, ctx.rng()),
+        from: &ctx.from,
+    };
+    // The old token is replaced before the session begins: within its grace it must not see the new session.
+    let issued = client::new_token(ctx);
+    clients::rotate_token(db, instance, begin.client, &issued.hash, ctx.app.ring.first_id(), offset).await?;
+    if !sessions::begin(db, instance, &new, ctx.offset()).await? {
+        return Ok(None);
+    }
+    let strategy = Some(begin.strategy);
+    clients::touch_sign_in_state(db, instance, begin.client, Some(&session), strategy, ctx.offset()).await?;
+    Ok(Some((session, issued)))
+}
+
+/// How a strategy counts as a method of authentication (RFC 8176).
+fn amr(strategy: &str) -> &'static str {
+    match strategy {
+        "password" => "pwd",
+        provider if provider.starts_with("oauth_") => "fed",
+        _ => "otp",
+    }
+}

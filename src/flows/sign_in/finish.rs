@@ -1,0 +1,221 @@
+//! From a proven factor on: the only way to a signed-in user. Links the external account that waited for the proof, makes
+//! the address the user's, takes an account over from whoever only claimed it, and begins the session.
+
+use sqlx::PgConnection;
+
+use crate::context::Ctx;
+use crate::flows::client::Issued;
+use crate::flows::race::Interrupted;
+use crate::flows::record;
+use crate::flows::session::begin::{self, Begin};
+use crate::flows::social::proof::Proof;
+use crate::model::defences::Defences;
+use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, UserId};
+use crate::model::linking::Standing;
+use crate::model::problem::{Error, Problem, code};
+use crate::model::sign_in::{self, Address, Factor, Life, Owes, Refused, State, Status, Step, TakeOver};
+use crate::model::user::IdentificationStatus;
+use crate::store::addresses::{self, Kept};
+use crate::store::attempts::CompletedBy;
+use crate::store::sign_ins::{self, Row};
+use crate::store::{external_accounts, social_flows, users};
+
+/// The attempt that a proof is for. The caller holds its client's lock.
+pub struct Attempt<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its client.
+    pub client: &'a ClientId,
+    /// Whether the finished attempt stays on the client.
+    pub by: CompletedBy,
+}
+
+/// What was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proven<'a> {
+    /// A provider's identity that is the user's.
+    Provider,
+    /// A code or link that went to this address of the user.
+    Address(&'a IdentificationId),
+    /// A code that went to this address of the user, to choose a new password.
+    ResetCode(&'a IdentificationId),
+    /// The password.
+    Password,
+    /// A new password was chosen, and is stored.
+    NewPassword,
+}
+
+/// What became of the attempt.
+pub enum Finished {
+    /// Signed in: the client has a new session and a new token.
+    Complete(Issued),
+    /// It goes on: `needs_new_password`, `needs_second_factor`.
+    Waits(Status),
+    /// The user may not sign in; nothing was written.
+    Closed(Standing, UserId),
+}
+
+/// Goes on from a proven factor. `strategy` is what the session and the address remember: `oauth_google`, `email_code`.
+///
+/// # Errors
+/// `client_state_invalid`, `resource_forbidden`, `strategy_for_user_invalid` where the proof does not count;
+/// `identification_claimed` when the waiting account or its address became another user's meanwhile;
+/// [`Interrupted::Lost`] after a lost race: roll back and call again.
+pub async fn first_factor_proven(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &Attempt<'_>,
+    proven: Proven<'_>,
+    strategy: &str,
+) -> Result<Finished, Interrupted> {
+    let address = match proven {
+        Proven::Address(address) | Proven::ResetCode(address) => Some(address),
+        Proven::Provider | Proven::Password | Proven::NewPassword => None,
+    };
+    let row = sign_ins::row(db, ctx.instance_id(), attempt.id, address, ctx.offset()).await?;
+    let row = row.ok_or(code::RESOURCE_NOT_FOUND).map_err(Problem::from)?;
+    let Some(user) = row.user.clone() else { return Err(refusal(Refused::State).into()) };
+    match users::lock(db, ctx.instance_id(), &user, ctx.offset()).await? {
+        Some(Standing::Good) => {}
+        Some(standing) => return Ok(Finished::Closed(standing, user)),
+        None => return Err(Problem::new(code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED).into()),
+    }
+    let owes = Owes { has_password: row.has_password, second_factor: false };
+    let step = sign_in::proven(&state(&row)?, factor(&row, proven)?, owes, Defences::ALL).map_err(refusal)?;
+    if let Some(address) = address {
+        own(ctx, db, &row, &user, address, step, strategy).await?;
+    }
+    if let (Some(address), Some(account)) = (address, &row.pending) {
+        link(ctx, db, attempt.id, &user, address, account).await?;
+    }
+    match step.status {
+        Status::Complete => complete(ctx, db, attempt, user, strategy).await,
+        status => {
+            sign_ins::go_on(db, ctx.instance_id(), attempt.id, status.as_str(), ctx.offset()).await?;
+            Ok(Finished::Waits(status))
+        }
+    }
+}
+
+fn refusal(refused: Refused) -> Problem {
+    Problem::new(match refused {
+        Refused::State => code::CLIENT_STATE_INVALID,
+        Refused::Replaced => code::RESOURCE_FORBIDDEN,
+        Refused::Strategy => code::STRATEGY_FOR_USER_INVALID,
+    })
+}
+
+fn state(row: &Row) -> Result<State, Error> {
+    let status = Status::parse(&row.status).ok_or_else(|| Error::internal("a sign-in in an unknown state"))?;
+    let life = match (row.is_replaced, row.is_abandoned) {
+        (true, _) if status != Status::Complete => Life::Replaced,
+        (false, false) => Life::Current,
+        _ => Life::Abandoned,
+    };
+    let waits_for = row.identification.clone().filter(|_| row.pending.is_some());
+    Ok(State { status, life, waits_for })
+}
+
+/// The proof with what is known of the address it is about.
+fn factor<'a>(row: &Row, proven: Proven<'a>) -> Result<Factor<'a>, Problem> {
+    let address = |id| {
+        let status = match row.address_status.as_deref() {
+            Some("verified") => IdentificationStatus::Verified,
+            Some("reserved") => IdentificationStatus::Reserved,
+            Some(_) => IdentificationStatus::Unverified,
+            None => return Err(Problem::new(code::RESOURCE_FORBIDDEN)),
+        };
+        Ok(Address { id, status, is_somebody_else: row.is_somebody_else })
+    };
+    Ok(match proven {
+        Proven::Provider => Factor::Provider,
+        Proven::Address(id) => Factor::Address(address(id)?),
+        Proven::ResetCode(id) => Factor::ResetCode(address(id)?),
+        Proven::Password => Factor::Password,
+        Proven::NewPassword => Factor::NewPassword,
+    })
+}
+
+/// The address is the user's from now on, and nobody else's.
+async fn own(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    row: &Row,
+    user: &UserId,
+    address: &IdentificationId,
+    step: Step,
+    strategy: &str,
+) -> Result<(), Interrupted> {
+    let instance = ctx.instance_id();
+    if step.takes_over {
+        let kept = Kept { address, account: row.pending.as_ref() };
+        addresses::take_over(db, instance, user, &kept, TakeOver::with(Defences::ALL), ctx.offset()).await?;
+        record::taken_over(ctx, db, user, address).await?;
+    }
+    if step.proves_address {
+        if !addresses::prove(db, instance, user, address, strategy, ctx.offset()).await? {
+            return Err(Problem::new(code::IDENTIFICATION_CLAIMED).into());
+        }
+        record::address_verified(ctx, db, user, address).await?;
+    }
+    let value = row.address.as_deref().unwrap_or_default();
+    lose_claims(ctx, db, user, value).await
+}
+
+/// Everybody who only claims an address that `owner` has proven loses it.
+///
+/// # Errors
+/// Storage faults.
+pub async fn lose_claims(ctx: &Ctx, db: &mut PgConnection, owner: &UserId, address: &str) -> Result<(), Interrupted> {
+    for loser in addresses::drop_claims(db, ctx.instance_id(), owner, address, ctx.offset()).await? {
+        record::address_lost(ctx, db, &loser).await?;
+    }
+    Ok(())
+}
+
+/// The account that waited for the proof of its address becomes the user's, with the tokens that came with it.
+async fn link(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &str,
+    user: &UserId,
+    address: &IdentificationId,
+    account: &ExternalAccountId,
+) -> Result<(), Interrupted> {
+    let instance = ctx.instance_id();
+    let trip = social_flows::waiting(db, instance, attempt).await?;
+    let linked = external_accounts::link(db, instance, account, user, address, ctx.offset()).await?;
+    let (true, Some(trip)) = (linked, trip) else {
+        return Err(Problem::new(code::IDENTIFICATION_CLAIMED).into());
+    };
+    let proof = Proof::reopen(ctx, &trip)?;
+    proof.store_tokens(ctx, db, account).await?;
+    social_flows::forget_tokens(db, instance, &trip.id).await?;
+    fill(ctx, db, user, &proof).await?;
+    Ok(record::account_linked(ctx, db, user, account).await?)
+}
+
+/// Fills the user's names and picture where they are still empty.
+///
+/// # Errors
+/// Storage faults.
+pub async fn fill(ctx: &Ctx, db: &mut PgConnection, user: &UserId, proof: &Proof) -> Result<(), Interrupted> {
+    let profile = &proof.profile;
+    let (first, last, image) = (&profile.first_name, &profile.last_name, &profile.avatar_url);
+    let (first, last, image) = (first.as_deref(), last.as_deref(), image.as_deref());
+    Ok(users::fill_if_empty(db, ctx.instance_id(), user, first, last, image, ctx.offset()).await?)
+}
+
+async fn complete(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &Attempt<'_>,
+    user: UserId,
+    strategy: &str,
+) -> Result<Finished, Interrupted> {
+    let begun = begin::begin(ctx, db, &Begin { client: attempt.client, user: &user, strategy }).await?;
+    let (session, issued) = begun.ok_or_else(|| Error::internal("a locked user could not begin a session"))?;
+    sign_ins::complete(db, ctx.instance_id(), attempt.id, &user, &session, attempt.by, ctx.offset()).await?;
+    record::signed_in(ctx, db, &user, &session).await?;
+    Ok(Finished::Complete(issued))
+}

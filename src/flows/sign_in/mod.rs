@@ -1,0 +1,3 @@
+//! Sign-in attempts, whatever the way in.
+
+pub mod finish;

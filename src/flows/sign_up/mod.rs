@@ -1,0 +1,3 @@
+//! Sign-up attempts, whatever they begin with.
+
+pub mod finish;

@@ -1,0 +1,220 @@
+//! A sign-in attempt as a state machine (behaviour.md section 4.1): which proof each state accepts, and where it leads.
+//! Nothing else makes an attempt complete.
+
+use super::defences::Defences;
+use super::id::IdentificationId;
+use super::user::IdentificationStatus;
+
+/// Where an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Status {
+    /// Nobody is identified; also while a provider is asked, and after it failed.
+    NeedsIdentifier,
+    /// The user is known; a first factor must be proven.
+    NeedsFirstFactor,
+    /// A second factor must be proven.
+    NeedsSecondFactor,
+    /// A first factor is proven; a new password must be chosen.
+    NeedsNewPassword,
+    /// Signed in.
+    Complete,
+}
+
+impl Status {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NeedsIdentifier => "needs_identifier",
+            Self::NeedsFirstFactor => "needs_first_factor",
+            Self::NeedsSecondFactor => "needs_second_factor",
+            Self::NeedsNewPassword => "needs_new_password",
+            Self::Complete => "complete",
+        }
+    }
+
+    /// The stored status.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [
+            Self::NeedsIdentifier,
+            Self::NeedsFirstFactor,
+            Self::NeedsSecondFactor,
+            Self::NeedsNewPassword,
+            Self::Complete,
+        ];
+        all.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+/// Whether an attempt may still be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// Yes: it is its client's present one.
+    Current,
+    /// A newer one took its place.
+    Replaced,
+    /// A day has passed.
+    Abandoned,
+}
+
+/// An attempt, as far as its rules go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Where it stands.
+    pub status: Status,
+    /// Whether it may still be changed.
+    pub life: Life,
+    /// The address that must be proven before the waiting external account is linked; then nothing else counts.
+    pub waits_for: Option<IdentificationId>,
+}
+
+/// A proof that was just given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factor<'a> {
+    /// A provider's word about an identity that is the user's.
+    Provider,
+    /// A code or link that went to an address of the user.
+    Address(Address<'a>),
+    /// A code that went to an address of the user, to choose a new password.
+    ResetCode(Address<'a>),
+    /// The password.
+    Password,
+    /// A new password, chosen.
+    NewPassword,
+    /// A second factor.
+    Second,
+}
+
+/// An address of the user that a code or link went to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address<'a> {
+    /// Which one.
+    pub id: &'a IdentificationId,
+    /// How far it was the user's before.
+    pub status: IdentificationStatus,
+    /// The user has another address that is proven or reserved for him.
+    pub is_somebody_else: bool,
+}
+
+/// What the user owes besides a first factor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owes {
+    /// He has a password.
+    pub has_password: bool,
+    /// He has a second factor.
+    pub second_factor: bool,
+}
+
+/// What a proof leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The attempt's next status.
+    pub status: Status,
+    /// The address is the user's from now on.
+    pub proves_address: bool,
+    /// Nobody had proven the address before: what an earlier claimant left in the account goes (security.md section 3).
+    pub takes_over: bool,
+}
+
+/// Why a proof is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// `client_state_invalid`: the attempt is over, or wants something else.
+    State,
+    /// `resource_forbidden`: a newer attempt took its place.
+    Replaced,
+    /// `strategy_for_user_invalid`: not a way into this account now.
+    Strategy,
+}
+
+/// The attempt after a proof.
+///
+/// # Errors
+/// The proof does not count in this state.
+pub fn proven(state: &State, factor: Factor<'_>, owes: Owes, defences: Defences) -> Result<Step, Refused> {
+    match state.life {
+        Life::Current => {}
+        Life::Replaced => return Err(Refused::Replaced),
+        Life::Abandoned => return Err(Refused::State),
+    }
+    let wanted = match factor {
+        Factor::Provider => matches!(state.status, Status::NeedsIdentifier | Status::NeedsFirstFactor),
+        Factor::Address(_) | Factor::ResetCode(_) | Factor::Password => state.status == Status::NeedsFirstFactor,
+        Factor::NewPassword => state.status == Status::NeedsNewPassword,
+        Factor::Second => state.status == Status::NeedsSecondFactor,
+    };
+    if !wanted {
+        return Err(Refused::State);
+    }
+    if !is_open(state, factor, defences) {
+        return Err(Refused::Strategy);
+    }
+    Ok(step(factor, owes))
+}
+
+/// Whether the factor is a way into this account now.
+fn is_open(state: &State, factor: Factor<'_>, defences: Defences) -> bool {
+    let is_waiting = state.status == Status::NeedsFirstFactor && state.waits_for.is_some();
+    match factor {
+        Factor::Address(address) | Factor::ResetCode(address) => {
+            let is_other = address.status == IdentificationStatus::Unverified && address.is_somebody_else;
+            let is_the_one = !is_waiting || state.waits_for.as_ref() == Some(address.id);
+            let is_reset = is_waiting && matches!(factor, Factor::ResetCode(_));
+            (is_the_one || !defences.proof_of_that_address)
+                && (!is_other || !defences.somebody_else_keeps_out)
+                && !is_reset
+        }
+        Factor::Provider | Factor::Password => !is_waiting || !defences.proof_of_that_address,
+        Factor::NewPassword | Factor::Second => true,
+    }
+}
+
+fn step(factor: Factor<'_>, owes: Owes) -> Step {
+    let (proves_address, takes_over) = match factor {
+        Factor::Address(address) | Factor::ResetCode(address) => {
+            (address.status != IdentificationStatus::Verified, address.status == IdentificationStatus::Unverified)
+        }
+        Factor::Provider | Factor::Password | Factor::NewPassword | Factor::Second => (false, false),
+    };
+    let wants_password = matches!(factor, Factor::ResetCode(_)) || (takes_over && owes.has_password);
+    // Whoever takes an account over finds no second factor of the earlier claimant in his way.
+    let wants_second = owes.second_factor && !takes_over && factor != Factor::Second;
+    let status = match (wants_password, wants_second) {
+        (true, _) => Status::NeedsNewPassword,
+        (false, true) => Status::NeedsSecondFactor,
+        (false, false) => Status::Complete,
+    };
+    Step { status, proves_address, takes_over }
+}
+
+/// What an account loses to the person who proves an address that nobody had proven before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is removed by itself")]
+pub struct TakeOver {
+    /// Every open session ends.
+    pub sessions: bool,
+    /// Every external account but the one that is being linked.
+    pub accounts: bool,
+    /// Every other address that nobody has proven.
+    pub claims: bool,
+    /// The password.
+    pub password: bool,
+    /// Every grant to an OAuth application.
+    pub grants: bool,
+}
+
+impl TakeOver {
+    /// What goes while these defences stand.
+    pub const fn with(defences: Defences) -> Self {
+        Self {
+            sessions: defences.ends_sessions,
+            accounts: defences.removes_accounts,
+            claims: defences.removes_claims,
+            password: defences.removes_password,
+            grants: defences.revokes_grants,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "sign_in_tests.rs"]
+mod tests;

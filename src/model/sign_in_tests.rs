@@ -1,0 +1,161 @@
+//! The machine of a sign-in: single steps, and that no sequence of proofs reaches an account it must not reach.
+
+use proptest::prelude::*;
+use time::macros::datetime;
+
+use super::*;
+use crate::model::random::Rng;
+
+struct Fixed(u8);
+impl Rng for Fixed {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill(self.0);
+    }
+}
+
+fn address(number: u8) -> IdentificationId {
+    IdentificationId::new(datetime!(2026-11-21 12:00 UTC), &Fixed(number))
+}
+
+fn at(status: Status) -> State {
+    State { status, life: Life::Current, waits_for: None }
+}
+
+fn code(id: &IdentificationId, status: IdentificationStatus) -> Factor<'_> {
+    Factor::Address(Address { id, status, is_somebody_else: false })
+}
+
+fn step(state: &State, factor: Factor<'_>, owes: Owes) -> Result<Step, Refused> {
+    proven(state, factor, owes, Defences::ALL)
+}
+
+#[test]
+fn a_finished_or_replaced_attempt_takes_no_proof() {
+    for (life, refused) in [(Life::Replaced, Refused::Replaced), (Life::Abandoned, Refused::State)] {
+        let state = State { life, ..at(Status::NeedsFirstFactor) };
+        assert_eq!(step(&state, Factor::Password, Owes::default()), Err(refused));
+    }
+    for factor in [Factor::Provider, Factor::Password, Factor::NewPassword, Factor::Second] {
+        assert_eq!(step(&at(Status::Complete), factor, Owes::default()), Err(Refused::State));
+    }
+}
+
+#[test]
+fn a_waiting_account_takes_the_proof_of_its_own_address_and_nothing_else() {
+    use IdentificationStatus::Verified;
+    let (its, other) = (address(1), address(2));
+    let state = State { waits_for: Some(its.clone()), ..at(Status::NeedsFirstFactor) };
+    assert_eq!(step(&state, code(&its, Verified), Owes::default()).map(|step| step.status), Ok(Status::Complete));
+    let reset = Factor::ResetCode(Address { id: &its, status: Verified, is_somebody_else: false });
+    for factor in [code(&other, Verified), Factor::Password, Factor::Provider, reset] {
+        assert_eq!(step(&state, factor, Owes::default()), Err(Refused::Strategy), "{factor:?}");
+    }
+}
+
+#[test]
+fn an_unproven_address_takes_over_and_a_reserved_one_is_merely_proven() {
+    let its = address(1);
+    let owes = Owes { has_password: true, second_factor: true };
+    let state = at(Status::NeedsFirstFactor);
+    for (before, status, takes_over, proves_address) in [
+        (IdentificationStatus::Unverified, Status::NeedsNewPassword, true, true),
+        (IdentificationStatus::Reserved, Status::NeedsSecondFactor, false, true),
+        (IdentificationStatus::Verified, Status::NeedsSecondFactor, false, false),
+    ] {
+        let expected = Step { status, proves_address, takes_over };
+        assert_eq!(step(&state, code(&its, before), owes), Ok(expected), "{before:?}");
+    }
+    let no_password = Owes { has_password: false, second_factor: true };
+    let taken = step(&state, code(&its, IdentificationStatus::Unverified), no_password).unwrap();
+    assert_eq!(taken.status, Status::Complete, "the earlier claimant's second factor is nobody's obstacle");
+    let other = Address { id: &its, status: IdentificationStatus::Unverified, is_somebody_else: true };
+    assert_eq!(step(&state, Factor::Address(other), owes), Err(Refused::Strategy));
+}
+
+#[test]
+fn a_reset_code_asks_for_a_password_and_then_for_the_second_factor() {
+    let its = address(1);
+    let owes = Owes { has_password: false, second_factor: true };
+    let reset =
+        Factor::ResetCode(Address { id: &its, status: IdentificationStatus::Verified, is_somebody_else: false });
+    assert_eq!(step(&at(Status::NeedsFirstFactor), reset, owes).unwrap().status, Status::NeedsNewPassword);
+    let chosen = step(&at(Status::NeedsNewPassword), Factor::NewPassword, owes).unwrap();
+    assert_eq!(chosen.status, Status::NeedsSecondFactor);
+    let second = step(&at(Status::NeedsSecondFactor), Factor::Second, owes).unwrap();
+    assert_eq!(second.status, Status::Complete);
+}
+
+/// What somebody may try, in any order.
+#[derive(Clone, Copy, Debug)]
+enum Try {
+    Provider,
+    Code { address: u8, status: IdentificationStatus, other: bool },
+    Reset { address: u8, status: IdentificationStatus },
+    Password,
+    NewPassword,
+    Second,
+}
+
+fn any_try() -> impl Strategy<Value = Try> {
+    use IdentificationStatus::{Reserved, Unverified, Verified};
+    let status = prop::sample::select(vec![Verified, Reserved, Unverified]);
+    prop_oneof![
+        Just(Try::Provider),
+        (1_u8..3, status.clone(), any::<bool>()).prop_map(|(address, status, other)| Try::Code {
+            address,
+            status,
+            other
+        }),
+        (1_u8..3, status).prop_map(|(address, status)| Try::Reset { address, status }),
+        Just(Try::Password),
+        Just(Try::NewPassword),
+        Just(Try::Second),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    /// Complete is reached only through an accepted first factor, of the waiting account's own address if one waits; with
+    /// the second factor if the user has one, unless the account was taken over; with a new password if one is due.
+    #[test]
+    fn no_sequence_reaches_complete_without_what_is_owed(
+        tries in prop::collection::vec(any_try(), 1..12),
+        waits in any::<bool>(), identified in any::<bool>(), has_password in any::<bool>(), second in any::<bool>(),
+    ) {
+        let ids = [address(1), address(2)];
+        let owes = Owes { has_password, second_factor: second };
+        let status = if identified || waits { Status::NeedsFirstFactor } else { Status::NeedsIdentifier };
+        let mut state = State { status, life: Life::Current, waits_for: waits.then(|| ids[0].clone()) };
+        let (mut first, mut chosen, mut seconded, mut took_over, mut due) = (false, false, false, false, false);
+        for attempt in tries {
+            let address = |number: u8, status, is_somebody_else| Address {
+                id: &ids[usize::from(number - 1)], status, is_somebody_else,
+            };
+            let factor = match attempt {
+                Try::Provider => Factor::Provider,
+                Try::Code { address: number, status, other } => Factor::Address(address(number, status, other)),
+                Try::Reset { address: number, status } => Factor::ResetCode(address(number, status, false)),
+                Try::Password => Factor::Password,
+                Try::NewPassword => Factor::NewPassword,
+                Try::Second => Factor::Second,
+            };
+            let Ok(step) = proven(&state, factor, owes, Defences::ALL) else { continue };
+            prop_assert_ne!(state.status, Status::Complete);
+            match factor {
+                Factor::Second => { prop_assert!(first); seconded = true; }
+                Factor::NewPassword => { prop_assert!(first && due); chosen = true; }
+                Factor::Address(proof) | Factor::ResetCode(proof) => {
+                    prop_assert!(!waits || proof.id == &ids[0]);
+                    first = true;
+                }
+                Factor::Provider | Factor::Password => { prop_assert!(!waits); first = true; }
+            }
+            took_over |= step.takes_over;
+            due |= matches!(factor, Factor::ResetCode(_)) || (step.takes_over && has_password);
+            state.status = step.status;
+            if state.status == Status::Complete {
+                prop_assert!(first && (chosen || !due) && (seconded || took_over || !second));
+            }
+        }
+    }
+}

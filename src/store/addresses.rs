@@ -1,0 +1,220 @@
+//! Whose an address is: proven by one user at most, claimed by any number; and what goes when an unproven claim turns out
+//! to be somebody else's.
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+
+use crate::model::id::{ExternalAccountId, IdentificationId, InstanceId, UserId};
+use crate::model::sign_in::TakeOver;
+
+/// Makes an e-mail address its user's: proven now, by `strategy`. False if it is gone, or another user has proven it or
+/// has it reserved.
+///
+/// # Errors
+/// Storage faults; a violation of `identifications_claimed_key` when somebody else was first just now.
+pub async fn prove(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    address: &IdentificationId,
+    strategy: &str,
+    offset: PgInterval,
+) -> sqlx::Result<bool> {
+    let proven = sqlx::query!(
+        r#"update identifications i set status = 'verified', verified_at = now() + $5, verification_strategy = $4,
+               updated_at = now() + $5
+           where i.instance_id = $1 and i.user_id = $2 and i.id = $3 and i.status <> 'verified'
+               and not exists (select from identifications o where o.instance_id = $1 and o.kind = i.kind
+                   and o.value_key = i.value_key and o.status in ('verified', 'reserved') and o.user_id <> $2)"#,
+        instance.as_str(),
+        user.as_str(),
+        address.as_str(),
+        strategy,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(proven.rows_affected() == 1)
+}
+
+/// Takes an e-mail address that `owner` has proven away from everybody who only claims it. Returns who lost it; one of
+/// their other addresses becomes the primary one.
+///
+/// # Errors
+/// Storage faults.
+pub async fn drop_claims(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    owner: &UserId,
+    address: &str,
+    offset: PgInterval,
+) -> sqlx::Result<Vec<UserId>> {
+    let losers: Vec<UserId> = sqlx::query_scalar!(
+        r#"with claim as (
+               select id, user_id from identifications
+               where instance_id = $1 and kind = 'email_address' and value_key = $3 and status = 'unverified'
+                   and user_id <> $2
+           ),
+           unlinked as (
+               update external_accounts set email_identification_id = null, updated_at = now() + $4
+               where instance_id = $1 and email_identification_id in (select id from claim)
+           )
+           delete from identifications i using claim where i.instance_id = $1 and i.id = claim.id
+           returning i.user_id as "user_id: UserId""#,
+        instance.as_str(),
+        owner.as_str(),
+        address,
+        offset,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    for loser in &losers {
+        choose_primary(&mut *db, instance, loser, offset).await?;
+    }
+    Ok(losers)
+}
+
+/// Makes a user's best remaining e-mail address the primary one, if none is.
+async fn choose_primary(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update identifications set is_primary = true, updated_at = now() + $3
+           where instance_id = $1 and id = (
+               select id from identifications o
+               where o.instance_id = $1 and o.user_id = $2 and o.kind = 'email_address'
+                   and not exists (select from identifications p where p.instance_id = $1 and p.user_id = $2
+                       and p.kind = 'email_address' and p.is_primary)
+               order by o.status = 'unverified', o.created_at limit 1)"#,
+        instance.as_str(),
+        user.as_str(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What stays with the person who takes an account over.
+pub struct Kept<'a> {
+    /// The address that was proven.
+    pub address: &'a IdentificationId,
+    /// The external account that waited for the proof.
+    pub account: Option<&'a ExternalAccountId>,
+}
+
+/// Removes what an earlier claimant left in an account (security.md section 3). The caller holds the user's lock.
+///
+/// # Errors
+/// Storage faults.
+pub async fn take_over(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    kept: &Kept<'_>,
+    goes: TakeOver,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    if goes.sessions {
+        end_sessions(&mut *db, instance, user, offset).await?;
+    }
+    if goes.accounts {
+        sqlx::query!(
+            "delete from external_accounts where instance_id = $1 and user_id = $2 and id is distinct from $3",
+            instance.as_str(),
+            user.as_str(),
+            kept.account.map(ExternalAccountId::as_str),
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    if goes.claims {
+        drop_other_claims(&mut *db, instance, user, kept.address, offset).await?;
+    }
+    if goes.password {
+        let (instance, user) = (instance.as_str(), user.as_str());
+        sqlx::query!("delete from user_passwords where instance_id = $1 and user_id = $2", instance, user)
+            .execute(&mut *db)
+            .await?;
+    }
+    if goes.grants {
+        revoke_grants(db, instance, user, offset).await?;
+    }
+    Ok(())
+}
+
+/// Ends a user's sessions, and forgets the browsers they were on.
+async fn end_sessions(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"with ended as (
+               update sessions set status = 'revoked', ended_at = now() + $3, updated_at = now() + $3, tasks = '{}'
+               where instance_id = $1 and user_id = $2 and status in ('pending', 'active')
+           )
+           delete from known_clients where instance_id = $1 and user_id = $2"#,
+        instance.as_str(),
+        user.as_str(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Drops a user's other addresses that nobody has proven; the kept one becomes the primary one of its kind.
+async fn drop_other_claims(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    kept: &IdentificationId,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"with claim as (
+               select id from identifications
+               where instance_id = $1 and user_id = $2 and id <> $3 and status = 'unverified'
+           ),
+           unlinked as (
+               update external_accounts set email_identification_id = null, updated_at = now() + $4
+               where instance_id = $1 and email_identification_id in (select id from claim)
+           )
+           delete from identifications i using claim where i.instance_id = $1 and i.id = claim.id"#,
+        instance.as_str(),
+        user.as_str(),
+        kept.as_str(),
+        offset,
+    )
+    .execute(&mut *db)
+    .await?;
+    choose_primary(db, instance, user, offset).await
+}
+
+/// Revokes what OAuth applications were granted, and what they are about to be granted.
+async fn revoke_grants(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"with codes as (
+               update oauth_codes set failures = 5 where instance_id = $1 and user_id = $2 and consumed_at is null
+           ),
+           consents as (delete from oauth_consents where instance_id = $1 and user_id = $2)
+           update oauth_grants set revoked_at = now() + $3, revoked_reason = 'taken_over'
+           where instance_id = $1 and user_id = $2 and revoked_at is null"#,
+        instance.as_str(),
+        user.as_str(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! A sign-in attempt on its way: read with what its rules need, told who it is for, finished.
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+
+use super::attempts::CompletedBy;
+use crate::model::id::{ExternalAccountId, IdentificationId, InstanceId, SessionId, UserId};
+
+/// A sign-in as its rules see it.
+pub struct Row {
+    /// `needs_first_factor`, …
+    pub status: String,
+    /// A newer one took its place.
+    pub is_replaced: bool,
+    /// A day has passed.
+    pub is_abandoned: bool,
+    /// Who it is for; `None` before anybody is identified.
+    pub user: Option<UserId>,
+    /// The address by which the user was identified.
+    pub identification: Option<IdentificationId>,
+    /// The external account that waits for the proof of that address.
+    pub pending: Option<ExternalAccountId>,
+    /// How far the address in question is the user's; `None` if it is not his at all.
+    pub address_status: Option<String>,
+    /// The address in question, canonical.
+    pub address: Option<String>,
+    /// The user has another address that is proven or reserved for him.
+    pub is_somebody_else: bool,
+    /// The user has a password.
+    pub has_password: bool,
+}
+
+/// Reads a sign-in together with what is known of its user and of `address`, one of the user's. The caller holds the
+/// client's lock.
+///
+/// # Errors
+/// Storage faults.
+pub async fn row(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    address: Option<&IdentificationId>,
+    offset: PgInterval,
+) -> sqlx::Result<Option<Row>> {
+    sqlx::query_as!(
+        Row,
+        r#"select s.status, s.replaced_at is not null as "is_replaced!", s.abandon_at <= now() + $4 as "is_abandoned!",
+               s.user_id as "user: UserId", s.identification_id as "identification: IdentificationId",
+               s.pending_external_account_id as "pending: ExternalAccountId",
+               i.status as "address_status?", i.value_key as "address?",
+               exists (select from identifications o where o.instance_id = $1 and o.user_id = s.user_id
+                   and o.kind = 'email_address' and o.id <> i.id and o.status in ('verified', 'reserved'))
+                   as "is_somebody_else!",
+               exists (select from user_passwords p where p.instance_id = $1 and p.user_id = s.user_id)
+                   as "has_password!"
+           from sign_ins s
+           left join identifications i on i.instance_id = $1 and i.id = $3 and i.user_id = s.user_id
+           where s.instance_id = $1 and s.id = $2"#,
+        instance.as_str(),
+        id,
+        address.map(IdentificationId::as_str),
+        offset,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Says who a sign-in is for.
+pub struct Identified<'a> {
+    /// The user.
+    pub user: &'a UserId,
+    /// The address that led to him.
+    pub address: Option<&'a IdentificationId>,
+    /// The external account that waits for the proof of that address.
+    pub pending: Option<&'a ExternalAccountId>,
+    /// `needs_first_factor`, or as it was.
+    pub status: &'static str,
+}
+
+/// Says who a sign-in is for; its identifier becomes the address that led to him.
+///
+/// # Errors
+/// Storage faults.
+pub async fn identify(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    who: &Identified<'_>,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update sign_ins set user_id = $3, identification_id = $4, pending_external_account_id = $5, status = $6,
+               identifier = (select value from identifications where instance_id = $1 and id = $4),
+               updated_at = now() + $7
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id,
+        who.user.as_str(),
+        who.address.map(IdentificationId::as_str),
+        who.pending.map(ExternalAccountId::as_str),
+        who.status,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Moves a sign-in that goes on to `status`; nothing waits for a proof any more.
+///
+/// # Errors
+/// Storage faults.
+pub async fn go_on(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    status: &'static str,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update sign_ins set status = $3, pending_external_account_id = null, updated_at = now() + $4
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id,
+        status,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Finishes a sign-in; its identifier becomes the user's primary address, where there is one.
+///
+/// # Errors
+/// Storage faults.
+pub async fn complete(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    user: &UserId,
+    session: &SessionId,
+    by: CompletedBy,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update sign_ins set status = 'complete', user_id = $3, created_session_id = $4, completed_at = now() + $6,
+               pending_external_account_id = null,
+               updated_at = now() + $6, replaced_at = case when $5 then now() + $6 end,
+               identifier = (select i.value from identifications i where i.instance_id = $1 and i.user_id = $3
+                   and i.kind = 'email_address' and i.is_primary)
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id,
+        user.as_str(),
+        session.as_str(),
+        by == CompletedBy::Call,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

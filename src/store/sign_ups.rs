@@ -1,0 +1,142 @@
+//! A sign-up attempt on its way: filled, read with what its rules need, finished.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+
+use super::attempts::CompletedBy;
+use crate::model::id::{InstanceId, SessionId, UserId, VerificationId};
+use crate::model::time::Timestamp;
+
+/// What a provider's profile can fill in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filling<'a> {
+    /// The address, canonical.
+    pub email: Option<&'a str>,
+    /// A username, well-formed; dropped if somebody has it.
+    pub username: Option<&'a str>,
+    /// Given name.
+    pub first_name: Option<&'a str>,
+    /// Family name.
+    pub last_name: Option<&'a str>,
+}
+
+/// Fills a sign-up from the provider's profile; what the app sent wins.
+///
+/// # Errors
+/// Storage faults.
+pub async fn fill(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    filling: Filling<'_>,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update sign_ups set email_address = coalesce(email_address, $3),
+               email_address_key = coalesce(email_address_key, $3), first_name = coalesce(first_name, $4),
+               last_name = coalesce(last_name, $5), updated_at = now() + $6,
+               username = coalesce(username, case when not exists (select from users u where u.instance_id = $1
+                   and u.username_key = lower($7)) then $7 end)
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id,
+        filling.email,
+        filling.first_name,
+        filling.last_name,
+        offset,
+        filling.username,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A sign-up as its rules see it.
+pub struct Row {
+    /// `missing_requirements`, `complete`.
+    pub status: String,
+    /// A newer one took its place.
+    pub is_replaced: bool,
+    /// A day has passed.
+    pub is_abandoned: bool,
+    /// The address, canonical.
+    pub email: Option<String>,
+    /// How the address was proven by code or link: `email_code`.
+    pub proven_by: Option<String>,
+    /// The provider's proof, where it stands.
+    pub external_account: Option<VerificationId>,
+    /// Username.
+    pub username: Option<String>,
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// The password, as a PHC string.
+    pub password_digest: Option<String>,
+    /// The user's own metadata.
+    pub unsafe_metadata: Value,
+    /// BCP 47.
+    pub locale: Option<String>,
+    /// When terms were accepted.
+    pub legal_accepted_at: Option<Timestamp>,
+}
+
+/// Reads a sign-up with what is proven of it. The caller holds the client's lock.
+///
+/// # Errors
+/// Storage faults.
+pub async fn row(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    offset: PgInterval,
+) -> sqlx::Result<Option<Row>> {
+    sqlx::query_as!(
+        Row,
+        r#"select s.status, s.replaced_at is not null as "is_replaced!", s.abandon_at <= now() + $3 as "is_abandoned!",
+               s.email_address_key as email, e.strategy as "proven_by?",
+               x.id as "external_account?: VerificationId", s.username, s.first_name, s.last_name, s.password_digest,
+               s.unsafe_metadata, s.locale, s.legal_accepted_at
+           from sign_ups s
+           left join verifications e on e.instance_id = $1 and e.owner_id = s.id and e.role = 'email_address'
+               and e.superseded_at is null and e.status = 'verified' and e.value_key = s.email_address_key
+           left join verifications x on x.instance_id = $1 and x.owner_id = s.id and x.role = 'external_account'
+               and x.superseded_at is null and x.status = 'verified'
+           where s.instance_id = $1 and s.id = $2"#,
+        instance.as_str(),
+        id,
+        offset,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Finishes a sign-up.
+///
+/// # Errors
+/// Storage faults.
+pub async fn complete(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    user: &UserId,
+    session: &SessionId,
+    by: CompletedBy,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update sign_ups set status = 'complete', created_user_id = $3, created_session_id = $4,
+               completed_at = now() + $6, updated_at = now() + $6, replaced_at = case when $5 then now() + $6 end
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id,
+        user.as_str(),
+        session.as_str(),
+        by == CompletedBy::Call,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
