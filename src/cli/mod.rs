@@ -11,6 +11,7 @@ mod dev;
 mod failure;
 mod healthcheck;
 mod instance;
+mod keys;
 mod migrate;
 mod open;
 mod provider;
@@ -75,6 +76,9 @@ enum Command {
     /// OAuth applications of an instance
     #[command(subcommand)]
     App(app::Command),
+    /// The key ring
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Ask a running server whether it is alive
     Healthcheck(healthcheck::Options),
     /// Walk through the main journeys against a running development server
@@ -109,6 +113,7 @@ async fn run(global: Global, command: Command) -> Result<(), Failure> {
         Command::Instance(command) => instance::run(&global, command).await,
         Command::Provider(command) => provider::run(&global, command).await,
         Command::App(command) => app::run(&global, command).await,
+        Command::Keys(command) => keys::run(&global, command).await,
         Command::Healthcheck(options) => healthcheck::run(&global, options).await,
         Command::Selftest(options) => selftest::command::run(&global, options).await,
         Command::Version => version::run(&global),

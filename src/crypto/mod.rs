@@ -14,6 +14,6 @@ pub mod signing;
 pub use entry::{RingEntry, RingError, SAMPLE_SECRET};
 pub use label::{CookieUse, Lookup};
 pub use ring::KeyRing;
-pub use seal::{SealError, SealedAt};
+pub use seal::{SealError, SealedAt, header};
 pub use secret::{ExposeSecret, LookupHash, Secret, SystemRng};
 pub use signing::{PublicJwk, SigningError, SigningKey, TokenType};

@@ -4,14 +4,15 @@
 //!
 //! With a browser: [`client`], [`social`], [`sign_in`], [`sign_up`], [`attempt`], [`session`]. As an authorization server: [`authorize`],
 //! [`token`]. For backends: [`provider_token`]. Administration, shared by backend API and command line:
-//! [`applications`], [`instance`], [`providers`]. Used by the others: [`record`] (audit and events), [`race`],
-//! [`signing_keys`].
+//! [`applications`], [`instance`], [`key_ring`], [`providers`]. Used by the others: [`record`] (audit and events),
+//! [`race`], [`signing_keys`].
 
 pub mod applications;
 pub mod attempt;
 pub mod authorize;
 pub mod client;
 pub mod instance;
+pub mod key_ring;
 pub mod provider_token;
 pub mod providers;
 pub mod race;

@@ -11,18 +11,21 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use url::Host;
 
+use super::extract::{StoredUnder, client_token};
 use super::problem::Failure;
 use super::route::{Cache, Caller, Rules};
 use super::trace::{Followed, Served};
 use super::{cors, headers, oauth, pages};
 use crate::app::App;
 use crate::context::Ctx;
+use crate::crypto::{Lookup, LookupHash};
 use crate::model::id::RequestId;
 use crate::model::instance::Instance;
 use crate::model::problem::{Error, code};
 use crate::model::reason::Why;
 use crate::model::redirect::is_loopback_host;
 use crate::model::request::Origin;
+use crate::store::clients;
 use crate::store::directory::{KeyHolder, LoopbackName};
 use crate::trail::{self, Answered};
 
@@ -114,12 +117,23 @@ async fn admit(
     }
     let from = whence(request, &post.app);
     post.app.limits.spend(rules.limit, &instance, from.ip)?;
+    if let Some(hash) = stored_under(&post.app, &instance, request.headers()).await? {
+        request.extensions_mut().insert(StoredUnder(hash));
+    }
     let ctx = Ctx::new(Arc::clone(&post.app), instance, from);
     if let Some(followed) = request.extensions().get::<Followed>() {
         followed.follow(&ctx.trail);
     }
     request.extensions_mut().insert(ctx);
     Ok(None)
+}
+
+/// Where a browser's token stands while the key ring is being rotated: it stays under the key that made it until the
+/// next sign-in replaces it. Costs nothing while the ring has one key.
+async fn stored_under(app: &App, instance: &Instance, headers: &HeaderMap) -> Result<Option<LookupHash>, Error> {
+    let Some(token) = client_token(headers).filter(|_| app.ring.len() > 1) else { return Ok(None) };
+    let hashes = app.ring.lookup_hashes(Lookup::ClientToken, &token);
+    Ok(clients::stored_under(&app.db, &instance.id, &hashes).await?)
 }
 
 /// The instance that answers under `host`.

@@ -1,8 +1,8 @@
 //! Clients (browsers and devices), the tokens that name them, and the tree that every frontend answer carries.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
 
 use crate::crypto::LookupHash;
 use crate::model::client::Client;
@@ -61,6 +61,25 @@ pub async fn tree(
     .fetch_optional(db)
     .await?;
     Ok(found.map(|tree| tree.0))
+}
+
+/// Which of these hashes, one per key of the ring, a token is stored under.
+///
+/// # Errors
+/// Storage faults.
+pub async fn stored_under(
+    db: &PgPool,
+    instance: &InstanceId,
+    hashes: &[LookupHash],
+) -> sqlx::Result<Option<LookupHash>> {
+    let hashes: Vec<&[u8]> = hashes.iter().map(|hash| hash.as_bytes().as_slice()).collect();
+    sqlx::query_scalar!(
+        r#"select hash as "hash: LookupHash" from client_tokens where instance_id = $1 and hash = any($2)"#,
+        instance.as_str(),
+        hashes as Vec<&[u8]>,
+    )
+    .fetch_optional(db)
+    .await
 }
 
 /// The client that `token` names, locked: whatever begins, ends or replaces something on a client does it one after

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
 
+use super::secret_keys;
 use crate::crypto::Lookup;
 use crate::crypto::ring::KeyRing;
 use crate::model::id::{AppId, InstanceId, SecretKeyId};
@@ -76,9 +77,14 @@ impl Directory {
         if let Some(known) = self.keys.get(first.as_bytes()).await {
             return Ok(Some(known));
         }
-        let older = ring.older_lookup_hashes(Lookup::SecretKey, secret);
-        for hash in std::iter::once(first).chain(older.into_iter().map(|(_, hash)| hash)) {
+        // The first key's once more at the end: another replica may just have brought the key under it.
+        let older: Vec<_> = ring.older_lookup_hashes(Lookup::SecretKey, secret).map(|(_, hash)| hash).collect();
+        let again = older.first().map(|_| first);
+        for hash in std::iter::once(first).chain(older).chain(again) {
             let Some(key) = secret_key(db, hash.as_bytes()).await? else { continue };
+            if hash != first {
+                secret_keys::rehash(db, &hash, &first, ring.first_id()).await?;
+            }
             let Some(instance) = load(db, Key { id: Some(&key.0), ..Key::default() }).await? else { return Ok(None) };
             let holder = KeyHolder { instance: Arc::new(instance), key: key.1 };
             self.keys.insert(*first.as_bytes(), holder.clone()).await;

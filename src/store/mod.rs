@@ -27,6 +27,7 @@ pub mod provider_configs;
 pub mod provider_tokens;
 pub mod ring_keys;
 pub mod schema;
+pub mod sealed;
 pub mod secret_keys;
 pub mod sessions;
 pub mod sign_ins;

@@ -240,3 +240,30 @@ pub async fn is_authentic(
     .await?;
     Ok(found.is_some())
 }
+
+/// Brings a client secret that was hashed under an older ring key under the one that writes. `older` and `newest` are
+/// hashes of the same secret, which the caller has just proven.
+///
+/// # Errors
+/// Storage faults.
+pub async fn rehash_secret(
+    db: impl PgExecutor<'_>,
+    instance: &InstanceId,
+    client_id: &str,
+    older: &[LookupHash],
+    newest: (&LookupHash, &str),
+) -> sqlx::Result<()> {
+    let older: Vec<&[u8]> = older.iter().map(|hash| hash.as_bytes().as_slice()).collect();
+    sqlx::query!(
+        r#"update oauth_applications set client_secret_hash = $4, hash_key_id = $5
+           where instance_id = $1 and client_id = $2 and client_secret_hash = any($3)"#,
+        instance.as_str(),
+        client_id,
+        older as Vec<&[u8]>,
+        newest.0.as_bytes().as_slice(),
+        newest.1,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -2,6 +2,8 @@
 
 use sqlx::{PgConnection, PgPool};
 
+use crate::model::time::Timestamp;
+
 /// A key id as the database knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownKey {
@@ -60,4 +62,45 @@ pub async fn add_seals(db: &PgPool, counts: &[(String, u64)]) -> sqlx::Result<()
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// What the database knows of a key id, and how much still depends on it beside sealed values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedKey {
+    /// Its id.
+    pub id: String,
+    /// Values ever sealed under it, as far as servers have reported.
+    pub seals: i64,
+    /// When it came into use.
+    pub first_used_at: Timestamp,
+    /// Live secret keys, client secrets, refresh families, and sessions' client tokens that are looked up under it.
+    pub lookups: i64,
+}
+
+/// Every key id that was ever used with this database, the oldest first.
+///
+/// # Errors
+/// Storage faults.
+pub async fn used(db: &PgPool) -> sqlx::Result<Vec<UsedKey>> {
+    sqlx::query_as!(
+        UsedKey,
+        r#"with lookups as (
+               select hash_key_id as key_id from secret_keys where revoked_at is null
+               union all
+               select hash_key_id from oauth_applications where hash_key_id is not null
+               union all
+               select refresh_key_id from oauth_grants
+               where refresh_key_id is not null and revoked_at is null and refresh_expires_at > now()
+               union all
+               select t.hash_key_id from client_tokens t
+               where t.superseded_at is null and exists (
+                   select from sessions s where s.instance_id = t.instance_id and s.client_id = t.client_id
+                       and s.status in ('pending', 'active') and s.expire_at > now())
+           )
+           select k.key_id as id, k.seals, k.first_used_at,
+               (select count(*) from lookups l where l.key_id = k.key_id) as "lookups!"
+           from ring_keys k order by k.first_used_at, k.key_id"#
+    )
+    .fetch_all(db)
+    .await
 }

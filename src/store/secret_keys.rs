@@ -1,6 +1,6 @@
 //! Backend secret keys: stored as lookup hashes, kept after revocation so that the audit can name them.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
 use crate::crypto::LookupHash;
 use crate::model::id::{InstanceId, SecretKeyId};
@@ -38,6 +38,22 @@ pub async fn insert(db: &mut PgConnection, instance: &InstanceId, key: &NewSecre
         key.hash_key_id,
         key.hint,
         key.at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Brings a key that was found under an older ring key under the one that writes, so that the older one can go.
+///
+/// # Errors
+/// Storage faults.
+pub async fn rehash(db: &PgPool, older: &LookupHash, newest: &LookupHash, ring_key: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update secret_keys set hash = $2, hash_key_id = $3 where hash = $1",
+        older.as_bytes().as_slice(),
+        newest.as_bytes().as_slice(),
+        ring_key
     )
     .execute(db)
     .await?;

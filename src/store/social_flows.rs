@@ -1,8 +1,8 @@
 //! Trips to providers: the state is consumed once, by the browser that began.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
+use sqlx::{PgConnection, PgPool};
 
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, InstanceId, SocialFlowId, VerificationId};
@@ -109,6 +109,25 @@ pub struct SocialFlow {
     pub profile: Option<Value>,
     /// The provider's answer, sealed, until it is decided or transferred.
     pub tokens_sealed: Option<Vec<u8>>,
+}
+
+/// Which of these hashes, one per key of the ring, a state is stored under.
+///
+/// # Errors
+/// Storage faults.
+pub async fn stored_under(
+    db: &PgPool,
+    instance: &InstanceId,
+    hashes: &[LookupHash],
+) -> sqlx::Result<Option<LookupHash>> {
+    let hashes: Vec<&[u8]> = hashes.iter().map(|hash| hash.as_bytes().as_slice()).collect();
+    sqlx::query_scalar!(
+        r#"select state_hash as "hash: LookupHash" from social_flows where instance_id = $1 and state_hash = any($2)"#,
+        instance.as_str(),
+        hashes as Vec<&[u8]>,
+    )
+    .fetch_optional(db)
+    .await
 }
 
 /// Consumes a state: once, in time, by the browser that began, and only while its attempt is the current one. This one

@@ -19,6 +19,7 @@ mod database;
 mod embedded;
 mod house;
 mod http_frame;
+mod key_ring;
 mod migrations;
 mod oauth_applications;
 mod oauth_authorize;

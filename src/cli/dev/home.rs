@@ -58,13 +58,7 @@ impl Home {
         if let Some(keys) = read_keys(&self.path)? {
             return Ok(keys);
         }
-        let entry = RingEntry::generate(rng);
-        let text = format!(
-            "# The key ring of this folder's database. Without it nobody can read what the database holds sealed.\n\
-             keys = [{{ id = \"{}\", secret = \"{}\" }}]\n",
-            entry.id,
-            entry.secret.expose_secret()
-        );
+        let text = ring_file(std::slice::from_ref(&RingEntry::generate(rng)));
         let unfinished = self.path.join(format!("{KEYS}.{}", base62(rng, 8)));
         let path = self.path.join(KEYS);
         write_private(&unfinished, &text)?;
@@ -105,6 +99,27 @@ impl Home {
         write_private(&unfinished, &text)?;
         fs::rename(&unfinished, &path).map_err(|error| cannot("write", &path, &error))
     }
+}
+
+/// Puts a new key in front of the folder's ring; gives the file. Servers read it when they start.
+pub fn add_key(data_dir: &Path, entry: &RingEntry) -> Result<PathBuf, Failure> {
+    let path = data_dir.join(KEYS);
+    let older = read_keys(data_dir)?.unwrap_or_default();
+    let keys: Vec<RingEntry> = std::iter::once(entry.clone()).chain(older).collect();
+    let unfinished = data_dir.join(format!("{KEYS}.new"));
+    write_private(&unfinished, &ring_file(&keys))?;
+    fs::rename(&unfinished, &path).map_err(|error| cannot("write", &path, &error))?;
+    Ok(path)
+}
+
+fn ring_file(keys: &[RingEntry]) -> String {
+    let line =
+        |key: &RingEntry| format!("    {{ id = \"{}\", secret = \"{}\" }},\n", key.id, key.secret.expose_secret());
+    format!(
+        "# The key ring of this folder's database. Without it nobody can read what the database holds sealed.\n\
+         keys = [\n{}]\n",
+        keys.iter().map(line).collect::<String>()
+    )
 }
 
 /// `dev.env` of the folder `data_dir`.

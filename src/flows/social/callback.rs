@@ -47,13 +47,25 @@ pub struct Landing {
 pub async fn callback(ctx: &Ctx, token: Option<&LookupHash>, parameters: &BTreeMap<String, String>) -> Result<Landing> {
     let state =
         parameters.get("state").filter(|state| !state.is_empty()).ok_or_else(|| invalid(Reason::StateMissing))?;
-    let state = ctx.app.ring.lookup_hash(Lookup::State, state);
+    let state = stored_state(ctx, state).await?;
     let Some(token) = token else { return join_or_refuse(ctx, None, &state).await };
     let consumed = social_flows::consume(&ctx.app.db, ctx.instance_id(), &state, token, ctx.offset()).await?;
     let Some(flow) = consumed else { return join_or_refuse(ctx, Some(token), &state).await };
     let started = if flow.intent == "sign_up" { Started::SignUp } else { Started::SignIn };
     let answered = prove(ctx, &flow, parameters).await;
     finish(ctx, token, &flow, started, answered).await
+}
+
+/// What a state is looked up by: under the ring's first key, or, while the ring is being rotated, under the key that was
+/// first when the trip began.
+async fn stored_state(ctx: &Ctx, state: &str) -> Result<LookupHash> {
+    let ring = &ctx.app.ring;
+    let first = ring.lookup_hash(Lookup::State, state);
+    if ring.len() == 1 {
+        return Ok(first);
+    }
+    let hashes = ring.lookup_hashes(Lookup::State, state);
+    Ok(social_flows::stored_under(&ctx.app.db, ctx.instance_id(), &hashes).await?.unwrap_or(first))
 }
 
 fn invalid(reason: Reason) -> Error {

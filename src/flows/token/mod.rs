@@ -106,6 +106,22 @@ fn secret_hashes(ctx: &Ctx, client: &PresentedClient) -> SecretHashes {
     SecretHashes::new(&hashes.unwrap_or_default())
 }
 
+/// After a good proof: while the ring holds older keys, the client's secret is hashed anew under the first one, so that
+/// the older ones can go one day. A fault here must not cost the client its tokens.
+async fn renew_secret_hash(ctx: &Ctx, client: &PresentedClient) {
+    let ring = &ctx.app.ring;
+    let Some(secret) = client.secret.as_ref().map(|secret| secret.expose_secret()).filter(|_| ring.len() > 1) else {
+        return;
+    };
+    let older: Vec<_> = ring.older_lookup_hashes(Lookup::ClientSecret, secret).map(|(_, hash)| hash).collect();
+    let newest = ring.lookup_hash(Lookup::ClientSecret, secret);
+    let (db, newest) = (&ctx.app.db, (&newest, ring.first_id()));
+    let renewed = oauth_applications::rehash_secret(db, ctx.instance_id(), &client.client_id, &older, newest).await;
+    if let Err(error) = renewed {
+        tracing::warn!(%error, "a client secret stays under an older key");
+    }
+}
+
 /// Where a token may be found: under the ring's first key, and, only after a miss, under the others.
 fn hashes(ctx: &Ctx, label: Lookup<'static>, token: &Token) -> Vec<LookupHash> {
     ctx.app.ring.lookup_hashes(label, token.reveal())

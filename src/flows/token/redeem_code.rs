@@ -1,6 +1,8 @@
 //! `grant_type=authorization_code`: a code becomes a grant, an access token and a refresh token.
 
-use super::{Failure, FreshAccess, Tokens, answer, authenticate, end_grant, hashes, life, secret_hashes};
+use super::{
+    Failure, FreshAccess, Tokens, answer, authenticate, end_grant, hashes, life, renew_secret_hash, secret_hashes,
+};
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
 use crate::flows::signing_keys;
@@ -49,6 +51,7 @@ pub async fn redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) 
         let (db, row) = (&ctx.app.db, access.row(ctx));
         let issued = oauth_grants::redeem(db, ctx.instance_id(), &redemption, &row, &new_refresh, ctx.offset()).await?;
         if let Some(issued) = issued {
+            renew_secret_hash(ctx, client).await;
             let scopes = issued.scopes.clone();
             return answer(ctx, &client.client_id, &issued, scopes, access.token, refresh).await;
         }

@@ -3,7 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Failure, FreshAccess, Tokens, answer, authenticate, end_grant, hashes, life, secret_hashes};
+use super::{
+    Failure, FreshAccess, Tokens, answer, authenticate, end_grant, hashes, life, renew_secret_hash, secret_hashes,
+};
 use crate::context::Ctx;
 use crate::crypto::Lookup;
 use crate::flows::signing_keys;
@@ -54,6 +56,7 @@ pub async fn rotate(ctx: &Ctx, client: &PresentedClient, request: &RefreshReques
         let (db, row) = (&ctx.app.db, access.row(ctx));
         let issued = oauth_grants::rotate(db, ctx.instance_id(), &rotation, &row, &new_refresh, ctx.offset()).await?;
         if let Some(issued) = issued {
+            renew_secret_hash(ctx, client).await;
             let scopes = request.scopes.clone().unwrap_or_else(|| issued.scopes.clone());
             return answer(ctx, &client.client_id, &issued, scopes, access.token, next).await;
         }

@@ -8,6 +8,7 @@ pub use params::{Body, MAX_BODY, Params, Query};
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
+use http::HeaderMap;
 use http::request::Parts;
 
 use super::cookies;
@@ -46,12 +47,24 @@ pub struct Browser {
     pub token: Option<Secret>,
     /// The `__client_uat` cookie as the browser holds it.
     pub client_uat: Option<String>,
+    stored_under: Option<LookupHash>,
+}
+
+/// The hash under which the guard found the presented token; only while the key ring holds more than one key.
+#[derive(Clone, Copy)]
+pub struct StoredUnder(pub LookupHash);
+
+/// The client token in a request's cookie or `Authorization`.
+pub fn client_token(headers: &HeaderMap) -> Option<String> {
+    let cookie = cookies::read(headers, cookies::CLIENT);
+    cookie.or_else(|| bearer(headers).map(str::to_owned)).filter(|token| !token.is_empty())
 }
 
 impl Browser {
     /// What the token is looked up by.
     pub fn hash(&self, ctx: &Ctx) -> Option<LookupHash> {
-        self.token.as_ref().map(|token| ctx.app.ring.lookup_hash(Lookup::ClientToken, token.expose_secret()))
+        let first = |token: &Secret| ctx.app.ring.lookup_hash(Lookup::ClientToken, token.expose_secret());
+        self.stored_under.or_else(|| self.token.as_ref().map(first))
     }
 }
 
@@ -59,9 +72,9 @@ impl<S: Sync> FromRequestParts<S> for Browser {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let cookie = cookies::read(&parts.headers, cookies::CLIENT);
-        let token = cookie.or_else(|| bearer(&parts.headers).map(str::to_owned)).filter(|token| !token.is_empty());
+        let token = client_token(&parts.headers);
         let client_uat = cookies::read(&parts.headers, cookies::CLIENT_UAT);
-        Ok(Self { token: token.map(Secret::from), client_uat })
+        let stored_under = parts.extensions.get::<StoredUnder>().map(|found| found.0);
+        Ok(Self { token: token.map(Secret::from), client_uat, stored_under })
     }
 }

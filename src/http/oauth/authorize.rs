@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, StatusCode};
 
 use super::form;
 use crate::context::Ctx;
-use crate::crypto::{ExposeSecret, Lookup, LookupHash};
+use crate::crypto::{Lookup, LookupHash};
 use crate::flows::authorize::{Answer, Outcome, Visitor, request};
 use crate::http::extract::{Browser, MAX_BODY};
 use crate::http::pages::error::Refused;
@@ -57,8 +57,7 @@ pub fn client_token(ctx: &Ctx, browser: &Browser, parameters: &Parameters) -> Op
         let is_test = ctx.instance.key_form() == KeyForm::Test;
         parameters.sole(DEV_BROWSER).filter(|_| is_test)
     };
-    let token = browser.token.as_ref().map(ExposeSecret::expose_secret).or_else(in_parameters)?;
-    Some(ctx.app.ring.lookup_hash(Lookup::ClientToken, token))
+    browser.hash(ctx).or_else(|| Some(ctx.app.ring.lookup_hash(Lookup::ClientToken, in_parameters()?)))
 }
 
 /// The outcome as an answer to the browser.

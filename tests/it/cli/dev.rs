@@ -1,8 +1,9 @@
 //! `vestibule dev`: one command from an empty folder to a server, and the same again.
 
 use super::{deployed, free_port};
+use crate::support::browser::{Browser, Ports};
 use crate::support::program::{Program, Running};
-use crate::support::{browser::Browser, send};
+use crate::support::send;
 use http::Method;
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +21,7 @@ fn environment(server: &mut Running) -> BTreeMap<String, String> {
 
 async fn users(environment: &BTreeMap<String, String>) -> u16 {
     let url = format!("{}/v1/users/count", environment["CLERK_API_URL"]);
-    let browser = Browser::new(Vec::new());
+    let browser = Browser::new(Ports::new(Vec::new()));
     let answer = send(browser.raw(Method::GET, &url).bearer_auth(&environment["CLERK_SECRET_KEY"])).await;
     assert_eq!(answer.json()["total_count"], 2, "{}", answer.text);
     answer.status.as_u16()

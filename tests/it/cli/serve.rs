@@ -1,8 +1,9 @@
 //! A server as a process: health, logs, signals.
 
 use super::{deployed, free_port};
+use crate::support::browser::{Browser, Ports};
 use crate::support::program::{Program, Running};
-use crate::support::{TestDb, browser::Browser, send};
+use crate::support::{TestDb, send};
 use http::Method;
 use rustix::process::Signal;
 use std::io::{Read, Write};
@@ -44,7 +45,7 @@ async fn readiness_follows_the_database() {
     let (db, program) = deployed().await;
     let (_program, _server, port) = serve(program);
     let url = format!("http://localhost:{port}/readyz");
-    let browser = Browser::new(vec![port]);
+    let browser = Browser::new(Ports::new(vec![port]));
     let ready = async || send(browser.raw(Method::GET, &url)).await.status.as_u16();
     assert_eq!(ready().await, 200);
     let admin = TestDb::new().await;
@@ -133,7 +134,7 @@ async fn no_log_line_holds_a_secret() {
     let secret_key = made["secret_key"].as_str().unwrap().to_owned();
     let program = program.variable("VESTIBULE_LOG", "trace");
     let (program, server, port) = serve(program);
-    let browser = Browser::new(vec![port]);
+    let browser = Browser::new(Ports::new(vec![port]));
     let url = |path: &str| format!("http://dev.localhost:{port}{path}");
     let local = |path: &str| format!("http://127.0.0.1:{port}{path}");
     let requests = [

@@ -1,6 +1,6 @@
 //! A whole server in the test's process: own database, real listeners, a development instance with its keys.
 
-use super::browser::{Answer, Browser, send};
+use super::browser::{Answer, Browser, Ports};
 use super::{TestDb, invariants};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,10 @@ pub struct TestApp {
     pub publishable_key: String,
     servers: Vec<Server>,
     jobs: Vec<Jobs>,
-    ring: RingEntry,
+    ring: Vec<RingEntry>,
+    config: Config,
+    origin_port: u16,
+    reachable: Arc<Ports>,
 }
 
 impl TestApp {
@@ -52,7 +55,7 @@ impl TestApp {
     pub async fn with(count: usize, change: impl FnOnce(&mut Config)) -> Self {
         super::cost::listen();
         let db = TestDb::new().await;
-        let ring = RingEntry::generate(&SystemRng);
+        let ring = vec![RingEntry::generate(&SystemRng)];
         let mut config = config();
         change(&mut config);
         let mut bounds = Vec::new();
@@ -68,11 +71,15 @@ impl TestApp {
         let caps = Caps::from(&config.server);
         let servers = std::iter::zip(bounds, &apps)
             .map(|(bound, app)| Server::start(bound, router::service(Arc::clone(app)), caps.clone()))
-            .collect();
+            .collect::<Vec<_>>();
+        let ports: Vec<u16> = servers.iter().map(Server::port).collect();
         Self {
             db,
             apps,
             jobs: Vec::new(),
+            config,
+            origin_port: ports[0],
+            reachable: Ports::new(ports),
             instance: created.id,
             secret_key: created.secret_key.expose_secret().to_owned(),
             publishable_key: created.publishable_key,
@@ -92,7 +99,7 @@ impl TestApp {
         super::cost::listen();
         schema::migrate(&db.options()).await.unwrap();
         let (id, secret) = ring.split_once(':').unwrap();
-        let ring = RingEntry { id: id.to_owned(), secret: Secret::from(secret.to_owned()) };
+        let ring = vec![RingEntry { id: id.to_owned(), secret: Secret::from(secret.to_owned()) }];
         let config = config();
         let app = build(&db, &ring, &config).await;
         let instance = directory::by_name(&app.db, "dev").await.unwrap().unwrap();
@@ -106,6 +113,9 @@ impl TestApp {
             db,
             apps: vec![app],
             jobs: Vec::new(),
+            config,
+            origin_port: server.port(),
+            reachable: Ports::new(vec![server.port()]),
             instance: instance.id,
             secret_key: secret_key.to_owned(),
             publishable_key: instance.publishable_key,
@@ -121,7 +131,7 @@ impl TestApp {
 
     /// The instance's origin: `http://localhost:<port of the first replica>`.
     pub fn origin(&self) -> String {
-        format!("http://localhost:{}", self.ports()[0])
+        format!("http://localhost:{}", self.origin_port)
     }
 
     /// An address on the instance's origin.
@@ -136,17 +146,19 @@ impl TestApp {
 
     /// A new browser without cookies.
     pub fn browser(&self) -> Browser {
-        Browser::new(self.ports())
+        Browser::new(Arc::clone(&self.reachable))
     }
 
     /// A `GET` of the backend API with the instance's secret key.
     pub async fn backend_get(&self, path: &str) -> Answer {
-        send(self.browser().raw(http::Method::GET, &self.url(path)).bearer_auth(&self.secret_key)).await
+        let browser = self.browser();
+        browser.send(browser.raw(http::Method::GET, &self.url(path)).bearer_auth(&self.secret_key)).await
     }
 
     /// A request of the backend API with a JSON body.
     pub async fn backend(&self, method: http::Method, path: &str, body: &serde_json::Value) -> Answer {
-        send(self.browser().raw(method, &self.url(path)).bearer_auth(&self.secret_key).json(body)).await
+        let browser = self.browser();
+        browser.send(browser.raw(method, &self.url(path)).bearer_auth(&self.secret_key).json(body)).await
     }
 
     /// A context for calling flows directly, as a request to the first replica would have it.
@@ -170,6 +182,27 @@ impl TestApp {
         for app in &self.apps {
             app.forget_directory();
         }
+    }
+
+    /// The key ring that the replicas were last started with.
+    pub fn ring(&self) -> &[RingEntry] {
+        &self.ring
+    }
+
+    /// Restarts a replica with another key ring, as an operator does it behind a proxy: requests go to the others first,
+    /// nothing that is on its way is cut, and the new one takes the old one's port.
+    pub async fn restart_with_ring(&mut self, index: usize, ring: Vec<RingEntry>) {
+        let ports = self.ports();
+        let others = ports.iter().copied().filter(|port| *port != ports[index]).collect();
+        self.reachable.become_these(others).await;
+        self.servers.remove(index).stop(Duration::from_secs(10)).await;
+        let app = build(&self.db, &ring, &self.config).await;
+        let bound = bind(&[Listen::Localhost(ports[index])]).await.unwrap();
+        let server = Server::start(bound, router::service(Arc::clone(&app)), Caps::from(&self.config.server));
+        self.servers.insert(index, server);
+        self.apps[index] = app;
+        self.ring = ring;
+        self.reachable.become_these(ports).await;
     }
 
     /// Makes another development instance in the same database; returns its secret key.
@@ -222,8 +255,8 @@ fn config() -> Config {
     config
 }
 
-async fn build(db: &TestDb, ring: &RingEntry, config: &Config) -> Arc<App> {
-    let ring = KeyRing::from_entries(std::slice::from_ref(ring)).unwrap();
+async fn build(db: &TestDb, ring: &[RingEntry], config: &Config) -> Arc<App> {
+    let ring = KeyRing::from_entries(ring).unwrap();
     let mut app = App::build(config.clone(), pool::open(db.options(), &config.database), ring).await.unwrap();
     // Every request of a test comes from one address: limits are evaluated, but out of the way. A test that is about
     // them switches `limits.relaxed` off.

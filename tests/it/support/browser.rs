@@ -6,17 +6,38 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::RequestBuilder;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::RwLock;
 use url::Url;
 
 /// Host, path and name of a cookie.
 type Key = (String, String, String);
 
+/// Where the replicas listen. Requests to any of them, also to one that is gone, go to the living ones in turn.
+pub struct Ports {
+    ever: Mutex<Vec<u16>>,
+    // Held while a request is on its way, so that nobody is sent to a replica that is just going.
+    living: RwLock<Vec<u16>>,
+}
+
+impl Ports {
+    /// These replicas.
+    pub fn new(ports: Vec<u16>) -> Arc<Self> {
+        Arc::new(Self { ever: Mutex::new(ports.clone()), living: RwLock::new(ports) })
+    }
+
+    /// From now on requests go to these; returns when nothing is on its way to the others.
+    pub async fn become_these(&self, ports: Vec<u16>) {
+        self.ever.lock().unwrap().extend(&ports);
+        *self.living.write().await = ports;
+    }
+}
+
 /// A browser with its cookies. Requests to a replica go to each replica in turn.
 pub struct Browser {
     client: reqwest::Client,
-    ports: Vec<u16>,
+    ports: Arc<Ports>,
     turn: AtomicUsize,
     cookies: Mutex<BTreeMap<Key, String>>,
 }
@@ -74,7 +95,7 @@ impl Answer {
 
 impl Browser {
     /// Without cookies; `ports` are the replicas'.
-    pub fn new(ports: Vec<u16>) -> Self {
+    pub fn new(ports: Arc<Ports>) -> Self {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -103,8 +124,10 @@ impl Browser {
         let (client, request) = builder.build_split();
         let mut request = request.expect("a request");
         let asked = request.url().clone();
-        self.take_turns(&mut request);
+        let living = self.ports.living.read().await;
+        self.take_turns(&mut request, &living);
         let answer = read(asked, client.execute(request).await.expect("the server answers")).await;
+        drop(living);
         self.keep(&answer);
         answer
     }
@@ -151,11 +174,14 @@ impl Browser {
     }
 
     /// To the next replica, with the `Host` that was asked for.
-    fn take_turns(&self, request: &mut reqwest::Request) {
-        let Some(port) = request.url().port().filter(|port| self.ports.len() > 1 && self.ports.contains(port)) else {
+    fn take_turns(&self, request: &mut reqwest::Request, living: &[u16]) {
+        let Some(port) = request.url().port().filter(|port| self.ports.ever.lock().unwrap().contains(port)) else {
             return;
         };
-        let next = self.ports[self.turn.fetch_add(1, Ordering::Relaxed) % self.ports.len()];
+        let next = living[self.turn.fetch_add(1, Ordering::Relaxed) % living.len()];
+        if next == port {
+            return;
+        }
         let host = format!("{}:{port}", request.url().host_str().unwrap());
         request.headers_mut().insert("host", HeaderValue::from_str(&host).unwrap());
         request.url_mut().set_port(Some(next)).unwrap();

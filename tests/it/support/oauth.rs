@@ -1,6 +1,6 @@
 //! An OAuth client of the tests, and a person's way through the authorization endpoint.
 
-use super::{Answer, Browser, TestApp, send};
+use super::{Answer, Browser, TestApp};
 use http::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -81,12 +81,13 @@ impl TestApp {
 
     /// A post to a client endpoint.
     pub async fn post(&self, path: &str, client: &OAuthClient, form: &[(&str, &str)]) -> Answer {
-        let request = self.browser().raw(Method::POST, &self.url(path));
+        let browser = self.browser();
+        let request = browser.raw(Method::POST, &self.url(path));
         match &client.secret {
-            Some(secret) => send(request.basic_auth(&client.id, Some(secret)).form(form)).await,
+            Some(secret) => browser.send(request.basic_auth(&client.id, Some(secret)).form(form)).await,
             None => {
                 let form: Vec<_> = form.iter().copied().chain([("client_id", client.id.as_str())]).collect();
-                send(request.form(&form)).await
+                browser.send(request.form(&form)).await
             }
         }
     }
@@ -116,7 +117,8 @@ impl TestApp {
 
     /// Asks for userinfo with an access token.
     pub async fn userinfo(&self, token: &str) -> Answer {
-        send(self.browser().raw(Method::GET, &self.url("/oauth/userinfo")).bearer_auth(token)).await
+        let browser = self.browser();
+        browser.send(browser.raw(Method::GET, &self.url("/oauth/userinfo")).bearer_auth(token)).await
     }
 
     /// Asks whether a token is live.
