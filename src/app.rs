@@ -29,9 +29,6 @@ use crate::upstream::Upstream;
 use crate::upstream::catalogue::Catalogue;
 use crate::upstream::descriptor::DescriptorError;
 
-/// How many times larger the budgets of `limits.relaxed` are.
-const RELAXED: u32 = 10;
-
 /// The shared parts.
 pub struct App {
     /// The server's configuration.
@@ -54,7 +51,7 @@ pub struct App {
     pub upstream: Upstream,
     /// Writes down what happens in flows, off the requests' path.
     pub recorder: Recorder,
-    /// Rate limits counted in memory.
+    /// Rate limits: the rates in force, and what is counted in memory.
     pub limits: Limits,
     /// Set when the server is asked to stop.
     pub draining: AtomicBool,
@@ -100,7 +97,7 @@ impl App {
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
         let time: Arc<dyn Clock> = Arc::<CorrectedClock>::clone(&clock);
         let recorder = Recorder::start(db.clone(), time, Arc::clone(&rng));
-        let limits = Limits::new(if config.limits.relaxed { RELAXED } else { 1 });
+        let limits = Limits::new(config.limits.in_force());
         Ok(Arc::new(Self {
             config,
             db,

@@ -30,9 +30,10 @@
 //! | [`crypto`] | `model` |
 //! | [`model`] | nothing of ours |
 //!
-//! [`app`] (what all requests share), [`context`] (what one request carries) and [`limits`] (budgets counted in memory)
-//! may be named by `flows`, `simulator` and the rooms above them, [`trail`] (what happened in a flow, written off the
-//! request's path) by all of these; it names `store` and `model`. [`config`] and [`telemetry`] by all but `model`;
+//! [`app`] (what all requests share), [`context`] (what one request carries) and [`limits`] (rates, and budgets counted
+//! in memory) may be named by `flows`, `simulator` and the rooms above them, [`trail`] (what happened in a flow, written
+//! off the request's path) by all of these; it names `store` and `model`. [`config`] and [`telemetry`] by all but
+//! `model`;
 //! [`embedded`] (the private PostgreSQL of `vestibule dev`) by `cli` and the tests; [`cli`] and [`server`] by nobody
 //! else.
 //!

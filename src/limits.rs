@@ -1,60 +1,61 @@
-//! Rate limits counted in memory (security.md section 11), one bucket per limit and key.
+//! Rate limits counted in memory (security.md section 11): per replica, hence approximate. Exact ones are counted in
+//! the database ([`crate::flows::exact_limits`]).
+
+mod table;
 
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use table::Table;
 
+use crate::config::limits::Rates;
 use crate::model::instance::Instance;
 use crate::model::problem::{Problem, code};
 
-/// Which budget a request spends from.
+/// The most keys that are remembered; the oldest go first, so that the limiter is no hole in memory.
+const KEYS: usize = 1_000_000;
+
+/// Which budget a request spends from, before its handler runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Limit {
     /// None.
     Unlimited,
-    /// Beginning a sign-in or sign-up: 5 per 10 s and address.
+    /// Beginning a sign-in or sign-up, per address.
     CreateAttempt,
-    /// The backend API: 1000 (production) or 100 (development) per 10 s and instance.
+    /// Trying a proof (a code, a password, a link), per address.
+    AttemptProof,
+    /// The backend API, per instance.
     Backend,
-    /// `/oauth/authorize`: 60 per minute and address.
+    /// `/oauth/authorize`, per address.
     Authorize,
-    /// Token, userinfo, introspection: 1000 per 10 s and client.
+    /// Token, userinfo, introspection: per client, which the handler finds out ([`Limits::admit_client`]).
     OAuthClient,
 }
 
-/// The buckets. Development instances may have tenfold budgets (`limits.relaxed`), so that test suites do not run into
-/// them.
+/// What has been spent.
 pub struct Limits {
-    attempts: DefaultKeyedRateLimiter<String>,
-    backend_development: DefaultKeyedRateLimiter<String>,
-    backend_production: DefaultKeyedRateLimiter<String>,
-    authorize: DefaultKeyedRateLimiter<String>,
-    clients: DefaultKeyedRateLimiter<String>,
-    client_failures: DefaultKeyedRateLimiter<String>,
+    rates: Rates,
+    table: Table,
 }
 
-/// `count` requests per `window`, all of which may come at once.
-fn per(window: Duration, count: u32) -> DefaultKeyedRateLimiter<String> {
-    let burst = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
-    let quota = Quota::with_period(window / burst.get()).unwrap_or(Quota::per_second(burst)).allow_burst(burst);
-    RateLimiter::keyed(quota)
+/// An OAuth client as a budget knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClientBudget<'a> {
+    /// A client that proves who it is: one budget, wherever it calls from.
+    Proven(&'a str),
+    /// A client that anybody can name: a budget per address, so that a stranger does not spend another's.
+    Named(&'a str, Option<IpAddr>),
 }
 
 impl Limits {
-    /// Full buckets; `factor` multiplies every budget (1, or 10 where limits are relaxed).
-    pub fn new(factor: u32) -> Self {
-        let seconds = Duration::from_secs;
-        Self {
-            attempts: per(seconds(10), 5 * factor),
-            backend_development: per(seconds(10), 100 * factor),
-            backend_production: per(seconds(10), 1000 * factor),
-            authorize: per(seconds(60), 60 * factor),
-            clients: per(seconds(10), 1000 * factor),
-            client_failures: per(seconds(60), 20 * factor),
-        }
+    /// Nothing spent yet.
+    pub fn new(rates: Rates) -> Self {
+        Self { rates, table: Table::new(KEYS) }
+    }
+
+    /// The rates in force, for what is counted elsewhere.
+    pub fn rates(&self) -> &Rates {
+        &self.rates
     }
 
     /// Spends one request.
@@ -62,20 +63,34 @@ impl Limits {
     /// # Errors
     /// `too_many_requests` with the seconds to wait.
     pub fn spend(&self, limit: Limit, instance: &Instance, ip: Option<IpAddr>) -> Result<(), Problem> {
-        let (bucket, key) = match limit {
-            Limit::Unlimited => return Ok(()),
-            Limit::CreateAttempt => (&self.attempts, address_key(ip)),
-            Limit::Authorize => (&self.authorize, address_key(ip)),
-            Limit::OAuthClient => (&self.clients, address_key(ip)),
-            Limit::Backend if instance.allows_simulated_providers() => {
-                (&self.backend_development, instance.id.as_str().to_owned())
-            }
-            Limit::Backend => (&self.backend_production, instance.id.as_str().to_owned()),
+        let (rate, key) = match limit {
+            Limit::Unlimited | Limit::OAuthClient => return Ok(()),
+            Limit::CreateAttempt => (self.rates.create_attempt, address_key(ip)),
+            Limit::AttemptProof => (self.rates.attempt_proof, address_key(ip)),
+            Limit::Authorize => (self.rates.authorize, address_key(ip)),
+            Limit::Backend if instance.allows_simulated_providers() => (self.rates.backend_development, String::new()),
+            Limit::Backend => (self.rates.backend_production, String::new()),
         };
-        spend(bucket, &key)
+        self.table.spend((instance.id.as_str(), limit, key), rate).map_err(wait)
     }
 
-    /// Counts a failed client authentication: 20 per minute, client and address.
+    /// Whether an OAuth client has something left; nothing is spent before it has proven who it is.
+    ///
+    /// # Errors
+    /// `too_many_requests` with the seconds to wait.
+    pub fn admit_client(&self, instance: &Instance, client: ClientBudget<'_>) -> Result<(), Problem> {
+        self.table.look(client_key(instance, client), self.rates.oauth_client).map_err(wait)
+    }
+
+    /// Spends one request of an OAuth client.
+    ///
+    /// # Errors
+    /// `too_many_requests` with the seconds to wait.
+    pub fn spend_client(&self, instance: &Instance, client: ClientBudget<'_>) -> Result<(), Problem> {
+        self.table.spend(client_key(instance, client), self.rates.oauth_client).map_err(wait)
+    }
+
+    /// Counts a failed client authentication, per client and address.
     ///
     /// # Errors
     /// `too_many_requests` with the seconds to wait.
@@ -85,36 +100,34 @@ impl Limits {
         instance: &Instance,
         ip: Option<IpAddr>,
     ) -> Result<(), Problem> {
-        // What is no client id of ours is somebody's invention, and every one of them shares a bucket.
+        // What is no client id of ours is somebody's invention, and every one of them shares a budget.
         let client_id = if client_id.len() <= 64 { client_id } else { "" };
-        spend(&self.client_failures, &format!("{} {client_id} {}", instance.id, address_key(ip)))
-    }
-
-    /// Throws away buckets that are full again; called once a minute.
-    pub fn sweep(&self) {
-        let all = [
-            &self.attempts,
-            &self.backend_development,
-            &self.backend_production,
-            &self.authorize,
-            &self.clients,
-            &self.client_failures,
-        ];
-        for bucket in all {
-            bucket.retain_recent();
-        }
+        let key = ("client failure", instance.id.as_str(), client_id, address_key(ip));
+        self.table.spend(key, self.rates.client_failure).map_err(wait)
     }
 }
 
-fn spend(bucket: &DefaultKeyedRateLimiter<String>, key: &String) -> Result<(), Problem> {
-    bucket.check_key(key).map_err(|refused| {
-        let wait = refused.wait_time_from(DefaultClock::default().now());
-        Problem::new(code::TOO_MANY_REQUESTS).retry_after(u32::try_from(wait.as_secs()).unwrap_or(60) + 1)
-    })
+fn client_key<'a>(instance: &'a Instance, client: ClientBudget<'a>) -> impl std::hash::Hash + use<'a> {
+    let (client_id, address) = match client {
+        ClientBudget::Proven(client_id) => (client_id, None),
+        ClientBudget::Named(client_id, ip) => (client_id, Some(address_key(ip))),
+    };
+    ("client", instance.id.as_str(), client_id, address)
 }
 
-/// An address as a key: IPv4 as it is (also when mapped into IPv6), IPv6 by its /64.
-fn address_key(ip: Option<IpAddr>) -> String {
+/// The refusal that asks for a wait of `time`.
+fn wait(time: Duration) -> Problem {
+    Problem::new(code::TOO_MANY_REQUESTS).retry_after(seconds(time))
+}
+
+/// Whole seconds, never too few.
+pub fn seconds(time: Duration) -> u32 {
+    let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    u32::try_from(whole).unwrap_or(u32::MAX).max(1)
+}
+
+/// An address as a key: IPv4 as it is (also when mapped into IPv6), IPv6 by its /64: who has one address of it has all.
+pub fn address_key(ip: Option<IpAddr>) -> String {
     match ip.map(|ip| ip.to_canonical()) {
         None => "unknown".to_owned(),
         Some(IpAddr::V4(address)) => address.to_string(),
@@ -126,11 +139,22 @@ fn address_key(ip: Option<IpAddr>) -> String {
 mod tests {
     use super::*;
 
+    fn key(text: &str) -> String {
+        address_key(Some(text.parse().unwrap()))
+    }
+
     #[test]
     fn addresses_of_one_network_share_a_budget() {
-        let key = |text: &str| address_key(Some(text.parse().unwrap()));
         assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
         assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
         assert_eq!(key("::ffff:192.0.2.7"), key("192.0.2.7"));
+    }
+
+    #[test]
+    fn waits_are_whole_seconds_and_never_too_short() {
+        let times = [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (59_999, 60)];
+        for (milliseconds, whole) in times {
+            assert_eq!(seconds(Duration::from_millis(milliseconds)), whole);
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use super::limits::Rates;
 use super::reader::{Notes, Reader};
 use super::sources::{Sources, Written, collect};
 use super::{Config, Database, Dev, Jobs, Limits, Listen, Log, LogFormat, LogLevel, Server, value};
@@ -48,7 +49,7 @@ fn read(sources: &Sources, base: Config) -> (Config, Notes) {
         keys: keys(&mut reader),
         log: log(&mut reader, base.log),
         outbound: outbound(&mut reader, base.outbound),
-        limits: Limits { relaxed: reader.flag("limits.relaxed", base.limits.relaxed) },
+        limits: limits(&mut reader, &base.limits),
         jobs: Jobs { workers: reader.number("jobs.workers", base.jobs.workers, 0, 256) },
         dev: dev(&mut reader, base.dev),
     };
@@ -101,6 +102,10 @@ fn database(reader: &mut Reader, base: Database) -> Database {
         acquire_timeout: reader.duration("database.acquire_timeout", base.acquire_timeout),
         migrate_on_start: reader.flag("database.migrate_on_start", base.migrate_on_start),
     }
+}
+
+fn limits(reader: &mut Reader, base: &Limits) -> Limits {
+    Limits { relaxed: reader.flag("limits.relaxed", base.relaxed), rates: Rates::read(reader, &base.rates) }
 }
 
 fn log(reader: &mut Reader, base: Log) -> Log {

@@ -6,6 +6,7 @@
 //! entries) and `outbound` (its settings). Knows nothing of who uses a setting.
 
 pub mod keys;
+pub mod limits;
 mod load;
 mod reader;
 mod sources;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use crate::crypto::{RingEntry, Secret};
 use crate::outbound::{AllowEntry, OutboundConfig};
 
+pub use limits::Limits;
 pub use load::{ConfigError, Loaded, load};
 pub use sources::Sources;
 
@@ -188,13 +190,6 @@ pub enum LogLevel {
     Info,
     Debug,
     Trace,
-}
-
-/// Rate limits.
-#[derive(Clone, Debug, Default)]
-pub struct Limits {
-    /// `limits.relaxed`: tenfold budgets, for development and tests.
-    pub relaxed: bool,
 }
 
 /// Background work.

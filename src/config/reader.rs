@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::limits::Rate;
 use super::sources::{Collected, Found, Written};
 use super::{Listen, value};
 use crate::crypto::{RingEntry, Secret};
@@ -120,6 +121,19 @@ impl Reader {
             Some(Written::Toml(_)) => String::new(),
         };
         value::duration(&text).unwrap_or_else(|form| {
+            self.refuse(key, &format!("must be {form}"));
+            base
+        })
+    }
+
+    pub(super) fn rate(&mut self, key: &'static str, base: Rate) -> Rate {
+        let text = match self.take(key).map(|found| found.value) {
+            None => return base,
+            Some(Written::Text(text) | Written::Toml(toml::Value::String(text))) => text,
+            Some(Written::Toml(toml::Value::Integer(0))) => "0".to_owned(),
+            Some(Written::Toml(_)) => String::new(),
+        };
+        value::rate(&text).unwrap_or_else(|form| {
             self.refuse(key, &format!("must be {form}"));
             base
         })

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Listen;
+use super::limits::Rate;
 
 /// A length of time: a whole number and a unit, `500ms`, `30s`, `10m`, `12h`, `7d`.
 ///
@@ -24,6 +25,23 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
         _ => return Err(FORM),
     };
     number.checked_mul(milliseconds).map(Duration::from_millis).ok_or(FORM)
+}
+
+/// How often something may happen: a count and a length of time, `5/10s`, `20/1h`; `0` = as often as one likes.
+///
+/// # Errors
+/// What is accepted, in words.
+pub fn rate(text: &str) -> Result<Rate, &'static str> {
+    const FORM: &str = "a count and a time: 5/10s, 60/1m, 20/1h; 0 = no limit";
+    const MOST: u32 = 1_000_000;
+    let text = text.trim();
+    if text == "0" {
+        return Ok(Rate { count: 0, window: Duration::from_secs(1) });
+    }
+    let (count, window) = text.split_once('/').ok_or(FORM)?;
+    let count = count.parse().ok().filter(|count| (1..=MOST).contains(count)).ok_or(FORM)?;
+    let window = duration(window).ok().filter(|window| !window.is_zero()).ok_or(FORM)?;
+    Ok(Rate { count, window })
 }
 
 /// A listener: `localhost:8484`, `127.0.0.1:8484`, `[::]:8484`.
@@ -51,6 +69,16 @@ mod tests {
         }
         for text in ["", "30", "s", "1.5s", "-1s", "30 s", "30sec", "99999999999999999999d", "18446744073709551615d"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_rates() {
+        assert_eq!(rate("5/10s"), Ok(Rate { count: 5, window: Duration::from_secs(10) }));
+        assert_eq!(rate(" 20/1h "), Ok(Rate { count: 20, window: Duration::from_secs(3600) }));
+        assert_eq!(rate("0").unwrap().count, 0);
+        for text in ["", "5", "5/", "/10s", "0/10s", "5/0s", "5/10", "-1/10s", "5 per 10s", "1000001/1s"] {
+            assert!(rate(text).is_err(), "{text}");
         }
     }
 

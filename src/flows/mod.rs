@@ -11,6 +11,7 @@ pub mod applications;
 pub mod attempt;
 pub mod authorize;
 pub mod client;
+pub mod exact_limits;
 pub mod instance;
 pub mod key_ring;
 pub mod provider_token;

@@ -1,4 +1,4 @@
-//! Background work: what this replica does for itself (listening for news, measuring the clock, sweeping limits), the
+//! Background work: what this replica does for itself (listening for news, measuring the clock), the
 //! worker over the outbox, and periodic tasks that run on one replica at a time.
 //!
 //! May name `flows`, `store`, `outbound`, `crypto`, `model`. Never answers a request, and no request waits for it.

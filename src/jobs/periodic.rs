@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Stop;
 use crate::app::App;
-use crate::store::{jobs, outbox};
+use crate::store::{jobs, outbox, rate_limits};
 
 /// How often due tasks are looked for.
 const LOOK: Duration = Duration::from_secs(30);
@@ -19,26 +19,32 @@ const BATCH: i64 = 1_000;
 enum Task {
     /// Removes side effects done long ago.
     RemoveOldOutbox,
+    /// Removes logs of rate limits that nobody has written into for long.
+    RemoveOldRateLimits,
 }
 
 impl Task {
-    const ALL: &[Self] = &[Self::RemoveOldOutbox];
+    const ALL: &[Self] = &[Self::RemoveOldOutbox, Self::RemoveOldRateLimits];
 
     fn name(self) -> &'static str {
         match self {
             Self::RemoveOldOutbox => "remove_old_outbox",
+            Self::RemoveOldRateLimits => "remove_old_rate_limits",
         }
     }
 
     fn period(self) -> Duration {
         match self {
-            Self::RemoveOldOutbox => Duration::from_secs(3600),
+            Self::RemoveOldOutbox | Self::RemoveOldRateLimits => Duration::from_secs(3600),
         }
     }
 
     async fn run(self, app: &App) -> sqlx::Result<()> {
         match self {
             Self::RemoveOldOutbox => while outbox::remove_old(&app.db, BATCH).await? == BATCH.unsigned_abs() {},
+            Self::RemoveOldRateLimits => {
+                while rate_limits::remove_old(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
+            }
         }
         Ok(())
     }

@@ -12,16 +12,11 @@ const CLOCK: Duration = Duration::from_secs(30);
 /// From which offset on somebody should look at the machine's clock.
 const SKEW: time::Duration = time::Duration::seconds(2);
 
-/// Every half minute: clock and counts of sealed values; every minute, limits.
+/// Every half minute: clock and counts of sealed values.
 pub(super) async fn run(app: Arc<App>, mut stop: Stop) {
-    let mut round = 0_u32;
     while !stop.within(CLOCK).await {
-        round = round.wrapping_add(1);
         measure(&app).await;
         count_seals(&app).await;
-        if round.is_multiple_of(2) {
-            app.limits.sweep();
-        }
     }
     count_seals(&app).await;
 }

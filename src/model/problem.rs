@@ -106,6 +106,7 @@ pub mod code {
         TOO_MANY_REQUESTS = "too_many_requests" 429 "Too many requests" "Too many requests; retry later.";
         UNSUPPORTED_CONTENT_TYPE = "unsupported_content_type" 415 "Unsupported content type" "The body's Content-Type is not supported here.";
         USER_BANNED = "user_banned" 403 "User banned" "This account is closed.";
+        VERIFICATION_CODE_TOO_MANY_REQUESTS = "verification_code_too_many_requests" 429 "Too many requests" "A code was sent a moment ago; wait before you ask for another.";
         USER_LOCKED = "user_locked" 403 "User locked" "This account is locked.";
         USER_QUOTA_EXCEEDED = "user_quota_exceeded" 403 "User quota exceeded" "This instance takes no more users.";
     }

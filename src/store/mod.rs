@@ -25,6 +25,7 @@ pub mod outbox;
 pub mod pool;
 pub mod provider_configs;
 pub mod provider_tokens;
+pub mod rate_limits;
 pub mod ring_keys;
 pub mod schema;
 pub mod sealed;

@@ -14,6 +14,8 @@ use crate::model::time::Timestamp;
 /// What a live access token opens.
 #[derive(Clone, Debug)]
 pub struct Bearer {
+    /// The client it was given to.
+    pub client_id: String,
     /// Its scopes.
     pub scopes: Scopes,
     /// The resources it is meant for; empty means the issuer.
@@ -36,8 +38,8 @@ pub async fn bearer(
     offset: PgInterval,
 ) -> sqlx::Result<Option<Bearer>> {
     let row = sqlx::query!(
-        r#"select t.scopes, t.audience, u.id as "user_id: UserId", u.first_name, u.last_name, u.username, u.image_url,
-               u.public_metadata, u.private_metadata, u.unsafe_metadata, u.updated_at, e.value as "email?",
+        r#"select a.client_id, t.scopes, t.audience, u.id as "user_id: UserId", u.first_name, u.last_name, u.username,
+               u.image_url, u.public_metadata, u.private_metadata, u.unsafe_metadata, u.updated_at, e.value as "email?",
                (e.status = 'verified') as "email_is_verified?"
            from oauth_access_tokens t
            join oauth_grants g on g.instance_id = $1 and g.id = t.grant_id and g.revoked_at is null
@@ -55,6 +57,7 @@ pub async fn bearer(
     .fetch_optional(db)
     .await?;
     Ok(row.map(|row| Bearer {
+        client_id: row.client_id,
         scopes: Scopes::stored(row.scopes),
         audience: row.audience,
         subject: Subject {

@@ -20,6 +20,7 @@ mod embedded;
 mod house;
 mod http_frame;
 mod key_ring;
+mod limits;
 mod migrations;
 mod oauth_applications;
 mod oauth_authorize;

@@ -5,10 +5,12 @@ use serde_json::{Map, Value};
 use super::{Failure, hashes};
 use crate::context::Ctx;
 use crate::crypto::Lookup;
+use crate::limits::ClientBudget;
 use crate::model::oauth::claims::{cover_userinfo, userinfo};
 use crate::model::oauth::error::{ErrorCode, OAuthError};
 use crate::model::oauth::scope::OPENID;
 use crate::model::oauth::token::{Kind, Token};
+use crate::model::problem::Error;
 use crate::store::oauth_tokens;
 
 const NOT_LIVE: OAuthError =
@@ -19,7 +21,8 @@ const TOO_LITTLE: OAuthError =
 /// The claims that the token's scopes cover, read fresh.
 ///
 /// # Errors
-/// `invalid_token` for everything that is not a live access token of this instance meant for it; `insufficient_scope`.
+/// `invalid_token` for everything that is not a live access token of this instance meant for it; `insufficient_scope`;
+/// `too_many_requests` of its client.
 pub async fn show(ctx: &Ctx, presented: &str) -> Result<Map<String, Value>, Failure> {
     // An id_token, a session token or a refresh token does not have this form.
     let token = Token::parse(Kind::Access, presented).ok_or(NOT_LIVE)?;
@@ -31,6 +34,7 @@ pub async fn show(ctx: &Ctx, presented: &str) -> Result<Map<String, Value>, Fail
         }
     }
     let bearer = found.ok_or(NOT_LIVE)?;
+    ctx.app.limits.spend_client(&ctx.instance, ClientBudget::Proven(&bearer.client_id)).map_err(Error::from)?;
     // A token for another API opens this one only if the person agreed to OpenID Connect as well.
     if !bearer.audience.is_empty() && !bearer.audience.contains(&ctx.instance.origin) && !bearer.scopes.has(OPENID) {
         return Err(NOT_LIVE.into());

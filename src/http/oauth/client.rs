@@ -8,6 +8,7 @@ use super::error::OAuthFailure;
 use super::form;
 use crate::context::Ctx;
 use crate::flows::token::Failure;
+use crate::limits::ClientBudget;
 use crate::model::oauth::client_auth::{PresentedClient, Refused, presented_client};
 use crate::model::oauth::error::{ErrorCode, OAuthError, invalid_request};
 use crate::model::oauth::parameters::Parameters;
@@ -16,13 +17,14 @@ use crate::model::problem::Error;
 /// The form of a request and the client it presents. Whether the client is who it says is decided by the flow.
 ///
 /// # Errors
-/// What [`form::read`] and [`presented_client`] refuse, repeated parameters among `once`.
-pub async fn read(request: Request, once: &[&str]) -> Result<(PresentedClient, Parameters), OAuthFailure> {
+/// What [`form::read`], [`presented_client`] and [`admit`] refuse, repeated parameters among `once`.
+pub async fn read(ctx: &Ctx, request: Request, once: &[&str]) -> Result<(PresentedClient, Parameters), OAuthFailure> {
     let (headers, parameters) = form::read(request).await?;
     for name in once {
         parameters.one(name).map_err(OAuthError::from)?;
     }
     let client = present(&headers, &parameters)?;
+    admit(ctx, &client)?;
     Ok((client, parameters))
 }
 
@@ -41,14 +43,34 @@ pub fn present(headers: &HeaderMap, form: &Parameters) -> Result<PresentedClient
     presented_client(header, form).map_err(|refused: Refused| refused.into())
 }
 
-/// A failure as the client is told it. Failed proofs are counted, and more than twenty a minute are told as that. A good
-/// proof never waits: a stranger behind the same address must not shut a client out.
-pub fn refused(ctx: &Ctx, client: &PresentedClient, failure: Failure) -> OAuthFailure {
-    if let Failure::Refused(error) = &failure
-        && error.code == ErrorCode::InvalidClient
-        && let Err(too_many) = ctx.app.limits.spend_client_failure(&client.client_id, &ctx.instance, ctx.from.ip)
-    {
-        return Error::from(too_many).into();
+/// Lets a client in that has something left of its budget.
+///
+/// # Errors
+/// 429 `temporarily_unavailable`.
+pub fn admit(ctx: &Ctx, client: &PresentedClient) -> Result<(), OAuthFailure> {
+    Ok(ctx.app.limits.admit_client(&ctx.instance, budget(ctx, client)).map_err(Error::from)?)
+}
+
+/// What the client is told, counted as what it was. Failed proofs have a budget of their own, and more than that are
+/// told so; a good proof never waits for them: a stranger must not shut a client out, nor spend what it may ask for.
+///
+/// # Errors
+/// What the flow refused.
+pub fn told<T>(ctx: &Ctx, client: &PresentedClient, outcome: Result<T, Failure>) -> Result<T, OAuthFailure> {
+    let (limits, instance) = (&ctx.app.limits, &ctx.instance);
+    match &outcome {
+        Err(Failure::Refused(error)) if error.code == ErrorCode::InvalidClient => {
+            limits.spend_client_failure(&client.client_id, instance, ctx.from.ip).map_err(Error::from)?;
+        }
+        // Whoever asked at the same moment was let in together; the next one is not.
+        _ => drop(limits.spend_client(instance, budget(ctx, client))),
     }
-    OAuthFailure::from(failure).to_client(client.method)
+    outcome.map_err(|failure| OAuthFailure::from(failure).to_client(client.method))
+}
+
+fn budget<'a>(ctx: &Ctx, client: &'a PresentedClient) -> ClientBudget<'a> {
+    match client.secret {
+        Some(_) => ClientBudget::Proven(&client.client_id),
+        None => ClientBudget::Named(&client.client_id, ctx.from.ip),
+    }
 }

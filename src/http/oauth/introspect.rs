@@ -40,9 +40,9 @@ struct Live {
 
 /// Tells a confidential client what a token is.
 pub async fn show(ctx: Ctx, request: Request) -> Result<Response, OAuthFailure> {
-    let (presented, form) = client::read(request, &ONCE).await?;
+    let (presented, form) = client::read(&ctx, request, &ONCE).await?;
     let found = introspect::introspect(&ctx, &presented, &form).await;
-    let found = found.map_err(|failure| client::refused(&ctx, &presented, failure))?;
+    let found = client::told(&ctx, &presented, found)?;
     let live = found.map(|(kind, token)| live(&ctx, kind, token));
     let mut response = Json(TokenInfo { active: live.is_some(), live }).into_response();
     uncached(&mut response);

@@ -14,9 +14,9 @@ const ONCE: [&str; 2] = ["token", "token_type_hint"];
 
 /// Ends a token. The answer has no body and no `Content-Type`: a widespread browser client refuses `text/plain`.
 pub async fn end(ctx: Ctx, request: Request) -> Result<Response, OAuthFailure> {
-    let (presented, form) = client::read(request, &ONCE).await?;
+    let (presented, form) = client::read(&ctx, request, &ONCE).await?;
     let done = revoke::revoke(&ctx, &presented, &form).await;
-    done.map_err(|failure| client::refused(&ctx, &presented, failure))?;
+    client::told(&ctx, &presented, done)?;
     let mut response = StatusCode::OK.into_response();
     uncached(&mut response);
     Ok(response)

@@ -31,9 +31,9 @@ pub async fn exchange(ctx: Ctx, request: Request) -> Result<Response, OAuthFailu
     let (headers, form) = form::read(request).await?;
     grant_request::grant_type(&form)?;
     let presented = client::present(&headers, &form)?;
+    client::admit(&ctx, &presented)?;
     let tokens = grant(&ctx, &presented, &form).await;
-    let tokens = tokens.map_err(|failure| client::refused(&ctx, &presented, failure))?;
-    Ok(answer(&tokens))
+    client::told(&ctx, &presented, tokens).map(|tokens| answer(&tokens))
 }
 
 async fn grant(ctx: &Ctx, client: &PresentedClient, form: &Parameters) -> Result<Tokens, Failure> {

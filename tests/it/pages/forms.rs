@@ -56,7 +56,7 @@ async fn a_spent_budget_keeps_the_form() {
     let app = TestApp::with(1, |config| config.limits.relaxed = false).await;
     let browser = app.browser();
     let form = Form::on(&open(&browser, app.url("/sign-in?redirect_url=/user")).await);
-    // One start comes back every two seconds, so a slow machine gets a few more than five.
+    // Ten seconds after the first start the next five are free: a slow machine gets a few more than five.
     let mut starts = 0;
     let refused = loop {
         let answer = form.press(&browser, START.0, START.1).await;

@@ -261,7 +261,7 @@ async fn build(db: &TestDb, ring: &[RingEntry], config: &Config) -> Arc<App> {
     // Every request of a test comes from one address: limits are evaluated, but out of the way. A test that is about
     // them switches `limits.relaxed` off.
     if config.limits.relaxed {
-        Arc::get_mut(&mut app).unwrap().limits = Limits::new(1_000);
+        Arc::get_mut(&mut app).unwrap().limits = Limits::new(config.limits.rates.times(1_000));
     }
     app
 }

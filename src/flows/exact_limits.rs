@@ -1,0 +1,105 @@
+//! Limits that are counted exactly, in the database, over all replicas (security.md section 11).
+
+use sqlx::PgConnection;
+
+use crate::config::limits::Rate;
+use crate::context::Ctx;
+use crate::crypto::{Lookup, LookupHash};
+use crate::limits::{address_key, seconds};
+use crate::model::problem::{Code, Problem, Result, code};
+use crate::model::time::Timestamp;
+use crate::store::rate_limits::{self, Log};
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exact {
+    /// A code or link to one recipient, soon after another.
+    SendAgain,
+    /// Codes and links to one recipient.
+    SendToRecipient,
+    /// Codes and links asked for by one address of the network.
+    SendFromAddress,
+    /// Failed proofs of one address of the network.
+    FailedProofs,
+}
+
+impl Exact {
+    fn name(self) -> &'static str {
+        match self {
+            Self::SendAgain => "send_again",
+            Self::SendToRecipient => "send_to_recipient",
+            Self::SendFromAddress => "send_from_address",
+            Self::FailedProofs => "failed_proofs",
+        }
+    }
+
+    fn rate(self, ctx: &Ctx) -> Rate {
+        let rates = ctx.app.limits.rates();
+        match self {
+            Self::SendAgain => rates.send_again,
+            Self::SendToRecipient => rates.send_to_recipient,
+            Self::SendFromAddress => rates.send_from_address,
+            Self::FailedProofs => rates.failed_proofs,
+        }
+    }
+
+    fn refusal(self) -> Code {
+        match self {
+            Self::SendAgain | Self::SendToRecipient | Self::SendFromAddress => {
+                code::VERIFICATION_CODE_TOO_MANY_REQUESTS
+            }
+            Self::FailedProofs => code::TOO_MANY_REQUESTS,
+        }
+    }
+}
+
+/// An event that was counted, to be taken back if it turns out not to be one.
+#[derive(Clone, Debug)]
+pub struct Spent {
+    what: Exact,
+    key: LookupHash,
+    at: Timestamp,
+}
+
+/// Counts one event of `key`; `None` where the limit is off. It stands once the caller's transaction does.
+///
+/// # Errors
+/// 429 with the seconds to wait: `verification_code_too_many_requests` for what is sent, else `too_many_requests`.
+pub async fn spend(ctx: &Ctx, db: &mut PgConnection, what: Exact, key: &str) -> Result<Option<Spent>> {
+    let rate = what.rate(ctx);
+    if rate.count == 0 {
+        return Ok(None);
+    }
+    let key = ctx.app.ring.lookup_hash(Lookup::RateLimit, key);
+    let log = log(what, rate, &key);
+    if let Some(at) = rate_limits::spend(&mut *db, ctx.instance_id(), log, ctx.offset()).await? {
+        return Ok(Some(Spent { what, key, at }));
+    }
+    let wait = rate_limits::wait(db, ctx.instance_id(), log, ctx.offset()).await?;
+    Err(Problem::new(what.refusal()).retry_after(seconds(wait)).into())
+}
+
+/// Takes an event back.
+///
+/// # Errors
+/// Storage faults.
+pub async fn release(ctx: &Ctx, db: &mut PgConnection, spent: &Spent) -> Result<()> {
+    let log = log(spent.what, spent.what.rate(ctx), &spent.key);
+    Ok(rate_limits::release(db, ctx.instance_id(), log, spent.at).await?)
+}
+
+fn log(what: Exact, rate: Rate, key: &LookupHash) -> Log<'_> {
+    Log { kind: what.name(), key, count: rate.count, window: rate.window }
+}
+
+/// Counts a code or link that is about to be sent to `recipient` (a canonical address): in the transaction that makes
+/// it, so that what is not sent is not counted. Strangers' addresses count like known ones.
+///
+/// # Errors
+/// 429 `verification_code_too_many_requests` with the seconds to wait.
+pub async fn before_sending(ctx: &Ctx, db: &mut PgConnection, recipient: &str) -> Result<()> {
+    spend(ctx, &mut *db, Exact::SendAgain, recipient).await?;
+    spend(ctx, &mut *db, Exact::SendToRecipient, recipient).await?;
+    spend(ctx, &mut *db, Exact::SendFromAddress, &address_key(ctx.from.ip)).await?;
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! Rate limits (security.md section 11): those in memory through the routes that declare them, the exact ones over two
+//! replicas.
+
+use std::sync::Arc;
+
+use vestibule::context::Ctx;
+use vestibule::flows::exact_limits::{self, Exact};
+use vestibule::model::problem::{Error, Problem};
+use vestibule::store::{directory, instances, rate_limits};
+
+use crate::support::TestApp;
+
+async fn strict(replicas: usize) -> TestApp {
+    TestApp::with(replicas, |config| config.limits.relaxed = false).await
+}
+
+/// A context of the `index`th replica, as a request from `ip` would have it.
+async fn ctx(app: &TestApp, index: usize, ip: &str) -> Ctx {
+    let shared = Arc::clone(&app.apps[index]);
+    let instance = directory::by_id(&shared.db, &app.instance).await.unwrap().unwrap();
+    let mut from = app.ctx().await.from;
+    from.ip = Some(ip.parse().unwrap());
+    Ctx::new(shared, Arc::new(instance), from)
+}
+
+async fn spend(ctx: &Ctx, what: Exact, key: &str) -> Result<Option<exact_limits::Spent>, Box<Problem>> {
+    let mut db = ctx.app.db.acquire().await.unwrap();
+    exact_limits::spend(ctx, &mut db, what, key).await.map_err(|error| match error {
+        Error::Problem(problem) => problem,
+        Error::Fault(fault) => panic!("{}", fault.source),
+    })
+}
+
+#[tokio::test]
+async fn two_replicas_count_as_one_to_the_last() {
+    let app = strict(2).await;
+    let (one, two) = (ctx(&app, 0, "192.0.2.1").await, ctx(&app, 1, "192.0.2.2").await);
+    let attempts = (0..60).map(|index| spend(if index % 2 == 0 { &one } else { &two }, Exact::SendFromAddress, "net"));
+    let outcomes = futures_util::future::join_all(attempts).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 20);
+    let refused = outcomes.into_iter().find_map(Result::err).unwrap();
+    assert_eq!((refused.status, refused.code().name), (429, "verification_code_too_many_requests"));
+    assert!((3590..=3600).contains(&refused.retry_after.unwrap()), "{:?}", refused.retry_after);
+    assert!(spend(&two, Exact::SendFromAddress, "another").await.is_ok());
+    // What is taken back makes room for one, exactly.
+    app.advance(std::time::Duration::from_secs(3601)).await;
+    let one = ctx(&app, 0, "192.0.2.1").await;
+    let mut spent = Vec::new();
+    for _ in 0..20 {
+        spent.push(spend(&one, Exact::SendFromAddress, "net").await.unwrap().unwrap());
+    }
+    let mut db = one.app.db.acquire().await.unwrap();
+    exact_limits::release(&one, &mut db, &spent[7]).await.unwrap();
+    exact_limits::release(&one, &mut db, &spent[7]).await.unwrap();
+    drop(db);
+    assert!(spend(&one, Exact::SendFromAddress, "net").await.is_ok());
+    assert!(spend(&one, Exact::SendFromAddress, "net").await.is_err());
+}
+
+#[tokio::test]
+async fn a_window_slides() {
+    let app = strict(1).await;
+    let seconds = std::time::Duration::from_secs;
+    for _ in 0..5 {
+        assert!(spend(&ctx(&app, 0, "192.0.2.1").await, Exact::SendToRecipient, "a@example.com").await.is_ok());
+        app.advance(seconds(100)).await;
+    }
+    // The first was 500 s ago, the window is 600 s.
+    let now = ctx(&app, 0, "192.0.2.1").await;
+    let refused = spend(&now, Exact::SendToRecipient, "a@example.com").await.unwrap_err();
+    assert!((90..=100).contains(&refused.retry_after.unwrap()), "{:?}", refused.retry_after);
+    app.advance(seconds(100)).await;
+    let now = ctx(&app, 0, "192.0.2.1").await;
+    assert!(spend(&now, Exact::SendToRecipient, "a@example.com").await.is_ok());
+    assert!(spend(&now, Exact::SendToRecipient, "a@example.com").await.is_err(), "one place came free, not five");
+}
+
+#[tokio::test]
+async fn what_is_sent_is_counted_with_what_sends_it() {
+    let app = strict(1).await;
+    let now = ctx(&app, 0, "192.0.2.1").await;
+    let send = async |now: &Ctx, commit: bool| {
+        let mut tx = now.app.db.begin().await.unwrap();
+        let sent = exact_limits::before_sending(now, &mut tx, "a@example.com").await;
+        if commit && sent.is_ok() {
+            tx.commit().await.unwrap();
+        }
+        sent.map_err(|error| match error {
+            Error::Problem(problem) => problem.retry_after,
+            Error::Fault(fault) => panic!("{}", fault.source),
+        })
+    };
+    assert_eq!(send(&now, false).await, Ok(()));
+    assert_eq!(send(&now, true).await, Ok(()), "what was rolled back was not sent");
+    assert!((29..=30).contains(&send(&now, true).await.unwrap_err().unwrap()));
+    // Another recipient, the same address of the network: twenty in all.
+    for index in 0..19 {
+        let mut db = now.app.db.acquire().await.unwrap();
+        exact_limits::before_sending(&now, &mut db, &format!("{index}@example.com")).await.unwrap();
+    }
+    let mut db = now.app.db.acquire().await.unwrap();
+    assert!(exact_limits::before_sending(&now, &mut db, "last@example.com").await.is_err());
+}
+
+/// 10 000 addresses of one /64 are one address.
+#[tokio::test]
+async fn addresses_of_one_network_share_an_exact_budget_and_one_in_memory() {
+    let app = strict(1).await;
+    let shared = app.app();
+    let instance = app.ctx().await.instance;
+    let mut passed = 0;
+    for index in 0..10_000_u128 {
+        let ip = std::net::Ipv6Addr::from((0x2001_0db8_0001_0002_u128 << 64) | (index * 0x1_0000_0001));
+        passed += usize::from(
+            shared.limits.spend(vestibule::limits::Limit::AttemptProof, &instance, Some(ip.into())).is_ok(),
+        );
+    }
+    // A slow machine may begin a second window of ten seconds.
+    assert!((3..=9).contains(&passed), "{passed}");
+    let mut sent = 0;
+    for index in 0..40 {
+        let from = ctx(&app, 0, &format!("2001:db8:7:7::{index:x}")).await;
+        let mut db = from.app.db.acquire().await.unwrap();
+        sent +=
+            usize::from(exact_limits::before_sending(&from, &mut db, &format!("{index}@example.com")).await.is_ok());
+    }
+    assert_eq!(sent, 20);
+}
+
+#[tokio::test]
+async fn a_clock_moved_back_an_hour_shuts_nobody_out() {
+    let app = strict(1).await;
+    let hour = 3_600_000_000;
+    let at = async |offset: i64| {
+        instances::set_clock_offset(&app.app().db, &app.instance, offset).await.unwrap();
+        ctx(&app, 0, "192.0.2.1").await
+    };
+    let late = at(hour).await;
+    for _ in 0..5 {
+        assert!(spend(&late, Exact::SendToRecipient, "a@example.com").await.is_ok());
+    }
+    assert!(spend(&late, Exact::SendToRecipient, "a@example.com").await.is_err());
+    let back = at(0).await;
+    for _ in 0..5 {
+        assert!(spend(&back, Exact::SendToRecipient, "a@example.com").await.is_ok());
+    }
+    assert!(spend(&back, Exact::SendToRecipient, "a@example.com").await.is_err());
+}
+
+#[tokio::test]
+async fn a_limit_of_nothing_is_off() {
+    let off = |config: &mut vestibule::config::Config| {
+        config.limits.relaxed = false;
+        config.limits.rates = config.limits.rates.times(0);
+    };
+    let app = TestApp::with(1, off).await;
+    let now = ctx(&app, 0, "192.0.2.1").await;
+    for _ in 0..50 {
+        assert!(spend(&now, Exact::SendAgain, "a@example.com").await.unwrap().is_none());
+        assert!(now.app.limits.spend(vestibule::limits::Limit::CreateAttempt, &now.instance, now.from.ip).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn old_logs_go() {
+    let app = strict(1).await;
+    let now = ctx(&app, 0, "192.0.2.1").await;
+    for key in ["a", "b", "c"] {
+        spend(&now, Exact::SendAgain, key).await.unwrap();
+    }
+    assert_eq!(rate_limits::remove_old(&app.app().db, 10).await.unwrap(), 0);
+    app.advance(std::time::Duration::from_secs(3700)).await;
+    spend(&ctx(&app, 0, "192.0.2.1").await, Exact::SendAgain, "c").await.unwrap();
+    assert_eq!(rate_limits::remove_old(&app.app().db, 1).await.unwrap(), 1);
+    assert_eq!(rate_limits::remove_old(&app.app().db, 10).await.unwrap(), 1, "the one in use stays");
+}
