@@ -21,6 +21,7 @@ use crate::crypto::ring::KeyRing;
 use crate::limits::Limits;
 use crate::model::random::Rng;
 use crate::model::time::Clock;
+use crate::outbound::mail::{MailStartError, Mailer};
 use crate::outbound::{Outbound, StartError};
 use crate::store::directory::Directory;
 use crate::store::signing_keys::SigningKeys;
@@ -51,6 +52,8 @@ pub struct App {
     pub upstream: Upstream,
     /// Writes down what happens in flows, off the requests' path.
     pub recorder: Recorder,
+    /// Sends mail, where a server for it is configured.
+    pub mailer: Option<Mailer>,
     /// Rate limits: the rates in force, and what is counted in memory.
     pub limits: Limits,
     /// Set when the server is asked to stop.
@@ -73,6 +76,9 @@ pub enum BuildError {
     /// `outbound.*` cannot be followed.
     #[error(transparent)]
     Outbound(#[from] StartError),
+    /// `email.*` cannot be followed.
+    #[error(transparent)]
+    Mail(#[from] MailStartError),
 }
 
 impl From<RingMismatch> for BuildError {
@@ -97,6 +103,8 @@ impl App {
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
         let time: Arc<dyn Clock> = Arc::<CorrectedClock>::clone(&clock);
         let recorder = Recorder::start(db.clone(), time, Arc::clone(&rng));
+        let ca_file = config.outbound.ca_file.as_deref();
+        let mailer = config.email.as_ref().map(|email| Mailer::new(email, ca_file)).transpose()?;
         let limits = Limits::new(config.limits.in_force());
         Ok(Arc::new(Self {
             config,
@@ -109,6 +117,7 @@ impl App {
             catalogue: Catalogue::load()?,
             upstream: Upstream::new(outbound),
             recorder,
+            mailer,
             limits,
             draining: AtomicBool::new(false),
             readiness: Readiness::default(),

@@ -83,6 +83,7 @@ impl From<BuildError> for Failure {
         match error {
             BuildError::Ring(error) => Self::new(Exit::Configuration, error.to_string()),
             BuildError::Outbound(error) => Self::new(Exit::Configuration, error.to_string()),
+            BuildError::Mail(error) => Self::new(Exit::Configuration, error.to_string()),
             BuildError::Provider(error) => Self::failed(error.to_string()),
             BuildError::Database(error) => error.into(),
         }

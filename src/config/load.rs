@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lettre::message::Mailbox;
 use url::Url;
 
 use super::limits::Rates;
@@ -9,6 +10,7 @@ use super::reader::{Notes, Reader};
 use super::sources::{Sources, Written, collect};
 use super::{Config, Database, Dev, Jobs, Limits, Listen, Log, LogFormat, LogLevel, Server, value};
 use crate::crypto::{KeyRing, RingEntry, RingError};
+use crate::outbound::mail::{MailConfig, MailRoute};
 use crate::outbound::{AllowEntry, OutboundConfig};
 
 /// What is wrong with the configuration: all of it, a line each.
@@ -49,6 +51,7 @@ fn read(sources: &Sources, base: Config) -> (Config, Notes) {
         keys: keys(&mut reader),
         log: log(&mut reader, base.log),
         outbound: outbound(&mut reader, base.outbound),
+        email: email(&mut reader),
         limits: limits(&mut reader, &base.limits),
         jobs: Jobs { workers: reader.number("jobs.workers", base.jobs.workers, 0, 256) },
         dev: dev(&mut reader, base.dev),
@@ -150,6 +153,32 @@ fn outbound(reader: &mut Reader, base: OutboundConfig) -> OutboundConfig {
         proxy: proxy.or(base.proxy),
         ca_file: reader.text("outbound.ca_file").filter(|path| !path.is_empty()).map(PathBuf::from).or(base.ca_file),
     }
+}
+
+/// `inbox:` and no address are one: development instances keep their messages, others have no mail.
+fn email(reader: &mut Reader) -> Option<MailConfig> {
+    let url = reader.text("email.url").filter(|url| !url.is_empty() && url != "inbox:");
+    let (from, reply_to) = (mailbox(reader, "email.from"), mailbox(reader, "email.reply_to"));
+    let route = match MailRoute::parse(&url?) {
+        Ok(route) => route,
+        Err(form) => {
+            reader.refuse("email.url", &format!("must be {form}"));
+            return None;
+        }
+    };
+    if from.is_none() {
+        reader.refuse("email.from", "must be given with email.url");
+    }
+    Some(MailConfig { route, from: from?, reply_to })
+}
+
+fn mailbox(reader: &mut Reader, key: &'static str) -> Option<Mailbox> {
+    let text = reader.text(key).filter(|text| !text.is_empty())?;
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        reader.refuse(key, "must be an address, or a name and an address: Acme <no-reply@acme.example>");
+    }
+    parsed
 }
 
 fn dev(reader: &mut Reader, base: Dev) -> Dev {

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::crypto::{RingEntry, Secret};
+use crate::outbound::mail::MailConfig;
 use crate::outbound::{AllowEntry, OutboundConfig};
 
 pub use limits::Limits;
@@ -35,6 +36,8 @@ pub struct Config {
     pub log: Log,
     /// `outbound.*`.
     pub outbound: OutboundConfig,
+    /// `email.*`; `None` = production instances send no mail, development instances keep it on their inbox page.
+    pub email: Option<MailConfig>,
     /// `limits.*`.
     pub limits: Limits,
     /// `jobs.*`.

@@ -2,7 +2,8 @@
 //! key generation) happen outside it. May name `store`, `upstream`, `outbound`, `crypto`, `model`.
 //! Never knows who asks (API, page, command line) and never shows anything.
 //!
-//! With a browser: [`client`], [`social`], [`sign_in`], [`sign_up`], [`attempt`], [`session`]. As an authorization server: [`authorize`],
+//! With a browser: [`client`], [`social`], [`sign_in`], [`sign_up`], [`proof`], [`attempt`], [`session`]. As an
+//! authorization server: [`authorize`],
 //! [`token`]. For backends: [`provider_token`]. Administration, shared by backend API and command line:
 //! [`applications`], [`instance`], [`key_ring`], [`providers`]. Used by the others: [`record`] (audit and events),
 //! [`race`], [`signing_keys`].
@@ -14,6 +15,7 @@ pub mod client;
 pub mod exact_limits;
 pub mod instance;
 pub mod key_ring;
+pub mod proof;
 pub mod provider_token;
 pub mod providers;
 pub mod race;

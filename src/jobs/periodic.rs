@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Stop;
 use crate::app::App;
-use crate::store::{jobs, outbox, rate_limits};
+use crate::store::{inbox, jobs, outbox, rate_limits};
 
 /// How often due tasks are looked for.
 const LOOK: Duration = Duration::from_secs(30);
@@ -21,21 +21,24 @@ enum Task {
     RemoveOldOutbox,
     /// Removes logs of rate limits that nobody has written into for long.
     RemoveOldRateLimits,
+    /// Removes messages of development inboxes.
+    EmptyInboxes,
 }
 
 impl Task {
-    const ALL: &[Self] = &[Self::RemoveOldOutbox, Self::RemoveOldRateLimits];
+    const ALL: &[Self] = &[Self::RemoveOldOutbox, Self::RemoveOldRateLimits, Self::EmptyInboxes];
 
     fn name(self) -> &'static str {
         match self {
             Self::RemoveOldOutbox => "remove_old_outbox",
             Self::RemoveOldRateLimits => "remove_old_rate_limits",
+            Self::EmptyInboxes => "empty_inboxes",
         }
     }
 
     fn period(self) -> Duration {
         match self {
-            Self::RemoveOldOutbox | Self::RemoveOldRateLimits => Duration::from_secs(3600),
+            Self::RemoveOldOutbox | Self::RemoveOldRateLimits | Self::EmptyInboxes => Duration::from_secs(3600),
         }
     }
 
@@ -45,6 +48,7 @@ impl Task {
             Self::RemoveOldRateLimits => {
                 while rate_limits::remove_old(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
             }
+            Self::EmptyInboxes => while inbox::remove_old(&app.db, BATCH).await? == BATCH.unsigned_abs() {},
         }
         Ok(())
     }

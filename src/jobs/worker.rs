@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use super::Stop;
 use crate::app::App;
+use crate::flows::proof::delivery;
 use crate::model::problem::{Error, Result};
 use crate::store::outbox::{self, Taken};
 
@@ -40,7 +41,7 @@ async fn deliver_all(app: &Arc<App>, worker: &str, taken: Vec<Taken>) {
     for effect in taken {
         let (app, worker) = (Arc::clone(app), worker.to_owned());
         tasks.spawn(async move {
-            let delivered = deliver(&effect);
+            let delivered = deliver(&app, &effect).await;
             if let Err(error) = note(&app, &worker, &effect, delivered).await {
                 // Its lease ends, and somebody delivers it once more.
                 tracing::warn!(%error, id = effect.id, "a delivery could not be noted");
@@ -51,10 +52,11 @@ async fn deliver_all(app: &Arc<App>, worker: &str, taken: Vec<Taken>) {
 }
 
 /// Does what one side effect is about.
-fn deliver(effect: &Taken) -> Result<()> {
+async fn deliver(app: &App, effect: &Taken) -> Result<()> {
     match effect.kind.as_str() {
         // Nobody can subscribe yet; the row itself is what later subscribers will read.
         "event" => Ok(()),
+        "mail" => delivery::deliver(app, effect).await,
         other => Err(Error::internal(format!("this version does not know side effects of kind {other}"))),
     }
 }

@@ -35,6 +35,18 @@ impl EmailAddress {
         &self.value
     }
 
+    /// True for an address whose subaddress makes it a test's: it is sent nothing where test mode is on.
+    pub fn is_test(&self) -> bool {
+        let local = self.value.split('@').next().unwrap_or_default();
+        local.split('+').skip(1).any(|tag| tag == "clerk_test")
+    }
+
+    /// What may be shown to somebody who has not proven to know the address: first letter and domain.
+    pub fn masked(&self) -> String {
+        let (local, domain) = self.value.split_once('@').unwrap_or((&self.value, ""));
+        format!("{}****@{domain}", local.chars().next().unwrap_or_default())
+    }
+
     /// What its subaddresses have in common (behaviour.md section 2.11.1).
     pub fn base(&self) -> Base {
         const GMAIL: [&str; 2] = ["gmail.com", "googlemail.com"];
@@ -91,6 +103,17 @@ mod tests {
         assert_eq!(base("ada+x#y@example.com").local, "ada");
         assert_ne!(base("a.da@example.com"), base("ada@example.com"));
         assert_eq!((base("ada-x@yahoo.com").local.as_str(), base("ada-x@x.example").local.as_str()), ("ada", "ada-x"));
+    }
+
+    #[test]
+    fn knows_test_addresses_and_masks_all() {
+        let parse = |text| EmailAddress::parse(text).unwrap();
+        assert!(parse("ada+clerk_test@example.com").is_test());
+        assert!(parse("ada+x+clerk_test@example.com").is_test());
+        for text in ["ada@example.com", "clerk_test@example.com", "ada+clerk_tests@example.com"] {
+            assert!(!parse(text).is_test(), "{text}");
+        }
+        assert_eq!(parse("ada@example.com").masked(), "a****@example.com");
     }
 
     #[test]

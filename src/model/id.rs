@@ -117,6 +117,8 @@ ids! {
     AuditEventId = "aud";
     /// A row of the outbox; also the message's idempotency id.
     OutboxId = "msg";
+    /// A message kept in the development inbox.
+    InboxMessageId = "inb";
     /// A request; shown as `clerk_trace_id`.
     RequestId = "req";
     /// One browser flow on the inspector's record: what a person did from a start to its end.

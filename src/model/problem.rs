@@ -54,6 +54,9 @@ pub mod code {
         CLIENT_STATE_INVALID = "client_state_invalid" 400 "Invalid action" "The attempt is over; begin a new one.";
         FEATURE_NOT_ENABLED = "feature_not_enabled" 403 "Not enabled" "This server does not offer this feature.";
         FEATURE_REQUIRES_OAUTH2_CONSENT_SCREEN_ENABLED = "feature_requires_oauth2_consent_screen_enabled" 422 "Consent screen not enabled" "This application does not ask for consent.";
+        FORM_CODE_INCORRECT = "form_code_incorrect" 422 "is incorrect" "Incorrect code.";
+        FORM_IDENTIFIER_EXISTS = "form_identifier_exists" 422 "is taken" "That identifier is taken. Try another.";
+        FORM_IDENTIFIER_NOT_FOUND = "form_identifier_not_found" 422 "Couldn't find your account" "No account was found with this identifier.";
         FORM_PARAM_EXCEEDS_ALLOWED_SIZE = "form_param_exceeds_allowed_size" 422 "is too large" "The value is larger than allowed.";
         FORM_PARAM_FORMAT_INVALID = "form_param_format_invalid" 422 "is invalid" "The value has the wrong format.";
         FORM_PARAM_MISSING = "form_param_missing" 422 "is missing" "The parameter must be given.";
@@ -64,6 +67,10 @@ pub mod code {
         FORM_PARAM_VALUE_DISABLED = "form_param_value_disabled" 400 "is disabled" "The value is known but switched off on this instance.";
         FORM_PARAM_DUPLICATE = "form_param_duplicate" 422 "is included too often" "The parameter is included more than 100 times.";
         FORM_INVALID = "vestibule_form_invalid" 403 "Invalid form" "The form was open for too long or did not come from a page of this server.";
+        FORM_USERNAME_CANNOT_BE_PHONE_NUMBER = "form_username_cannot_be_phone_number" 422 "is invalid" "A username cannot look like a phone number.";
+        FORM_USERNAME_INVALID_CHARACTER = "form_username_invalid_character" 422 "is invalid" "A username may hold Latin letters, digits, _ and - only.";
+        FORM_USERNAME_INVALID_LENGTH = "form_username_invalid_length" 422 "is invalid" "A username has 4 to 64 characters.";
+        FORM_USERNAME_NEEDS_NON_NUMBER_CHAR = "form_username_needs_non_number_char" 422 "is invalid" "A username needs a character that is no digit.";
         HOST_INVALID = "host_invalid" 400 "Invalid host" "No instance answers under this host name.";
         IDENTIFICATION_CLAIMED = "identification_claimed" 400 "Identification claimed" "The address or account was taken by another user meanwhile.";
         INTERNAL_CLERK_ERROR = "internal_clerk_error" 500 "Internal error" "Something went wrong on our side. Try again in a moment.";
@@ -98,17 +105,33 @@ pub mod code {
         RESOURCE_LOCKED = "resource_locked" 409 "Locked" "Another request is changing the same thing; try again.";
         SERVICE_UNAVAILABLE = "service_unavailable" 503 "Service unavailable" "The server cannot answer right now. Try again in a moment.";
         SESSION_EXISTS = "session_exists" 400 "Session already exists" "You are already signed in.";
+        SESSION_REVERIFICATION_MISSING = "session_reverification_missing" 400 "Reverification missing" "No reverification was begun for this session.";
+        SESSION_REVERIFICATION_REQUIRED = "session_reverification_required" 403 "Reverification required" "Prove once more who you are to do this.";
         SIGNED_OUT = "signed_out" 401 "Signed out" "You are signed out.";
         SIGN_UP_MODE_RESTRICTED = "sign_up_mode_restricted" 403 "Sign-up restricted" "You cannot sign up here without an invitation.";
         SIGN_UP_RESTRICTED_WAITLIST = "sign_up_restricted_waitlist" 403 "Sign-up by waitlist" "You cannot sign up here before you are let off the waitlist.";
         SIGN_IN_IDENTIFICATION_OR_USER_DELETED = "sign_in_identification_or_user_deleted" 400 "Account gone" "The account was deleted meanwhile.";
         STRATEGY_FOR_USER_INVALID = "strategy_for_user_invalid" 400 "Invalid strategy" "This way to sign in is not open to this account.";
+        SIGN_IN_EMAIL_LINK_NOT_SAME_CLIENT = "sign_in_email_link_not_same_client" 403 "Opened in another browser" "Open the link in the browser in which you began to sign in.";
+        SIGN_UP_EMAIL_LINK_NOT_SAME_CLIENT = "sign_up_email_link_not_same_client" 403 "Opened in another browser" "Open the link in the browser in which you began to sign up.";
+        SIGN_UP_IF_MISSING_NOT_ALLOWED = "sign_up_if_missing_not_allowed" 422 "is not allowed" "Signing up on the way is not possible here.";
+        SIGN_UP_IF_MISSING_STRATEGY_NOT_SUPPORTED = "sign_up_if_missing_strategy_not_supported" 422 "is not supported" "Signing up on the way needs a code or a link.";
+        SIGN_UP_IF_MISSING_TRANSFER = "sign_up_if_missing_transfer" 404 "No account yet" "The address is proven and has no account: go on with a sign-up.";
         TOO_MANY_REQUESTS = "too_many_requests" 429 "Too many requests" "Too many requests; retry later.";
         UNSUPPORTED_CONTENT_TYPE = "unsupported_content_type" 415 "Unsupported content type" "The body's Content-Type is not supported here.";
         USER_BANNED = "user_banned" 403 "User banned" "This account is closed.";
         VERIFICATION_CODE_TOO_MANY_REQUESTS = "verification_code_too_many_requests" 429 "Too many requests" "A code was sent a moment ago; wait before you ask for another.";
         USER_LOCKED = "user_locked" 403 "User locked" "This account is locked.";
         USER_QUOTA_EXCEEDED = "user_quota_exceeded" 403 "User quota exceeded" "This instance takes no more users.";
+        VERIFICATION_ALREADY_VERIFIED = "verification_already_verified" 400 "Already verified" "This was verified already.";
+        VERIFICATION_EXPIRED = "verification_expired" 400 "Expired" "The code or link has expired; ask for a new one.";
+        VERIFICATION_FAILED = "verification_failed" 400 "Failed" "Too many wrong codes; ask for a new one.";
+        VERIFICATION_LINK_TOKEN_EXPIRED = "verification_link_token_expired" 400 "Expired link" "The link has expired; ask for a new one.";
+        VERIFICATION_LINK_TOKEN_INVALID = "verification_link_token_invalid" 400 "Invalid link" "The link is not valid.";
+        VERIFICATION_LINK_TOKEN_SOURCE_INVALID = "verification_link_token_source_invalid" 400 "Invalid link" "The link belongs to something else.";
+        VERIFICATION_LINK_TOKEN_STALE = "verification_link_token_stale" 400 "Stale link" "A newer link was sent; open that one.";
+        VERIFICATION_MISSING = "verification_missing" 400 "Missing" "No code or link was sent yet.";
+        VERIFICATION_STRATEGY_INVALID = "verification_strategy_invalid" 400 "Invalid strategy" "This is not what was asked for.";
     }
 }
 

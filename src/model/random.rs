@@ -22,6 +22,19 @@ pub fn base62(rng: &dyn Rng, length: usize) -> String {
     text
 }
 
+/// `length` uniformly distributed decimal digits: one-time codes.
+pub fn digits(rng: &dyn Rng, length: usize) -> String {
+    let mut text = String::with_capacity(length);
+    let mut bytes = [0u8; 16];
+    while text.len() < length {
+        rng.fill(&mut bytes);
+        // 250 = 25 × 10: larger bytes are thrown away, else small digits would be more likely.
+        let fresh = bytes.iter().filter(|byte| **byte < 250).map(|byte| char::from(b'0' + byte % 10));
+        text.extend(fresh.take(length - text.len()));
+    }
+    text
+}
+
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -36,6 +36,40 @@ impl Status {
     }
 }
 
+impl Status {
+    /// The stored status.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Unverified, Self::Verified, Self::Transferable, Self::Failed]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+    }
+}
+
+/// What a proof by code or link proves to its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Who signs in, or who is signed in (reverification).
+    FirstFactor,
+    /// The address of a sign-up, or of a user.
+    EmailAddress,
+}
+
+impl Role {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FirstFactor => "first_factor",
+            Self::EmailAddress => "email_address",
+        }
+    }
+}
+
+/// Wrong guesses after which a code is dead.
+pub const GUESSES: i16 = 5;
+
+/// The code that test addresses accept where test mode is on.
+pub const TEST_CODE: &str = "424242";
+
 /// A verification as attempts show it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Verification {

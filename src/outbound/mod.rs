@@ -1,4 +1,4 @@
-//! Everything that leaves this server over HTTP, through one guarded client.
+//! Everything that leaves this server: over HTTP through one guarded client, and mail ([`mail`]).
 //!
 //! The guard decides where a request may go (`rules`), filters every DNS answer before it is connected to
 //! (`resolver`, `address`), limits time, size and concurrency, and stops asking a host that keeps failing
@@ -9,6 +9,7 @@ pub mod address;
 mod breaker;
 mod exchange;
 mod http;
+pub mod mail;
 mod resolver;
 mod rules;
 

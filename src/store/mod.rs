@@ -14,6 +14,7 @@ pub mod erase;
 pub mod external_accounts;
 pub mod flows;
 pub mod handshakes;
+pub mod inbox;
 pub mod instances;
 pub mod jobs;
 pub mod oauth_applications;
@@ -38,6 +39,7 @@ pub mod simulator;
 pub mod simulator_switches;
 pub mod social_flows;
 pub mod users;
+pub mod verifications;
 
 use crate::model::problem::Error;
 

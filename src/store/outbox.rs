@@ -3,6 +3,7 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use crate::crypto::SealedAt;
 use crate::model::id::{InstanceId, OutboxId};
 
 /// What kind of side effect.
@@ -10,6 +11,8 @@ use crate::model::id::{InstanceId, OutboxId};
 pub enum Kind {
     /// Something happened that subscribers may want to know.
     Event,
+    /// A mail to be delivered.
+    Mail,
 }
 
 impl Kind {
@@ -17,6 +20,7 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Event => "event",
+            Self::Mail => "mail",
         }
     }
 }
@@ -45,6 +49,35 @@ pub async fn put(
     Ok(())
 }
 
+/// Puts a side effect into the outbox whose payload holds something secret.
+///
+/// # Errors
+/// Storage faults.
+pub async fn put_sealed(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &OutboxId,
+    kind: Kind,
+    payload: &[u8],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"insert into outbox (instance_id, id, kind, payload_sealed, run_at, created_at)
+           values ($1, $2, $3, $4, now(), now())"#,
+        instance.as_str(),
+        id.as_str(),
+        kind.as_str(),
+        payload,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Where a payload is sealed to.
+pub fn payload_at<'a>(instance: &'a str, id: &'a str) -> SealedAt<'a> {
+    SealedAt { table: "outbox", column: "payload_sealed", row: id, instance }
+}
+
 /// A side effect taken by a worker.
 #[derive(Clone, Debug)]
 pub struct Taken {
@@ -56,6 +89,8 @@ pub struct Taken {
     pub kind: String,
     /// How often it was taken, this time included.
     pub attempts: i16,
+    /// What it needs to know, where that is secret.
+    pub payload_sealed: Option<Vec<u8>>,
 }
 
 /// Takes up to `count` side effects that are due, the oldest first, for 60 s. Two workers never take the same one, and
@@ -73,7 +108,7 @@ pub async fn take(db: &sqlx::PgPool, worker: &str, count: i64) -> sqlx::Result<V
                    and (leased_until is null or leased_until < now())
                  order by run_at limit $2 for update skip locked) due
            where o.instance_id = due.instance_id and o.id = due.id
-           returning o.instance_id as instance, o.id, o.kind, o.attempts"#,
+           returning o.instance_id as instance, o.id, o.kind, o.attempts, o.payload_sealed"#,
         worker,
         count
     )

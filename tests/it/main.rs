@@ -30,6 +30,7 @@ mod oauth_documents;
 mod oauth_refresh;
 mod oauth_token_use;
 mod pages;
+mod proof;
 mod routes;
 mod selftest;
 mod sessions;

@@ -61,7 +61,11 @@ async fn sign_in_as(ctx: Ctx, browser: Browser, headers: HeaderMap, body: Result
     page(&ctx, begin(&ctx, &browser, &headers, body).await)
 }
 
-fn exists(ctx: &Ctx) -> Result<(), Problem> {
+/// The development pages exist here.
+///
+/// # Errors
+/// `resource_not_found` where they do not.
+pub fn exists(ctx: &Ctx) -> Result<(), Problem> {
     let exists = ctx.instance.has_development_pages() && ctx.app.config.dev.pages;
     exists.then_some(()).ok_or_else(|| code::RESOURCE_NOT_FOUND.into())
 }

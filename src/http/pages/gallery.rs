@@ -11,6 +11,7 @@ use super::consent::{Consent, ScopeLine, Vouched};
 use super::dev_view::{Index, Person};
 use super::error::{self, Refused};
 use super::fixtures::{Fixed, HOSTILE, development, production};
+use super::inbox::{Inbox, Message};
 use super::landing::{Door, Landing};
 use super::markup::Markup;
 use super::policy::FormTarget;
@@ -165,6 +166,12 @@ fn gallery() -> Vec<Response> {
         };
         pages.push(index(people).render());
         pages.push(index(Vec::new()).render());
+        let text = || HOSTILE.to_owned();
+        let message = Message { to: text(), subject: text(), at: text(), code: Some(text()), link: None, text: text() };
+        let linked =
+            Message { code: None, link: Some("https://id.example/v1/verify?token=a&b".to_owned()), ..message.clone() };
+        pages.push(Inbox { instance: &instance, messages: vec![message, linked] }.render());
+        pages.push(Inbox { instance: &instance, messages: Vec::new() }.render());
     }
     pages
 }

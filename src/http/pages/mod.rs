@@ -13,6 +13,7 @@ pub mod csrf;
 mod dev;
 pub mod dev_view;
 pub mod error;
+pub mod inbox;
 mod kinds;
 pub mod landing;
 pub mod messages;
@@ -41,5 +42,6 @@ pub fn routes() -> Vec<Route> {
     routes.extend(sign_in::routes());
     routes.extend(user::routes());
     routes.extend(dev::routes());
+    routes.extend(inbox::routes());
     routes
 }

@@ -10,6 +10,7 @@ pub mod person;
 pub mod program;
 mod server;
 mod signed_in;
+pub mod smtp;
 
 pub use app::TestApp;
 pub use browser::{Answer, Browser, send};

@@ -1,0 +1,83 @@
+//! The development inbox: messages that were kept here instead of being delivered.
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+
+use crate::crypto::SealedAt;
+use crate::model::id::{InboxMessageId, InstanceId};
+use crate::model::time::Timestamp;
+
+/// Where a message's content is sealed to.
+pub fn content_at<'a>(instance: &'a InstanceId, id: &'a InboxMessageId) -> SealedAt<'a> {
+    SealedAt { table: "inbox_messages", column: "content_sealed", row: id.as_str(), instance: instance.as_str() }
+}
+
+/// Keeps a mail.
+///
+/// # Errors
+/// Storage faults.
+pub async fn keep(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &InboxMessageId,
+    recipient: &str,
+    content: &[u8],
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"insert into inbox_messages (instance_id, id, kind, recipient, content_sealed, created_at)
+           values ($1, $2, 'mail', $3, $4, now() + $5)"#,
+        instance.as_str(),
+        id.as_str(),
+        recipient,
+        content,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A message as it lies there.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Names it.
+    pub id: InboxMessageId,
+    /// Text, HTML, code and link, sealed.
+    pub content_sealed: Vec<u8>,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// The newest messages, newest first; ids sort by time.
+///
+/// # Errors
+/// Storage faults.
+pub async fn newest(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, count: i64) -> sqlx::Result<Vec<Kept>> {
+    sqlx::query_as!(
+        Kept,
+        r#"select id as "id: InboxMessageId", content_sealed, created_at
+           from inbox_messages where instance_id = $1 order by created_at desc, id desc limit $2"#,
+        instance.as_str(),
+        count,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Removes one batch of messages older than seven days, of all instances. Returns how many there were.
+///
+/// # Errors
+/// Storage faults.
+pub async fn remove_old(db: &sqlx::PgPool, batch: i64) -> sqlx::Result<u64> {
+    let removed = sqlx::query!(
+        r#"delete from inbox_messages m using (
+               select instance_id, id from inbox_messages where created_at < now() - interval '7 d' limit $1
+               for update skip locked) old
+           where m.instance_id = old.instance_id and m.id = old.id"#,
+        batch
+    )
+    .execute(db)
+    .await?;
+    Ok(removed.rows_affected())
+}

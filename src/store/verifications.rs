@@ -1,0 +1,229 @@
+//! Proofs by code and link: asked once per owner and role, counted before they are believed.
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+
+use crate::crypto::LookupHash;
+use crate::model::id::{ClientId, InstanceId, SessionId, VerificationId};
+use crate::model::time::Timestamp;
+use crate::model::verification::{Role, Status};
+
+/// A proof about to be asked for.
+pub struct NewProof<'a> {
+    /// Names it.
+    pub id: &'a VerificationId,
+    /// The attempt, session or address that it is for.
+    pub owner: &'a str,
+    /// What it proves to the owner.
+    pub role: Role,
+    /// The client that asked.
+    pub client: &'a ClientId,
+    /// The session that asked, where it is about one.
+    pub session: Option<&'a SessionId>,
+    /// `email_code`, `email_link`.
+    pub strategy: &'a str,
+    /// The address, canonical.
+    pub address: &'a str,
+    /// The address's id, where it belongs to a user.
+    pub identification: Option<&'a str>,
+    /// Of a code.
+    pub code: Option<&'a LookupHash>,
+    /// Of a link.
+    pub link: Option<&'a LookupHash>,
+    /// Where a link leads in the end.
+    pub redirect_url: Option<&'a str>,
+}
+
+/// Asks for a proof; it lives ten minutes, and the one asked for before is dead. The caller holds the lock of the
+/// client, so that two never ask at once.
+///
+/// # Errors
+/// Storage faults.
+pub async fn ask(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    new: &NewProof<'_>,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    supersede(&mut *db, instance, new.owner, new.role, offset).await?;
+    sqlx::query!(
+        r#"insert into verifications (instance_id, id, owner_id, role, client_id, session_id, strategy, status,
+               identification_id, value_key, code_hash, link_hash, redirect_url, sent_at, expires_at, created_at)
+           values ($1, $2, $3, $4, $5, $6, $7, 'unverified', $8, $9, $10, $11, $12, now() + $13,
+               now() + $13 + interval '10 min', now() + $13)"#,
+        instance.as_str(),
+        new.id.as_str(),
+        new.owner,
+        new.role.as_str(),
+        new.client.as_str(),
+        new.session.map(SessionId::as_str),
+        new.strategy,
+        new.identification,
+        new.address,
+        new.code.map(|hash| hash.as_bytes().as_slice()),
+        new.link.map(|hash| hash.as_bytes().as_slice()),
+        new.redirect_url,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What was asked of this owner is dead.
+///
+/// # Errors
+/// Storage faults.
+pub async fn supersede(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    owner: &str,
+    role: Role,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update verifications set superseded_at = now() + $4
+           where instance_id = $1 and owner_id = $2 and role = $3 and superseded_at is null"#,
+        instance.as_str(),
+        owner,
+        role.as_str(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A proof that was asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Names it.
+    pub id: VerificationId,
+    /// The attempt, session or address that it is for.
+    pub owner: String,
+    /// `first_factor`, `email_address`, …
+    pub role: String,
+    /// `email_code`, `email_link`, or a provider's.
+    pub strategy: String,
+    /// Where it stands; expiry is not in it.
+    pub status: String,
+    /// Wrong guesses so far.
+    pub attempts: i16,
+    /// The client that asked.
+    pub client: Option<ClientId>,
+    /// The address's id, where it belongs to a user.
+    pub identification: Option<String>,
+    /// The address, canonical.
+    pub address: Option<String>,
+    /// Where a link leads in the end.
+    pub redirect_url: Option<String>,
+    /// When it was sent.
+    pub sent_at: Option<Timestamp>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When a newer one took its place.
+    pub superseded_at: Option<Timestamp>,
+}
+
+/// What is asked of this owner now.
+///
+/// # Errors
+/// Storage faults.
+pub async fn current(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    owner: &str,
+    role: Role,
+) -> sqlx::Result<Option<Asked>> {
+    sqlx::query_as!(
+        Asked,
+        r#"select id as "id: VerificationId", owner_id as owner, role, strategy, status, attempts,
+               client_id as "client: ClientId", identification_id as identification, value_key as address,
+               redirect_url, sent_at, expires_at, superseded_at
+           from verifications
+           where instance_id = $1 and owner_id = $2 and role = $3 and superseded_at is null"#,
+        instance.as_str(),
+        owner,
+        role.as_str(),
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The proof that a link stands for, live or not.
+///
+/// # Errors
+/// Storage faults.
+pub async fn by_link(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    link: &LookupHash,
+) -> sqlx::Result<Option<Asked>> {
+    sqlx::query_as!(
+        Asked,
+        r#"select id as "id: VerificationId", owner_id as owner, role, strategy, status, attempts,
+               client_id as "client: ClientId", identification_id as identification, value_key as address,
+               redirect_url, sent_at, expires_at, superseded_at
+           from verifications where instance_id = $1 and link_hash = $2"#,
+        instance.as_str(),
+        link.as_bytes(),
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A guess counts before it is believed: one statement counts it and says whether it was right. `None` if there is
+/// nothing to guess any more: another client's, superseded, answered, expired, or dead after five wrong guesses.
+///
+/// # Errors
+/// Storage faults.
+pub async fn guess(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &VerificationId,
+    client: &ClientId,
+    hashes: &[Vec<u8>],
+    offset: PgInterval,
+) -> sqlx::Result<Option<Status>> {
+    let status = sqlx::query_scalar!(
+        r#"update verifications set attempts = attempts + 1,
+               status = case when code_hash = any($4) then 'verified' when attempts = 4 then 'failed' else status end,
+               verified_at = case when code_hash = any($4) then now() + $5 end
+           where instance_id = $1 and id = $2 and client_id = $3 and status = 'unverified' and superseded_at is null
+               and attempts < 5 and expires_at > now() + $5 and code_hash is not null
+           returning status"#,
+        instance.as_str(),
+        id.as_str(),
+        client.as_str(),
+        hashes,
+        offset,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(status.as_deref().and_then(Status::parse))
+}
+
+/// Believes a link, once. `false` if it is superseded, used or expired.
+///
+/// # Errors
+/// Storage faults.
+pub async fn open_link(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &VerificationId,
+    link: &LookupHash,
+    offset: PgInterval,
+) -> sqlx::Result<bool> {
+    let opened = sqlx::query!(
+        r#"update verifications set attempts = attempts + 1, status = 'verified', verified_at = now() + $4
+           where instance_id = $1 and id = $2 and link_hash = $3 and status = 'unverified' and superseded_at is null
+               and expires_at > now() + $4"#,
+        instance.as_str(),
+        id.as_str(),
+        link.as_bytes(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(opened.rows_affected() == 1)
+}

@@ -1,0 +1,148 @@
+//! The way of a message: over SMTP, into a directory, or onto the inbox page.
+
+use super::{ask, client_of, messages, newest};
+use crate::support::smtp::Smtp;
+use crate::support::{TestApp, scratch};
+use std::time::{Duration, Instant};
+use vestibule::flows::proof::can_send;
+use vestibule::model::instance::Environment;
+use vestibule::outbound::mail::{MailConfig, MailRoute};
+
+const ADA: &str = "ada@example.com";
+const OWNER: &str = "sia_2O4BCh3zUONvWlZHtBXv6s6tm7u";
+
+/// Waits until `done` is true.
+#[track_caller]
+fn eventually(done: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let place = std::panic::Location::caller();
+    async move {
+        let begun = Instant::now();
+        while !done() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{place}: never");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_code_travels_over_smtp() {
+    let smtp = Smtp::start().await;
+    let mut app = TestApp::with(1, |config| config.email = Some(smtp.config())).await;
+    let ctx = app.ctx().await;
+    let client = client_of(&ctx).await;
+    ask(&ctx, &client, OWNER, ADA).await;
+    assert!(messages(&app, ADA).await.is_empty(), "what a mail server delivers is not kept");
+    app.start_jobs();
+    eventually(|| !smtp.handed().is_empty()).await;
+    let handed = smtp.handed().remove(0);
+    assert!(handed.from.contains("no-reply@acme.example"), "{handed:?}");
+    assert_eq!(handed.to, [format!("<{ADA}>")]);
+    assert_eq!(handed.login.as_deref(), Some("AHZlc3RpYnVsZQBodW50ZXIy"), "\\0vestibule\\0hunter2");
+    let subject = handed.data.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap();
+    let code: String = subject.chars().filter(char::is_ascii_digit).collect();
+    assert_eq!(code.len(), 6, "{subject}");
+    assert!(subject.starts_with("[Development] "), "{subject}");
+    assert_eq!(handed.data.matches(&code).count(), 4, "subject, text, HTML and its title:\n{}", handed.data);
+    for part in ["From: Acme <no-reply@acme.example>", "Reply-To: help@acme.example", "text/plain", "text/html"] {
+        assert!(handed.data.contains(part), "{part}:\n{}", handed.data);
+    }
+    let id: String =
+        sqlx::query_scalar("select id from outbox where kind = 'mail'").fetch_one(&app.app().db).await.unwrap();
+    assert!(handed.data.contains(&format!("Message-ID: <{id}@acme.example>")), "{}", handed.data);
+}
+
+#[tokio::test]
+async fn a_refused_mail_is_tried_again_and_its_error_tells_nothing() {
+    let smtp = Smtp::start().await;
+    smtp.refuse(1);
+    let mut app = TestApp::with(1, |config| config.email = Some(smtp.config())).await;
+    let ctx = app.ctx().await;
+    let client = client_of(&ctx).await;
+    ask(&ctx, &client, OWNER, ADA).await;
+    app.start_jobs();
+    let begun = Instant::now();
+    let error = loop {
+        let error: Option<String> = sqlx::query_scalar("select last_error from outbox where kind = 'mail'")
+            .fetch_one(&app.app().db)
+            .await
+            .unwrap();
+        if let Some(error) = error {
+            break error;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(error.contains("451"), "{error}");
+    assert!(!error.contains("person.example") && !error.contains("ada"), "{error}");
+    app.execute("update outbox set run_at = now() where instance_id = $1 and kind = 'mail' and $2 = ''", "").await;
+    eventually(|| !smtp.handed().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_mail_that_comes_too_late_is_dropped() {
+    let smtp = Smtp::start().await;
+    let app = TestApp::with(1, |config| config.email = Some(smtp.config())).await;
+    let ctx = app.ctx().await;
+    let mail = vestibule::flows::proof::delivery::Mail {
+        to: ADA.to_owned(),
+        subject: "Late".to_owned(),
+        text: "late".to_owned(),
+        html: "late".to_owned(),
+        code: None,
+        link: None,
+        until: 0,
+    };
+    let at = vestibule::store::outbox::payload_at(app.instance.as_str(), "msg_1");
+    let sealed = ctx.app.ring.seal(ctx.rng(), &at, &serde_json::to_vec(&mail).unwrap()).unwrap();
+    let taken = vestibule::store::outbox::Taken {
+        instance: app.instance.to_string(),
+        id: "msg_1".to_owned(),
+        kind: "mail".to_owned(),
+        attempts: 1,
+        payload_sealed: Some(sealed),
+    };
+    vestibule::flows::proof::delivery::deliver(app.app(), &taken).await.unwrap();
+    assert!(smtp.handed().is_empty());
+}
+
+#[tokio::test]
+async fn a_directory_takes_one_file_per_message() {
+    let directory = tempfile::tempdir_in(scratch()).unwrap();
+    let config = MailConfig {
+        route: MailRoute::parse(&format!("file:{}", directory.path().display())).unwrap(),
+        from: "no-reply@acme.example".parse().unwrap(),
+        reply_to: None,
+    };
+    let mut app = TestApp::with(1, |settings| settings.email = Some(config)).await;
+    let ctx = app.ctx().await;
+    let client = client_of(&ctx).await;
+    ask(&ctx, &client, OWNER, ADA).await;
+    app.start_jobs();
+    let files = || std::fs::read_dir(directory.path()).unwrap().flatten().collect::<Vec<_>>();
+    eventually(|| files().iter().any(|file| std::fs::metadata(file.path()).is_ok_and(|file| file.len() > 0))).await;
+    let text = std::fs::read_to_string(files()[0].path()).unwrap();
+    assert!(text.contains("To: ada@example.com"), "{text}");
+}
+
+#[tokio::test]
+async fn the_inbox_page_shows_codes_on_development_instances_alone() {
+    let app = TestApp::start().await;
+    let ctx = app.ctx().await;
+    let client = client_of(&ctx).await;
+    assert!(app.browser().get(app.url("/_dev/inbox")).await.expect(200).text.contains("data-state=\"empty\""));
+    ask(&ctx, &client, OWNER, ADA).await;
+    let message = newest(&app, ADA).await;
+    let code = message["code"].as_str().unwrap();
+    assert!(message["subject"].as_str().unwrap().contains(code));
+    assert!(message["text"].as_str().unwrap().contains(code) && message["html"].as_str().unwrap().contains(code));
+    let page = app.browser().get(app.url("/_dev/inbox")).await.expect(200);
+    assert!(page.text.contains(code) && page.text.contains("data-state=\"list\""), "{}", page.text);
+    let mut production = (*ctx.instance).clone();
+    production.environment = Environment::Production;
+    assert!(can_send(app.app(), &ctx.instance));
+    assert!(!can_send(app.app(), &production), "without a mail server a production instance proves no address");
+    let off = TestApp::with(1, |config| config.dev.pages = false).await;
+    for path in ["/_dev/inbox", "/_dev/inbox.json"] {
+        off.browser().get(off.url(path)).await.expect(404);
+    }
+}

@@ -1,0 +1,53 @@
+//! Proof of an address: codes and links, their way to the person and back.
+
+mod delivery;
+mod guesses;
+
+use crate::support::TestApp;
+use serde_json::Value;
+use vestibule::context::Ctx;
+use vestibule::crypto::ExposeSecret;
+use vestibule::flows::client;
+use vestibule::flows::proof::issue::{Ask, Means, Recipient, issue};
+use vestibule::model::email::EmailAddress;
+use vestibule::model::id::ClientId;
+use vestibule::model::verification::Role;
+
+/// The newest message to `to` on the development inbox.
+pub async fn newest(app: &TestApp, to: &str) -> Value {
+    let mut messages = messages(app, to).await;
+    assert!(!messages.is_empty(), "no message to {to}");
+    messages.remove(0)
+}
+
+/// The messages to `to`, the newest first.
+pub async fn messages(app: &TestApp, to: &str) -> Vec<Value> {
+    let mut url = url::Url::parse(&app.url("/_dev/inbox.json")).unwrap();
+    url.query_pairs_mut().append_pair("to", to);
+    let list = app.browser().get(url.as_str()).await.expect(200).json();
+    list["messages"].as_array().unwrap().clone()
+}
+
+/// A new client.
+async fn client_of(ctx: &Ctx) -> ClientId {
+    let acted = client::ensure(ctx, None).await.unwrap();
+    assert!(!acted.issued.unwrap().expose_secret().is_empty());
+    acted.client.id
+}
+
+/// Asks for a code for the attempt `owner` of `client`.
+async fn ask(ctx: &Ctx, client: &ClientId, owner: &str, address: &str) {
+    let mut tx = ctx.app.db.begin().await.unwrap();
+    let ask = Ask {
+        owner,
+        role: Role::FirstFactor,
+        client,
+        session: None,
+        address: &EmailAddress::parse(address).unwrap(),
+        identification: None,
+        means: Means::Code,
+        recipient: Recipient::Owner,
+    };
+    issue(ctx, &mut tx, &ask).await.unwrap();
+    tx.commit().await.unwrap();
+}
