@@ -114,3 +114,50 @@ alter table simulator_providers
 alter table simulator_tokens add column generation integer not null default 0;
 -- A proof that waits with an attempt is found by it, and carried over with it.
 create index social_flows_target_idx on social_flows (instance_id, target_id) where tokens_sealed is not null;
+
+create or replace view verification_trees as
+select v.instance_id, v.owner_id, v.role,
+    json_build_object(
+        'id', v.id, 'strategy', v.strategy, 'status', v.status, 'attempts', v.attempts, 'error', v.error,
+        'address', v.value_key, 'sent_at', v.sent_at, 'expires_at', v.expires_at,
+        'external_url_sealed', encode(v.external_url_sealed, 'base64')) as tree
+from verifications v
+where v.superseded_at is null;
+
+create or replace view sign_in_trees as
+select s.instance_id, s.id, s.client_id, s.replaced_at, s.abandon_at, s.completed_at,
+    json_build_object(
+        'id', s.id, 'status', s.status, 'identifier', s.identifier, 'user_id', s.user_id,
+        'identification_id', s.identification_id, 'pending_external_account_id', s.pending_external_account_id,
+        'sign_up_if_missing', s.sign_up_if_missing,
+        'user', case when s.status in ('needs_first_factor', 'needs_second_factor', 'needs_new_password')
+            then (select u.tree from user_trees u where u.instance_id = s.instance_id and u.id = s.user_id) end,
+        'has_password', s.status = 'needs_first_factor' and exists (select from user_passwords p
+            where p.instance_id = s.instance_id and p.user_id = s.user_id),
+        'providers', coalesce(case when s.status = 'needs_first_factor'
+            then (select json_agg(p.provider order by p.provider) from provider_configs p
+                where p.instance_id = s.instance_id and p.enabled and p.authenticatable) end, '[]'::json),
+        'created_session_id', s.created_session_id, 'abandon_at', s.abandon_at,
+        'first_factor', (select v.tree from verification_trees v
+            where v.instance_id = s.instance_id and v.owner_id = s.id and v.role = 'first_factor'),
+        'second_factor', (select v.tree from verification_trees v
+            where v.instance_id = s.instance_id and v.owner_id = s.id and v.role = 'second_factor')) as tree
+from sign_ins s;
+
+create or replace view sign_up_trees as
+select s.instance_id, s.id, s.client_id, s.replaced_at, s.abandon_at, s.completed_at,
+    json_build_object(
+        'id', s.id, 'status', s.status, 'email_address', s.email_address, 'username', s.username,
+        'first_name', s.first_name, 'last_name', s.last_name, 'unsafe_metadata', s.unsafe_metadata,
+        'public_metadata', s.public_metadata, 'external_id', s.external_id, 'custom_action', s.custom_action,
+        'locale', s.locale, 'legal_accepted_at', s.legal_accepted_at, 'created_user_id', s.created_user_id,
+        'created_session_id', s.created_session_id, 'abandon_at', s.abandon_at,
+        'has_password', s.password_digest is not null,
+        'provider_profile', (select f.profile from social_flows f
+            where f.instance_id = s.instance_id and f.target_id = s.id and f.tokens_sealed is not null
+            order by f.id desc limit 1),
+        'external_account', (select v.tree from verification_trees v
+            where v.instance_id = s.instance_id and v.owner_id = s.id and v.role = 'external_account'),
+        'email_verification', (select v.tree from verification_trees v
+            where v.instance_id = s.instance_id and v.owner_id = s.id and v.role = 'email_address')) as tree
+from sign_ups s;

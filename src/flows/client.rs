@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, SealedAt, Secret};
+use crate::flows::factors;
 use crate::model::client::Client;
 use crate::model::id::{ClientId, VerificationId};
 use crate::model::problem::{Error, Result, code};
@@ -47,6 +48,12 @@ pub async fn read(ctx: &Ctx, token: Option<&LookupHash>) -> Result<Option<Client
     let proofs = proofs.chain(client.sign_up.iter_mut().filter_map(|sign_up| sign_up.external_account.as_mut()));
     for verification in proofs {
         open_address(ctx, verification)?;
+    }
+    if let Some(attempt) = &mut client.sign_in {
+        factors::fill(ctx, attempt);
+    }
+    if let Some(attempt) = &mut client.sign_up {
+        factors::fill_sign_up(ctx, attempt);
     }
     Ok(Some(client))
 }

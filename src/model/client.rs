@@ -4,7 +4,10 @@
 use serde::Deserialize;
 use time::serde::rfc3339;
 
-use super::id::{ClientId, SessionId, SignInId, SignUpId, UserId};
+use super::factor::Factor;
+use super::id::{ClientId, ExternalAccountId, IdentificationId, SessionId, SignInId, SignUpId, UserId};
+use super::profile::Profile;
+use super::sign_up::Fields;
 use super::time::Timestamp;
 use super::user::User;
 use super::verification::Verification;
@@ -67,6 +70,21 @@ pub struct SignIn {
     pub identifier: Option<String>,
     /// Who it is for, once known.
     pub user_id: Option<UserId>,
+    /// The address by which the user was identified.
+    pub identification_id: Option<IdentificationId>,
+    /// The external account that waits for the proof of that address.
+    pub pending_external_account_id: Option<ExternalAccountId>,
+    /// A stranger may go on, and sign up after the proof.
+    pub sign_up_if_missing: bool,
+    /// Who it is for, until it is over.
+    pub user: Option<User>,
+    /// That user has a password.
+    pub has_password: bool,
+    /// The providers that people may sign in with here, while a first factor is wanted.
+    pub providers: Vec<String>,
+    /// The ways in, while a first factor is wanted; filled in by whoever shows the attempt.
+    #[serde(skip)]
+    pub first_factors: Option<Vec<Factor>>,
     /// The session it made.
     pub created_session_id: Option<SessionId>,
     /// End of the attempt.
@@ -117,6 +135,16 @@ pub struct SignUp {
     pub external_account: Option<Verification>,
     /// The address's proof.
     pub email_verification: Option<Verification>,
+    /// A password was chosen.
+    pub has_password: bool,
+    /// What the provider told, while that waits with the attempt.
+    pub provider_profile: Option<Profile>,
+    /// What it has to bring; filled in by whoever shows the attempt.
+    #[serde(skip)]
+    pub fields: Option<Fields>,
+    /// The strategies that prove its address; filled in likewise.
+    #[serde(skip)]
+    pub proofs: Vec<&'static str>,
 }
 
 /// A session and its user.

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod defences;
 pub mod email;
+pub mod factor;
 pub mod id;
 pub mod instance;
 pub mod linking;

@@ -18,6 +18,8 @@ pub struct Settings {
     pub enumeration_protection: EnumerationProtection,
     /// Test addresses accept a fixed code and are sent nothing; `None` = on development instances.
     pub test_mode: Option<bool>,
+    /// Important actions want a recent proof of who is signed in.
+    pub reverification: bool,
     /// Lives of sessions.
     pub session: SessionSettings,
     /// Lives and switches of the provider side.
@@ -188,6 +190,7 @@ impl Default for Settings {
             email: EmailSettings::default(),
             enumeration_protection: EnumerationProtection::default(),
             test_mode: None,
+            reverification: true,
             session: SessionSettings::default(),
             oauth: OAuthSettings::default(),
             home_url: String::new(),

@@ -83,6 +83,11 @@ pub struct Verification {
     pub attempts: i16,
     /// Why it failed, or why it must be transferred.
     pub error: Option<Value>,
+    /// The address that it is about, canonical.
+    pub address: Option<String>,
+    /// When it was sent.
+    #[serde(with = "rfc3339::option")]
+    pub sent_at: Option<Timestamp>,
     /// When it ends.
     #[serde(with = "rfc3339")]
     pub expires_at: Timestamp,

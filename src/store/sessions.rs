@@ -220,3 +220,25 @@ pub async fn touch(
     .await?;
     Ok(row.map(|row| row.is_active))
 }
+
+/// The person of an open session has proven once more who he is.
+///
+/// # Errors
+/// Storage faults.
+pub async fn proven_again(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    session: &SessionId,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update sessions set first_factor_verified_at = now() + $3, updated_at = now() + $3
+           where instance_id = $1 and id = $2 and status in ('pending', 'active')"#,
+        instance.as_str(),
+        session.as_str(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

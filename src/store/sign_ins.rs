@@ -2,9 +2,11 @@
 
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
+use sqlx::types::Json;
 
 use super::attempts::CompletedBy;
-use crate::model::id::{ExternalAccountId, IdentificationId, InstanceId, SessionId, UserId};
+use crate::model::client::SignIn;
+use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, SessionId, UserId};
 
 /// A sign-in as its rules see it.
 pub struct Row {
@@ -155,6 +157,112 @@ pub async fn complete(
         user.as_str(),
         session.as_str(),
         by == CompletedBy::Call,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A client's attempt, current or not.
+pub struct Found {
+    /// The attempt.
+    pub attempt: SignIn,
+    /// A newer one took its place.
+    pub is_replaced: bool,
+    /// A day has passed.
+    pub is_abandoned: bool,
+}
+
+/// The attempt `id` of `client`.
+///
+/// # Errors
+/// Storage faults.
+pub async fn of_client(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    client: &ClientId,
+    id: &str,
+    offset: PgInterval,
+) -> sqlx::Result<Option<Found>> {
+    let row = sqlx::query!(
+        r#"select tree as "tree!: Json<SignIn>", replaced_at is not null as "is_replaced!",
+               abandon_at <= now() + $4 as "is_abandoned!"
+           from sign_in_trees where instance_id = $1 and client_id = $2 and id = $3"#,
+        instance.as_str(),
+        client.as_str(),
+        id,
+        offset,
+    )
+    .fetch_optional(db)
+    .await?;
+    let found = |tree: Json<SignIn>, is_replaced, is_abandoned| Found { attempt: tree.0, is_replaced, is_abandoned };
+    Ok(row.map(|row| found(row.tree, row.is_replaced, row.is_abandoned)))
+}
+
+/// Whose an e-mail address is: of whoever has proven it or has it reserved; where claims count, else of whoever claimed
+/// it first.
+///
+/// # Errors
+/// Storage faults.
+pub async fn owner_of_address(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    address: &str,
+    claims_count: bool,
+) -> sqlx::Result<Option<(UserId, IdentificationId)>> {
+    let row = sqlx::query!(
+        r#"select user_id as "user_id: UserId", id as "id: IdentificationId" from identifications
+           where instance_id = $1 and kind = 'email_address' and value_key = $2
+               and (status in ('verified', 'reserved') or (status = 'unverified' and $3))
+           order by status = 'unverified', created_at limit 1"#,
+        instance.as_str(),
+        address,
+        claims_count,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (row.user_id, row.id)))
+}
+
+/// Whose a username is.
+///
+/// # Errors
+/// Storage faults.
+pub async fn owner_of_username(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    username: &str,
+) -> sqlx::Result<Option<UserId>> {
+    sqlx::query_scalar!(
+        r#"select id as "id: UserId" from users where instance_id = $1 and username_key = lower($2)"#,
+        instance.as_str(),
+        username,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Remembers what somebody typed to say who he is; a first factor comes next, whether or not anybody has that.
+///
+/// # Errors
+/// Storage faults.
+pub async fn remember(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    typed: &str,
+    sign_up_if_missing: bool,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update sign_ins set identifier = $3, sign_up_if_missing = $4, status = 'needs_first_factor',
+               updated_at = now() + $5
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id,
+        typed,
+        sign_up_if_missing,
         offset,
     )
     .execute(db)

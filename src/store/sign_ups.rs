@@ -3,9 +3,11 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
+use sqlx::types::Json;
 
 use super::attempts::CompletedBy;
-use crate::model::id::{InstanceId, SessionId, UserId, VerificationId};
+use crate::model::client::SignUp;
+use crate::model::id::{ClientId, InstanceId, SessionId, UserId, VerificationId};
 use crate::model::time::Timestamp;
 
 /// What a provider's profile can fill in.
@@ -134,6 +136,102 @@ pub async fn complete(
         user.as_str(),
         session.as_str(),
         by == CompletedBy::Call,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A client's attempt, current or not.
+pub struct Found {
+    /// The attempt.
+    pub attempt: SignUp,
+    /// A newer one took its place.
+    pub is_replaced: bool,
+    /// A day has passed.
+    pub is_abandoned: bool,
+}
+
+/// The attempt `id` of `client`.
+///
+/// # Errors
+/// Storage faults.
+pub async fn of_client(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    client: &ClientId,
+    id: &str,
+    offset: PgInterval,
+) -> sqlx::Result<Option<Found>> {
+    let row = sqlx::query!(
+        r#"select tree as "tree!: Json<SignUp>", replaced_at is not null as "is_replaced!",
+               abandon_at <= now() + $4 as "is_abandoned!"
+           from sign_up_trees where instance_id = $1 and client_id = $2 and id = $3"#,
+        instance.as_str(),
+        client.as_str(),
+        id,
+        offset,
+    )
+    .fetch_optional(db)
+    .await?;
+    let found = |tree: Json<SignUp>, is_replaced, is_abandoned| Found { attempt: tree.0, is_replaced, is_abandoned };
+    Ok(row.map(|row| found(row.tree, row.is_replaced, row.is_abandoned)))
+}
+
+/// What a person changes of a sign-up; `None` leaves it as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change<'a> {
+    /// The address, canonical.
+    pub email: Option<&'a str>,
+    /// The username, well-formed.
+    pub username: Option<&'a str>,
+    /// Given name.
+    pub first_name: Option<&'a str>,
+    /// Family name.
+    pub last_name: Option<&'a str>,
+    /// BCP 47.
+    pub locale: Option<&'a str>,
+    /// The user's own metadata.
+    pub unsafe_metadata: Option<&'a Value>,
+    /// Consent to the terms, or its withdrawal.
+    pub legal_accepted: Option<bool>,
+}
+
+/// Changes a sign-up. A proof of another address than it has now counts for nothing any more.
+///
+/// # Errors
+/// Storage faults.
+pub async fn change(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    change: &Change<'_>,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"with outdated as (
+               update verifications set superseded_at = now() + $10
+               where instance_id = $1 and owner_id = $2 and role = 'email_address' and superseded_at is null
+                   and $3::text is not null and value_key is distinct from $3
+           )
+           update sign_ups set email_address = coalesce($3, email_address),
+               email_address_key = coalesce($3, email_address_key), username = coalesce($4, username),
+               first_name = coalesce($5, first_name), last_name = coalesce($6, last_name),
+               locale = coalesce($7, locale), unsafe_metadata = coalesce($8, unsafe_metadata),
+               legal_accepted_at = case when $9 then coalesce(legal_accepted_at, now() + $10)
+                   when not $9 then null else legal_accepted_at end,
+               updated_at = now() + $10
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id,
+        change.email,
+        change.username,
+        change.first_name,
+        change.last_name,
+        change.locale,
+        change.unsafe_metadata,
+        change.legal_accepted,
         offset,
     )
     .execute(db)

@@ -357,3 +357,17 @@ pub async fn fill_if_empty(
     .await?;
     Ok(())
 }
+
+/// True if a user has a password.
+///
+/// # Errors
+/// Storage faults.
+pub async fn has_password(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, id: &UserId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from user_passwords where instance_id = $1 and user_id = $2) as "has!""#,
+        instance.as_str(),
+        id.as_str(),
+    )
+    .fetch_one(db)
+    .await
+}

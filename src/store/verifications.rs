@@ -22,8 +22,8 @@ pub struct NewProof<'a> {
     pub session: Option<&'a SessionId>,
     /// `email_code`, `email_link`.
     pub strategy: &'a str,
-    /// The address, canonical.
-    pub address: &'a str,
+    /// The address, canonical; none as long as no factor is chosen.
+    pub address: Option<&'a str>,
     /// The address's id, where it belongs to a user.
     pub identification: Option<&'a str>,
     /// Of a code.
@@ -226,4 +226,94 @@ pub async fn open_link(
     .execute(db)
     .await?;
     Ok(opened.rows_affected() == 1)
+}
+
+/// The link of `owner` that was believed, for an attempt that still waits for it.
+///
+/// # Errors
+/// Storage faults.
+pub async fn opened_link(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    owner: &str,
+) -> sqlx::Result<Option<Asked>> {
+    sqlx::query_as!(
+        Asked,
+        r#"select id as "id: VerificationId", owner_id as owner, role, strategy, status, attempts,
+               client_id as "client: ClientId", identification_id as identification, value_key as address,
+               redirect_url, sent_at, expires_at, superseded_at
+           from verifications
+           where instance_id = $1 and owner_id = $2 and strategy = 'email_link' and status = 'verified'
+               and superseded_at is null"#,
+        instance.as_str(),
+        owner,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// An address that was proven in one attempt and belongs in another.
+pub struct ProvenAddress {
+    /// `email_code`, `email_link`.
+    pub strategy: String,
+    /// The address, canonical.
+    pub address: String,
+}
+
+/// Uses up the proof of an address that the client's current sign-in found nobody for, once.
+///
+/// # Errors
+/// Storage faults.
+pub async fn take_address(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+    offset: PgInterval,
+) -> sqlx::Result<Option<ProvenAddress>> {
+    sqlx::query_as!(
+        ProvenAddress,
+        r#"update verifications v set transferred_at = now() + $3
+           from sign_ins s
+           where s.instance_id = $1 and s.client_id = $2 and s.replaced_at is null
+               and v.instance_id = $1 and v.owner_id = s.id and v.role = 'first_factor' and v.superseded_at is null
+               and v.strategy in ('email_code', 'email_link') and v.status = 'transferable'
+               and v.transferred_at is null and v.transferable_until > now() + $3
+           returning v.strategy, v.value_key as "address!""#,
+        instance.as_str(),
+        client.as_str(),
+        offset,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Writes down for the sign-up `owner` that its address was proven already.
+///
+/// # Errors
+/// Storage faults.
+pub async fn carry(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &VerificationId,
+    owner: &str,
+    client: &ClientId,
+    proven: &ProvenAddress,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"insert into verifications (instance_id, id, owner_id, role, client_id, strategy, status, value_key, attempts,
+               sent_at, expires_at, verified_at, created_at)
+           values ($1, $2, $3, 'email_address', $4, $5, 'verified', $6, 1, now() + $7, now() + $7 + interval '10 min',
+               now() + $7, now() + $7)"#,
+        instance.as_str(),
+        id.as_str(),
+        owner,
+        client.as_str(),
+        proven.strategy,
+        proven.address,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }

@@ -149,9 +149,8 @@ impl NewInstance {
     pub(super) fn settings(&self) -> Value {
         let mut settings = serde_json::Map::new();
         if self.environment == Environment::Development {
-            // Addresses can be proven by a mailed code only where mail is delivered, which this version does not do:
-            // a sign-up with a provider that does not vouch for the address could never end. Written out, so that the
-            // default for everybody else stays what the published API says.
+            // Somebody who tries a first sign-up with a simulated provider is not sent to the inbox for a code. Written
+            // out, so that the default for everybody else stays what the published API says.
             let attributes = json!({ "email_address": { "verify_at_sign_up": false } });
             settings.insert("attributes".to_owned(), attributes);
         }

@@ -89,7 +89,7 @@ pub async fn issue(ctx: &Ctx, db: &mut PgConnection, ask: &Ask<'_>) -> Result<Ve
         client: ask.client,
         session: ask.session,
         strategy: ask.means.strategy(),
-        address: ask.address.as_str(),
+        address: Some(ask.address.as_str()),
         identification: ask.identification,
         code,
         link,

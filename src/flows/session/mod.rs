@@ -6,4 +6,5 @@ pub mod begin;
 pub mod end;
 pub mod handshake;
 pub mod mint;
+pub mod reverify;
 pub mod touch;

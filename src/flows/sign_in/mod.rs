@@ -1,3 +1,5 @@
 //! Sign-in attempts, whatever the way in.
 
 pub mod finish;
+pub mod first_factor;
+pub mod identify;

@@ -7,7 +7,6 @@
 //! name.
 
 pub mod callback;
-pub mod policy;
 pub mod proof;
 pub mod provider;
 pub mod settle;

@@ -9,6 +9,7 @@ use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::flows::client::{self, Acted, Issued};
 use crate::flows::race::{Interrupted, TRIES};
+use crate::flows::sign_up::carry;
 use crate::model::id::{ClientId, SocialFlowId, VerificationId};
 use crate::model::linking::Started;
 use crate::model::problem::{Error, Result, code};
@@ -61,6 +62,11 @@ async fn attempt_transfer(
         Some(token) => clients::lock_by_token(db, instance, token).await?.ok_or_else(invalid)?,
         None => return Err(invalid().into()),
     };
+    if to == Started::SignUp
+        && let Some(carried) = carry::take_over(ctx, db, &client, fields).await?
+    {
+        return Ok((carried.id, carried.went?));
+    }
     let source = match to {
         Started::SignIn => TransferSource::SignUp,
         Started::SignUp => TransferSource::SignIn,

@@ -15,7 +15,11 @@ use crate::model::id::SessionId;
 use crate::model::problem::{Problem, code};
 use crate::store::sessions::Ending;
 
-fn parse(id: &str) -> Result<SessionId, Problem> {
+/// The session that a path names.
+///
+/// # Errors
+/// `resource_not_found` for what cannot be one.
+pub(super) fn parse(id: &str) -> Result<SessionId, Problem> {
     SessionId::parse(id).ok_or_else(|| code::RESOURCE_NOT_FOUND.into())
 }
 

@@ -1,7 +1,6 @@
 //! `/v1/client/sign_ins`: sign-in attempts.
 
 use axum::extract::Path;
-use serde_json::json;
 
 use super::super::answer::{self, Resource};
 use super::super::extract::{Body, Browser, Params};
@@ -10,27 +9,45 @@ use super::super::views;
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::client::Acted;
+use crate::flows::sign_in::first_factor::{self, Prepare};
+use crate::flows::sign_in::identify::{self, Identify};
 use crate::flows::social::start::{self, Request};
 use crate::flows::social::transfer;
+use crate::flows::{attempt, email_link};
 use crate::model::linking::Started;
 use crate::model::problem::{Problem, code};
 use crate::store::attempts::SignUpFields;
 
-/// `POST /v1/client/sign_ins`: begins a sign-in with a provider, or takes one over from a sign-up (`transfer=true`).
+/// `POST /v1/client/sign_ins`: begins a sign-in with a provider or for an identifier, or takes one over from a sign-up
+/// (`transfer=true`).
 pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
     let token = browser.hash(&ctx);
     if params.flag("transfer")? == Some(true) {
         let moved = transfer::transfer(&ctx, token.as_ref(), Started::SignIn, &SignUpFields::default()).await?;
-        let attempt = flows::attempt::sign_in(&ctx, &moved.acted.client, &moved.attempt).await?;
-        let shown = Resource::Shown(views::sign_in::sign_in(&attempt, ctx.now));
-        return answer::acted(&ctx, &browser, &moved.acted, shown).await;
+        return finished(&ctx, &browser, &moved.acted, &moved.attempt).await;
     }
-    if is_blank(&params) {
-        let acted = start::blank(&ctx, token.as_ref(), Started::SignIn, &SignUpFields::default()).await?;
-        return answer::acted(&ctx, &browser, &acted, Resource::SignIn).await;
-    }
-    let acted = start::start(&ctx, token.as_ref(), Started::SignIn, request(&params)?).await?;
+    let is_social = params.text("strategy").is_some_and(|strategy| strategy.starts_with("oauth_"));
+    let acted = match params.text("identifier").filter(|_| !is_social) {
+        Some(identifier) => {
+            let sign_up_if_missing = params.flag("sign_up_if_missing")? == Some(true);
+            let asked = Identify { identifier, sign_up_if_missing, prepare: prepare_of(&params) };
+            identify::identify(&ctx, token.as_ref(), asked).await?
+        }
+        None if is_blank(&params) => {
+            start::blank(&ctx, token.as_ref(), Started::SignIn, &SignUpFields::default()).await?
+        }
+        None => start::start(&ctx, token.as_ref(), Started::SignIn, request(&params)?).await?,
+    };
     answer::acted(&ctx, &browser, &acted, Resource::SignIn).await
+}
+
+/// The factor that a body names.
+fn prepare_of(params: &Params) -> Option<Prepare<'_>> {
+    Some(Prepare {
+        strategy: params.text("strategy")?,
+        address: params.text("email_address_id"),
+        redirect_url: params.text("redirect_url"),
+    })
 }
 
 /// True if a body names no way to sign in or up: the SDK resets an attempt with such.
@@ -58,11 +75,40 @@ pub fn request(params: &Params) -> Result<Request<'_>, Problem> {
     })
 }
 
-/// `GET /v1/client/sign_ins/{id}`: the client's current sign-in.
+/// `POST /v1/client/sign_ins/{id}/prepare_first_factor`: sends a code or link.
+pub async fn prepare_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
+    params.required("strategy")?;
+    let asked = prepare_of(&params).ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("strategy"))?;
+    let acted = first_factor::prepare(&ctx, browser.hash(&ctx).as_ref(), &id, asked).await?;
+    answer::acted(&ctx, &browser, &acted, Resource::SignIn).await
+}
+
+/// `POST /v1/client/sign_ins/{id}/attempt_first_factor`: checks a code.
+pub async fn attempt_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
+    let (token, strategy) = (browser.hash(&ctx), params.required("strategy")?);
+    let acted = first_factor::attempt_code(&ctx, token.as_ref(), &id, strategy, params.text("code")).await?;
+    finished(&ctx, &browser, &acted, &id).await
+}
+
+/// The attempt of an act, which may be over and gone from the client.
+async fn finished(ctx: &Ctx, browser: &Browser, acted: &Acted, id: &str) -> Answer {
+    let shown = attempt::sign_in(ctx, &acted.client, id).await?;
+    let shown = Resource::Shown(views::sign_in::sign_in(&shown, &ctx.instance, ctx.now));
+    answer::acted(ctx, browser, acted, shown).await
+}
+
+/// `GET /v1/client/sign_ins/{id}`: the client's current sign-in. A first tab that waits for a link asks here; if the link
+/// was opened in another browser, the sign-in is finished now.
 pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>) -> Answer {
-    let client = flows::client::read(&ctx, browser.hash(&ctx).as_ref()).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
-    let attempt = client.sign_in.as_ref().filter(|attempt| attempt.id.as_str() == id);
-    let shown = attempt.map(|attempt| views::sign_in::sign_in(attempt, ctx.now)).ok_or(code::RESOURCE_NOT_FOUND)?;
-    let shown = Resource::Shown(json!(shown));
+    let token = browser.hash(&ctx);
+    let client = flows::client::read(&ctx, token.as_ref()).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+    let current = client.sign_in.as_ref().filter(|attempt| attempt.id.as_str() == id);
+    let current = current.ok_or(code::RESOURCE_NOT_FOUND)?;
+    if email_link::waits(current.first_factor.as_ref(), &current.status)
+        && let Some(acted) = email_link::finish_elsewhere_opened(&ctx, token.as_ref(), &id).await?
+    {
+        return finished(&ctx, &browser, &acted, &id).await;
+    }
+    let shown = Resource::Shown(views::sign_in::sign_in(current, &ctx.instance, ctx.now));
     answer::acted(&ctx, &browser, &Acted { client, issued: None }, shown).await
 }

@@ -6,12 +6,16 @@ use super::super::answer::{self, Resource};
 use super::super::extract::{Body, Browser, Params};
 use super::super::problem::Answer;
 use super::super::views;
-use super::sign_ins::{is_blank, request};
+use super::sign_ins::request;
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::client::Acted;
+use crate::flows::sign_up::change::{self, Typed};
+use crate::flows::sign_up::verify;
 use crate::flows::social::start;
 use crate::flows::social::transfer;
+use crate::flows::{attempt, email_link};
+use crate::model::email::EmailAddress;
 use crate::model::linking::Started;
 use crate::model::problem::{Problem, code};
 use crate::store::attempts::SignUpFields;
@@ -21,52 +25,93 @@ const METADATA_SIZE: usize = 8 * 1024;
 /// The longest name, in characters.
 const NAME_LENGTH: usize = 256;
 
-/// `POST /v1/client/sign_ups`: begins a sign-up with a provider, or takes one over from a sign-in (`transfer=true`).
+/// `POST /v1/client/sign_ups`: begins a sign-up with a provider or by hand, or takes one over from a sign-in
+/// (`transfer=true`).
 pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
     let token = browser.hash(&ctx);
-    let fields = fields(&params)?;
+    let typed = typed(&params)?;
     if params.flag("transfer")? == Some(true) {
-        let moved = transfer::transfer(&ctx, token.as_ref(), Started::SignUp, &fields).await?;
-        let attempt = flows::attempt::sign_up(&ctx, &moved.acted.client, &moved.attempt).await?;
-        let shown = views::sign_up::sign_up(&attempt, &ctx.instance.settings, ctx.now);
-        return answer::acted(&ctx, &browser, &moved.acted, Resource::Shown(shown)).await;
+        let moved = transfer::transfer(&ctx, token.as_ref(), Started::SignUp, &typed.fields).await?;
+        return finished(&ctx, &browser, &moved.acted, &moved.attempt).await;
     }
-    if is_blank(&params) {
-        let acted = start::blank(&ctx, token.as_ref(), Started::SignUp, &fields).await?;
+    if params.text("strategy").is_some_and(|strategy| strategy.starts_with("oauth_")) {
+        let mut request = request(&params)?;
+        request.fields = typed.fields;
+        let acted = start::start(&ctx, token.as_ref(), Started::SignUp, request).await?;
         return answer::acted(&ctx, &browser, &acted, Resource::SignUp).await;
     }
-    let mut request = request(&params)?;
-    request.fields = fields;
-    let acted = start::start(&ctx, token.as_ref(), Started::SignUp, request).await?;
+    let begun = change::begin(&ctx, token.as_ref(), &typed).await?;
+    finished(&ctx, &browser, &begun.acted, &begun.id).await
+}
+
+/// `PATCH /v1/client/sign_ups/{id}`: changes what the attempt has.
+pub async fn update(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
+    let acted = change::change(&ctx, browser.hash(&ctx).as_ref(), &id, &typed(&params)?).await?;
+    finished(&ctx, &browser, &acted, &id).await
+}
+
+/// `POST /v1/client/sign_ups/{id}/prepare_verification`: sends a code or link.
+pub async fn prepare_verification(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
+    let (token, strategy) = (browser.hash(&ctx), params.required("strategy")?);
+    let acted = verify::prepare(&ctx, token.as_ref(), &id, strategy, params.text("redirect_url")).await?;
     answer::acted(&ctx, &browser, &acted, Resource::SignUp).await
 }
 
-/// What an app may send along.
-fn fields(params: &Params) -> Result<SignUpFields, Problem> {
+/// `POST /v1/client/sign_ups/{id}/attempt_verification`: checks a code.
+pub async fn attempt_verification(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
+    if params.required("strategy")? != "email_code" {
+        return Err(code::VERIFICATION_STRATEGY_INVALID.into());
+    }
+    let token = browser.hash(&ctx);
+    let acted = verify::attempt_code(&ctx, token.as_ref(), &id, params.required("code")?).await?;
+    finished(&ctx, &browser, &acted, &id).await
+}
+
+/// The attempt of an act, which may be over and gone from the client.
+async fn finished(ctx: &Ctx, browser: &Browser, acted: &Acted, id: &str) -> Answer {
+    let shown = attempt::sign_up(ctx, &acted.client, id).await?;
+    let shown = Resource::Shown(views::sign_up::sign_up(&shown, ctx.now));
+    answer::acted(ctx, browser, acted, shown).await
+}
+
+/// What somebody typed, or the app sends along.
+///
+/// # Errors
+/// `form_param_format_invalid`, `form_param_exceeds_allowed_size`.
+pub fn typed(params: &Params) -> Result<Typed, Problem> {
+    let wrong = |param: &str| Problem::new(code::FORM_PARAM_FORMAT_INVALID).param(param);
     let name = |param: &str| match params.text(param) {
-        Some(name) if name.chars().count() > NAME_LENGTH => {
-            Err(Problem::new(code::FORM_PARAM_FORMAT_INVALID).param(param))
-        }
+        Some(name) if name.chars().count() > NAME_LENGTH => Err(wrong(param)),
         name => Ok(name.map(str::to_owned)),
     };
     let unsafe_metadata = params.object("unsafe_metadata")?;
     if unsafe_metadata.as_ref().is_some_and(|metadata| metadata.to_string().len() > METADATA_SIZE) {
         return Err(Problem::new(code::FORM_PARAM_EXCEEDS_ALLOWED_SIZE).param("unsafe_metadata"));
     }
-    Ok(SignUpFields {
+    let email = params.text("email_address");
+    let email = email.map(|text| EmailAddress::parse(text).ok_or_else(|| wrong("email_address"))).transpose()?;
+    let legal_accepted = params.flag("legal_accepted")?;
+    let fields = SignUpFields {
         unsafe_metadata,
         first_name: name("first_name")?,
         last_name: name("last_name")?,
         locale: params.text("locale").filter(|locale| locale.len() <= 35).map(str::to_owned),
-        legal_accepted: params.flag("legal_accepted")? == Some(true),
-    })
+        legal_accepted: legal_accepted == Some(true),
+    };
+    Ok(Typed { email, username: params.text("username").map(str::to_owned), legal_accepted, fields })
 }
 
-/// `GET /v1/client/sign_ups/{id}`: the client's current sign-up.
+/// `GET /v1/client/sign_ups/{id}`: the client's current sign-up, finished now if its link was opened in another browser.
 pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>) -> Answer {
-    let client = flows::client::read(&ctx, browser.hash(&ctx).as_ref()).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
-    let attempt = client.sign_up.as_ref().filter(|attempt| attempt.id.as_str() == id);
-    let shown = attempt.map(|attempt| views::sign_up::sign_up(attempt, &ctx.instance.settings, ctx.now));
-    let shown = Resource::Shown(shown.ok_or(code::RESOURCE_NOT_FOUND)?);
+    let token = browser.hash(&ctx);
+    let client = flows::client::read(&ctx, token.as_ref()).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+    let current = client.sign_up.as_ref().filter(|attempt| attempt.id.as_str() == id);
+    let current = current.ok_or(code::RESOURCE_NOT_FOUND)?;
+    if email_link::waits(current.email_verification.as_ref(), &current.status)
+        && let Some(acted) = email_link::finish_elsewhere_opened(&ctx, token.as_ref(), &id).await?
+    {
+        return finished(&ctx, &browser, &acted, &id).await;
+    }
+    let shown = Resource::Shown(views::sign_up::sign_up(current, ctx.now));
     answer::acted(&ctx, &browser, &Acted { client, issued: None }, shown).await
 }

@@ -13,6 +13,7 @@ use super::error::{self, Refused};
 use super::fixtures::{Fixed, HOSTILE, development, production};
 use super::inbox::{Inbox, Message};
 use super::landing::{Door, Landing};
+use super::link::{self, LinkPage};
 use super::markup::Markup;
 use super::policy::FormTarget;
 use super::start::{ProviderButton, Remark, Start};
@@ -172,6 +173,10 @@ fn gallery() -> Vec<Response> {
             Message { code: None, link: Some("https://id.example/v1/verify?token=a&b".to_owned()), ..message.clone() };
         pages.push(Inbox { instance: &instance, messages: vec![message, linked] }.render());
         pages.push(Inbox { instance: &instance, messages: Vec::new() }.render());
+        for state in link::State::ALL {
+            let page = LinkPage { csrf: text(), token: text(), ..LinkPage::new(&instance, state, "/sign-in?a=1&b=\"") };
+            pages.push(page.render());
+        }
     }
     pages
 }

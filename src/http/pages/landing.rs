@@ -32,6 +32,14 @@ impl Door {
         }
     }
 
+    /// Where an attempt that goes on is continued.
+    pub fn next_path(self) -> &'static str {
+        match self {
+            Self::SignIn => "/sign-in/factor-one",
+            Self::SignUp => "/sign-up/continue",
+        }
+    }
+
     /// Where the browser goes when a flow of this door could not end at its target.
     pub fn callback_path(self) -> &'static str {
         match self {

@@ -16,13 +16,14 @@ pub mod error;
 pub mod inbox;
 mod kinds;
 pub mod landing;
+pub mod link;
 pub mod messages;
 pub mod notice;
 pub mod onward;
 pub mod policy;
 pub mod reasons;
 pub mod shell;
-mod sign_in;
+pub mod sign_in;
 pub mod start;
 mod user;
 pub mod user_view;
@@ -43,5 +44,6 @@ pub fn routes() -> Vec<Route> {
     routes.extend(user::routes());
     routes.extend(dev::routes());
     routes.extend(inbox::routes());
+    routes.extend(link::routes());
     routes
 }

@@ -92,7 +92,7 @@ async fn sign_up_callback(ctx: Ctx, browser: Browser, query: Result<Query, Failu
 }
 
 /// An outcome, or its error page.
-pub(super) fn page(ctx: &Ctx, outcome: Result<Response>) -> Response {
+pub fn page(ctx: &Ctx, outcome: Result<Response>) -> Response {
     outcome.unwrap_or_else(|error| error::refusal(Some(&ctx.instance), error))
 }
 
@@ -282,6 +282,9 @@ async fn start_page(
 }
 
 /// The cookies that belong to an act.
-pub(super) fn hand_over(ctx: &Ctx, browser: &Browser, acted: &Acted, response: &mut Response) -> Result<()> {
+///
+/// # Errors
+/// A fault if a cookie cannot be written as a header.
+pub fn hand_over(ctx: &Ctx, browser: &Browser, acted: &Acted, response: &mut Response) -> Result<()> {
     answer::set_cookies(ctx, browser, acted.client.uat(), acted.issued.as_ref(), response)
 }

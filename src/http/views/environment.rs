@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::flows::social::provider::Offered;
+use crate::model::factor::Offer;
 use crate::model::instance::Instance;
+use crate::model::settings::{EnumerationProtection, PlainAttribute};
 
 /// The environment.
-pub fn environment(instance: &Instance, offered: &[Offered]) -> Value {
+pub fn environment(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -> Value {
     json!({
-        "auth_config": auth_config(instance, offered),
+        "auth_config": auth_config(instance, offered, offer),
         "display_config": display_config(instance),
-        "user_settings": user_settings(instance, offered),
+        "user_settings": user_settings(instance, offered, offer),
         "organization_settings": organization_settings(),
         "fraud_settings": { "object": "fraud_settings", "native": { "device_attestation_mode": "disabled" } },
         "commerce_settings": { "billing": {
@@ -29,36 +31,43 @@ pub fn environment(instance: &Instance, offered: &[Offered]) -> Value {
     })
 }
 
-fn auth_config(instance: &Instance, offered: &[Offered]) -> Value {
+fn auth_config(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -> Value {
     let email = &instance.settings.attributes.email_address;
     let email = match (email.enabled, email.required) {
         (true, true) => "required",
         (true, false) => "on",
         (false, _) => "off",
     };
-    let strategies: Vec<&str> =
-        offered.iter().filter(|provider| provider.is_authenticatable).map(|provider| &*provider.strategy).collect();
+    let social = offered.iter().filter(|provider| provider.is_authenticatable).map(|provider| &*provider.strategy);
+    let proofs = offer.proofs();
+    let strategies: Vec<&str> = proofs.iter().copied().chain(social).collect();
+    let attributes = &instance.settings.attributes;
+    let plain = |attribute: PlainAttribute| match (attribute.is_enabled(), attribute.required) {
+        (true, true) => "required",
+        (true, false) => "on",
+        (false, _) => "off",
+    };
     json!({
         "object": "auth_config",
         "id": instance.id,
-        "first_name": "on",
-        "last_name": "on",
+        "first_name": plain(attributes.first_name),
+        "last_name": plain(attributes.last_name),
         "email_address": email,
         "phone_number": "off",
-        "username": "off",
+        "username": plain(attributes.username),
         "password": "off",
         "identification_requirements": [],
         "identification_strategies": strategies,
         "first_factors": strategies,
         "second_factors": [],
-        "email_address_verification_strategies": [],
+        "email_address_verification_strategies": proofs,
         "single_session_mode": instance.settings.single_session_mode,
         "enhanced_email_deliverability": false,
-        "test_mode": false,
+        "test_mode": instance.has_test_mode(),
         "cookieless_dev": false,
         "url_based_session_syncing": false,
         "claimed_at": null,
-        "reverification": false,
+        "reverification": instance.settings.reverification,
         "preferred_channels": null,
         "session_minter": false,
         "native_settings": {
@@ -127,18 +136,18 @@ fn display_config(instance: &Instance) -> Value {
     config
 }
 
-fn user_settings(instance: &Instance, offered: &[Offered]) -> Value {
+fn user_settings(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -> Value {
     json!({
         "social": social(offered),
-        "attributes": attributes(instance),
+        "attributes": attributes(instance, offer),
         "sign_in": { "second_factor": { "required": false, "enabled": false } },
         "sign_up": {
             "captcha_enabled": false,
             "captcha_widget_type": "invisible",
             "custom_action_required": false,
             "progressive": true,
-            "mode": "public",
-            "legal_consent_enabled": false,
+            "mode": instance.settings.sign_up.mode,
+            "legal_consent_enabled": instance.settings.legal_consent,
             "mfa": { "required": false },
         },
         "restrictions": {
@@ -152,8 +161,10 @@ fn user_settings(instance: &Instance, offered: &[Offered]) -> Value {
         "attack_protection": {
             "user_lockout": { "enabled": true, "max_attempts": 10, "duration_in_minutes": 60 },
             "pii": { "enabled": false },
-            "email_link": { "require_same_client": true },
-            "enumeration_protection": { "enabled": false },
+            "email_link": { "require_same_client": instance.settings.email.same_device },
+            "enumeration_protection": {
+                "enabled": instance.settings.enumeration_protection != EnumerationProtection::Off,
+            },
         },
         "enterprise_sso": { "enabled": false, "self_serve_sso": false },
         "saml": { "enabled": false },
@@ -207,8 +218,8 @@ fn password_settings() -> Value {
     })
 }
 
-/// Every attribute that the SDK knows; only the e-mail address is offered yet, and proven by providers alone.
-fn attributes(instance: &Instance) -> Value {
+/// Every attribute that the SDK knows.
+fn attributes(instance: &Instance, offer: Offer<'_>) -> Value {
     let email = &instance.settings.attributes.email_address;
     let names = [
         "email_address",
@@ -223,20 +234,26 @@ fn attributes(instance: &Instance) -> Value {
         "passkey",
         "ticket",
     ];
+    let rules = &instance.settings.attributes;
+    let plain = |attribute: PlainAttribute| (attribute.is_enabled(), attribute.required);
     let shapes = names.map(|name| {
         let (enabled, required) = match name {
             "email_address" => (email.enabled, email.required),
-            "first_name" | "last_name" => (true, false),
+            "username" => plain(rules.username),
+            "first_name" => plain(rules.first_name),
+            "last_name" => plain(rules.last_name),
             _ => (false, false),
         };
+        let proofs = if name == "email_address" { offer.proofs() } else { Vec::new() };
+        let identifies = name == "username" && enabled || !proofs.is_empty();
         let shape = json!({
             "enabled": enabled,
             "required": required,
-            "used_for_first_factor": false,
-            "first_factors": [],
+            "used_for_first_factor": identifies,
+            "first_factors": proofs,
             "used_for_second_factor": false,
             "second_factors": [],
-            "verifications": [],
+            "verifications": proofs,
             "verify_at_sign_up": name == "email_address" && email.verify_at_sign_up,
             "immutable": false,
         });

@@ -4,28 +4,30 @@ use serde_json::{Value, json};
 
 use super::verification;
 use crate::model::client::SignUp;
-use crate::model::settings::Settings;
+use crate::model::sign_up::Field;
 use crate::model::time::{Timestamp, millis};
+use crate::model::verification::Status;
+
+fn names(fields: &[Field]) -> Vec<&'static str> {
+    fields.iter().map(|field| field.as_str()).collect()
+}
 
 /// A sign-up attempt.
-pub fn sign_up(attempt: &SignUp, settings: &Settings, now: Timestamp) -> Value {
-    let email = &settings.attributes.email_address;
+pub fn sign_up(attempt: &SignUp, now: Timestamp) -> Value {
+    let fields = attempt.fields.clone().unwrap_or_default();
     let is_complete = attempt.status == "complete";
-    let (required, mut optional): (Vec<&str>, Vec<&str>) =
-        if email.required { (vec!["email_address"], vec![]) } else { (vec![], vec!["email_address"]) };
-    optional.extend(["first_name", "last_name"]);
-    let lacks_email = !is_complete && email.required && attempt.email_address.is_none();
+    let open = |fields: &[Field]| if is_complete { Vec::new() } else { names(fields) };
     let external_account = attempt.external_account.as_ref().map(|proof| verification::oauth(proof, now));
     json!({
         "object": "sign_up",
         "id": attempt.id,
         "status": attempt.status,
-        "required_fields": required,
-        "optional_fields": optional,
-        "missing_fields": if lacks_email { vec!["email_address"] } else { vec![] },
-        "unverified_fields": [],
+        "required_fields": names(&fields.required),
+        "optional_fields": names(&fields.optional),
+        "missing_fields": open(&fields.missing),
+        "unverified_fields": open(&fields.unverified),
         "verifications": {
-            "email_address": null,
+            "email_address": email(attempt, now),
             "phone_number": null,
             "web3_wallet": null,
             "external_account": external_account,
@@ -36,8 +38,8 @@ pub fn sign_up(attempt: &SignUp, settings: &Settings, now: Timestamp) -> Value {
         "web3_wallet": null,
         "first_name": attempt.first_name,
         "last_name": attempt.last_name,
-        "has_password": false,
-        "password_enabled": false,
+        "has_password": attempt.has_password,
+        "password_enabled": attempt.has_password,
         "unsafe_metadata": attempt.unsafe_metadata,
         "public_metadata": attempt.public_metadata,
         "custom_action": attempt.custom_action,
@@ -51,4 +53,35 @@ pub fn sign_up(attempt: &SignUp, settings: &Settings, now: Timestamp) -> Value {
         "external_account": null,
         "protect_check": null,
     })
+}
+
+/// The proof of the address, with what comes next.
+fn email(attempt: &SignUp, now: Timestamp) -> Option<Value> {
+    attempt.email_address.as_ref()?;
+    let fields = attempt.fields.clone().unwrap_or_default();
+    let must_be_proven = attempt.status != "complete" && fields.unverified.contains(&Field::EmailAddress);
+    let mut shape = match &attempt.email_verification {
+        Some(proof) => verification::shown(proof, now),
+        None if must_be_proven => json!({
+            "object": "verification_otp",
+            "status": "unverified",
+            "strategy": attempt.proofs.first().unwrap_or(&"email_code"),
+            "attempts": null,
+            "expire_at": null,
+        }),
+        None => return None,
+    };
+    let is_live = attempt.email_verification.as_ref().is_some_and(|proof| {
+        proof.status == Status::Unverified && proof.shown_status(now) == Status::Unverified.as_str()
+    });
+    let next = match (must_be_proven, is_live) {
+        (false, _) => "",
+        (true, true) => "needs_attempt",
+        (true, false) => "needs_prepare",
+    };
+    if let Some(shape) = shape.as_object_mut() {
+        shape.insert("next_action".to_owned(), json!(next));
+        shape.insert("supported_strategies".to_owned(), json!(attempt.proofs));
+    }
+    Some(shape)
 }

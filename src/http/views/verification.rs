@@ -8,6 +8,23 @@ use crate::model::time::{Timestamp, millis};
 use crate::model::user::{ExternalAccount, Identification, IdentificationStatus};
 use crate::model::verification::{LIFE, Verification};
 
+/// A proof inside an attempt, whatever its kind.
+pub fn shown(verification: &Verification, now: Timestamp) -> Value {
+    let object = match verification.strategy.as_str() {
+        "email_link" => "verification_email_link",
+        "password" => "verification_password",
+        provider if provider.starts_with("oauth_") => return oauth(verification, now),
+        _ => "verification_otp",
+    };
+    json!({
+        "object": object,
+        "status": verification.shown_status(now),
+        "strategy": verification.strategy,
+        "attempts": verification.attempts,
+        "expire_at": millis(verification.expires_at),
+    })
+}
+
 /// A provider's proof inside an attempt.
 pub fn oauth(verification: &Verification, now: Timestamp) -> Value {
     let mut shape = json!({

@@ -2,8 +2,13 @@
 
 mod delivery;
 mod guesses;
+mod links;
+mod reverification;
+mod sign_in;
+mod sign_up;
 
-use crate::support::TestApp;
+use crate::support::person::APP;
+use crate::support::{Answer, Browser, TestApp};
 use serde_json::Value;
 use vestibule::context::Ctx;
 use vestibule::crypto::ExposeSecret;
@@ -26,6 +31,16 @@ pub async fn messages(app: &TestApp, to: &str) -> Vec<Value> {
     url.query_pairs_mut().append_pair("to", to);
     let list = app.browser().get(url.as_str()).await.expect(200).json();
     list["messages"].as_array().unwrap().clone()
+}
+
+/// The code in the newest message to `to`.
+pub async fn code_for(app: &TestApp, to: &str) -> String {
+    newest(app, to).await["code"].as_str().unwrap().to_owned()
+}
+
+/// A form as the SDK posts it.
+pub async fn form(app: &TestApp, browser: &Browser, path: &str, fields: &[(&str, &str)]) -> Answer {
+    browser.post_form(app.url(path), APP, fields).await
 }
 
 /// A new client.

@@ -1,6 +1,7 @@
 //! What this instance allows an identity to mean.
 
 use crate::context::Ctx;
+use crate::flows::proof;
 use crate::model::defences::Defences;
 use crate::model::linking::Policy;
 
@@ -18,5 +19,5 @@ pub fn policy(ctx: &Ctx) -> Policy {
 /// True if the instance can have an address proven: by code or link, and with somewhere to send them.
 pub fn can_prove(ctx: &Ctx) -> bool {
     let email = &ctx.instance.settings.email;
-    (email.code || email.link) && ctx.instance.may_keep_messages() && ctx.app.config.dev.pages
+    (email.code || email.link) && proof::can_send(&ctx.app, &ctx.instance)
 }

@@ -1,0 +1,263 @@
+//! A link from a mail is opened: in the browser that asked for it, it finishes what waits there; in another one it counts
+//! only where the instance allows that, after a button was pressed, and the first tab finishes by itself.
+
+use sqlx::PgConnection;
+
+use crate::context::Ctx;
+use crate::crypto::{Lookup, LookupHash};
+use crate::flows::client::{self, Issued};
+use crate::flows::race::{Interrupted, TRIES};
+use crate::flows::sign_in::first_factor;
+use crate::flows::sign_up::verify;
+use crate::model::id::{ClientId, IdentificationId, SignInId, SignUpId};
+use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::reason::Reason;
+use crate::model::redirect::with_query;
+use crate::model::verification::{self as model, Verification};
+use crate::store::verifications::{self, Asked};
+use crate::store::{clients, sign_ins, sign_ups};
+
+/// A link that was found.
+pub struct Link {
+    /// The proof that it stands for.
+    pub asked: Asked,
+    hash: LookupHash,
+}
+
+/// What became of it: `__clerk_status` at the address where it leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Proven.
+    Verified,
+    /// Proven, and a sign-up can take over.
+    Transferable,
+    /// Too late.
+    Expired,
+    /// The attempt that asked for it is over.
+    Failed,
+    /// Opened in another browser than the one that asked.
+    ClientMismatch,
+}
+
+impl Status {
+    /// As the SDK reads it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Transferable => "transferable",
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+            Self::ClientMismatch => "client_mismatch",
+        }
+    }
+}
+
+/// Where the browser goes from here.
+pub struct Landed {
+    /// What became of the link.
+    pub status: Status,
+    /// The address, with what the SDK reads.
+    pub url: String,
+    /// The client's new token, when it is signed in now.
+    pub issued: Option<Issued>,
+}
+
+/// Who opens the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opener {
+    /// The client that asked for it.
+    Same,
+    /// Another one, and that is allowed here.
+    Other,
+}
+
+/// The link that `token` names, if it can still be opened.
+///
+/// # Errors
+/// `verification_link_token_invalid`, `verification_link_token_stale` (a newer one was sent),
+/// `verification_already_verified`.
+pub async fn find(ctx: &Ctx, token: &str) -> Result<Link> {
+    for hash in ctx.app.ring.lookup_hashes(Lookup::EmailLink, token) {
+        let Some(asked) = verifications::by_link(&ctx.app.db, ctx.instance_id(), &hash).await? else { continue };
+        if asked.superseded_at.is_some() {
+            return Err(code::VERIFICATION_LINK_TOKEN_STALE.because(Reason::ProofDead, "stale").into());
+        }
+        if asked.status != "unverified" {
+            return Err(code::VERIFICATION_ALREADY_VERIFIED.into());
+        }
+        return Ok(Link { asked, hash });
+    }
+    Err(code::VERIFICATION_LINK_TOKEN_INVALID.into())
+}
+
+impl Link {
+    /// Who `caller` is to this link.
+    ///
+    /// # Errors
+    /// What became of it: opened elsewhere though that is not allowed, or too late.
+    pub fn opener(&self, ctx: &Ctx, caller: Option<&ClientId>) -> std::result::Result<Opener, Status> {
+        let is_same = caller.is_some() && caller == self.asked.client.as_ref();
+        if !is_same && ctx.instance.settings.email.same_device {
+            return Err(Status::ClientMismatch);
+        }
+        if self.asked.expires_at <= ctx.moment() {
+            return Err(Status::Expired);
+        }
+        Ok(if is_same { Opener::Same } else { Opener::Other })
+    }
+
+    /// Where the browser goes with `status`.
+    pub fn landed(&self, status: Status, session: Option<&str>, issued: Option<Issued>) -> Landed {
+        let url = self.asked.redirect_url.as_deref().unwrap_or("/");
+        let url = with_query(url, "__clerk_status", status.as_str());
+        let url = match session {
+            Some(session) => with_query(&url, "__clerk_created_session", session),
+            None => url,
+        };
+        Landed { status, url, issued }
+    }
+
+    /// The refusal of `status` for a caller that is no browser.
+    pub fn refusal(&self, status: Status) -> Option<Problem> {
+        let is_sign_up = self.asked.owner.starts_with(SignUpId::PREFIX);
+        match status {
+            Status::Verified | Status::Transferable => None,
+            Status::Expired => Some(code::VERIFICATION_LINK_TOKEN_EXPIRED.because(Reason::ProofDead, "expired")),
+            Status::Failed => Some(code::VERIFICATION_LINK_TOKEN_INVALID.into()),
+            Status::ClientMismatch if is_sign_up => {
+                Some(code::SIGN_UP_EMAIL_LINK_NOT_SAME_CLIENT.because(Reason::ProofDead, "other_browser"))
+            }
+            Status::ClientMismatch => {
+                Some(code::SIGN_IN_EMAIL_LINK_NOT_SAME_CLIENT.because(Reason::ProofDead, "other_browser"))
+            }
+        }
+    }
+}
+
+/// Opens the link: believed once, and then what waits for it goes on.
+///
+/// # Errors
+/// Storage faults; refusals of the attempt become [`Status::Failed`].
+pub async fn open(ctx: &Ctx, token: Option<&LookupHash>, link: &Link, opener: Opener) -> Result<Landed> {
+    for _ in 0..TRIES {
+        let mut tx = ctx.app.db.begin().await?;
+        let tried = match (opener, token) {
+            (Opener::Same, Some(token)) => finish(ctx, &mut tx, token, link).await,
+            _ => believe(ctx, &mut tx, link).await.map(|status| link.landed(status, None, None)),
+        };
+        match tried {
+            Ok(landed) => {
+                tx.commit().await?;
+                return Ok(landed);
+            }
+            Err(Interrupted::Lost) => tx.rollback().await?,
+            Err(Interrupted::Error(error)) => return failed(link, error),
+        }
+    }
+    Err(code::RESOURCE_LOCKED.into())
+}
+
+/// The attempt does not take the proof: it was replaced, abandoned, finished.
+fn failed(link: &Link, error: Error) -> Result<Landed> {
+    match error {
+        Error::Problem(problem) => {
+            tracing::info!(code = problem.code().name, "a link's attempt went no further");
+            Ok(link.landed(Status::Failed, None, None))
+        }
+        fault => Err(fault),
+    }
+}
+
+async fn believe(ctx: &Ctx, db: &mut PgConnection, link: &Link) -> Result<Status, Interrupted> {
+    let opened = verifications::open_link(db, ctx.instance_id(), &link.asked.id, &link.hash, ctx.offset()).await?;
+    Ok(if opened { Status::Verified } else { Status::Expired })
+}
+
+/// In the browser that asked: the proof, and what follows from it, in one transaction.
+async fn finish(ctx: &Ctx, db: &mut PgConnection, token: &LookupHash, link: &Link) -> Result<Landed, Interrupted> {
+    let client = clients::lock_by_token(&mut *db, ctx.instance_id(), token).await?;
+    let client = client.filter(|client| Some(client) == link.asked.client.as_ref());
+    let client = client.ok_or(code::CLIENT_STATE_INVALID).map_err(Problem::from)?;
+    let status = believe(ctx, db, link).await?;
+    if status != Status::Verified {
+        return Ok(link.landed(status, None, None));
+    }
+    let owner = link.asked.owner.as_str();
+    let went = go_on(ctx, db, &client, owner, link.asked.identification.as_deref()).await?;
+    let issued = match went {
+        Ok(issued) => issued,
+        Err(problem) if problem.code() == code::SIGN_UP_IF_MISSING_TRANSFER => {
+            return Ok(link.landed(Status::Transferable, None, None));
+        }
+        Err(_) => return Ok(link.landed(Status::Failed, None, None)),
+    };
+    let session = match issued {
+        Some(_) => created_session(ctx, db, &client, owner).await?,
+        None => None,
+    };
+    Ok(link.landed(Status::Verified, session.as_deref(), issued))
+}
+
+async fn go_on(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    owner: &str,
+    address: Option<&str>,
+) -> Result<Result<Option<Issued>, Problem>, Interrupted> {
+    if owner.starts_with(SignInId::PREFIX) {
+        let attempt = first_factor::waiting(ctx, &mut *db, client, owner).await?;
+        let address = address.and_then(IdentificationId::parse);
+        return first_factor::link_opened(ctx, db, client, &attempt, address.as_ref()).await;
+    }
+    verify::link_opened(ctx, db, client, owner).await
+}
+
+async fn created_session(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    owner: &str,
+) -> Result<Option<String>, Interrupted> {
+    let (instance, offset) = (ctx.instance_id(), ctx.offset());
+    let session = if owner.starts_with(SignInId::PREFIX) {
+        let found = sign_ins::of_client(db, instance, client, owner, offset).await?;
+        found.and_then(|found| found.attempt.created_session_id)
+    } else {
+        let found = sign_ups::of_client(db, instance, client, owner, offset).await?;
+        found.and_then(|found| found.attempt.created_session_id)
+    };
+    Ok(session.map(|session| session.to_string()))
+}
+
+/// Finishes the client's current attempt if its link was opened in another browser meanwhile: the first tab asks again
+/// and again. Returns what the client is then, `None` if there is nothing to finish.
+///
+/// # Errors
+/// Storage faults.
+pub async fn finish_elsewhere_opened(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    owner: &str,
+) -> Result<Option<client::Acted>> {
+    let Some(token) = token else { return Ok(None) };
+    let mut tx = ctx.app.db.begin().await?;
+    let Some(client) = clients::lock_by_token(&mut tx, ctx.instance_id(), token).await? else { return Ok(None) };
+    let Some(asked) = verifications::opened_link(&mut *tx, ctx.instance_id(), owner).await? else { return Ok(None) };
+    match go_on(ctx, &mut tx, &client, owner, asked.identification.as_deref()).await {
+        Ok(went) => {
+            tx.commit().await?;
+            let issued = went.unwrap_or_default();
+            Ok(Some(client::acted(ctx, Some(token), issued).await?))
+        }
+        Err(Interrupted::Lost) => Ok(None),
+        Err(Interrupted::Error(Error::Problem(_))) => Ok(None),
+        Err(Interrupted::Error(fault)) => Err(fault),
+    }
+}
+
+/// True while an attempt of `status` waits though its link was believed: it was opened in another browser.
+pub fn waits(proof: Option<&Verification>, status: &str) -> bool {
+    let is_open = matches!(status, "needs_first_factor" | "missing_requirements");
+    is_open && proof.is_some_and(|proof| proof.strategy == "email_link" && proof.status == model::Status::Verified)
+}

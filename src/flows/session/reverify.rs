@@ -1,0 +1,180 @@
+//! Who is signed in proves once more that it is he, before something important (behaviour.md section 4.8).
+
+use sqlx::PgConnection;
+
+use crate::context::Ctx;
+use crate::crypto::LookupHash;
+use crate::flows::client::{self, Acted};
+use crate::flows::proof::check::{self, Guess};
+use crate::flows::proof::issue::{self, Ask, Means, Recipient};
+use crate::flows::{exact_limits, factors};
+use crate::model::client::Session;
+use crate::model::factor::{self, Factor};
+use crate::model::id::{ClientId, IdentificationId, SessionId, VerificationId};
+use crate::model::problem::{Problem, Result, code};
+use crate::model::verification::Role;
+use crate::store::verifications::{self, Asked, NewProof};
+use crate::store::{clients, sessions, users};
+
+/// Minutes for which a proof counts as recent.
+const RECENT: i64 = 10;
+/// The strategy of a reverification that was begun and has no factor yet.
+const BEGUN: &str = "reverification";
+
+/// A reverification as it stands.
+pub struct Reverification {
+    /// The session.
+    pub session: Session,
+    /// The ways to prove it.
+    pub factors: Vec<Factor>,
+    /// What is asked, once something is.
+    pub asked: Option<Asked>,
+    /// The client as it is now.
+    pub acted: Acted,
+}
+
+impl Reverification {
+    /// The proof was given.
+    pub fn is_complete(&self) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.status == "verified")
+    }
+}
+
+/// Whether this session's person has proven lately who he is.
+///
+/// # Errors
+/// `session_reverification_required`; with `meta.reason` = `no_factor` for somebody who has no way to prove it but to
+/// sign in again.
+pub async fn require_recent_proof(ctx: &Ctx, session: &Session) -> Result<()> {
+    let [first, _] = session.factor_ages(ctx.moment());
+    if !ctx.instance.settings.reverification || (0..=RECENT).contains(&first) {
+        return Ok(());
+    }
+    let wanted = serde_json::json!({ "level": "first_factor", "after_minutes": RECENT });
+    let problem = Problem::new(code::SESSION_REVERIFICATION_REQUIRED).meta("reverification", wanted);
+    if ways(ctx, session).await?.is_empty() {
+        return Err(problem.meta("reason", "no_factor").into());
+    }
+    Err(problem.into())
+}
+
+/// Begins: what was asked before is dead.
+///
+/// # Errors
+/// `resource_not_found` for a session that is not the caller's.
+pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Result<Reverification> {
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, _) = current(ctx, &mut tx, token, id).await?;
+    let new = NewProof {
+        id: &VerificationId::new(ctx.now, ctx.rng()),
+        owner: id.as_str(),
+        role: Role::FirstFactor,
+        client: &client,
+        session: Some(id),
+        strategy: BEGUN,
+        address: None,
+        identification: None,
+        code: None,
+        link: None,
+        redirect_url: None,
+    };
+    verifications::ask(&mut tx, ctx.instance_id(), &new, ctx.offset()).await?;
+    tx.commit().await?;
+    shown(ctx, token, id).await
+}
+
+/// Sends a code.
+///
+/// # Errors
+/// `session_reverification_missing` before [`begin`]; those of [`factors::chosen`]; 429
+/// `verification_code_too_many_requests`.
+pub async fn prepare(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    id: &SessionId,
+    strategy: &str,
+    address: Option<&str>,
+) -> Result<Reverification> {
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, session) = current(ctx, &mut tx, token, id).await?;
+    must_have_begun(ctx, &mut tx, id).await?;
+    let ways = ways(ctx, &session).await?;
+    let factor = factors::chosen(&ways, strategy, address)?;
+    let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
+    exact_limits::before_sending(ctx, &mut tx, address.value.as_str()).await?;
+    let ask = Ask {
+        owner: id.as_str(),
+        role: Role::FirstFactor,
+        client: &client,
+        session: Some(id),
+        address: &address.value,
+        identification: address.identification.as_ref().map(IdentificationId::as_str),
+        means: Means::Code,
+        recipient: Recipient::Owner,
+    };
+    issue::issue(ctx, &mut tx, &ask).await?;
+    tx.commit().await?;
+    shown(ctx, token, id).await
+}
+
+/// Checks a code; the session's next token shows the fresh proof.
+///
+/// # Errors
+/// Those of [`prepare`]; those of a code ([`check::check`]) and `form_code_incorrect`.
+pub async fn attempt_code(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    id: &SessionId,
+    guess: &str,
+) -> Result<Reverification> {
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, _) = current(ctx, &mut tx, token, id).await?;
+    must_have_begun(ctx, &mut tx, id).await?;
+    let wrong = match check::check(ctx, &mut tx, id.as_str(), Role::FirstFactor, &client, guess).await? {
+        Guess::Wrong(problem) => Some(problem),
+        Guess::Right(_) => {
+            sessions::proven_again(&mut tx, ctx.instance_id(), id, ctx.offset()).await?;
+            None
+        }
+    };
+    tx.commit().await?;
+    match wrong {
+        Some(problem) => Err(problem.into()),
+        None => shown(ctx, token, id).await,
+    }
+}
+
+/// The ways in which the session's person can prove it again.
+async fn ways(ctx: &Ctx, session: &Session) -> Result<Vec<Factor>> {
+    let has_password = ctx.instance.settings.attributes.password.is_enabled()
+        && users::has_password(&ctx.app.db, ctx.instance_id(), &session.user.id).await?;
+    Ok(factor::reverification_factors(factors::offer(ctx), &session.user, has_password))
+}
+
+/// The caller's session; its client is locked.
+async fn current(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    token: Option<&LookupHash>,
+    id: &SessionId,
+) -> Result<(ClientId, Session)> {
+    let token = token.ok_or(code::SIGNED_OUT)?;
+    let client = clients::lock_by_token(&mut *db, ctx.instance_id(), token).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+    let session = sessions::open(&mut *db, ctx.instance_id(), token, id, ctx.offset()).await?;
+    Ok((client, session.ok_or(code::RESOURCE_NOT_FOUND)?))
+}
+
+async fn must_have_begun(ctx: &Ctx, db: &mut PgConnection, id: &SessionId) -> Result<()> {
+    let asked = verifications::current(db, ctx.instance_id(), id.as_str(), Role::FirstFactor).await?;
+    Ok(asked.map(drop).ok_or(code::SESSION_REVERIFICATION_MISSING)?)
+}
+
+/// How it stands now.
+async fn shown(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Result<Reverification> {
+    let acted = client::acted(ctx, token, None).await?;
+    let session = acted.client.sessions.iter().find(|session| session.id == *id).cloned();
+    let session = session.ok_or(code::RESOURCE_NOT_FOUND)?;
+    let asked = verifications::current(&ctx.app.db, ctx.instance_id(), id.as_str(), Role::FirstFactor).await?;
+    let factors = ways(ctx, &session).await?;
+    Ok(Reverification { session, factors, asked: asked.filter(|asked| asked.strategy != BEGUN), acted })
+}

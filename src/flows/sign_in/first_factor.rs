@@ -1,0 +1,247 @@
+//! A first factor is prepared (a code or link goes out) and attempted (the code comes back).
+
+use sqlx::PgConnection;
+
+use super::finish::{self, Attempt, Finished, Proven};
+use crate::context::Ctx;
+use crate::crypto::LookupHash;
+use crate::flows::client::{self, Acted};
+use crate::flows::exact_limits;
+use crate::flows::factors;
+use crate::flows::proof::check::{self, Guess};
+use crate::flows::proof::issue::{self, Ask, Means, Recipient};
+use crate::flows::race::{Interrupted, TRIES};
+use crate::flows::record;
+use crate::model::client::SignIn;
+use crate::model::id::{ClientId, IdentificationId, UserId};
+use crate::model::linking::Standing;
+use crate::model::problem::{Problem, Result, code};
+use crate::model::reason::Reason;
+use crate::model::redirect::RedirectTarget;
+use crate::model::verification::{Role, Status};
+use crate::store::attempts::{self, CompletedBy};
+use crate::store::{clients, sign_ins, verifications};
+
+/// The factor that is prepared.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepare<'a> {
+    /// `email_code`, `email_link`.
+    pub strategy: &'a str,
+    /// The id of the factor's address; the first one's without.
+    pub address: Option<&'a str>,
+    /// Where a link leads in the end, as sent.
+    pub redirect_url: Option<&'a str>,
+}
+
+/// Sends a code or link.
+///
+/// # Errors
+/// `resource_not_found`, `resource_forbidden`, `client_state_invalid` for the attempt; those of [`factors::chosen`]; those
+/// of redirect addresses; 429 `verification_code_too_many_requests`.
+pub async fn prepare(ctx: &Ctx, token: Option<&LookupHash>, id: &str, asked: Prepare<'_>) -> Result<Acted> {
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, attempt) = current(ctx, &mut tx, token, id).await?;
+    send(ctx, &mut tx, &client, &attempt, asked).await?;
+    tx.commit().await?;
+    client::acted(ctx, token, None).await
+}
+
+/// The caller's attempt, locked with its client, while it waits for a first factor.
+///
+/// # Errors
+/// `resource_not_found` for another client's, `resource_forbidden` for a replaced one, `client_state_invalid` for one
+/// that is over or waits for something else.
+pub async fn current(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    token: Option<&LookupHash>,
+    id: &str,
+) -> Result<(ClientId, SignIn)> {
+    let token = token.ok_or_else(other)?;
+    let client = clients::lock_by_token(&mut *db, ctx.instance_id(), token).await?.ok_or_else(other)?;
+    let attempt = waiting(ctx, db, &client, id).await?;
+    Ok((client, attempt))
+}
+
+fn other() -> Problem {
+    code::RESOURCE_NOT_FOUND.because(Reason::AttemptOtherClient, "read")
+}
+
+/// The attempt `id` of `client`, which the caller has locked, while it waits for a first factor.
+///
+/// # Errors
+/// See [`current`].
+pub async fn waiting(ctx: &Ctx, db: &mut PgConnection, client: &ClientId, id: &str) -> Result<SignIn> {
+    let found = sign_ins::of_client(db, ctx.instance_id(), client, id, ctx.offset()).await?.ok_or_else(other)?;
+    let mut attempt = found.attempt;
+    if found.is_abandoned || attempt.status == "complete" {
+        let detail = if found.is_abandoned { "abandoned" } else { "done" };
+        return Err(code::CLIENT_STATE_INVALID.because(Reason::AttemptExpired, detail).into());
+    }
+    if found.is_replaced {
+        return Err(code::RESOURCE_FORBIDDEN.because(Reason::AttemptReplaced, "").into());
+    }
+    if attempt.status != "needs_first_factor" {
+        return Err(code::CLIENT_STATE_INVALID.into());
+    }
+    factors::fill(ctx, &mut attempt);
+    Ok(attempt)
+}
+
+/// Sends what `asked` names to its address.
+///
+/// # Errors
+/// See [`prepare`].
+pub(super) async fn send(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    attempt: &SignIn,
+    asked: Prepare<'_>,
+) -> Result<()> {
+    let factor = factors::chosen(attempt.first_factors.as_deref().unwrap_or_default(), asked.strategy, asked.address)?;
+    // A password needs no preparation, a provider an attempt of its own.
+    let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
+    let target = target(ctx, asked)?;
+    let means = target.as_ref().map_or(Means::Code, |target| Means::Link(target.as_str()));
+    let is_known = attempt.user_id.is_some() || attempt.sign_up_if_missing;
+    exact_limits::before_sending(ctx, &mut *db, address.value.as_str()).await?;
+    let ask = Ask {
+        owner: attempt.id.as_str(),
+        role: Role::FirstFactor,
+        client,
+        session: None,
+        address: &address.value,
+        identification: address.identification.as_ref().map(IdentificationId::as_str),
+        means,
+        recipient: if is_known { Recipient::Owner } else { Recipient::Nobody },
+    };
+    issue::issue(ctx, db, &ask).await?;
+    Ok(())
+}
+
+/// Where a link leads; `None` for a code.
+fn target(ctx: &Ctx, asked: Prepare<'_>) -> Result<Option<RedirectTarget>, Problem> {
+    if asked.strategy != "email_link" {
+        return Ok(None);
+    }
+    let missing = || Problem::new(code::FORM_PARAM_MISSING).param("redirect_url");
+    let raw = asked.redirect_url.ok_or_else(missing)?;
+    RedirectTarget::parse(&ctx.instance, raw, ctx.from.origin.as_deref(), "redirect_url").map(Some)
+}
+
+/// What came back.
+enum Outcome {
+    /// The attempt went on; the client's new token if it is complete.
+    Went(Option<client::Issued>),
+    /// Counted, and refused: what was written stays.
+    Refused(Problem),
+}
+
+/// Checks a code.
+///
+/// # Errors
+/// Those of the attempt as for [`prepare`]; those of a code ([`check::check`]) and `form_code_incorrect`; `user_locked`,
+/// `user_banned`; `sign_up_if_missing_transfer` when the address is proven and nobody's.
+pub async fn attempt_code(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    id: &str,
+    strategy: &str,
+    guess: Option<&str>,
+) -> Result<Acted> {
+    for _ in 0..TRIES {
+        let mut tx = ctx.app.db.begin().await?;
+        match try_code(ctx, &mut tx, token, id, strategy, guess).await {
+            Ok(Outcome::Went(issued)) => {
+                tx.commit().await?;
+                return client::acted(ctx, token, issued).await;
+            }
+            Ok(Outcome::Refused(problem)) => {
+                tx.commit().await?;
+                return Err(problem.into());
+            }
+            Err(Interrupted::Lost) => tx.rollback().await?,
+            Err(Interrupted::Error(error)) => return Err(error),
+        }
+    }
+    Err(code::RESOURCE_LOCKED.into())
+}
+
+async fn try_code(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    token: Option<&LookupHash>,
+    id: &str,
+    strategy: &str,
+    guess: Option<&str>,
+) -> Result<Outcome, Interrupted> {
+    let (client, attempt) = current(ctx, db, token, id).await?;
+    factors::chosen(attempt.first_factors.as_deref().unwrap_or_default(), strategy, None)?;
+    let guess = guess.ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("code"))?;
+    match check::check(ctx, db, id, Role::FirstFactor, &client, guess).await? {
+        Guess::Wrong(problem) => Ok(Outcome::Refused(problem)),
+        Guess::Right(asked) => {
+            let address = asked.identification.as_deref().and_then(IdentificationId::parse);
+            go_on(ctx, db, &client, &attempt, address.as_ref(), strategy, CompletedBy::Call).await
+        }
+    }
+}
+
+/// Goes on from a proven address: to the session, or to the sign-up of whoever has none.
+async fn go_on(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    attempt: &SignIn,
+    address: Option<&IdentificationId>,
+    strategy: &str,
+    by: CompletedBy,
+) -> Result<Outcome, Interrupted> {
+    let Some(address) = address.filter(|_| attempt.user_id.is_some()) else {
+        return Ok(Outcome::Refused(nobody(ctx, db, attempt).await?));
+    };
+    let target = Attempt { id: attempt.id.as_str(), client, by };
+    match finish::first_factor_proven(ctx, db, &target, Proven::Address(address), strategy).await? {
+        Finished::Complete(issued) => Ok(Outcome::Went(Some(issued))),
+        Finished::Waits(_) => Ok(Outcome::Went(None)),
+        Finished::Closed(standing, user) => Ok(Outcome::Refused(closed(ctx, db, standing, &user).await?)),
+    }
+}
+
+/// The address is proven, and nobody has it: a sign-up can take over.
+async fn nobody(ctx: &Ctx, db: &mut PgConnection, attempt: &SignIn) -> Result<Problem> {
+    let asked = verifications::current(&mut *db, ctx.instance_id(), attempt.id.as_str(), Role::FirstFactor).await?;
+    let asked = asked.ok_or(code::VERIFICATION_MISSING)?;
+    let instance = ctx.instance_id();
+    attempts::answer_verification(db, instance, &asked.id, Status::Transferable, None, ctx.offset()).await?;
+    Ok(code::SIGN_UP_IF_MISSING_TRANSFER.because(Reason::Transfer, "sign_up"))
+}
+
+/// The user may not sign in, which is said only now, after the proof.
+async fn closed(ctx: &Ctx, db: &mut PgConnection, standing: Standing, user: &UserId) -> Result<Problem> {
+    let problem = match standing {
+        Standing::Locked => code::USER_LOCKED.because(Reason::UserLocked, "operator"),
+        Standing::Banned | Standing::Good => code::USER_BANNED.because(Reason::UserBanned, "banned"),
+    };
+    record::sign_in_refused(ctx, db, user, problem.code().name).await?;
+    Ok(problem)
+}
+
+/// Finishes an attempt whose link was opened and believed. Returns the client's new token, and whether the address is
+/// nobody's.
+///
+/// # Errors
+/// Those of [`attempt_code`].
+pub(crate) async fn link_opened(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    attempt: &SignIn,
+    address: Option<&IdentificationId>,
+) -> Result<Result<Option<client::Issued>, Problem>, Interrupted> {
+    match go_on(ctx, db, client, attempt, address, "email_link", CompletedBy::Callback).await? {
+        Outcome::Went(issued) => Ok(Ok(issued)),
+        Outcome::Refused(problem) => Ok(Err(problem)),
+    }
+}

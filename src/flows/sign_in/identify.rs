@@ -1,0 +1,151 @@
+//! Somebody types who he is: an address or a username.
+
+use sqlx::PgConnection;
+
+use super::first_factor::{self, Prepare};
+use crate::context::Ctx;
+use crate::crypto::LookupHash;
+use crate::flows::client::{self, Acted};
+use crate::flows::factors;
+use crate::flows::social::start;
+use crate::model::email::EmailAddress;
+use crate::model::id::{ClientId, IdentificationId, UserId};
+use crate::model::linking::Started;
+use crate::model::problem::{Problem, Result, code};
+use crate::model::reason::Reason;
+use crate::model::settings::{EnumerationProtection, SignUpMode};
+use crate::store::attempts::{self, SignUpFields};
+use crate::store::sign_ins::{self, Identified};
+
+/// Who it is, and how he wants to prove it.
+#[derive(Clone, Copy, Debug)]
+pub struct Identify<'a> {
+    /// What was typed.
+    pub identifier: &'a str,
+    /// A stranger may go on, and sign up after the proof.
+    pub sign_up_if_missing: bool,
+    /// The first factor to be prepared at once.
+    pub prepare: Option<Prepare<'a>>,
+}
+
+/// An identifier as it is looked up.
+enum Identifier {
+    Address(EmailAddress),
+    Username(String),
+}
+
+/// Begins a sign-in for whoever has `identifier`; replaces what the client had begun before.
+///
+/// # Errors
+/// `form_identifier_not_found`, `session_exists`, the `sign_up_if_missing_…` codes; those of
+/// [`first_factor::prepare`] where a factor is prepared at once. Nothing is written then.
+pub async fn identify(ctx: &Ctx, token: Option<&LookupHash>, asked: Identify<'_>) -> Result<Acted> {
+    let identifier = parse(ctx, asked.identifier)?;
+    if asked.sign_up_if_missing {
+        may_sign_up(ctx, &asked)?;
+    }
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
+    start::refuse_second_session(ctx, &mut tx, &client).await?;
+    let owner = owner(ctx, &mut tx, &identifier).await?;
+    if owner.is_none() && !asked.sign_up_if_missing && !is_strict(ctx) {
+        return Err(not_found().into());
+    }
+    attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
+    let fields = SignUpFields::default();
+    let id = start::create_attempt(ctx, &mut tx, &client, Started::SignIn, &fields).await?;
+    name(ctx, &mut tx, &id, &identifier, owner.as_ref(), asked.sign_up_if_missing).await?;
+    if let Some(prepare) = asked.prepare {
+        prepare_at_once(ctx, &mut tx, &client, &id, prepare).await?;
+    }
+    tx.commit().await?;
+    client::acted(ctx, token, issued).await
+}
+
+fn is_strict(ctx: &Ctx) -> bool {
+    ctx.instance.settings.enumeration_protection == EnumerationProtection::Strict
+}
+
+fn not_found() -> Problem {
+    Problem::new(code::FORM_IDENTIFIER_NOT_FOUND).param("identifier").because(Reason::CredentialsWrong, "identifier")
+}
+
+fn parse(ctx: &Ctx, text: &str) -> Result<Identifier> {
+    let attributes = &ctx.instance.settings.attributes;
+    if text.contains('@') {
+        if !attributes.email_address.enabled {
+            return Err(not_found().into());
+        }
+        let wrong = || Problem::new(code::FORM_PARAM_FORMAT_INVALID).param("identifier");
+        return Ok(Identifier::Address(EmailAddress::parse(text).ok_or_else(wrong)?));
+    }
+    // A username alone would give away its user's addresses, where nothing may be given away.
+    let is_told = !is_strict(ctx) || attributes.password.is_enabled();
+    if attributes.username.is_enabled() && is_told && text.chars().count() <= 64 {
+        return Ok(Identifier::Username(text.to_owned()));
+    }
+    Err(not_found().into())
+}
+
+fn may_sign_up(ctx: &Ctx, asked: &Identify<'_>) -> Result<()> {
+    if ctx.instance.settings.sign_up.mode != SignUpMode::Public || !asked.identifier.contains('@') {
+        return Err(Problem::new(code::SIGN_UP_IF_MISSING_NOT_ALLOWED).param("sign_up_if_missing").into());
+    }
+    if asked.prepare.is_some_and(|prepare| !matches!(prepare.strategy, "email_code" | "email_link")) {
+        return Err(Problem::new(code::SIGN_UP_IF_MISSING_STRATEGY_NOT_SUPPORTED).param("strategy").into());
+    }
+    Ok(())
+}
+
+/// Whom the identifier names, and by which address.
+async fn owner(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    identifier: &Identifier,
+) -> Result<Option<(UserId, Option<IdentificationId>)>> {
+    let instance = ctx.instance_id();
+    Ok(match identifier {
+        Identifier::Address(address) => {
+            let claims_count = !ctx.instance.settings.attributes.email_address.verify_at_sign_up;
+            let found = sign_ins::owner_of_address(db, instance, address.as_str(), claims_count).await?;
+            found.map(|(user, address)| (user, Some(address)))
+        }
+        Identifier::Username(name) => sign_ins::owner_of_username(db, instance, name).await?.map(|user| (user, None)),
+    })
+}
+
+/// Writes down who the attempt is for, or whom it looks for.
+async fn name(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    id: &str,
+    identifier: &Identifier,
+    owner: Option<&(UserId, Option<IdentificationId>)>,
+    sign_up_if_missing: bool,
+) -> Result<()> {
+    let instance = ctx.instance_id();
+    if let Some((user, address)) = owner {
+        let status = "needs_first_factor";
+        let who = Identified { user, address: address.as_ref(), pending: None, status };
+        sign_ins::identify(&mut *db, instance, id, &who, ctx.offset()).await?;
+    }
+    let typed = match identifier {
+        Identifier::Address(address) => address.as_str(),
+        Identifier::Username(name) => name,
+    };
+    sign_ins::remember(db, instance, id, typed, sign_up_if_missing, ctx.offset()).await?;
+    Ok(())
+}
+
+async fn prepare_at_once(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    id: &str,
+    prepare: Prepare<'_>,
+) -> Result<()> {
+    let found = sign_ins::of_client(&mut *db, ctx.instance_id(), client, id, ctx.offset()).await?;
+    let mut attempt = found.ok_or(code::RESOURCE_NOT_FOUND)?.attempt;
+    factors::fill(ctx, &mut attempt);
+    first_factor::send(ctx, db, client, &attempt, prepare).await
+}

@@ -1,0 +1,149 @@
+//! Where an e-mail link lands: the button that opens it, and what became of it (`/sign-in/verify`, `/sign-up/verify`).
+
+use askama::Template;
+use axum::response::Response;
+use http::StatusCode;
+
+use super::super::extract::{Browser, Query};
+use super::super::problem::Failure;
+use super::super::route::{Route, Rules, get};
+use super::landing::{Door, Landing};
+use super::policy::FormTarget;
+use super::shell::{Reply, Shell, page};
+use super::sign_in;
+use crate::context::Ctx;
+use crate::flows;
+use crate::model::instance::Instance;
+use crate::model::problem::Result;
+
+/// The routes of this file.
+pub fn routes() -> Vec<Route> {
+    vec![get("/sign-in/verify", Rules::PAGE, show_sign_in), get("/sign-up/verify", Rules::PAGE, show_sign_up)]
+}
+
+/// What became of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing yet: there is a button.
+    Confirm,
+    /// Proven.
+    Verified,
+    /// Too late.
+    Expired,
+    /// It opens nothing.
+    Failed,
+    /// Opened in another browser.
+    ClientMismatch,
+    /// Opened before.
+    AlreadyUsed,
+}
+
+impl State {
+    /// All of them, for the gallery.
+    #[cfg(test)]
+    pub const ALL: [Self; 6] =
+        [Self::Confirm, Self::Verified, Self::Expired, Self::Failed, Self::ClientMismatch, Self::AlreadyUsed];
+
+    /// What `__clerk_status` says.
+    fn of(status: &str) -> Self {
+        match status {
+            "verified" => Self::Verified,
+            "expired" => Self::Expired,
+            "client_mismatch" => Self::ClientMismatch,
+            _ => Self::Failed,
+        }
+    }
+
+    /// `data-state`, keys of heading and text, status.
+    fn words(self) -> (&'static str, &'static str, &'static str, StatusCode) {
+        match self {
+            Self::Confirm => ("confirm", "link.confirm", "link.confirm_next", StatusCode::OK),
+            Self::Verified => ("verified", "link.verified", "link.verified_next", StatusCode::OK),
+            Self::Expired => ("expired", "link.expired", "link.expired_next", StatusCode::BAD_REQUEST),
+            Self::Failed => ("failed", "link.failed", "link.failed_next", StatusCode::BAD_REQUEST),
+            Self::ClientMismatch => ("client-mismatch", "link.mismatch", "link.mismatch_next", StatusCode::FORBIDDEN),
+            Self::AlreadyUsed => ("already-used", "link.used", "link.used_next", StatusCode::BAD_REQUEST),
+        }
+    }
+}
+
+/// Everything the page shows.
+#[derive(Clone, Debug)]
+pub struct LinkPage<'a> {
+    /// Whose.
+    pub instance: &'a Instance,
+    /// What became of the link.
+    pub state: State,
+    /// Where the button or link leads.
+    pub action: String,
+    /// The link's token, behind the button.
+    pub token: String,
+    /// The hidden field of the button's form.
+    pub csrf: String,
+    /// Where the button leads in the end.
+    pub form_target: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "link.html")]
+struct View<'a> {
+    shell: Shell,
+    heading: String,
+    next: String,
+    is_form: bool,
+    go_on: &'static str,
+    action: &'a str,
+    token: &'a str,
+    csrf: &'a str,
+}
+
+impl<'a> LinkPage<'a> {
+    /// A page without a form; `action` is where its one link leads.
+    pub fn new(instance: &'a Instance, state: State, action: impl Into<String>) -> Self {
+        let (token, csrf) = (String::new(), String::new());
+        Self { instance, state, action: action.into(), token, csrf, form_target: None }
+    }
+
+    /// The page.
+    pub fn render(&self) -> Response {
+        let (state, heading, next, status) = self.state.words();
+        let shell = Shell::new(self.instance, "link.landing", state, "link.step");
+        let view = View {
+            heading: shell.named(heading),
+            next: shell.named(next),
+            is_form: self.state == State::Confirm,
+            go_on: if self.state == State::Verified { "link.go_on" } else { "link.begin" },
+            action: &self.action,
+            token: &self.token,
+            csrf: &self.csrf,
+            shell,
+        };
+        let form_action = Vec::from_iter(self.form_target.as_deref().and_then(FormTarget::of_url));
+        page(&view, Reply { status, form_action: &form_action, ..Reply::default() })
+    }
+}
+
+/// `GET /sign-in/verify`.
+async fn show_sign_in(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
+    sign_in::page(&ctx, landed(&ctx, &browser, Door::SignIn, query).await)
+}
+
+/// `GET /sign-up/verify`.
+async fn show_sign_up(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
+    sign_in::page(&ctx, landed(&ctx, &browser, Door::SignUp, query).await)
+}
+
+/// The status in the query is what somebody says; whether it leads on is the client's state alone.
+async fn landed(ctx: &Ctx, browser: &Browser, door: Door, query: Result<Query, Failure>) -> Result<Response> {
+    let Query(query) = query.map_err(|failure| failure.0)?;
+    let landing = Landing::read(&ctx.instance, door, &query);
+    let state = State::of(query.text("__clerk_status").unwrap_or_default());
+    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let is_signed_in = client.as_ref().is_some_and(|client| client.active_session().is_some());
+    let action = match (state, is_signed_in) {
+        (State::Verified, true) => landing.target.clone(),
+        (State::Verified, false) => landing.carry(door.next_path()),
+        _ => landing.carry(door.path()),
+    };
+    Ok(LinkPage::new(&ctx.instance, state, action).render())
+}

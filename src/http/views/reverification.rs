@@ -1,0 +1,31 @@
+//! A reverification of a session.
+
+use serde_json::{Value, json};
+
+use super::sign_in::factor;
+use crate::flows::session::reverify::Reverification;
+use crate::model::time::{Timestamp, millis};
+
+/// A reverification; `session` is shown already.
+pub fn reverification(shown: &Reverification, session: Value, now: Timestamp) -> Value {
+    let proof = shown.asked.as_ref().map(|asked| {
+        let is_over = asked.status == "unverified" && asked.expires_at <= now;
+        json!({
+            "object": "verification_otp",
+            "status": if is_over { "expired" } else { asked.status.as_str() },
+            "strategy": asked.strategy,
+            "attempts": asked.attempts,
+            "expire_at": millis(asked.expires_at),
+        })
+    });
+    json!({
+        "object": "session_reverification",
+        "status": if shown.is_complete() { "complete" } else { "needs_first_factor" },
+        "level": "first_factor",
+        "supported_first_factors": shown.factors.iter().map(factor).collect::<Vec<_>>(),
+        "supported_second_factors": null,
+        "first_factor_verification": proof,
+        "second_factor_verification": null,
+        "session": session,
+    })
+}

@@ -1,0 +1,213 @@
+//! Links by mail.
+
+use super::{form, messages, newest};
+use crate::support::person::{APP, client};
+use crate::support::{Answer, Browser, TestApp, send};
+use http::Method;
+use serde_json::Value;
+use std::time::Duration;
+
+const SESSIONS: &str = "select count(*) from sessions where instance_id = $1 and $2 = ''";
+
+async fn settings(app: &TestApp, change: &str) {
+    app.execute("update instances set settings = settings || $2::jsonb where id = $1", change).await;
+    app.app().forget_directory();
+}
+
+/// An app whose instance sends links, with Ada.
+async fn app() -> TestApp {
+    let app = TestApp::start().await;
+    settings(&app, r#"{"email": {"link": true}, "attributes": {}}"#).await;
+    app.person("ada").await;
+    app
+}
+
+/// Begins for Ada with a link; returns the attempt and the link.
+async fn begin(app: &TestApp, browser: &Browser) -> (Value, String) {
+    let fields =
+        [("identifier", "ada@example.com"), ("strategy", "email_link"), ("redirect_url", "/landed?kept=1#part")];
+    let attempt = form(app, browser, "/v1/client/sign_ins", &fields).await.expect(200).json()["response"].clone();
+    assert_eq!(attempt["first_factor_verification"]["object"], "verification_email_link");
+    (attempt, link(app, "ada@example.com").await)
+}
+
+async fn link(app: &TestApp, to: &str) -> String {
+    newest(app, to).await["link"].as_str().unwrap().to_owned()
+}
+
+/// Opens `link` as a browser does that shows pages.
+async fn open(browser: &Browser, link: &str) -> Answer {
+    browser.send(browser.request(Method::GET, link).header("accept", "text/html")).await
+}
+
+fn status(answer: &Answer) -> String {
+    let location = answer.location();
+    let mut pairs = location.query_pairs();
+    pairs.find(|(key, _)| key == "__clerk_status").unwrap_or_else(|| panic!("{location}")).1.into_owned()
+}
+
+#[tokio::test]
+async fn in_the_browser_that_asked_a_link_signs_in_at_once() {
+    let app = app().await;
+    let browser = app.browser();
+    let (attempt, link) = begin(&app, &browser).await;
+    assert!(link.starts_with(&app.url("/v1/verify?token=")), "{link}");
+    let landed = open(&browser, &link).await.expect(303);
+    assert_eq!(status(&landed), "verified");
+    let location = landed.location();
+    assert!(location.as_str().starts_with(&format!("{APP}/landed?kept=1&__clerk_status=verified")), "{location}");
+    assert_eq!(location.fragment(), Some("part"));
+    let session = location.query_pairs().find(|(key, _)| key == "__clerk_created_session").unwrap().1.into_owned();
+    let now = client(&app, &browser).await;
+    assert_eq!(now["sessions"][0]["id"], session.as_str());
+    assert_eq!(now["sign_in"]["status"], "complete", "the first tab reads it there");
+    let path = format!("/v1/client/sign_ins/{}", attempt["id"].as_str().unwrap());
+    let polled = browser.get(app.url(&path)).await.expect(200).json();
+    assert_eq!(polled["response"]["created_session_id"], session.as_str());
+
+    let again = open(&browser, &link).await.expect(400);
+    assert!(again.text.contains("data-state=\"already-used\""), "{}", again.text);
+}
+
+#[tokio::test]
+async fn a_scanner_changes_nothing() {
+    let app = app().await;
+    let browser = app.browser();
+    let (_, link) = begin(&app, &browser).await;
+    let scanner = app.browser();
+    for request in [
+        scanner.raw(Method::GET, &link),
+        scanner.raw(Method::HEAD, &link),
+        browser.request(Method::HEAD, &link),
+        browser.request(Method::GET, &link).header("sec-purpose", "prefetch"),
+        browser.request(Method::GET, &link).header("purpose", "prefetch"),
+    ] {
+        send(request).await;
+    }
+    let open_proofs = "select count(*) from verifications where instance_id = $1 and status = 'unverified' and $2 = ''";
+    assert_eq!(app.count(open_proofs, "").await, 1);
+    assert_eq!(app.count(SESSIONS, "").await, 0);
+    settings(&app, r#"{"email": {"link": true, "same_device": false}}"#).await;
+    let page = send(scanner.raw(Method::GET, &link).header("accept", "text/html")).await.expect(200);
+    assert!(page.text.contains("data-state=\"confirm\""), "{}", page.text);
+    assert_eq!(app.count(open_proofs, "").await, 1, "a button is only shown");
+    assert_eq!(status(&open(&browser, &link).await.expect(303)), "verified");
+}
+
+#[tokio::test]
+async fn another_browser_is_refused_where_the_same_one_is_demanded() {
+    let app = app().await;
+    let (browser, other) = (app.browser(), app.browser());
+    let (_, link) = begin(&app, &browser).await;
+    assert_eq!(status(&open(&other, &link).await.expect(303)), "client_mismatch");
+    let refused = other.get(&link).await.expect(403);
+    assert_eq!(refused.error_code(), "sign_in_email_link_not_same_client");
+    assert_eq!(app.count(SESSIONS, "").await, 0);
+    assert_eq!(status(&open(&browser, &link).await.expect(303)), "verified", "the link is still good where it belongs");
+}
+
+#[tokio::test]
+async fn where_any_browser_may_open_it_the_first_tab_finishes() {
+    let app = app().await;
+    settings(&app, r#"{"email": {"link": true, "same_device": false}}"#).await;
+    let (browser, other) = (app.browser(), app.browser());
+    let (attempt, link) = begin(&app, &browser).await;
+    let page = open(&other, &link).await.expect(200);
+    let field = |name: &str| {
+        let from = page.text.find(&format!("name=\"{name}\" value=\"")).unwrap() + name.len() + 15;
+        page.text[from..].split('"').next().unwrap().to_owned()
+    };
+    let forged = other.post_form(app.url("/v1/verify"), &app.origin(), &[("token", &field("token"))]).await.expect(403);
+    assert_eq!(forged.error_code(), "vestibule_form_invalid");
+    let fields = [("token", field("token")), ("csrf", field("csrf"))];
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let pressed = other.request(Method::POST, &app.url("/v1/verify")).header("origin", app.origin());
+    let landed = other.send(pressed.header("accept", "text/html").form(&fields)).await.expect(303);
+    assert_eq!(status(&landed), "verified");
+    assert!(!landed.location().as_str().contains("created_session"), "no session for the one that pressed");
+    assert_eq!(app.count(SESSIONS, "").await, 0);
+
+    let path = format!("/v1/client/sign_ins/{}", attempt["id"].as_str().unwrap());
+    let polled = browser.get(app.url(&path)).await.expect(200).json();
+    assert_eq!(polled["response"]["status"], "complete", "{polled}");
+    assert_eq!(polled["client"]["sessions"][0]["id"], polled["response"]["created_session_id"]);
+    assert_eq!(client(&app, &browser).await["sessions"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn stale_late_and_invented_links_are_told_apart() {
+    let app = app().await;
+    let browser = app.browser();
+    let (attempt, first) = begin(&app, &browser).await;
+    let path = format!("/v1/client/sign_ins/{}/prepare_first_factor", attempt["id"].as_str().unwrap());
+    form(&app, &browser, &path, &[("strategy", "email_link"), ("redirect_url", "/landed")]).await.expect(200);
+    let second = link(&app, "ada@example.com").await;
+    assert_eq!(browser.get(&first).await.expect(400).error_code(), "verification_link_token_stale");
+    let page = open(&browser, &first).await.expect(400);
+    assert!(page.text.contains("data-state=\"failed\""), "{}", page.text);
+    let invented = app.url("/v1/verify?token=invented");
+    assert_eq!(browser.get(&invented).await.expect(400).error_code(), "verification_link_token_invalid");
+    assert_eq!(browser.get(app.url("/v1/verify")).await.expect(400).error_code(), "missing_query_parameter");
+    app.advance(Duration::from_secs(601)).await;
+    assert_eq!(status(&open(&browser, &second).await.expect(303)), "expired");
+    assert_eq!(browser.get(&second).await.expect(400).error_code(), "verification_link_token_expired");
+}
+
+#[tokio::test]
+async fn a_replaced_attempt_takes_no_proof() {
+    let app = app().await;
+    let browser = app.browser();
+    let (_, link) = begin(&app, &browser).await;
+    form(&app, &browser, "/v1/client/sign_ins", &[("identifier", "ada@example.com")]).await.expect(200);
+    assert_eq!(status(&open(&browser, &link).await.expect(303)), "failed");
+    assert_eq!(app.count(SESSIONS, "").await, 0);
+}
+
+#[tokio::test]
+async fn poisoned_hosts_leave_the_link_as_it_is() {
+    let app = app().await;
+    let browser = app.browser();
+    let fields = [("identifier", "ada@example.com"), ("strategy", "email_link"), ("redirect_url", "/landed")];
+    let request = browser
+        .request(Method::POST, &app.url("/v1/client/sign_ins"))
+        .header("origin", APP)
+        .header("x-forwarded-host", "evil.example")
+        .header("x-forwarded-proto", "https")
+        .header("forwarded", "host=evil.example")
+        .header("x-original-host", "evil.example")
+        .form(&fields);
+    browser.send(request).await.expect(200);
+    let message = newest(&app, "ada@example.com").await;
+    assert!(message["link"].as_str().unwrap().starts_with(&app.url("/v1/verify?token=")), "{message}");
+    assert!(!message.to_string().contains("evil"), "{message}");
+    let own = app.url("/v1/client/sign_ins").replace("localhost", "127.0.0.1");
+    let request = browser.raw(Method::POST, &own).header("origin", APP).form(&fields);
+    send(request).await;
+    for message in messages(&app, "ada@example.com").await {
+        assert!(
+            message["link"].as_str().unwrap().starts_with(&app.origin()),
+            "the configured origin, whatever the host"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_sign_up_is_finished_by_its_link() {
+    let app = app().await;
+    let browser = app.browser();
+    let begun = form(&app, &browser, "/v1/client/sign_ups", &[("email_address", "new@example.com")]).await.expect(200);
+    let path = format!("/v1/client/sign_ups/{}/prepare_verification", begun.json()["response"]["id"].as_str().unwrap());
+    form(&app, &browser, &path, &[("strategy", "email_link"), ("redirect_url", "/landed")]).await.expect(200);
+    let link = link(&app, "new@example.com").await;
+    let refused = app.browser().get(&link).await.expect(403);
+    assert_eq!(refused.error_code(), "sign_up_email_link_not_same_client");
+    let landed = open(&browser, &link).await.expect(303);
+    assert_eq!(status(&landed), "verified");
+    let now = client(&app, &browser).await;
+    assert_eq!(now["sign_up"]["status"], "complete");
+    let email = &now["sessions"][0]["user"]["email_addresses"][0];
+    assert_eq!(
+        (&email["email_address"], &email["verification"]["strategy"]),
+        (&"new@example.com".into(), &"email_link".into())
+    );
+}
