@@ -1,6 +1,8 @@
 //! What every request and every job shares. Built once, at start.
 
 mod clock;
+pub mod flights;
+pub mod handouts;
 mod readiness;
 mod ring;
 
@@ -13,6 +15,8 @@ pub use clock::CorrectedClock;
 pub use readiness::Lacking;
 pub use ring::RingMismatch;
 
+use flights::Flights;
+use handouts::Handouts;
 use readiness::Readiness;
 
 use crate::config::Config;
@@ -24,6 +28,7 @@ use crate::model::time::Clock;
 use crate::outbound::mail::{MailStartError, Mailer};
 use crate::outbound::{Outbound, StartError};
 use crate::store::directory::Directory;
+use crate::store::provider_configs::ProviderConfigs;
 use crate::store::signing_keys::SigningKeys;
 use crate::trail::Recorder;
 use crate::upstream::Upstream;
@@ -46,6 +51,12 @@ pub struct App {
     pub directory: Directory,
     /// The instances' own signing keys, cached.
     pub signing_keys: SigningKeys,
+    /// The instances' provider configurations, cached.
+    pub provider_configs: ProviderConfigs,
+    /// Refreshes of provider tokens under way in this process.
+    pub flights: Arc<Flights>,
+    /// Provider tokens handed out since the audit log was told last.
+    pub handouts: Handouts,
     /// The providers this version knows.
     pub catalogue: Catalogue,
     /// What the calls to providers share: the guarded client, and issuers' keys.
@@ -114,6 +125,9 @@ impl App {
             ring,
             directory: Directory::default(),
             signing_keys: SigningKeys::default(),
+            provider_configs: ProviderConfigs::default(),
+            flights: Arc::default(),
+            handouts: Handouts::default(),
             catalogue: Catalogue::load()?,
             upstream: Upstream::new(outbound),
             recorder,
@@ -146,5 +160,6 @@ impl App {
     pub fn forget_directory(&self) {
         self.directory.clear();
         self.signing_keys.clear();
+        self.provider_configs.clear();
     }
 }

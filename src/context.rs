@@ -10,6 +10,7 @@ use crate::model::instance::Instance;
 use crate::model::random::Rng;
 use crate::model::request::Origin;
 use crate::model::time::Timestamp;
+use crate::store::interval;
 use crate::trail::Trail;
 
 /// The context of a request.
@@ -52,7 +53,6 @@ impl Ctx {
 
     /// How far the instance's clock is moved: `now() + $offset` is what a user can see expire.
     pub fn offset(&self) -> PgInterval {
-        let microseconds = i64::try_from(self.instance.clock_offset.whole_microseconds()).unwrap_or(i64::MAX);
-        PgInterval { months: 0, days: 0, microseconds }
+        interval::of(self.instance.clock_offset)
     }
 }

@@ -20,6 +20,7 @@ pub mod selftest;
 mod serve;
 mod show;
 mod signals;
+mod token;
 mod version;
 
 use std::path::PathBuf;
@@ -76,6 +77,9 @@ enum Command {
     /// OAuth applications of an instance
     #[command(subcommand)]
     App(app::Command),
+    /// Tokens of providers that backends may use
+    #[command(subcommand)]
+    Token(token::Command),
     /// The key ring
     #[command(subcommand)]
     Keys(keys::Command),
@@ -113,6 +117,7 @@ async fn run(global: Global, command: Command) -> Result<(), Failure> {
         Command::Instance(command) => instance::run(&global, command).await,
         Command::Provider(command) => provider::run(&global, command).await,
         Command::App(command) => app::run(&global, command).await,
+        Command::Token(command) => token::run(&global, command).await,
         Command::Keys(command) => keys::run(&global, command).await,
         Command::Healthcheck(options) => healthcheck::run(&global, options).await,
         Command::Selftest(options) => selftest::command::run(&global, options).await,

@@ -11,6 +11,7 @@ use super::open;
 use super::signals::Signals;
 use crate::app::App;
 use crate::config::{Config, Loaded, Sources, load};
+use crate::flows::provider_token;
 use crate::http::router;
 use crate::jobs::{self, Jobs};
 use crate::server::{Bound, Caps, Server, bind};
@@ -148,11 +149,14 @@ impl Running {
         self.app.drain();
         let config = &self.app.config.server;
         tokio::time::sleep(config.drain).await;
+        let asked = tokio::time::Instant::now();
         let stopping = self.servers.into_iter().map(|server| server.stop(config.grace));
         let cut: usize = futures_util::future::join_all(stopping).await.into_iter().sum();
         if cut > 0 {
             tracing::warn!(cut, "connections were cut");
         }
+        // Most refreshes landed with their requests; those whose caller went away get what is left.
+        provider_token::give_up(&self.app, config.grace.saturating_sub(asked.elapsed())).await;
         self.jobs.stop().await;
         // Notes of flows are worth a moment, not more.
         let _ = tokio::time::timeout(NOTES, self.app.recorder.flush()).await;

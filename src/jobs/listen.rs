@@ -1,4 +1,5 @@
-//! Hears of changes to instances, keys and providers, and forgets what is cached. Notifications are lost with their
+//! Hears of changes to instances, keys and providers, and forgets what is cached; hears of refreshed provider tokens,
+//! and wakes who waits for them. Notifications are lost with their
 //! connection, so losing it forgets everything, too; cached entries end by themselves within 30 s at worst.
 
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 
 use super::Stop;
 use crate::app::App;
-use crate::store::{directory, pool};
+use crate::store::{directory, pool, provider_tokens};
 
 /// How long to wait before the next attempt, at first and at most.
 const WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -40,13 +41,17 @@ async fn hear(app: &App, own: &sqlx::PgPool, wait: &mut Duration) -> sqlx::Resul
     let mut listener = PgListener::connect_with(own).await?;
     listener.ignore_pool_close_event(true);
     listener.eager_reconnect(false);
-    listener.listen(directory::CHANNEL).await?;
+    listener.listen_all([directory::CHANNEL, provider_tokens::CHANNEL]).await?;
     // Changes between the last look and now went unheard.
     app.forget_directory();
+    app.flights.tell_all();
     *wait = WAIT.0;
     tracing::debug!("listening for changes");
-    while listener.try_recv().await?.is_some() {
-        app.forget_directory();
+    while let Some(news) = listener.try_recv().await? {
+        match news.channel() {
+            provider_tokens::CHANNEL => app.flights.tell(news.payload()),
+            _ => app.forget_directory(),
+        }
     }
     Ok(())
 }

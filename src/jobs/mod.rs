@@ -3,6 +3,7 @@
 //!
 //! May name `flows`, `store`, `outbound`, `crypto`, `model`. Never answers a request, and no request waits for it.
 
+mod handouts;
 mod listen;
 mod periodic;
 mod upkeep;
@@ -51,6 +52,7 @@ pub fn start(app: &Arc<App>, direct: PgConnectOptions) -> Jobs {
     let stop = Stop(receiver);
     jobs.add(listen::run(Arc::clone(app), direct, stop.clone()));
     jobs.add(upkeep::run(Arc::clone(app), stop.clone()));
+    jobs.add(handouts::run(Arc::clone(app), stop.clone()));
     if app.config.jobs.workers > 0 {
         let name = worker_name(app);
         jobs.add(worker::run(Arc::clone(app), name.clone(), stop.clone()));

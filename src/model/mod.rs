@@ -15,6 +15,7 @@ pub mod oauth;
 pub mod problem;
 pub mod profile;
 pub mod provider_config;
+pub mod provider_token;
 pub mod random;
 pub mod reason;
 pub mod redirect;

@@ -24,6 +24,8 @@ pub struct Settings {
     pub session: SessionSettings,
     /// Lives and switches of the provider side.
     pub oauth: OAuthSettings,
+    /// Providers' tokens for backends.
+    pub provider_tokens: ProviderTokenSettings,
     /// Where people go who asked for nothing else; empty = the profile page.
     pub home_url: String,
     /// The page that asks for consent; empty = our own `/oauth-consent`.
@@ -159,6 +161,14 @@ pub struct SessionSettings {
     pub inactivity: u32,
 }
 
+/// Providers' tokens for backends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProviderTokenSettings {
+    /// How many seconds before its end a token is refreshed when a backend asks for it.
+    pub leeway: u32,
+}
+
 /// The provider side's defaults (oauth-provider settings), in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -193,6 +203,7 @@ impl Default for Settings {
             reverification: true,
             session: SessionSettings::default(),
             oauth: OAuthSettings::default(),
+            provider_tokens: ProviderTokenSettings::default(),
             home_url: String::new(),
             oauth_consent_url: String::new(),
             sign_in_url: String::new(),
@@ -235,6 +246,12 @@ impl Default for Attribute {
 impl Default for SessionSettings {
     fn default() -> Self {
         Self { maximum_lifetime: 7 * DAY, inactivity: 30 * DAY }
+    }
+}
+
+impl Default for ProviderTokenSettings {
+    fn default() -> Self {
+        Self { leeway: 60 }
     }
 }
 

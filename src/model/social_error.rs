@@ -10,6 +10,7 @@ const SENTENCES: &[(&str, &str)] = &[
     (ALREADY_SIGNED_IN, "You are already signed in."),
     (UNPROVABLE, "The address must be verified, which is not possible here."),
     (TAKEN, "This account or address belongs to a different user."),
+    (MISSING_REFRESH_TOKEN, "This account needs to be connected again."),
     ("oauth_access_denied", "Sign-in was cancelled."),
     ("oauth_token_exchange_error", "The provider did not accept the sign-in."),
     ("oauth_fetch_user_error", "The provider gave an answer that cannot be used."),
@@ -29,6 +30,8 @@ pub const ALREADY_SIGNED_IN: &str = "identifier_already_signed_in";
 pub const UNPROVABLE: &str = "external_account_email_address_verification_required";
 /// Somebody else took the identity or the address meanwhile.
 pub const TAKEN: &str = "identification_claimed";
+/// The account's token is over and cannot be refreshed.
+pub const MISSING_REFRESH_TOKEN: &str = "external_account_missing_refresh_token";
 
 /// The error object for `code`.
 pub fn object(code: &str, meta: Map<String, Value>) -> Value {

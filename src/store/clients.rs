@@ -4,12 +4,13 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 
+use super::interval;
 use crate::crypto::LookupHash;
 use crate::model::client::Client;
 use crate::model::id::{ClientId, InstanceId, SessionId};
 
 /// How long a replaced token still reads, for requests that were already on their way.
-const GRACE: PgInterval = PgInterval { months: 0, days: 0, microseconds: 10_000_000 };
+const GRACE: PgInterval = interval::seconds(10);
 
 /// The whole client that `token` names, in one statement. A replaced token reads for ten more seconds, and never sees
 /// a session that is younger than its replacement. A banned user has no session here.

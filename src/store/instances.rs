@@ -121,7 +121,7 @@ pub async fn announce(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
 /// # Errors
 /// Storage faults; `instances_clock_offset_check` for a production instance.
 pub async fn set_clock_offset(db: &PgPool, instance: &InstanceId, microseconds: i64) -> sqlx::Result<()> {
-    let offset = sqlx::postgres::types::PgInterval { months: 0, days: 0, microseconds };
+    let offset = super::interval::microseconds(microseconds);
     sqlx::query!("update instances set clock_offset = $2, updated_at = now() where id = $1", instance.as_str(), offset)
         .execute(db)
         .await?;

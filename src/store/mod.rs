@@ -16,6 +16,7 @@ pub mod flows;
 pub mod handshakes;
 pub mod inbox;
 pub mod instances;
+pub mod interval;
 pub mod jobs;
 pub mod oauth_applications;
 pub mod oauth_codes;

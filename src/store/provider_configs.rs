@@ -1,5 +1,8 @@
 //! Which providers an instance has enabled, and its credentials there.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use sqlx::types::Json;
 
 use crate::crypto::SealedAt;
@@ -9,6 +12,48 @@ use crate::model::provider_config::{Credentials, ProviderConfig};
 /// Where a provider's client secret is sealed to.
 pub fn secret_at<'a>(instance: &'a InstanceId, provider: &'a str) -> SealedAt<'a> {
     SealedAt { table: "provider_configs", column: "client_secret_sealed", row: provider, instance: instance.as_str() }
+}
+
+/// How long a configuration may be served without a look at the database, if no notification comes.
+const LIFE: Duration = Duration::from_secs(30);
+
+/// Configurations by the version that a statement just read, cached: a refresh need not read them again.
+pub struct ProviderConfigs(moka::future::Cache<(InstanceId, String, i64), Arc<ProviderConfig>>);
+
+impl Default for ProviderConfigs {
+    fn default() -> Self {
+        Self(moka::future::Cache::builder().max_capacity(10_000).time_to_live(LIFE).build())
+    }
+}
+
+impl ProviderConfigs {
+    /// The configuration of `provider` in its version `version`; the newest one if that is gone.
+    ///
+    /// # Errors
+    /// Storage faults.
+    pub async fn of_version(
+        &self,
+        db: &sqlx::PgPool,
+        instance: &InstanceId,
+        provider: &str,
+        version: i64,
+    ) -> sqlx::Result<Option<Arc<ProviderConfig>>> {
+        let key = (instance.clone(), provider.to_owned(), version);
+        if let Some(known) = self.0.get(&key).await {
+            return Ok(Some(known));
+        }
+        let Some(config) = get(db, instance, provider).await? else { return Ok(None) };
+        let config = Arc::new(config);
+        if config.version == version {
+            self.0.insert(key, Arc::clone(&config)).await;
+        }
+        Ok(Some(config))
+    }
+
+    /// Forgets everything: a removed provider begins anew with version 1.
+    pub fn clear(&self) {
+        self.0.invalidate_all();
+    }
 }
 
 /// The configuration of one provider; `None` = never configured.

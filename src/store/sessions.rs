@@ -4,13 +4,14 @@ use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
+use super::interval;
 use crate::crypto::LookupHash;
 use crate::model::client::Session;
 use crate::model::id::{ClientId, InstanceId, SessionActivityId, SessionId, UserId};
 use crate::model::request::Origin;
 
 /// How long a replaced client token still reads; see `clients::tree`.
-const GRACE: PgInterval = PgInterval { months: 0, days: 0, microseconds: 10_000_000 };
+const GRACE: PgInterval = interval::seconds(10);
 
 /// A session about to begin.
 pub struct NewSession<'a> {

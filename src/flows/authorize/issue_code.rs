@@ -11,6 +11,7 @@ use crate::model::oauth::consent::RememberedConsent;
 use crate::model::oauth::error::{ErrorCode, OAuthError};
 use crate::model::oauth::token::{Kind, Token};
 use crate::model::problem::{Error, FaultKind};
+use crate::store::interval;
 use crate::store::oauth_codes::{self, NewCode, Person};
 
 /// Stores a code, and what the person allowed if that is new, and answers the client with it. The redirect URI is known
@@ -32,7 +33,7 @@ pub(super) async fn issue(
         application_id: &application.id,
         person,
         request,
-        lifetime: life::interval(lifetime),
+        lifetime: interval::seconds(i64::from(lifetime)),
     };
     let stored = oauth_codes::insert(&ctx.app.db, ctx.instance_id(), &new, allowed.as_ref(), ctx.offset()).await;
     match stored.map_err(Error::from) {

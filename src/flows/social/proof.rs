@@ -6,10 +6,12 @@ use sqlx::PgConnection;
 use super::provider::Configured;
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, SealedAt, Secret};
+use crate::flows::provider_token;
 use crate::flows::race::Interrupted;
 use crate::model::id::{ExternalAccountId, SocialFlowId};
 use crate::model::problem::{Error, Result};
 use crate::model::profile::Profile;
+use crate::model::provider_token::Kept;
 use crate::store::provider_tokens::{self, MissingRefreshToken, Stored};
 use crate::store::social_flows::SocialFlow;
 use crate::upstream::token::TokenAnswer;
@@ -129,7 +131,11 @@ impl Proof {
             expires_in: tokens.expires_at.map(|moment| moment - ctx.now.unix_timestamp()),
             missing_refresh_token: self.missing_refresh_token,
         };
-        provider_tokens::store(db, ctx.instance_id(), account, &stored, ctx.offset()).await?;
+        let mended = provider_tokens::store(db, ctx.instance_id(), account, &stored, ctx.offset()).await?;
+        if let Some(mended) = mended {
+            let change = (mended.before, Kept::Good);
+            provider_token::changed(ctx, db, (&mended.user, account), change, None).await?;
+        }
         Ok(())
     }
 }

@@ -48,7 +48,10 @@ pub async fn by_slug(ctx: &Ctx, slug: &str) -> Result<Configured> {
 }
 
 /// Puts descriptor, credentials and addresses together.
-async fn configured(ctx: &Ctx, config: ProviderConfig) -> Result<Configured> {
+///
+/// # Errors
+/// What makes them unusable.
+pub async fn configured(ctx: &Ctx, config: ProviderConfig) -> Result<Configured> {
     let descriptor = descriptor(ctx, &config).await?;
     let unusable = |_| Error::from(code::MISCONFIGURED_OAUTH_PROVIDER);
     let provider = match config.credentials {

@@ -1,17 +1,11 @@
 //! Lives of codes and tokens.
 
-use sqlx::postgres::types::PgInterval;
 use time::Duration;
 
 use crate::model::time::Timestamp;
 
 /// The clocks of this process and of the database may differ by this much.
 const SKEW: Duration = Duration::minutes(1);
-
-/// `seconds` as the database adds them.
-pub fn interval(seconds: u32) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: i64::from(seconds) * 1_000_000 }
-}
 
 /// A moment on the last day of something that lives `seconds` from `now`: the day its text names and its row is filed
 /// under. Never before the day of expiry, which the database's clock decides.

@@ -23,6 +23,7 @@ use crate::model::oauth::token::{Kind, Token};
 use crate::model::problem::Error;
 use crate::model::random::{Rng, hex};
 use crate::store::audit::{self, Actor, AuditEvent};
+use crate::store::interval;
 use crate::store::oauth_applications::{self, SecretHashes};
 use crate::store::oauth_families;
 use crate::store::oauth_grants::{Issued, NewAccessToken};
@@ -87,7 +88,7 @@ impl FreshAccess {
             id: &self.id,
             day: self.token.day(),
             hash: ctx.app.ring.lookup_hash(Lookup::AccessToken, self.token.reveal()),
-            lifetime: life::interval(ctx.instance.settings.oauth.access_token_lifetime),
+            lifetime: interval::seconds(i64::from(ctx.instance.settings.oauth.access_token_lifetime)),
         }
     }
 }

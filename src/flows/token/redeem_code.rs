@@ -9,6 +9,7 @@ use crate::flows::signing_keys;
 use crate::model::oauth::client_auth::PresentedClient;
 use crate::model::oauth::grant_request::{CodeFacts, CodeRequest, Consequence, Proof, refusal};
 use crate::model::oauth::token::{Kind, Token};
+use crate::store::interval;
 use crate::store::oauth_codes;
 use crate::store::oauth_grants::{self, NewRefreshToken, Redemption};
 
@@ -33,7 +34,7 @@ pub async fn redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) 
     let new_refresh = NewRefreshToken {
         day: refresh.day(),
         hash: ctx.app.ring.lookup_hash(Lookup::RefreshToken, refresh.reveal()),
-        lifetime: life::interval(settings.refresh_token_lifetime),
+        lifetime: interval::seconds(i64::from(settings.refresh_token_lifetime)),
         key_id: None,
     };
     let family = settings.refresh_family_lifetime;
@@ -46,7 +47,7 @@ pub async fn redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) 
             redirect_uri: request.redirect_uri.as_deref(),
             challenge,
             resources: &request.resources,
-            family_lifetime: (family > 0).then(|| life::interval(family)),
+            family_lifetime: (family > 0).then(|| interval::seconds(i64::from(family))),
         };
         let (db, row) = (&ctx.app.db, access.row(ctx));
         let issued = oauth_grants::redeem(db, ctx.instance_id(), &redemption, &row, &new_refresh, ctx.offset()).await?;

@@ -15,6 +15,7 @@ use crate::model::oauth::grant_request::RefreshRequest;
 use crate::model::oauth::resource::check_within;
 use crate::model::oauth::token::{Kind, Token};
 use crate::model::problem::Error;
+use crate::store::interval;
 use crate::store::oauth_families::{self, Family};
 use crate::store::oauth_grants::{self, NewRefreshToken, Rotation};
 
@@ -39,7 +40,7 @@ pub async fn rotate(ctx: &Ctx, client: &PresentedClient, request: &RefreshReques
     let new_refresh = NewRefreshToken {
         day,
         hash: ring.lookup_hash(Lookup::RefreshToken, next.reveal()),
-        lifetime: life::interval(lifetime),
+        lifetime: interval::seconds(i64::from(lifetime)),
         key_id: Some(ring.first_id()),
     };
     let secrets = secret_hashes(ctx, client);

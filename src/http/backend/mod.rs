@@ -7,6 +7,7 @@ mod jwks;
 mod oauth_access_tokens;
 mod oauth_applications;
 pub mod page;
+mod provider_token;
 mod users;
 
 use super::route::{Route, Rules, get, post};
@@ -18,6 +19,7 @@ pub fn routes() -> Vec<Route> {
         get("/v1/users/count", Rules::BACKEND, users::count),
         get("/v1/users/{id}", Rules::BACKEND, users::show),
         get("/v1/users/{id}/oauth_access_tokens/{provider}", Rules::BACKEND, oauth_access_tokens::list),
+        get("/v1/vestibule/users/{user_id}/external_accounts/{id}/token", Rules::BACKEND, provider_token::show),
         post("/v1/oauth_applications", Rules::BACKEND, oauth_applications::create),
         get("/v1/oauth_applications", Rules::BACKEND, oauth_applications::list),
         get("/v1/oauth_applications/{id}", Rules::BACKEND, oauth_applications::show),

@@ -4,27 +4,32 @@ use axum::extract::Path;
 use serde_json::{Value, json};
 
 use super::super::answer;
-use super::super::extract::Query;
+use super::super::extract::{Backend, Query};
 use super::super::problem::Answer;
 use super::page::{self, Page};
 use crate::context::Ctx;
 use crate::crypto::ExposeSecret;
-use crate::flows::provider_token::{self, Usable};
+use crate::flows::provider_token::{self, Part, Usable};
 use crate::model::id::UserId;
 use crate::model::problem::code;
 use crate::model::provider_config::strategy;
 use crate::model::time::millis;
+use crate::store::audit::Actor;
 
 /// `GET`: the usable tokens of the user's accounts at that provider, newest connection first. Never a refresh token.
-pub async fn list(ctx: Ctx, Path((user, provider)): Path<(String, String)>, Query(query): Query) -> Answer {
+pub async fn list(
+    ctx: Ctx,
+    Backend(caller): Backend,
+    Path((user, provider)): Path<(String, String)>,
+    Query(query): Query,
+) -> Answer {
     let page = Page::read(&query)?;
     let user = UserId::parse(&user).ok_or(code::RESOURCE_NOT_FOUND)?;
-    let usable = provider_token::get(&ctx, &user, &provider).await?;
-    let total = usable.len();
-    let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
-    let take = usize::try_from(page.limit).unwrap_or(usize::MAX);
-    let shown = usable.iter().skip(skip).take(take).map(show).collect();
-    Ok(answer::json(&page::list(&query, shown, total)?))
+    let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    let part = Part { limit: count(page.limit), offset: count(page.offset) };
+    let usable = provider_token::get(&ctx, &user, &provider, part, Actor::SecretKey(caller.key.to_string())).await?;
+    let shown = usable.tokens.iter().map(show).collect();
+    Ok(answer::json(&page::list(&query, shown, usable.total)?))
 }
 
 fn show(usable: &Usable) -> Value {

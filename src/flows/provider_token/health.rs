@@ -1,0 +1,88 @@
+//! How an account's token is doing, in the words that API, page, command line and events share.
+
+use super::{leeway, open};
+use crate::context::Ctx;
+use crate::crypto::Secret;
+use crate::model::id::{ExternalAccountId, IdentificationId, UserId};
+use crate::model::problem::{Result, code};
+use crate::model::provider_token::{Health, Refusal, health};
+use crate::model::time::Timestamp;
+use crate::store::audit::{self, Actor, AuditEvent};
+use crate::store::provider_tokens::{self, Held, Named, Which};
+
+/// A token's state. Never the token.
+pub struct Checkup {
+    /// The account.
+    pub external_account_id: ExternalAccountId,
+    /// Slug.
+    pub provider: String,
+    /// How usable the token is.
+    pub state: Health,
+    /// Since when it is so.
+    pub since: Option<Timestamp>,
+    /// Why it is not fresh, where there is more to say than that its time is over.
+    pub reason: Option<Refusal>,
+    /// End of the access token; `None` = never or unknown.
+    pub expires_at: Option<Timestamp>,
+    /// When it was refreshed last, well or badly.
+    pub last_refresh_at: Option<Timestamp>,
+}
+
+/// The state of the token of `account` (its id or its identification's), which is `user`'s if that is said.
+///
+/// # Errors
+/// `resource_not_found`, storage faults.
+pub async fn checkup(ctx: &Ctx, user: Option<&UserId>, account: &str) -> Result<Checkup> {
+    let named = find(ctx, user, account).await?;
+    let held = held(ctx, &named).await?;
+    let (state, reason) = health(&held.row);
+    let since = match state {
+        Health::Fresh => held.obtained_at,
+        Health::Stale => held.expires_at,
+        Health::Refused => held.state_since_at,
+        Health::NeedsReconnect if held.row.refusal.is_some() => held.state_since_at,
+        Health::NeedsReconnect => held.expires_at,
+    };
+    Ok(Checkup {
+        external_account_id: named.id,
+        provider: named.provider,
+        state,
+        since,
+        reason,
+        expires_at: held.expires_at,
+        last_refresh_at: held.row.last_refresh_at,
+    })
+}
+
+/// The stored token as it is, for an operator; audited before it is shown.
+///
+/// # Errors
+/// `resource_not_found`, `oauth_missing_access_token`, storage faults.
+pub async fn reveal(ctx: &Ctx, account: &str, actor: Actor) -> Result<Secret> {
+    let named = find(ctx, None, account).await?;
+    let held = held(ctx, &named).await?;
+    if !held.row.has_access_token {
+        return Err(code::OAUTH_MISSING_ACCESS_TOKEN.into());
+    }
+    let token = open(ctx, &named.provider, &held)?.token;
+    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "provider_token.revealed", actor, ctx.app.clock.now());
+    entry.user = Some(&named.user);
+    entry.target = Some(("external_account", named.id.as_str()));
+    let mut connection = ctx.app.db.acquire().await?;
+    audit::append(&mut connection, ctx.rng(), entry).await?;
+    Ok(token)
+}
+
+/// The account that `text` names.
+pub(super) async fn find(ctx: &Ctx, user: Option<&UserId>, text: &str) -> Result<Named> {
+    let (id, identification) = (ExternalAccountId::parse(text), IdentificationId::parse(text));
+    let named = provider_tokens::named(&ctx.app.db, ctx.instance_id(), id.as_ref(), identification.as_ref()).await?;
+    let named = named.filter(|named| user.is_none_or(|user| *user == named.user));
+    Ok(named.ok_or(code::RESOURCE_NOT_FOUND)?)
+}
+
+async fn held(ctx: &Ctx, named: &Named) -> Result<Held> {
+    let which = Which { user: &named.user, provider: &named.provider, account: Some(&named.id) };
+    let held = provider_tokens::held(&ctx.app.db, ctx.instance_id(), which, leeway(ctx), ctx.offset()).await?;
+    Ok(held.and_then(|held| held.accounts.into_iter().next()).ok_or(code::RESOURCE_NOT_FOUND)?)
+}

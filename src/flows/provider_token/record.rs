@@ -1,0 +1,100 @@
+//! What an account's token leaves behind besides itself: an error on the account, an event and an audit entry per change
+//! of its state, and an audit entry for who got it.
+
+use serde_json::{Map, Value, json};
+use sqlx::PgConnection;
+
+use super::Call;
+use crate::app::App;
+use crate::app::handouts::Handout;
+use crate::context::Ctx;
+use crate::model::id::{ExternalAccountId, OutboxId, UserId};
+use crate::model::problem::Result;
+use crate::model::provider_token::{Kept, Refusal};
+use crate::model::social_error;
+use crate::model::time::millis;
+use crate::store::audit::{self, Actor, AuditEvent, Outcome};
+use crate::store::outbox;
+use crate::store::provider_tokens::{self, Held};
+
+/// What an account shows that must be connected again, so that its owner is offered that.
+pub(super) fn reconnect_error() -> Value {
+    social_error::object(social_error::MISSING_REFRESH_TOKEN, Map::new())
+}
+
+/// The state of an account's token changed, in the transaction that changed it.
+///
+/// # Errors
+/// Storage faults.
+pub async fn changed(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    (user, account): (&UserId, &ExternalAccountId),
+    (before, after): (Kept, Kept),
+    refusal: Option<&Refusal>,
+) -> Result<()> {
+    let (at, reason) = (ctx.app.clock.now(), refusal.map(Refusal::to_string));
+    let kind = match after {
+        Kept::NeedsReconnect => "vestibule.external_account.needs_reconnect",
+        Kept::Good | Kept::Refused => "vestibule.external_account.updated",
+    };
+    let payload = json!({
+        "type": kind, "id": account, "token_state": after.as_str(), "reason": reason, "since": millis(ctx.moment()),
+    });
+    let id = OutboxId::new(at, ctx.rng());
+    outbox::put(db, ctx.instance_id(), &id, outbox::Kind::Event, &payload).await?;
+    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "provider_token.changed", Actor::System, at);
+    entry.outcome = if after == Kept::Good { Outcome::Success } else { Outcome::Failure };
+    entry.reason = reason.as_deref();
+    entry.user = Some(user);
+    entry.target = Some(("external_account", account.as_str()));
+    entry.from = Some(&ctx.from);
+    entry.changes = json!({ "state": { "before": before.as_str(), "after": after.as_str() } });
+    Ok(audit::append(db, ctx.rng(), entry).await?)
+}
+
+/// An account has nothing to give and nothing to refresh with; noted once.
+pub(super) async fn missing(call: &Call<'_>, account: &Held, refusal: &Refusal) -> Result<()> {
+    if account.has_error && account.row.state == Kept::NeedsReconnect {
+        return Ok(());
+    }
+    let (ctx, id) = (call.ctx, &account.external_account_id);
+    let mut transaction = ctx.app.db.begin().await?;
+    let (error, generation) = (reconnect_error(), account.row.generation);
+    let why = (refusal, &error);
+    let noted = provider_tokens::miss(&mut transaction, ctx.instance_id(), id, generation, why, ctx.offset()).await?;
+    if noted {
+        let change = (account.row.state, Kept::NeedsReconnect);
+        changed(ctx, &mut transaction, (call.user, id), change, Some(refusal)).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Writes who got which provider's token, as far as it is not written yet. What the database does not take waits.
+pub async fn write_handouts(app: &App) {
+    let handouts = app.handouts.take();
+    if handouts.is_empty() {
+        return;
+    }
+    if let Err(error) = write(app, &handouts).await {
+        tracing::debug!(%error, "provider tokens handed out are not in the audit log yet");
+        app.handouts.put_back(handouts);
+    }
+}
+
+async fn write(app: &App, handouts: &[Handout]) -> Result<()> {
+    let mut transaction = app.db.begin().await?;
+    for handout in handouts {
+        let action = if handout.refusal.is_some() { "provider_token.refused" } else { "provider_token.handed_out" };
+        let mut entry = AuditEvent::new(handout.instance.as_str(), action, handout.actor.clone(), handout.at);
+        entry.outcome = if handout.refusal.is_some() { Outcome::Failure } else { Outcome::Success };
+        entry.reason = handout.refusal.as_deref();
+        entry.user = Some(&handout.user);
+        entry.target = Some(("external_account", handout.account.as_str()));
+        entry.from = Some(&handout.from);
+        audit::append(&mut transaction, app.rng.as_ref(), entry).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! Under the lease: ask the provider once, keep what it answers, note why it did not.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::lease::{Flight, Lease, SEND_WITHIN};
+use super::{late, record};
+use crate::app::flights::Landed;
+use crate::crypto::{ExposeSecret, Secret};
+use crate::flows::social::provider;
+use crate::model::problem::{Error, FaultKind, Result, code};
+use crate::model::provider_token::{Kept, Lease as Leased, Life, Refusal, Row, judge};
+use crate::model::reason::Reason;
+use crate::store::provider_tokens::{self, Failed, Held, LeftBehind, NewTokens};
+use crate::upstream::provider::Provider;
+use crate::upstream::token::{self, TokenAnswer};
+
+/// An exchange takes at most 10 s; whatever else happens, nobody waits longer than this for it.
+const EXCHANGE: Duration = Duration::from_secs(11);
+/// How long an answer is tried to be kept while the database is away. Longer than the lease: what a rotating provider
+/// gave is lost otherwise, and an older answer never replaces a newer one.
+const KEEP_TRYING: Duration = Duration::from_secs(40);
+/// How long to wait before the next try, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// The provider as it is configured now, or why it cannot be asked. Found before the lease is taken: an issuer's
+/// metadata may have to be fetched.
+pub(super) async fn prepare(flight: &Flight) -> Result<Result<Provider, Refusal>> {
+    let (ctx, slug) = (&flight.ctx, flight.provider.as_str());
+    let configs = &ctx.app.provider_configs;
+    let config = configs.of_version(&ctx.app.db, ctx.instance_id(), slug, flight.version).await?;
+    let config = config.ok_or(code::OAUTH_TOKEN_PROVIDER_NOT_ENABLED)?;
+    match provider::configured(ctx, (*config).clone()).await {
+        Ok(configured) => Ok(Ok(configured.provider)),
+        Err(Error::Problem(problem)) => {
+            let detail = if problem.code() == code::OAUTH_CONFIG_MISSING { "missing" } else { "malformed" };
+            Ok(Err(Refusal::new(Reason::CredentialsUnusable, detail)))
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Refreshes under `lease`. `None` if newer tokens were stored or the lease was lost meanwhile: look again.
+pub(super) async fn run(flight: &Flight, lease: Lease, provider: Result<Provider, Refusal>) -> Result<Option<Landed>> {
+    let ctx = &flight.ctx;
+    let token = open(flight, &lease);
+    let (provider, token) = match (provider, token) {
+        (Ok(provider), Ok(token)) => (provider, token),
+        (Err(refusal), _) | (_, Err(refusal)) => return note(flight, &lease, refusal).await,
+    };
+    // Whoever sends late may send after the next one: a single-use token sent twice looks like theft.
+    if lease.since.elapsed() > SEND_WITHIN {
+        let left = if lease.taken.was_unanswered { LeftBehind::Unanswered } else { LeftBehind::Nothing };
+        let (id, owner) = (&lease.account.external_account_id, lease.owner.as_str());
+        provider_tokens::leave(&ctx.app.db, ctx.instance_id(), id, owner, left).await?;
+        return Ok(Some(Landed::Late));
+    }
+    let exchange = token::refresh(&ctx.app.upstream.outbound, &provider, &token);
+    match timeout_at(lease.since + EXCHANGE, exchange).await {
+        Ok(Ok(answer)) => keep(flight, lease, &answer).await,
+        Ok(Err(error)) => {
+            tracing::info!(%error, account = %lease.account.external_account_id, "a refresh failed");
+            note(flight, &lease, Refusal::new(error.reason, error.detail)).await
+        }
+        Err(_) => note(flight, &lease, late()).await,
+    }
+}
+
+/// The refresh token.
+fn open(flight: &Flight, lease: &Lease) -> Result<Secret, Refusal> {
+    let (ctx, id) = (&flight.ctx, &lease.account.external_account_id);
+    let sealed = lease.taken.refresh_token_sealed.as_ref();
+    let sealed = sealed.ok_or(Refusal::new(Reason::TokenMissing, "refresh"))?;
+    let at = provider_tokens::sealed_at(ctx.instance_id(), id, "refresh_token_sealed");
+    ctx.app.ring.open_text(&at, sealed).map_err(|error| {
+        tracing::error!(%error, account = %id, "a stored refresh token does not open");
+        Refusal::new(Reason::Internal, "storage")
+    })
+}
+
+/// An answer, sealed for its account.
+struct Sealed {
+    access: Vec<u8>,
+    refresh: Option<Vec<u8>>,
+    id: Option<Vec<u8>>,
+}
+
+impl Sealed {
+    fn new(flight: &Flight, account: &Held, answer: &TokenAnswer) -> Result<Self> {
+        let ctx = &flight.ctx;
+        let seal = |column, token: &Secret| {
+            let at = provider_tokens::sealed_at(ctx.instance_id(), &account.external_account_id, column);
+            ctx.app.ring.seal(ctx.rng(), &at, token.expose_secret().as_bytes()).map_err(Error::internal)
+        };
+        Ok(Self {
+            access: seal("access_token_sealed", &answer.access_token)?,
+            refresh: answer.refresh_token.as_ref().map(|token| seal("refresh_token_sealed", token)).transpose()?,
+            id: answer.id_token.as_ref().map(|token| seal("id_token_sealed", token)).transpose()?,
+        })
+    }
+}
+
+/// Keeps an answer; nobody sees it before it is durable.
+async fn keep(flight: &Flight, lease: Lease, answer: &TokenAnswer) -> Result<Option<Landed>> {
+    let (received, sealed) = (Instant::now(), Sealed::new(flight, &lease.account, answer)?);
+    let mut pause = PAUSE.0;
+    let kept = loop {
+        match try_to_keep(flight, &lease, answer, &sealed, received).await {
+            Err(Error::Fault(fault)) if fault.kind == FaultKind::Unavailable && received.elapsed() < KEEP_TRYING => {
+                tracing::warn!(error = %fault.source, "a provider's answer waits to be stored");
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE.1);
+            }
+            Err(error) => {
+                // The next refresh finds the lease left behind, and says so if the provider has forgotten the old token.
+                let account = &lease.account.external_account_id;
+                tracing::error!(%error, %account, "a provider's answer was lost: it could not be stored");
+                return Err(error);
+            }
+            Ok(kept) => break kept,
+        }
+    };
+    Ok(kept.map(|kept| Landed::Token(std::sync::Arc::new(after(lease.account, sealed, kept)))))
+}
+
+async fn try_to_keep(
+    flight: &Flight,
+    lease: &Lease,
+    answer: &TokenAnswer,
+    sealed: &Sealed,
+    received: Instant,
+) -> Result<Option<provider_tokens::Kept>> {
+    let (ctx, account) = (&flight.ctx, &lease.account);
+    #[expect(clippy::cast_precision_loss, reason = "at most ten years of seconds")]
+    let expires_in = answer.expires_in.map(|seconds| seconds as f64 - received.elapsed().as_secs_f64());
+    let new = NewTokens {
+        access_token: &sealed.access,
+        refresh_token: sealed.refresh.as_deref(),
+        id_token: sealed.id.as_deref(),
+        token_type: answer.token_type.as_deref(),
+        scopes: answer.scopes.as_deref(),
+        expires_in,
+    };
+    let (instance, id, generation) = (ctx.instance_id(), &account.external_account_id, account.row.generation);
+    let mut transaction = ctx.app.db.begin().await?;
+    let kept = provider_tokens::keep(&mut transaction, instance, id, generation, new, ctx.offset()).await?;
+    if let Some(before) = kept.as_ref().map(|kept| kept.before).filter(|before| *before != Kept::Good) {
+        record::changed(ctx, &mut transaction, (&flight.user, id), (before, Kept::Good), None).await?;
+    }
+    transaction.commit().await?;
+    Ok(kept)
+}
+
+/// The account with the tokens just stored.
+fn after(account: Held, sealed: Sealed, kept: provider_tokens::Kept) -> Held {
+    Held {
+        has_error: false,
+        scopes: kept.scopes,
+        access_token_sealed: Some(sealed.access),
+        id_token_sealed: kept.id_token_sealed,
+        obtained_at: Some(kept.obtained_at),
+        expires_at: kept.expires_at,
+        row: Row {
+            generation: kept.generation,
+            has_access_token: true,
+            has_refresh_token: true,
+            life: Life::Good,
+            state: Kept::Good,
+            refusal: None,
+            last_refresh_at: Some(kept.obtained_at),
+            lease: Leased::Free,
+        },
+        ..account
+    }
+}
+
+/// Notes a failed refresh.
+async fn note(flight: &Flight, lease: &Lease, failed: Refusal) -> Result<Option<Landed>> {
+    let (ctx, account) = (&flight.ctx, &lease.account);
+    let verdict = judge(failed, lease.taken.was_unanswered);
+    let error = verdict.refusal.needs_person().then(record::reconnect_error);
+    let failed =
+        Failed { generation: account.row.generation, owner: &lease.owner, verdict: &verdict, error: error.as_ref() };
+    let id = &account.external_account_id;
+    let mut transaction = ctx.app.db.begin().await?;
+    let before = provider_tokens::fail(&mut transaction, ctx.instance_id(), id, &failed, ctx.offset()).await?;
+    if let Some(before) = before.filter(|before| *before != verdict.state) {
+        let change = (before, verdict.state);
+        record::changed(ctx, &mut transaction, (&flight.user, id), change, Some(&verdict.refusal)).await?;
+    }
+    transaction.commit().await?;
+    Ok(before.map(|_| Landed::Refused(verdict.refusal)))
+}

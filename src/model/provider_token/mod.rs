@@ -1,0 +1,272 @@
+//! A provider's token: what its row says, what to do about it, and what an attempt to refresh it leaves behind. Pure, so
+//! that the server and the exploration of every order of events (`exploration`) run the same decisions.
+//!
+//! The promise: every answer that we received completely is durable before anyone sees it; an older token never
+//! replaces a newer one; whatever is lost in between is reported as "needs to reconnect", never silently.
+//!
+//! One refresh at a time, over all replicas, by a lease in the row. A lease that ends without an answer being stored is
+//! *left*: its owner stays in the row, because the provider may have replaced the refresh token meanwhile. Only a stored
+//! answer, or a refusal that says the token is dead, wipes it away.
+
+#[cfg(test)]
+mod exploration;
+mod refusal;
+
+pub use refusal::{Refusal, Verdict, judge};
+
+use super::reason::Reason;
+use super::time::Timestamp;
+
+/// How usable a token is, for the backend API, the pages, the command line and the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Usable now.
+    Fresh,
+    /// Expired, and can be refreshed.
+    Stale,
+    /// The last refresh failed and may be tried again.
+    Refused,
+    /// There is no refresh token, or it was refused for good.
+    NeedsReconnect,
+}
+
+impl Health {
+    /// As shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Refused => "refused",
+            Self::NeedsReconnect => "needs_reconnect",
+        }
+    }
+}
+
+/// What is stored of the health: the rest follows from the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kept {
+    /// The last answer was good.
+    Good,
+    /// The last refresh failed and may be tried again.
+    Refused,
+    /// Only the person can mend it.
+    NeedsReconnect,
+}
+
+impl Kept {
+    /// As stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Refused => "refused",
+            Self::NeedsReconnect => "needs_reconnect",
+        }
+    }
+
+    /// From what is stored; a word of a later version asks for no more than another try.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "ok" => Self::Good,
+            "needs_reconnect" => Self::NeedsReconnect,
+            _ => Self::Refused,
+        }
+    }
+}
+
+/// How much of its life an access token has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Life {
+    /// More than the leeway, or its end is not known.
+    Good,
+    /// It ends within the leeway.
+    Ending,
+    /// It has ended.
+    Over,
+}
+
+/// Who refreshes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lease {
+    /// Nobody.
+    Free,
+    /// Somebody, now.
+    Held,
+    /// Somebody did and never stored an answer: the refresh token may be used up.
+    Left,
+}
+
+/// A row, as far as decisions go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Row {
+    /// Grows with every stored answer.
+    pub generation: i64,
+    /// There is an access token.
+    pub has_access_token: bool,
+    /// There is a refresh token.
+    pub has_refresh_token: bool,
+    /// What is left of the access token.
+    pub life: Life,
+    /// The stored state.
+    pub state: Kept,
+    /// Why it is not good.
+    pub refusal: Option<Refusal>,
+    /// When a refresh ended last, well or badly.
+    pub last_refresh_at: Option<Timestamp>,
+    /// Who refreshes.
+    pub lease: Lease,
+}
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Asked {
+    /// A usable token.
+    Usable,
+    /// A new token, whatever is left of the stored one.
+    Newer,
+}
+
+/// The row as it was when somebody came to ask: what happened since then was done for them, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Arrival {
+    generation: i64,
+    last_refresh_at: Option<Timestamp>,
+}
+
+impl Arrival {
+    /// Remembers `row`.
+    pub const fn at(row: &Row) -> Self {
+        Self { generation: row.generation, last_refresh_at: row.last_refresh_at }
+    }
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The stored token is the answer.
+    HandOut,
+    /// Take the lease and ask the provider.
+    Take,
+    /// Somebody is asking: look again when they are done.
+    Wait,
+    /// There is none to be had.
+    Refuse(Refusal),
+}
+
+/// What to do for somebody who came at `arrival`, now that the row is `row`.
+pub fn decide(row: &Row, arrival: &Arrival, asked: Asked) -> Step {
+    if !row.has_access_token {
+        return Step::Refuse(Refusal::new(Reason::TokenMissing, "access"));
+    }
+    // Stored while we waited: the newest there is, even if the provider gave it less life than our leeway.
+    if row.generation > arrival.generation || (asked == Asked::Usable && row.life == Life::Good) {
+        return Step::HandOut;
+    }
+    if row.lease == Lease::Held {
+        return Step::Wait;
+    }
+    let known = || row.refusal.clone().filter(|_| row.state != Kept::Good);
+    // Whoever waits for a refresh shares its failure: the provider was asked a moment ago.
+    if row.last_refresh_at != arrival.last_refresh_at
+        && let Some(refusal) = known()
+    {
+        return Step::Refuse(refusal);
+    }
+    if !row.has_refresh_token {
+        let missing = || Refusal::new(Reason::TokenMissing, "refresh");
+        return Step::Refuse(known().filter(|_| row.state == Kept::NeedsReconnect).unwrap_or_else(missing));
+    }
+    Step::Take
+}
+
+/// The health that the row shows, and why it is not fresh.
+pub fn health(row: &Row) -> (Health, Option<Refusal>) {
+    if !row.has_access_token {
+        return (Health::NeedsReconnect, Some(Refusal::new(Reason::TokenMissing, "access")));
+    }
+    match row.state {
+        Kept::NeedsReconnect => (Health::NeedsReconnect, row.refusal.clone()),
+        Kept::Refused => (Health::Refused, row.refusal.clone()),
+        Kept::Good if row.life != Life::Over => (Health::Fresh, None),
+        Kept::Good if row.has_refresh_token => (Health::Stale, None),
+        Kept::Good => (Health::NeedsReconnect, Some(Refusal::new(Reason::TokenMissing, "refresh"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> Row {
+        Row {
+            generation: 3,
+            has_access_token: true,
+            has_refresh_token: true,
+            life: Life::Over,
+            state: Kept::Good,
+            refusal: None,
+            last_refresh_at: None,
+            lease: Lease::Free,
+        }
+    }
+
+    fn refused(reason: Reason, detail: &'static str) -> Step {
+        Step::Refuse(Refusal::new(reason, detail))
+    }
+
+    #[test]
+    fn what_is_done_follows_from_the_row() {
+        let down = Some(Refusal::new(Reason::ProviderTimeout, ""));
+        let dead = Some(Refusal::new(Reason::RefreshRefused, "lost"));
+        let later = Some(Timestamp::UNIX_EPOCH);
+        for (row, expected) in [
+            (Row { life: Life::Good, ..row() }, Step::HandOut),
+            (Row { life: Life::Ending, ..row() }, Step::Take),
+            (row(), Step::Take),
+            (Row { lease: Lease::Left, ..row() }, Step::Take),
+            (Row { lease: Lease::Held, ..row() }, Step::Wait),
+            (Row { life: Life::Good, lease: Lease::Held, ..row() }, Step::HandOut),
+            (Row { has_access_token: false, ..row() }, refused(Reason::TokenMissing, "access")),
+            (Row { has_refresh_token: false, ..row() }, refused(Reason::TokenMissing, "refresh")),
+            // A failure from before is tried again; one that we waited for is ours.
+            (Row { state: Kept::Refused, refusal: down.clone(), ..row() }, Step::Take),
+            (
+                Row { state: Kept::Refused, refusal: down, last_refresh_at: later, ..row() },
+                refused(Reason::ProviderTimeout, ""),
+            ),
+            // What was refused for good stays so, under its own reason.
+            (
+                Row { state: Kept::NeedsReconnect, refusal: dead, has_refresh_token: false, ..row() },
+                refused(Reason::RefreshRefused, "lost"),
+            ),
+        ] {
+            assert_eq!(decide(&row, &Arrival::at(&self::row()), Asked::Usable), expected, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_wants_a_newer_one_is_content_with_what_was_stored_since() {
+        let fresh = Row { life: Life::Good, ..row() };
+        assert_eq!(decide(&fresh, &Arrival::at(&fresh), Asked::Newer), Step::Take);
+        let newer = Row { generation: 4, life: Life::Over, ..row() };
+        assert_eq!(decide(&newer, &Arrival::at(&fresh), Asked::Newer), Step::HandOut);
+        assert_eq!(decide(&newer, &Arrival::at(&fresh), Asked::Usable), Step::HandOut);
+    }
+
+    #[test]
+    fn health_is_one_of_four_words() {
+        for (row, expected) in [
+            (Row { life: Life::Good, ..row() }, Health::Fresh),
+            (Row { life: Life::Ending, has_refresh_token: false, ..row() }, Health::Fresh),
+            (row(), Health::Stale),
+            (Row { has_refresh_token: false, ..row() }, Health::NeedsReconnect),
+            (Row { has_access_token: false, ..row() }, Health::NeedsReconnect),
+            (Row { state: Kept::Refused, ..row() }, Health::Refused),
+            (Row { state: Kept::NeedsReconnect, life: Life::Good, ..row() }, Health::NeedsReconnect),
+        ] {
+            assert_eq!(health(&row).0, expected, "{row:?}");
+        }
+        for state in [Kept::Good, Kept::Refused, Kept::NeedsReconnect] {
+            assert_eq!(Kept::parse(state.as_str()), state);
+        }
+    }
+}
