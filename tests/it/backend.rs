@@ -138,18 +138,6 @@ async fn the_provider_s_token_is_given_as_received_and_works() {
 }
 
 #[tokio::test]
-async fn an_expired_token_is_refused_not_handed_out() {
-    let app = TestApp::start().await;
-    let id = sign_up(&app, &app.browser(), "oauth_google", "ada@example.com").await;
-    let path = format!("/v1/users/{id}/oauth_access_tokens/google");
-    let held = app.backend_get(&path).await.expect(200).json()[0].clone();
-    assert!(held["expires_at"].as_i64().is_some() && held["id_token"].is_string());
-    assert!(held["scopes"].as_array().unwrap().len() >= 3);
-    app.advance(std::time::Duration::from_secs(3600)).await;
-    assert_eq!(app.backend_get(&path).await.expect(400).error_code(), "oauth_token_retrieval_error");
-}
-
-#[tokio::test]
 async fn a_provider_s_token_appears_in_no_frontend_answer_and_not_in_the_database() {
     let app = TestApp::start().await;
     let browser = app.browser();

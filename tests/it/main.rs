@@ -31,6 +31,7 @@ mod oauth_refresh;
 mod oauth_token_use;
 mod pages;
 mod proof;
+mod provider_tokens;
 mod routes;
 mod selftest;
 mod sessions;

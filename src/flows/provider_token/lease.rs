@@ -140,7 +140,7 @@ impl Flight {
         let since = Instant::now();
         let lease = HeldLease { instance: instance.clone(), account: id.clone(), owner: owner.clone() };
         seat.holds(Some(lease));
-        let taken = provider_tokens::take(&app.db, instance, id, account.row.generation, &owner, LEASE).await;
+        let taken = provider_tokens::take(&app.db, instance, id, &account.row, &owner, LEASE).await;
         match taken {
             Ok(Some(taken)) => Ok(Some(Lease { account: account.clone(), owner, taken, since })),
             other => {

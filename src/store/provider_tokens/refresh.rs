@@ -6,7 +6,7 @@ use sqlx::postgres::types::PgInterval;
 
 use super::CHANNEL;
 use crate::model::id::{ExternalAccountId, InstanceId};
-use crate::model::provider_token::{self as model, Refusal, Verdict};
+use crate::model::provider_token::{self as model, Refusal, Row, Verdict};
 use crate::model::time::Timestamp;
 
 /// A lease that was taken.
@@ -18,8 +18,8 @@ pub struct Taken {
     pub was_unanswered: bool,
 }
 
-/// Takes the lease of an account whose tokens are of `generation`, for `life`, as `owner`. `None` if somebody has it or
-/// the tokens are newer by now.
+/// Takes the lease of an account whose row was `seen`, for `life`, as `owner`. `None` if somebody has it, or had it since
+/// then: newer tokens are stored, or a failure that is ours, too.
 ///
 /// # Errors
 /// Storage faults.
@@ -27,7 +27,7 @@ pub async fn take(
     db: impl sqlx::PgExecutor<'_>,
     instance: &InstanceId,
     account: &ExternalAccountId,
-    generation: i64,
+    seen: &Row,
     owner: &str,
     life: PgInterval,
 ) -> sqlx::Result<Option<Taken>> {
@@ -36,16 +36,17 @@ pub async fn take(
         r#"with before as (
                select refresh_lease_owner from provider_tokens
                where instance_id = $1 and external_account_id = $2 and generation = $3
-                   and (refresh_lease_until is null or refresh_lease_until <= now())
+                   and last_refresh_at is not distinct from $6 and (refresh_lease_until is null or refresh_lease_until <= now())
                for update)
            update provider_tokens t set refresh_lease_owner = $4, refresh_lease_until = now() + $5
            from before where t.instance_id = $1 and t.external_account_id = $2
            returning t.refresh_token_sealed, before.refresh_lease_owner is not null as "was_unanswered!""#,
         instance.as_str(),
         account.as_str(),
-        generation,
+        seen.generation,
         owner,
         life,
+        seen.last_refresh_at,
     )
     .fetch_optional(db)
     .await

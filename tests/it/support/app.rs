@@ -124,6 +124,11 @@ impl TestApp {
         }
     }
 
+    /// The key ring, as `VESTIBULE_KEYS` has it.
+    pub fn keys(&self) -> String {
+        self.ring.to_setting().expose_secret().to_owned()
+    }
+
     /// The first replica's shared parts.
     pub fn app(&self) -> &Arc<App> {
         &self.apps[0]

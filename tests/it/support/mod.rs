@@ -5,6 +5,7 @@ pub mod browser;
 pub mod cost;
 mod db;
 mod invariants;
+pub mod issuer;
 pub mod oauth;
 pub mod person;
 pub mod program;

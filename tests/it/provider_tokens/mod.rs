@@ -1,0 +1,7 @@
+//! The provider's token, fresh whenever a backend asks.
+
+mod failures;
+mod health;
+mod kills;
+mod processes;
+mod refreshing;
