@@ -60,7 +60,9 @@
 //! - **Social sign-in**: `http/frontend/sign_ins.rs` → `flows/social/start.rs` (redirect rules, attempt, state) → the
 //!   provider → `http/frontend/oauth_callback.rs` → `flows/social/callback.rs`: the state is consumed, the code
 //!   exchanged (`upstream`), `model::linking` decides, `flows/social/settle.rs` writes it in one transaction → redirect.
-//! - **Provider token**: `http/backend/oauth_access_tokens.rs` → `flows/provider_token.rs` → `store/provider_tokens.rs`.
+//! - **Provider token**: `http/backend/oauth_access_tokens.rs` → `flows/provider_token`: a valid one is handed out; for an
+//!   expired one callers share a flight (`app/flights.rs`), flights of all replicas the lease in the token's row
+//!   (`lease.rs`), its holder asks the provider and keeps the answer (`refresh.rs`) → `store/provider_tokens`.
 //! - **Code for token**: `http/oauth/token.rs` → `flows/token/redeem_code.rs` → `store/oauth_grants.rs`: one statement
 //!   consumes the code and creates the grant and its tokens.
 //!

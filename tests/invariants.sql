@@ -90,6 +90,13 @@ from provider_tokens t
 join external_accounts e on e.instance_id = t.instance_id and e.id = t.external_account_id
 where e.status <> 'verified';
 
+-- A lease is never longer than an exchange may take, and what is not well has a reason.
+select 'provider token leased for too long: ' || t.external_account_id
+from provider_tokens t where t.refresh_lease_until > now() + interval '12 s';
+
+select 'provider token without a reason for its state: ' || t.external_account_id
+from provider_tokens t where (t.state = 'ok') <> (t.reason is null);
+
 -- A finished attempt names a session of its own client.
 select 'sign-in finished with a session of another client: ' || a.id
 from sign_ins a

@@ -55,7 +55,9 @@ pub async fn changed(
 
 /// An account has nothing to give and nothing to refresh with; noted once.
 pub(super) async fn missing(call: &Call<'_>, account: &Held, refusal: &Refusal) -> Result<()> {
-    if account.has_error && account.row.state == Kept::NeedsReconnect {
+    // An account without stored tokens has no row to say so.
+    let is_noted = account.row.state == Kept::NeedsReconnect || account.row.generation == 0;
+    if account.has_error && is_noted {
         return Ok(());
     }
     let (ctx, id) = (call.ctx, &account.external_account_id);

@@ -6,7 +6,6 @@ use crate::support::issuer::{Connected, Issuer};
 use futures_util::future::join_all;
 use std::time::Duration;
 use vestibule::crypto::ExposeSecret;
-use vestibule::model::random::Rng;
 use vestibule::store::provider_tokens;
 
 use super::processes::{Replica, ask, count};

@@ -111,7 +111,8 @@ async fn many_callers_share_one_refresh() {
     let issuer = Issuer::start(&app).await;
     let ada = issuer.connect(&app, "ada").await;
     issuer.expire(&app, &ada).await;
-    let answers = join_all((0..64).map(|_| app.backend_get(&ada.path()))).await;
+    let path = ada.path();
+    let answers = join_all((0..64).map(|_| app.backend_get(&path))).await;
     for answer in answers {
         assert_eq!(answer.expect(200).json()[0]["token"], issuer.newest(&ada));
     }
@@ -156,7 +157,8 @@ async fn a_refresh_is_kept_although_its_caller_has_gone() {
     issuer.expire(&app, &ada).await;
     issuer.close();
     {
-        let mut call = Box::pin(app.backend_get(&ada.path()));
+        let path = ada.path();
+        let mut call = Box::pin(app.backend_get(&path));
         tokio::select! {
             _ = &mut call => panic!("the provider has not answered"),
             () = issuer.until_asked(1) => {}
@@ -191,7 +193,8 @@ async fn an_answer_waits_until_the_database_takes_it() {
         }
         blocker.rollback().await.unwrap();
     };
-    let (answer, ()) = futures_util::join!(app.backend_get(&ada.path()), blocked);
+    let path = ada.path();
+    let (answer, ()) = futures_util::join!(app.backend_get(&path), blocked);
     assert_eq!(answer.expect(200).json()[0]["token"], format!("at-{}.0-2", ada.account));
     assert_eq!((issuer.asked(), stored(&app, &ada, "access_token_sealed").await), (1, Some(issuer.newest(&ada))));
 }
@@ -210,7 +213,8 @@ async fn an_older_answer_never_replaces_a_newer_one() {
         issuer.reconnect(&app, &ada, Some(3600)).await;
         issuer.open();
     };
-    let (answer, ()) = futures_util::join!(app.backend_get(&ada.path()), overtaken);
+    let path = ada.path();
+    let (answer, ()) = futures_util::join!(app.backend_get(&path), overtaken);
     let newer = format!("at-{}.1-1", ada.account);
     assert_eq!(answer.expect(200).json()[0]["token"], newer);
     assert_eq!(stored(&app, &ada, "access_token_sealed").await.unwrap(), newer);
