@@ -165,15 +165,13 @@ pub async fn held(
     offset: PgInterval,
 ) -> sqlx::Result<Option<HeldAccounts>> {
     let rows = sqlx::query!(
-        r#"select a.id as "id?: ExternalAccountId", a.provider_user_id, a.public_metadata as "public_metadata?",
-               a.label, a.error is not null as "has_error!", t.scopes as "scopes?",
-               a.approved_scopes as "approved_scopes?", t.access_token_sealed, t.id_token_sealed,
-               t.refresh_token_sealed is not null as "has_refresh_token!", t.generation as "generation?",
-               t.obtained_at as "obtained_at?", t.expires_at, t.state as "state?", t.reason,
-               t.state_since_at as "state_since_at?", t.last_refresh_at,
+        r#"select a.id as "id?: ExternalAccountId", a.provider_user_id, a.public_metadata as "public_metadata?", a.label,
+               a.error is not null as "has_error!", coalesce(t.scopes, a.approved_scopes) as scopes,
+               t.access_token_sealed, t.id_token_sealed, t.refresh_token_sealed is not null as "has_refresh_token!",
+               t.generation as "generation?", t.obtained_at as "obtained_at?", t.expires_at, t.state as "state?",
+               t.reason, t.state_since_at as "state_since_at?", t.last_refresh_at,
                coalesce(t.expires_at <= now() + $5 + $4, false) as "is_ending!",
-               coalesce(t.expires_at <= now() + $5, false) as "is_over!",
-               t.refresh_lease_owner is not null as "has_lease!",
+               coalesce(t.expires_at <= now() + $5, false) as "is_over!", t.refresh_lease_owner is not null as "has_lease!",
                coalesce(t.refresh_lease_until > now(), false) as "is_leased!",
                case when p.enabled then p.version end as enabled_version
            from users u
@@ -181,8 +179,7 @@ pub async fn held(
                and a.status = 'verified' and ($6::text is null or a.id = $6)
            left join provider_tokens t on t.instance_id = $1 and t.external_account_id = a.id
            left join provider_configs p on p.instance_id = $1 and p.provider = $3
-           where u.instance_id = $1 and u.id = $2
-           order by a.created_at desc, a.id desc"#,
+           where u.instance_id = $1 and u.id = $2 order by a.created_at desc, a.id desc"#,
         instance.as_str(),
         which.user.as_str(),
         which.provider,
@@ -192,8 +189,7 @@ pub async fn held(
     )
     .fetch_all(db)
     .await?;
-    let Some(first) = rows.first() else { return Ok(None) };
-    let enabled_version = first.enabled_version;
+    let Some(enabled_version) = rows.first().map(|row| row.enabled_version) else { return Ok(None) };
     let accounts = rows.into_iter().filter_map(|row| {
         Some(Held {
             external_account_id: row.id?,
@@ -201,14 +197,14 @@ pub async fn held(
             public_metadata: row.public_metadata.unwrap_or_default(),
             label: row.label,
             has_error: row.has_error,
-            scopes: row.scopes.or(row.approved_scopes).unwrap_or_default(),
+            scopes: row.scopes.unwrap_or_default(),
             row: Row {
                 generation: row.generation.unwrap_or_default(),
                 has_access_token: row.access_token_sealed.is_some(),
                 has_refresh_token: row.has_refresh_token,
                 life: life(row.is_ending, row.is_over),
-                state: row.state.as_deref().map_or(model::Kept::Good, model::Kept::parse),
-                refusal: row.reason.as_deref().and_then(Refusal::parse),
+                state: row.state.map_or(model::Kept::Good, |text| model::Kept::parse(&text)),
+                refusal: row.reason.and_then(|text| Refusal::parse(&text)),
                 last_refresh_at: row.last_refresh_at,
                 lease: lease(row.has_lease, row.is_leased),
             },

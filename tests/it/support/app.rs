@@ -126,7 +126,8 @@ impl TestApp {
 
     /// The key ring, as `VESTIBULE_KEYS` has it.
     pub fn keys(&self) -> String {
-        self.ring.to_setting().expose_secret().to_owned()
+        let entries = self.ring.iter().map(|entry| entry.to_setting().expose_secret().to_owned());
+        entries.collect::<Vec<_>>().join(",")
     }
 
     /// The first replica's shared parts.
