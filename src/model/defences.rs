@@ -19,8 +19,6 @@ pub struct Defences {
     pub ends_sessions: bool,
     /// The same removes the external accounts that were there before.
     pub removes_accounts: bool,
-    /// The same removes the other unproven addresses that were there before.
-    pub removes_claims: bool,
     /// The same removes the password that was there before.
     pub removes_password: bool,
     /// The same revokes what OAuth applications were granted before.
@@ -37,7 +35,6 @@ impl Defences {
         proven_at_sign_up: true,
         ends_sessions: true,
         removes_accounts: true,
-        removes_claims: true,
         removes_password: true,
         revokes_grants: true,
     };

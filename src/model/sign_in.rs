@@ -84,13 +84,13 @@ pub enum Factor<'a> {
     Second,
 }
 
-/// An address of the user that a code or link went to.
+/// An address that a code or link went to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address<'a> {
     /// Which one.
     pub id: &'a IdentificationId,
-    /// How far it was the user's before.
-    pub status: IdentificationStatus,
+    /// How far it was the user's before; `None` if it is none of his.
+    pub status: Option<IdentificationStatus>,
     /// The user has another address that is proven or reserved for him.
     pub is_somebody_else: bool,
 }
@@ -124,6 +124,8 @@ pub enum Refused {
     Replaced,
     /// `strategy_for_user_invalid`: not a way into this account now.
     Strategy,
+    /// `resource_forbidden`: another user's address.
+    Foreign,
 }
 
 /// The attempt after a proof.
@@ -145,33 +147,36 @@ pub fn proven(state: &State, factor: Factor<'_>, owes: Owes, defences: Defences)
     if !wanted {
         return Err(Refused::State);
     }
-    if !is_open(state, factor, defences) {
-        return Err(Refused::Strategy);
-    }
+    is_open(state, factor, defences)?;
     Ok(step(factor, owes))
 }
 
-/// Whether the factor is a way into this account now.
-fn is_open(state: &State, factor: Factor<'_>, defences: Defences) -> bool {
-    let is_waiting = state.status == Status::NeedsFirstFactor && state.waits_for.is_some();
-    match factor {
-        Factor::Address(address) | Factor::ResetCode(address) => {
-            let is_other = address.status == IdentificationStatus::Unverified && address.is_somebody_else;
-            let is_the_one = !is_waiting || state.waits_for.as_ref() == Some(address.id);
-            let is_reset = is_waiting && matches!(factor, Factor::ResetCode(_));
-            (is_the_one || !defences.proof_of_that_address)
-                && (!is_other || !defences.somebody_else_keeps_out)
-                && !is_reset
-        }
-        Factor::Provider | Factor::Password => !is_waiting || !defences.proof_of_that_address,
-        Factor::NewPassword | Factor::Second => true,
+/// Whether the factor is a way into this account now. An account that waits takes the proof of the address that its
+/// provider named, and nothing else.
+fn is_open(state: &State, factor: Factor<'_>, defences: Defences) -> Result<(), Refused> {
+    let waits_for = state.waits_for.as_ref().filter(|_| state.status == Status::NeedsFirstFactor);
+    let (Factor::Address(address) | Factor::ResetCode(address)) = factor else {
+        return if waits_for.is_none() { Ok(()) } else { Err(Refused::Strategy) };
+    };
+    let is_the_one = waits_for.is_none_or(|id| id == address.id && !matches!(factor, Factor::ResetCode(_)));
+    if defences.proof_of_that_address && address.status.is_none() {
+        return Err(Refused::Foreign);
     }
+    if defences.proof_of_that_address && !is_the_one {
+        return Err(Refused::Strategy);
+    }
+    let is_claim = address.status == Some(IdentificationStatus::Unverified);
+    if defences.somebody_else_keeps_out && is_claim && address.is_somebody_else {
+        return Err(Refused::Strategy);
+    }
+    Ok(())
 }
 
 fn step(factor: Factor<'_>, owes: Owes) -> Step {
     let (proves_address, takes_over) = match factor {
         Factor::Address(address) | Factor::ResetCode(address) => {
-            (address.status != IdentificationStatus::Verified, address.status == IdentificationStatus::Unverified)
+            let is_claim = address.status == Some(IdentificationStatus::Unverified);
+            (is_claim || address.status == Some(IdentificationStatus::Reserved), is_claim)
         }
         Factor::Provider | Factor::Password | Factor::NewPassword | Factor::Second => (false, false),
     };
@@ -194,8 +199,6 @@ pub struct TakeOver {
     pub sessions: bool,
     /// Every external account but the one that is being linked.
     pub accounts: bool,
-    /// Every other address that nobody has proven.
-    pub claims: bool,
     /// The password.
     pub password: bool,
     /// Every grant to an OAuth application.
@@ -208,7 +211,6 @@ impl TakeOver {
         Self {
             sessions: defences.ends_sessions,
             accounts: defences.removes_accounts,
-            claims: defences.removes_claims,
             password: defences.removes_password,
             grants: defences.revokes_grants,
         }

@@ -22,7 +22,7 @@ fn at(status: Status) -> State {
 }
 
 fn code(id: &IdentificationId, status: IdentificationStatus) -> Factor<'_> {
-    Factor::Address(Address { id, status, is_somebody_else: false })
+    Factor::Address(Address { id, status: Some(status), is_somebody_else: false })
 }
 
 fn step(state: &State, factor: Factor<'_>, owes: Owes) -> Result<Step, Refused> {
@@ -46,9 +46,13 @@ fn a_waiting_account_takes_the_proof_of_its_own_address_and_nothing_else() {
     let (its, other) = (address(1), address(2));
     let state = State { waits_for: Some(its.clone()), ..at(Status::NeedsFirstFactor) };
     assert_eq!(step(&state, code(&its, Verified), Owes::default()).map(|step| step.status), Ok(Status::Complete));
-    let reset = Factor::ResetCode(Address { id: &its, status: Verified, is_somebody_else: false });
+    let reset = Factor::ResetCode(Address { id: &its, status: Some(Verified), is_somebody_else: false });
     for factor in [code(&other, Verified), Factor::Password, Factor::Provider, reset] {
         assert_eq!(step(&state, factor, Owes::default()), Err(Refused::Strategy), "{factor:?}");
+    }
+    let foreign = Factor::Address(Address { id: &other, status: None, is_somebody_else: false });
+    for state in [&state, &at(Status::NeedsFirstFactor)] {
+        assert_eq!(step(state, foreign, Owes::default()), Err(Refused::Foreign));
     }
 }
 
@@ -68,7 +72,8 @@ fn an_unproven_address_takes_over_and_a_reserved_one_is_merely_proven() {
     let no_password = Owes { has_password: false, second_factor: true };
     let taken = step(&state, code(&its, IdentificationStatus::Unverified), no_password).unwrap();
     assert_eq!(taken.status, Status::Complete, "the earlier claimant's second factor is nobody's obstacle");
-    let other = Address { id: &its, status: IdentificationStatus::Unverified, is_somebody_else: true };
+    let claim = Some(IdentificationStatus::Unverified);
+    let other = Address { id: &its, status: claim, is_somebody_else: true };
     assert_eq!(step(&state, Factor::Address(other), owes), Err(Refused::Strategy));
 }
 
@@ -76,8 +81,8 @@ fn an_unproven_address_takes_over_and_a_reserved_one_is_merely_proven() {
 fn a_reset_code_asks_for_a_password_and_then_for_the_second_factor() {
     let its = address(1);
     let owes = Owes { has_password: false, second_factor: true };
-    let reset =
-        Factor::ResetCode(Address { id: &its, status: IdentificationStatus::Verified, is_somebody_else: false });
+    let verified = Some(IdentificationStatus::Verified);
+    let reset = Factor::ResetCode(Address { id: &its, status: verified, is_somebody_else: false });
     assert_eq!(step(&at(Status::NeedsFirstFactor), reset, owes).unwrap().status, Status::NeedsNewPassword);
     let chosen = step(&at(Status::NeedsNewPassword), Factor::NewPassword, owes).unwrap();
     assert_eq!(chosen.status, Status::NeedsSecondFactor);
@@ -129,7 +134,7 @@ proptest! {
         let (mut first, mut chosen, mut seconded, mut took_over, mut due) = (false, false, false, false, false);
         for attempt in tries {
             let address = |number: u8, status, is_somebody_else| Address {
-                id: &ids[usize::from(number - 1)], status, is_somebody_else,
+                id: &ids[usize::from(number - 1)], status: Some(status), is_somebody_else,
             };
             let factor = match attempt {
                 Try::Provider => Factor::Provider,

@@ -106,7 +106,8 @@ pub struct Kept<'a> {
     pub account: Option<&'a ExternalAccountId>,
 }
 
-/// Removes what an earlier claimant left in an account (security.md section 3). The caller holds the user's lock.
+/// Removes what an earlier claimant left in an account (security.md section 3), his other unproven addresses always. The
+/// caller holds the user's lock.
 ///
 /// # Errors
 /// Storage faults.
@@ -131,9 +132,7 @@ pub async fn take_over(
         .execute(&mut *db)
         .await?;
     }
-    if goes.claims {
-        drop_other_claims(&mut *db, instance, user, kept.address, offset).await?;
-    }
+    drop_other_claims(&mut *db, instance, user, kept.address, offset).await?;
     if goes.password {
         let (instance, user) = (instance.as_str(), user.as_str());
         sqlx::query!("delete from user_passwords where instance_id = $1 and user_id = $2", instance, user)

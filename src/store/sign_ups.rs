@@ -238,3 +238,25 @@ pub async fn change(
     .await?;
     Ok(())
 }
+
+/// The address that the client's present sign-up has proven by code or link, and how: `email_code`.
+///
+/// # Errors
+/// Storage faults.
+pub async fn proven_address(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+) -> sqlx::Result<Option<(String, String)>> {
+    let row = sqlx::query!(
+        r#"select e.value_key as "address!", e.strategy from sign_ups s
+           join verifications e on e.instance_id = $1 and e.owner_id = s.id and e.role = 'email_address'
+               and e.superseded_at is null and e.status = 'verified' and e.value_key = s.email_address_key
+           where s.instance_id = $1 and s.client_id = $2 and s.replaced_at is null"#,
+        instance.as_str(),
+        client.as_str(),
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (row.address, row.strategy)))
+}

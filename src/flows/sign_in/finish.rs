@@ -13,6 +13,7 @@ use crate::model::defences::Defences;
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, UserId};
 use crate::model::linking::Standing;
 use crate::model::problem::{Error, Problem, code};
+use crate::model::reason::Reason;
 use crate::model::sign_in::{self, Address, Factor, Life, Owes, Refused, State, Status, Step, TakeOver};
 use crate::model::user::IdentificationStatus;
 use crate::store::addresses::{self, Kept};
@@ -78,10 +79,13 @@ pub async fn first_factor_proven(
     match users::lock(db, ctx.instance_id(), &user, ctx.offset()).await? {
         Some(Standing::Good) => {}
         Some(standing) => return Ok(Finished::Closed(standing, user)),
-        None => return Err(Problem::new(code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED).into()),
+        None => {
+            let deleted = code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED.because(Reason::UserBanned, "deleted");
+            return Err(deleted.into());
+        }
     }
     let owes = Owes { has_password: row.has_password, second_factor: false };
-    let step = sign_in::proven(&state(&row)?, factor(&row, proven)?, owes, Defences::ALL).map_err(refusal)?;
+    let step = sign_in::proven(&state(&row)?, factor(&row, proven), owes, Defences::ALL).map_err(refusal)?;
     if let Some(address) = address {
         own(ctx, db, &row, &user, address, step, strategy).await?;
     }
@@ -98,11 +102,12 @@ pub async fn first_factor_proven(
 }
 
 fn refusal(refused: Refused) -> Problem {
-    Problem::new(match refused {
-        Refused::State => code::CLIENT_STATE_INVALID,
-        Refused::Replaced => code::RESOURCE_FORBIDDEN,
-        Refused::Strategy => code::STRATEGY_FOR_USER_INVALID,
-    })
+    match refused {
+        Refused::State => code::CLIENT_STATE_INVALID.because(Reason::AttemptExpired, "done"),
+        Refused::Replaced => code::RESOURCE_FORBIDDEN.because(Reason::AttemptReplaced, ""),
+        Refused::Foreign => Problem::new(code::RESOURCE_FORBIDDEN),
+        Refused::Strategy => Problem::new(code::STRATEGY_FOR_USER_INVALID),
+    }
 }
 
 fn state(row: &Row) -> Result<State, Error> {
@@ -117,23 +122,20 @@ fn state(row: &Row) -> Result<State, Error> {
 }
 
 /// The proof with what is known of the address it is about.
-fn factor<'a>(row: &Row, proven: Proven<'a>) -> Result<Factor<'a>, Problem> {
-    let address = |id| {
-        let status = match row.address_status.as_deref() {
-            Some("verified") => IdentificationStatus::Verified,
-            Some("reserved") => IdentificationStatus::Reserved,
-            Some(_) => IdentificationStatus::Unverified,
-            None => return Err(Problem::new(code::RESOURCE_FORBIDDEN)),
-        };
-        Ok(Address { id, status, is_somebody_else: row.is_somebody_else })
-    };
-    Ok(match proven {
+fn factor<'a>(row: &Row, proven: Proven<'a>) -> Factor<'a> {
+    let status = row.address_status.as_deref().map(|status| match status {
+        "verified" => IdentificationStatus::Verified,
+        "reserved" => IdentificationStatus::Reserved,
+        _ => IdentificationStatus::Unverified,
+    });
+    let address = |id| Address { id, status, is_somebody_else: row.is_somebody_else };
+    match proven {
         Proven::Provider => Factor::Provider,
-        Proven::Address(id) => Factor::Address(address(id)?),
-        Proven::ResetCode(id) => Factor::ResetCode(address(id)?),
+        Proven::Address(id) => Factor::Address(address(id)),
+        Proven::ResetCode(id) => Factor::ResetCode(address(id)),
         Proven::Password => Factor::Password,
         Proven::NewPassword => Factor::NewPassword,
-    })
+    }
 }
 
 /// The address is the user's from now on, and nobody else's.
@@ -154,7 +156,7 @@ async fn own(
     }
     if step.proves_address {
         if !addresses::prove(db, instance, user, address, strategy, ctx.offset()).await? {
-            return Err(Problem::new(code::IDENTIFICATION_CLAIMED).into());
+            return Err(code::IDENTIFICATION_CLAIMED.because(Reason::AccountInUse, "meanwhile").into());
         }
         record::address_verified(ctx, db, user, address).await?;
     }
@@ -186,7 +188,7 @@ async fn link(
     let trip = social_flows::waiting(db, instance, attempt).await?;
     let linked = external_accounts::link(db, instance, account, user, address, ctx.offset()).await?;
     let (true, Some(trip)) = (linked, trip) else {
-        return Err(Problem::new(code::IDENTIFICATION_CLAIMED).into());
+        return Err(code::IDENTIFICATION_CLAIMED.because(Reason::AccountInUse, "meanwhile").into());
     };
     let proof = Proof::reopen(ctx, &trip)?;
     proof.store_tokens(ctx, db, account).await?;

@@ -119,7 +119,11 @@ fn may_change(row: &Row) -> Result<(), Problem> {
         (false, false) => Life::Current,
     };
     sign_up::may_change(life, row.status == "complete").map_err(|refused| {
-        Problem::new(if refused == Refused::Replaced { code::RESOURCE_FORBIDDEN } else { code::CLIENT_STATE_INVALID })
+        if refused == Refused::Replaced {
+            return code::RESOURCE_FORBIDDEN.because(Reason::AttemptReplaced, "");
+        }
+        let detail = if life == Life::Abandoned { "abandoned" } else { "done" };
+        code::CLIENT_STATE_INVALID.because(Reason::AttemptExpired, detail)
     })
 }
 
@@ -143,8 +147,7 @@ fn given(ctx: &Ctx, row: &Row, proof: Option<&Proof>) -> Given {
 
 /// Whether `email` is the address that the provider named.
 fn names(proof: &Proof, email: Option<&str>) -> bool {
-    let named = proof.profile.email.as_deref().and_then(EmailAddress::parse);
-    named.is_some_and(|named| Some(named.as_str()) == email)
+    proof.address().is_some_and(|named| Some(named.as_str()) == email)
 }
 
 /// Whether somebody else took the identity, the address or the name meanwhile.
@@ -156,7 +159,7 @@ async fn taken(
     proof: Option<&Proof>,
     is_proven: bool,
 ) -> Result<Option<Finished>, Interrupted> {
-    let claimed = || Interrupted::from(Problem::new(code::IDENTIFICATION_CLAIMED));
+    let claimed = || Interrupted::from(code::IDENTIFICATION_CLAIMED.because(Reason::AccountInUse, "meanwhile"));
     let (instance, email) = (ctx.instance_id(), row.email.as_deref());
     let (provider, id) = proof.map_or(("", ""), |proof| (&proof.provider, &proof.profile.provider_user_id));
     let known = external_accounts::known(db, instance, provider, id, email, attempt.client, ctx.offset()).await?;

@@ -8,6 +8,7 @@ use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, SealedAt, Secret};
 use crate::flows::provider_token;
 use crate::flows::race::Interrupted;
+use crate::model::email::EmailAddress;
 use crate::model::id::{ExternalAccountId, SocialFlowId};
 use crate::model::problem::{Error, Result};
 use crate::model::profile::Profile;
@@ -24,6 +25,8 @@ pub struct Proof {
     pub profile: Profile,
     /// Scopes granted: the answer's, else those asked for.
     pub scopes: Vec<String>,
+    /// How the person has proven the address already, where a sign-up asked for that: `email_code`.
+    pub address_proven_by: Option<String>,
     tokens: Tokens,
     missing_refresh_token: MissingRefreshToken,
 }
@@ -69,6 +72,7 @@ impl Proof {
             provider: flow.provider.clone(),
             profile,
             scopes,
+            address_proven_by: None,
             tokens,
             missing_refresh_token: missing(first_consent_only),
         }
@@ -90,9 +94,15 @@ impl Proof {
             provider: flow.provider.clone(),
             profile,
             scopes: tokens.scopes.clone(),
+            address_proven_by: None,
             tokens,
             missing_refresh_token,
         })
+    }
+
+    /// The canonical address that the provider named, if that is one.
+    pub fn address(&self) -> Option<EmailAddress> {
+        self.profile.email.as_deref().and_then(EmailAddress::parse)
     }
 
     /// The tokens, sealed to the trip that keeps them.

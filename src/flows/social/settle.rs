@@ -17,6 +17,7 @@ use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, SessionId,
 use crate::model::linking::{self, Decision, Standing, Started};
 use crate::model::provider_config::strategy;
 use crate::model::reason::{Failure, Reason};
+use crate::model::settings::EnumerationProtection;
 use crate::model::sign_in::Status as SignInStatus;
 use crate::model::sign_up::Field;
 use crate::model::social_error;
@@ -74,12 +75,17 @@ pub async fn settle(
     proof: &Proof,
 ) -> Result<Settled, Interrupted> {
     let (instance, profile) = (ctx.instance_id(), &proof.profile);
-    let email = profile.email.as_deref().and_then(EmailAddress::parse);
+    let email = proof.address();
     let address = email.as_ref().map(EmailAddress::as_str);
     let (provider, id) = (&proof.provider, &profile.provider_user_id);
     let known = external_accounts::known(db, instance, provider, id, address, attempt.client, ctx.offset()).await?;
     let trust = email.as_ref().map(|_| profile.email_trust);
-    match linking::decide(attempt.started, trust, &known, &policy(ctx)) {
+    let mut policy = policy(ctx);
+    if proof.address_proven_by.is_some() {
+        // Whoever has proven the address is not kept in the dark about it.
+        policy.enumeration = EnumerationProtection::Off;
+    }
+    match linking::decide(attempt.started, trust, &known, &policy) {
         Decision::SignIn { user, account } => {
             external_accounts::refresh(db, instance, &account, profile, &proof.scopes, ctx.offset()).await?;
             proof.store_tokens(ctx, db, &account).await?;
@@ -154,9 +160,19 @@ async fn go_on(
     let who = Identified { user, address: None, pending: None, status };
     sign_ins::identify(db, ctx.instance_id(), attempt.id, &who, ctx.offset()).await?;
     fill(ctx, db, user, proof).await?;
+    proven(ctx, db, attempt, Proven::Provider, &strategy(&proof.provider)).await
+}
+
+/// The sign-in goes on from what was proven.
+async fn proven(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &Attempt<'_>,
+    proven: Proven<'_>,
+    strategy: &str,
+) -> Result<Settled, Interrupted> {
     let target = sign_in::Attempt { id: attempt.id, client: attempt.client, by: attempt.by };
-    let strategy = strategy(&proof.provider);
-    match sign_in::first_factor_proven(ctx, db, &target, Proven::Provider, &strategy).await? {
+    match sign_in::first_factor_proven(ctx, db, &target, proven, strategy).await? {
         sign_in::Finished::Complete(issued) => {
             verified(ctx, db, attempt).await?;
             Ok(Settled::Complete(issued))
@@ -199,6 +215,9 @@ async fn wait(
     let status = SignInStatus::NeedsFirstFactor.as_str();
     let who = Identified { user, address: Some(address), pending: Some(&account), status };
     sign_ins::identify(db, ctx.instance_id(), attempt.id, &who, ctx.offset()).await?;
+    if let Some(strategy) = &proof.address_proven_by {
+        return proven(ctx, db, attempt, Proven::Address(address), strategy).await;
+    }
     let failure = Failure::new(Reason::EmailUnverified, "proof", social_error::UNPROVABLE);
     let error = social_error::object(failure.code, meta(&failure));
     answer(ctx, db, attempt, Status::Unverified, Some(&error)).await?;

@@ -15,7 +15,7 @@ use crate::model::linking::Started;
 use crate::model::problem::{Error, Result, code};
 use crate::model::provider_config::strategy;
 use crate::store::attempts::{self, CompletedBy, NewVerification, SignUpFields, TransferSource};
-use crate::store::{clients, social_flows};
+use crate::store::{clients, sign_ups, social_flows};
 
 /// The finished (or unfinished) attempt of a transfer, and the client after it.
 pub struct Transferred {
@@ -71,9 +71,14 @@ async fn attempt_transfer(
         Started::SignIn => TransferSource::SignUp,
         Started::SignUp => TransferSource::SignIn,
     };
+    // Asked before the sign-up goes: it may have had the address proven, and then a sign-in need not ask again.
+    let proven = sign_ups::proven_address(db, instance, &client).await?;
     let flow = attempts::take_transfer(db, instance, &client, source, ctx.offset()).await?.ok_or_else(invalid)?;
     let flow = social_flows::get(db, instance, &flow).await?;
-    let proof = Proof::reopen(ctx, &flow)?;
+    let mut proof = Proof::reopen(ctx, &flow)?;
+    let named = proof.address();
+    let is_named = |address: &str| named.as_ref().is_some_and(|named| named.as_str() == address);
+    proof.address_proven_by = proven.filter(|(address, _)| is_named(address)).map(|(_, strategy)| strategy);
     start::refuse_second_session(ctx, db, &client).await?;
     let carried = carry_over(ctx, db, &client, (&flow.id, &proof), to, fields, CompletedBy::Call).await?;
     if !carried.settled.keeps_proof() {
