@@ -5,6 +5,7 @@
 //! above may name this room; it names nothing of ours.
 
 pub mod client;
+pub mod connecting;
 pub mod defences;
 pub mod email;
 pub mod factor;
@@ -28,3 +29,6 @@ pub mod time;
 pub mod user;
 pub mod username;
 pub mod verification;
+
+#[cfg(test)]
+mod exploration;

@@ -18,6 +18,9 @@ const SENTENCES: &[(&str, &str)] = &[
     ("redirect_uri_mismatch", "Sign-in with this provider is not set up correctly."),
     ("user_locked", "This account is locked."),
     ("user_banned", "You cannot sign in with this account."),
+    (CLAIMED, "This account or address belongs to a different user."),
+    (CONNECTED, "Another account of this provider is already connected."),
+    (IMMUTABLE, "Connecting this account would add an address, which is not allowed here."),
 ];
 
 /// No user for this identity: a sign-up can take over.
@@ -32,6 +35,13 @@ pub const UNPROVABLE: &str = "external_account_email_address_verification_requir
 pub const TAKEN: &str = "identification_claimed";
 /// The account's token is over and cannot be refreshed.
 pub const MISSING_REFRESH_TOKEN: &str = "external_account_missing_refresh_token";
+
+/// Connecting: the identity or its address is another user's.
+pub const CLAIMED: &str = "oauth_identification_claimed";
+/// Connecting: another account of the provider is there, or another one came back than was to be reauthorized.
+pub const CONNECTED: &str = "oauth_account_already_connected";
+/// Connecting would add an address, and users may not change theirs.
+pub const IMMUTABLE: &str = "oauth_connection_blocked_by_immutable_attribute";
 
 /// The error object for `code`.
 pub fn object(code: &str, meta: Map<String, Value>) -> Value {

@@ -18,6 +18,7 @@ use crate::model::linking;
 use crate::model::problem::{Code, Error, Problem, code};
 use crate::model::provider_config::strategy;
 use crate::model::reason::{Failure, Reason};
+use crate::model::settings::EnumerationProtection;
 use crate::model::sign_up::{self, Closed, Fields, Given, Life, Refused, Vouched};
 use crate::model::user::IdentificationStatus;
 use crate::store::attempts::CompletedBy;
@@ -168,9 +169,10 @@ async fn taken(
     }
     let has_owner = known.owner.is_some_and(|owner| owner.status != IdentificationStatus::Unverified);
     if has_owner && is_proven {
-        // Only somebody who was not told before, in strict mode, comes here with a proof of the address that his
-        // provider named; a sign-in decides by that one, too.
-        let may_transfer = row.proven_by.is_some() && proof.is_some_and(|proof| names(proof, email));
+        // In strict mode nobody was told before he had proven the address that his provider named; a sign-in decides by
+        // that one, too.
+        let is_strict = ctx.instance.settings.enumeration_protection == EnumerationProtection::Strict;
+        let may_transfer = is_strict && row.proven_by.is_some() && proof.is_some_and(|proof| names(proof, email));
         return if may_transfer { Ok(Some(Finished::Transferable)) } else { Err(claimed()) };
     }
     if let Some(username) = &row.username

@@ -13,10 +13,8 @@ fn said(status: &str, code: &str) -> (String, String) {
 
 /// Changes a sign-up.
 async fn change(app: &TestApp, browser: &Browser, attempt: &Value, fields: &[(&str, &str)]) -> Value {
-    let mut all = vec![("_method", "PATCH")];
-    all.extend(fields);
-    let path = format!("/v1/client/sign_ups/{}", attempt["id"].as_str().unwrap());
-    form(app, browser, &path, &all).await.expect(200).json()
+    let path = format!("/v1/client/sign_ups/{}?_method=PATCH", attempt["id"].as_str().unwrap());
+    form(app, browser, &path, fields).await.expect(200).json()
 }
 
 #[tokio::test]
