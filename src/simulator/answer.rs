@@ -3,8 +3,9 @@
 use super::shapes::Written;
 use bytes::Bytes;
 use http::{HeaderName, StatusCode, header};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::time::Duration;
+use url::form_urlencoded;
 
 /// A plain HTTP answer.
 #[derive(Debug)]
@@ -55,6 +56,17 @@ impl Answer {
     /// 200 with JSON.
     pub(super) fn good(value: Value) -> Self {
         Self::json((200, value))
+    }
+
+    /// The same members as form-encoded text.
+    pub(super) fn into_form(self) -> Self {
+        let Body::Whole(json) = &self.body else { return self };
+        let members: Map<String, Value> = serde_json::from_slice(json).unwrap_or_default();
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let pairs = members.iter().map(|(name, value)| (name.as_str(), text(value)));
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let headers = vec![(header::CONTENT_TYPE, "application/x-www-form-urlencoded; charset=utf-8".to_owned())];
+        Self { headers, body: Body::Whole(body.into()), ..self }
     }
 
     /// Sends the browser on. 303 after a form, so that it goes on with GET.

@@ -41,9 +41,10 @@ impl Simulated<'_> {
         Ok(seen.spoil(Answer::json((status, told))))
     }
 
-    /// True if every header is there that the descriptor sends with a call.
+    /// True if every header is there that the provider demands with a call.
     fn has_headers(&self, request: Request<'_>) -> bool {
-        let mut demanded = self.descriptor().calls.iter().flat_map(|call| call.headers.keys());
+        let sent = self.descriptor().calls.iter().flat_map(|call| call.headers.keys());
+        let mut demanded = sent.filter(|name| self.shapes.demands(name));
         demanded.all(|name| request.headers.contains_key(name.as_str()))
     }
 }

@@ -27,7 +27,8 @@ impl Simulated<'_> {
             return Err(TokenFault::Client);
         }
         // The first demanded header is named; our providers demand one.
-        match token.headers.keys().find(|name| !request.headers.contains_key(name.as_str())) {
+        let mut demanded = token.headers.keys().filter(|name| self.shapes.demands(name));
+        match demanded.find(|name| !request.headers.contains_key(name.as_str())) {
             Some(_) => Err(TokenFault::Header),
             None => Ok(members),
         }

@@ -15,6 +15,7 @@ use crate::store::simulator::{self as store, Issued, TokenKind};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::ACCEPT;
 use sqlx::PgConnection;
 
 /// The grant that prolongs an access token by exchanging it, and the member that holds the token.
@@ -59,13 +60,13 @@ impl Simulated<'_> {
         if let Some(answer) = seen.instead(self) {
             return Ok(answer);
         }
-        match self.grant(request, members, &seen).await {
-            Ok(answer) => Ok(seen.spoil(answer)),
-            Err(Failed::Refused(fault)) => {
-                Ok(seen.spoil(Answer::json(self.shapes.token_fault(fault, self.request_id()))))
-            }
-            Err(Failed::Fault(error)) => Err(error),
-        }
+        let answer = match self.grant(request, members, &seen).await {
+            Ok(answer) => answer,
+            Err(Failed::Refused(fault)) => Answer::json(self.shapes.token_fault(fault, self.request_id())),
+            Err(Failed::Fault(error)) => return Err(error),
+        };
+        let accept = request.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+        Ok(seen.spoil(if self.shapes.writes_form(accept) { answer.into_form() } else { answer }))
     }
 
     async fn grant(&self, request: Request<'_>, members: Option<Members>, seen: &Seen) -> Result<Answer, Failed> {

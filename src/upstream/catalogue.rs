@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The files compiled in. A new provider adds its file and its line here.
-const FILES: &[&str] =
-    &[include_str!("../../config/providers/google.toml"), include_str!("../../config/providers/notion.toml")];
+const FILES: &[&str] = &[
+    include_str!("../../config/providers/google.toml"),
+    include_str!("../../config/providers/notion.toml"),
+    include_str!("../../config/providers/github.toml"),
+];
 
 /// The built-in providers by slug.
 #[derive(Clone, Debug)]

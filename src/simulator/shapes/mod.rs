@@ -1,6 +1,7 @@
 //! What each provider's answers look like: one file per provider, behind one trait. Shapes are the providers', values
 //! are invented. Nothing here decides whether a request is good; it only says what the provider would write.
 
+mod github;
 mod google;
 mod notion;
 
@@ -13,7 +14,7 @@ use uuid::Uuid;
 pub type Written = (u16, Value);
 
 /// The providers that can be simulated. A new one adds its file and its line here.
-const ALL: &[&dyn Shapes] = &[&google::Google, &notion::Notion];
+const ALL: &[&dyn Shapes] = &[&github::GitHub, &google::Google, &notion::Notion];
 
 /// The shapes of a provider; `None` if it cannot be simulated.
 pub fn of(slug: &str) -> Option<&'static dyn Shapes> {
@@ -129,6 +130,16 @@ pub trait Shapes: Sync {
     /// Whether an approval brings a refresh token.
     fn gives_refresh_token(&self, _consent: Consent) -> bool {
         true
+    }
+
+    /// Whether a request without this header of the descriptor is refused. Where not, the answer is another one.
+    fn demands(&self, _header: &str) -> bool {
+        true
+    }
+
+    /// Whether the token endpoint answers a request with this `Accept` by form-encoded text.
+    fn writes_form(&self, _accept: Option<&str>) -> bool {
+        false
     }
 
     /// Parameters of the callback beside `code` and `state`.

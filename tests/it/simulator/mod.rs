@@ -2,6 +2,7 @@
 
 mod content;
 mod faults;
+mod github;
 mod google;
 mod mounted;
 mod notion;
