@@ -1,6 +1,9 @@
 -- Every way a sign-in can go: passwords, known browsers, native targets, exact limits, the flow inspector and the
 -- development inbox. Conventions as in 0001.
 
+-- The default of new instances; nobody could choose before.
+update provider_configs set block_email_subaddresses = true where provider = 'google';
+
 create table user_passwords (
     instance_id text collate "C" not null,
     user_id text collate "C" not null,

@@ -185,3 +185,15 @@ join (
     union all select instance_id, id from oauth_applications
     union all select instance_id, id from oauth_grants
 ) t on t.id = r.id and t.instance_id <> r.instance_id;
+
+-- A simulated provider has no credentials of the operator's, and no production instance has one.
+select 'simulated provider with credentials: ' || provider
+from provider_configs
+where credentials = 'simulated'
+  and (client_id is not null or client_secret_sealed is not null or custom is not null
+       or environment_type <> 'development');
+
+-- A scope is requested once.
+select 'provider with a scope twice: ' || p.provider
+from provider_configs p
+where cardinality(p.scopes) <> (select count(distinct scope) from unnest(p.scopes) scope);

@@ -52,6 +52,10 @@ pub mod code {
         CLERK_KEY_INVALID = "clerk_key_invalid" 401 "The provided secret key is invalid" "The secret key belongs to no instance of this server, or was revoked.";
         CLIENT_NOT_FOUND = "client_not_found" 400 "Client not found" "There is no client for this request.";
         CLIENT_STATE_INVALID = "client_state_invalid" 400 "Invalid action" "The attempt is over; begin a new one.";
+        CUSTOM_OAUTH_PROVIDER_CANNOT_DELETE_ACTIVE = "custom_oauth_provider_cannot_delete_active" 400 "Provider is enabled" "An enabled custom provider cannot be deleted; disable it first.";
+        CUSTOM_OAUTH_PROVIDER_CANNOT_USE_DISCOVERY_URL = "custom_oauth_provider_cannot_use_discovery_url" 422 "Discovery URL not usable" "The discovery document lacks an endpoint that is needed, or names one that may not be used.";
+        CUSTOM_OAUTH_PROVIDER_DISCOVERY_ISSUER_MISMATCH = "custom_oauth_provider_discovery_issuer_mismatch" 422 "Issuer mismatch" "The discovery document names another issuer.";
+        CUSTOM_OAUTH_PROVIDER_DISCOVERY_SERVER_RETRIEVAL_ERROR = "custom_oauth_provider_discovery_server_retrieval_error" 422 "Discovery failed" "The discovery document could not be read.";
         FEATURE_NOT_ENABLED = "feature_not_enabled" 403 "Not enabled" "This server does not offer this feature.";
         FEATURE_REQUIRES_OAUTH2_CONSENT_SCREEN_ENABLED = "feature_requires_oauth2_consent_screen_enabled" 422 "Consent screen not enabled" "This application does not ask for consent.";
         FORM_CODE_INCORRECT = "form_code_incorrect" 422 "is incorrect" "Incorrect code.";

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::time::Timestamp;
+
 /// Whose credentials the provider sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credentials {
@@ -36,6 +38,8 @@ pub struct ProviderConfig {
     pub is_not_selectable: bool,
     /// Refuses addresses with a subaddress.
     pub blocks_email_subaddresses: bool,
+    /// One user may have several accounts there.
+    pub allows_multiple_accounts: bool,
     /// Whose credentials.
     pub credentials: Credentials,
     /// The operator's client id.
@@ -44,12 +48,18 @@ pub struct ProviderConfig {
     pub client_secret_sealed: Option<Vec<u8>>,
     /// Scopes beyond the provider's base ones, in order.
     pub scopes: Vec<String>,
+    /// The scopes that an app may ask for beyond those; `None` = any.
+    pub allowed_additional_scopes: Option<Vec<String>>,
     /// Grows with every change.
     pub version: i64,
     /// Tenant, host and the like.
     pub parameters: BTreeMap<String, String>,
     /// Set exactly for custom providers: name, endpoints, mapping.
     pub custom: Option<serde_json::Value>,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// When it was changed last.
+    pub updated_at: Timestamp,
 }
 
 /// The strategy that names a provider: `oauth_google`.

@@ -83,8 +83,8 @@ async fn rows(
 ) -> sqlx::Result<Vec<ProviderConfig>> {
     let rows = sqlx::query!(
         r#"select provider, enabled, authenticatable, is_required, not_selectable, block_email_subaddresses,
-               credentials, client_id, client_secret_sealed, scopes, version,
-               parameters as "parameters: Json<std::collections::BTreeMap<String, String>>", custom
+               multiple_accounts, credentials, client_id, client_secret_sealed, scopes, allowed_additional_scopes, version,
+               created_at, updated_at, parameters as "parameters: Json<std::collections::BTreeMap<String, String>>", custom
            from provider_configs where instance_id = $1 and ($2::text is null or provider = $2) order by provider"#,
         instance.as_str(),
         provider,
@@ -98,13 +98,17 @@ async fn rows(
         is_required: row.is_required,
         is_not_selectable: row.not_selectable,
         blocks_email_subaddresses: row.block_email_subaddresses,
+        allows_multiple_accounts: row.multiple_accounts,
         credentials: if row.credentials == "custom" { Credentials::Custom } else { Credentials::Simulated },
         client_id: row.client_id,
         client_secret_sealed: row.client_secret_sealed,
         scopes: row.scopes,
+        allowed_additional_scopes: row.allowed_additional_scopes,
         version: row.version,
         parameters: row.parameters.0,
         custom: row.custom,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
     });
     Ok(configs.collect())
 }
@@ -117,14 +121,17 @@ pub async fn enable_simulated(
     db: &mut sqlx::PgConnection,
     instance: &InstanceId,
     provider: &str,
+    blocks_email_subaddresses: bool,
     at: crate::model::time::Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        r#"insert into provider_configs (instance_id, provider, environment_type, enabled, credentials, created_at,
-               updated_at)
-           values ($1, $2, 'development', true, 'simulated', $3, $3) on conflict (instance_id, provider) do nothing"#,
+        r#"insert into provider_configs (instance_id, provider, environment_type, enabled, block_email_subaddresses,
+               credentials, created_at, updated_at)
+           values ($1, $2, 'development', true, $3, 'simulated', $4, $4)
+           on conflict (instance_id, provider) do nothing"#,
         instance.as_str(),
         provider,
+        blocks_email_subaddresses,
         at
     )
     .execute(db)
@@ -132,68 +139,94 @@ pub async fn enable_simulated(
     Ok(())
 }
 
-/// What changes in a provider's row; its version grows, so that flows under way notice.
-#[derive(Clone, Debug)]
-pub struct Change<'a> {
-    /// Slug, without `oauth_`.
-    pub provider: &'a str,
-    /// The instance's environment, for the constraint that production never simulates.
-    pub environment: &'a str,
-    /// Flows may use it.
-    pub is_enabled: bool,
-    /// Whose credentials.
-    pub credentials: Credentials,
-    /// The operator's client id.
-    pub client_id: Option<&'a str>,
-    /// The operator's client secret, sealed.
-    pub client_secret_sealed: Option<&'a [u8]>,
-    /// Scopes beyond the provider's base ones; `None` leaves them.
-    pub scopes: Option<&'a [String]>,
-    /// Set exactly for custom providers; `None` leaves it.
-    pub custom: Option<&'a serde_json::Value>,
-}
-
-/// Writes a provider's row, new or changed. Returns whether it is new.
+/// Writes a provider's row. False if there is one.
 ///
 /// # Errors
 /// Storage faults; `provider_configs_simulated_check` where production would simulate.
-pub async fn put(
+pub async fn insert(
     db: &mut sqlx::PgConnection,
     instance: &InstanceId,
-    change: &Change<'_>,
-    at: crate::model::time::Timestamp,
+    environment: &str,
+    new: &ProviderConfig,
 ) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"insert into provider_configs as p (instance_id, provider, environment_type, enabled, credentials, client_id,
-               client_secret_sealed, scopes, custom, created_at, updated_at)
-           values ($1, $2, $3, $4, $5, $6, $7, coalesce($8::text[], '{}'), $9, $10, $10)
-           on conflict (instance_id, provider) do update set enabled = excluded.enabled,
-               credentials = excluded.credentials, client_id = excluded.client_id,
-               client_secret_sealed = excluded.client_secret_sealed, scopes = coalesce($8::text[], p.scopes),
-               custom = coalesce($9, p.custom), version = p.version + 1, updated_at = $10
-           returning (version = 1) as "is_new!""#,
+    let written = sqlx::query!(
+        r#"insert into provider_configs (instance_id, provider, environment_type, enabled, authenticatable, is_required,
+               not_selectable, block_email_subaddresses, multiple_accounts, credentials, client_id, client_secret_sealed,
+               scopes, allowed_additional_scopes, parameters, custom, created_at, updated_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)
+           on conflict (instance_id, provider) do nothing"#,
         instance.as_str(),
-        change.provider,
-        change.environment,
-        change.is_enabled,
-        change.credentials.as_str(),
-        change.client_id,
-        change.client_secret_sealed,
-        change.scopes,
-        change.custom,
-        at
+        new.provider,
+        environment,
+        new.is_enabled,
+        new.is_authenticatable,
+        new.is_required,
+        new.is_not_selectable,
+        new.blocks_email_subaddresses,
+        new.allows_multiple_accounts,
+        new.credentials.as_str(),
+        new.client_id,
+        new.client_secret_sealed,
+        &new.scopes,
+        new.allowed_additional_scopes.as_deref(),
+        Json(&new.parameters) as _,
+        new.custom,
+        new.created_at,
     )
-    .fetch_one(db)
-    .await
+    .execute(db)
+    .await?;
+    Ok(written.rows_affected() > 0)
 }
 
-/// Removes a provider's row; people's accounts at it stay. False if there was none.
+/// Writes every setting of a provider's row, whose version grows, so that flows under way notice. False if the row is
+/// not the one of `new.version` any more.
+///
+/// # Errors
+/// Storage faults; `provider_configs_simulated_check` where production would simulate.
+pub async fn replace(
+    db: &mut sqlx::PgConnection,
+    instance: &InstanceId,
+    new: &ProviderConfig,
+    at: crate::model::time::Timestamp,
+) -> sqlx::Result<bool> {
+    let written = sqlx::query!(
+        r#"update provider_configs set enabled = $4, authenticatable = $5, is_required = $6, not_selectable = $7,
+               block_email_subaddresses = $8, multiple_accounts = $9, credentials = $10, client_id = $11,
+               client_secret_sealed = $12, scopes = $13, allowed_additional_scopes = $14, parameters = $15,
+               custom = $16, version = version + 1, updated_at = $17
+           where instance_id = $1 and provider = $2 and version = $3"#,
+        instance.as_str(),
+        new.provider,
+        new.version,
+        new.is_enabled,
+        new.is_authenticatable,
+        new.is_required,
+        new.is_not_selectable,
+        new.blocks_email_subaddresses,
+        new.allows_multiple_accounts,
+        new.credentials.as_str(),
+        new.client_id,
+        new.client_secret_sealed,
+        &new.scopes,
+        new.allowed_additional_scopes.as_deref(),
+        Json(&new.parameters) as _,
+        new.custom,
+        at,
+    )
+    .execute(db)
+    .await?;
+    Ok(written.rows_affected() > 0)
+}
+
+/// Removes a provider's row, unless it is an enabled custom one; people's accounts at it stay. False if nothing was
+/// removed.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn remove(db: &mut sqlx::PgConnection, instance: &InstanceId, provider: &str) -> sqlx::Result<bool> {
+pub async fn remove_inactive(db: &mut sqlx::PgConnection, instance: &InstanceId, provider: &str) -> sqlx::Result<bool> {
     let removed = sqlx::query!(
-        "delete from provider_configs where instance_id = $1 and provider = $2",
+        "delete from provider_configs
+         where instance_id = $1 and provider = $2 and not (enabled and custom is not null)",
         instance.as_str(),
         provider
     )

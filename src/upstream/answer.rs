@@ -4,6 +4,7 @@
 use super::descriptor::ErrorWords;
 use super::error::{Call, Told, UpstreamError};
 use super::path::{Expression, Sources};
+use crate::crypto::Secret;
 use crate::model::reason::Reason;
 use serde_json::Value;
 
@@ -16,6 +17,16 @@ pub(super) struct Answer<'a> {
     pub content_type: Option<&'a str>,
     /// The body after decompression.
     pub body: &'a [u8],
+}
+
+impl Answer<'_> {
+    /// The token of a success that is a JWT and says so (`application/jwt`).
+    pub(super) fn signed(&self) -> Option<Secret> {
+        let essence = self.content_type?.split(';').next()?.trim();
+        let is_signed = self.status == 200 && essence.eq_ignore_ascii_case("application/jwt");
+        let text = std::str::from_utf8(self.body).ok().filter(|_| is_signed)?;
+        Some(Secret::from(text.trim().to_owned()))
+    }
 }
 
 /// How an answer of a call is judged.

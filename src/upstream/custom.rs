@@ -7,6 +7,7 @@ use super::descriptor::{
 use super::path::{Expression, PathError};
 use crate::crypto::jwt::Algorithm;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use url::Url;
 
@@ -15,6 +16,8 @@ use url::Url;
 pub struct CustomProvider {
     /// The name that people read.
     pub name: String,
+    /// The picture on its button.
+    pub logo_url: Option<String>,
     /// The discovery document; instead of it, the addresses below.
     pub discovery_url: Option<String>,
     /// The `iss` of its id_tokens; with discovery, only where it is not the discovery address's.
@@ -48,6 +51,7 @@ pub struct CustomProvider {
 
 /// Where a target comes from.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Mapping {
     /// A claim's name or a dotted path; empty = the target is not set.
     pub source: String,
@@ -83,9 +87,15 @@ pub enum CustomError {
     /// A needed address is neither stored nor discovered.
     #[error("{0} is missing")]
     Missing(&'static str),
+    /// Nothing would say who somebody is.
+    #[error("userinfo_url is missing, or issuer and jwks_url")]
+    NoIdentity,
     /// An address that is not https, and not on the list of exceptions.
     #[error("{0} must be an https address")]
     Insecure(&'static str),
+    /// A member whose value cannot be used.
+    #[error("{0} cannot be used: {1}")]
+    Member(&'static str, &'static str),
     /// A claim path that does not parse.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -114,6 +124,19 @@ const STANDARD_CLAIMS: [(&str, &str); 9] = [
     ("phone", "phone_number"),
 ];
 
+/// Parameters of the authorization request that are ours to set.
+const OUR_PARAMETERS: [&str; 9] = [
+    "response_type",
+    "response_mode",
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+];
+
 fn on() -> bool {
     true
 }
@@ -129,12 +152,13 @@ pub fn is_key(key: &str) -> bool {
 }
 
 impl CustomProvider {
-    /// A provider that says everything about itself at `discovery_url`.
-    pub fn discovered(name: &str, issuer: &str, discovery_url: &str) -> Self {
+    /// A provider of which nothing but the name is known.
+    pub fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            discovery_url: Some(discovery_url.to_owned()),
-            issuer: Some(issuer.to_owned()),
+            logo_url: None,
+            discovery_url: None,
+            issuer: None,
             authorization_url: None,
             token_url: None,
             userinfo_url: None,
@@ -148,6 +172,14 @@ impl CustomProvider {
         }
     }
 
+    /// The provider that stored members describe.
+    ///
+    /// # Errors
+    /// A member of a wrong type, or in a mapping one that does not exist.
+    pub fn from_members(members: &Map<String, Value>) -> serde_json::Result<Self> {
+        serde_json::from_value(Value::Object(members.clone()))
+    }
+
     /// The descriptor of `custom_<key>`. `metadata` is the discovery document where there is one; stored addresses win.
     /// `may_be_http` says which addresses the server's configuration excepts from https (`outbound.allow`): the browser
     /// is sent to the authorization endpoint, so that no guard of outgoing requests looks at it.
@@ -157,6 +189,7 @@ impl CustomProvider {
         metadata: Option<&Metadata>,
         may_be_http: &dyn Fn(&Url) -> bool,
     ) -> Result<Descriptor, CustomError> {
+        self.check_members(may_be_http)?;
         let pick = |stored: &Option<String>, found: fn(&Metadata) -> &Option<String>| {
             stored.clone().or_else(|| metadata.and_then(|metadata| found(metadata).clone()))
         };
@@ -170,7 +203,7 @@ impl CustomProvider {
         let jwks = jwks.map(|url| secure("jwks_url", url, may_be_http)).transpose()?;
         let oidc = self.oidc(metadata, jwks);
         if oidc.is_none() && userinfo.is_none() {
-            return Err(CustomError::Missing("userinfo_url, or issuer and jwks_url"));
+            return Err(CustomError::NoIdentity);
         }
         // Claim source (the documented priority): userinfo where there is one, else the id_token; never a mix.
         let root = if userinfo.is_some() { "userinfo" } else { "id_token" };
@@ -184,6 +217,7 @@ impl CustomProvider {
             authorize: self.authorize(
                 needed("authorization_url", &self.authorization_url, |metadata| &metadata.authorization_endpoint)?,
                 metadata,
+                oidc.is_some(),
             ),
             token: self.token(needed("token_url", &self.token_url, |metadata| &metadata.token_endpoint)?, metadata),
             refresh: Refresh {
@@ -194,19 +228,60 @@ impl CustomProvider {
                 access_ttl: None,
             },
             revoke: None,
+            profile: self.profile(root, oidc.is_some())?,
             oidc,
             calls: userinfo.map(userinfo_call).into_iter().collect(),
-            profile: self.profile(root)?,
             email: Email { trust: if self.trust_email_verified { EmailLevel::Claim } else { EmailLevel::Never } },
             errors: ErrorWords::default(),
         };
         Ok(descriptor.checked()?)
     }
 
-    fn authorize(&self, url: String, metadata: Option<&Metadata>) -> Authorize {
+    /// What no request may carry, whoever wrote it down.
+    fn check_members(&self, may_be_http: &dyn Fn(&Url) -> bool) -> Result<(), CustomError> {
+        let name = self.name.chars().count();
+        if !(1..=64).contains(&name) || self.name.contains(char::is_control) || self.name.trim() != self.name {
+            return Err(CustomError::Member("name", "it has 1 to 64 characters"));
+        }
+        if let Some(url) = &self.logo_url {
+            secure("logo_url", url.clone(), may_be_http)?;
+        }
+        let is_ours = |name: &String| OUR_PARAMETERS.contains(&name.as_str());
+        if self.authorize_params.keys().any(is_ours) || self.authorize_params.len() > 20 {
+            return Err(CustomError::Member("authorize_params", "at most 20, and none of the protocol's own"));
+        }
+        let is_long = |text: &str| text.chars().count() > 255;
+        let too_long = self
+            .attribute_mapping
+            .values()
+            .any(|mapping| is_long(&mapping.source) || mapping.default.as_deref().is_some_and(is_long));
+        if too_long || self.attribute_mapping.len() > 50 {
+            return Err(CustomError::Member(
+                "attribute_mapping",
+                "at most 50 attributes, texts of at most 255 characters",
+            ));
+        }
+        // A default would make one person of everybody whose id is missing.
+        let id = self.attribute_mapping.get("provider_user_id");
+        if id.is_some_and(|mapping| mapping.default.is_some() || mapping.source.is_empty()) {
+            return Err(CustomError::Member("attribute_mapping", "provider_user_id needs a source and has no default"));
+        }
+        Ok(())
+    }
+
+    /// An issuer gives id_tokens to those who ask for `openid` alone.
+    fn base_scopes(&self, has_issuer: bool) -> Vec<String> {
+        let mut scopes = self.scopes.clone();
+        if has_issuer && !scopes.iter().any(|scope| scope == "openid") {
+            scopes.insert(0, "openid".to_owned());
+        }
+        scopes
+    }
+
+    fn authorize(&self, url: String, metadata: Option<&Metadata>, has_issuer: bool) -> Authorize {
         Authorize {
             url,
-            base_scopes: self.scopes.clone(),
+            base_scopes: self.base_scopes(has_issuer),
             scope_separator: Some(" ".to_owned()),
             params: self.authorize_params.clone(),
             optional_params: ["prompt", "login_hint"].map(str::to_owned).into(),
@@ -254,7 +329,7 @@ impl CustomProvider {
         })
     }
 
-    fn profile(&self, root: &str) -> Result<ProfilePaths, CustomError> {
+    fn profile(&self, root: &str, has_issuer: bool) -> Result<ProfilePaths, CustomError> {
         let mut paths = ProfilePaths::default();
         for (target, claim) in STANDARD_CLAIMS {
             let mapping = self.attribute_mapping.get(target);
@@ -271,7 +346,16 @@ impl CustomProvider {
                 continue;
             }
             let name = target.strip_prefix("public_metadata.").ok_or_else(|| CustomError::Target(target.clone()))?;
-            paths.public_metadata.insert(name.to_owned(), claim_path(root, &mapping.source)?);
+            if let Some(default) = mapping.default.as_ref().filter(|default| !default.is_empty()) {
+                paths.defaults.insert(target.clone(), default.clone());
+            }
+            if !mapping.source.is_empty() {
+                paths.public_metadata.insert(name.to_owned(), claim_path(root, &mapping.source)?);
+            }
+        }
+        // Where the id is taken from elsewhere, the id_token's own subject is kept beside it.
+        if has_issuer && self.attribute_mapping.get("provider_user_id").is_some_and(|mapping| mapping.source != "sub") {
+            paths.public_metadata.insert("id_token_sub".to_owned(), Expression::member("id_token", "sub"));
         }
         Ok(paths)
     }

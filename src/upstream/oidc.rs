@@ -49,12 +49,19 @@ impl Cache {
     ) -> Result<Arc<Metadata>, UpstreamError> {
         let fetch = async || read_metadata(get(outbound, Call::Discovery, discovery_url).await?);
         let document = self.metadata.get(discovery_url.as_str(), Wanted::Any, fetch).await?;
-        let derived = discovery_url.as_str().strip_suffix("/.well-known/openid-configuration").unwrap_or_default();
-        if document.issuer != issuer.unwrap_or(derived) {
-            let error = UpstreamError::new(Call::Discovery, Reason::EndpointRefused, "discovery");
-            return Err(error.seen_as("custom_oauth_provider_discovery_issuer_mismatch"));
-        }
-        Ok(document)
+        of_issuer(document, discovery_url, issuer)
+    }
+
+    /// The same, read anew and kept: for whoever configures an issuer, which may have changed just now. What cannot be
+    /// read leaves the kept one in its place.
+    pub async fn rediscover(
+        &self,
+        outbound: &Outbound,
+        discovery_url: &Url,
+        issuer: Option<&str>,
+    ) -> Result<Arc<Metadata>, UpstreamError> {
+        let document = read_metadata(get(outbound, Call::Discovery, discovery_url).await?)?;
+        of_issuer(self.metadata.put(discovery_url.as_str(), document).await, discovery_url, issuer)
     }
 
     async fn keys(&self, outbound: &Outbound, url: &Url, wanted: Wanted) -> Result<Arc<KeySet>, UpstreamError> {
@@ -65,6 +72,20 @@ impl Cache {
         };
         self.keys.get(url.as_str(), wanted, fetch).await
     }
+}
+
+/// The document, if it is the expected issuer's.
+fn of_issuer(
+    document: Arc<Metadata>,
+    discovery_url: &Url,
+    issuer: Option<&str>,
+) -> Result<Arc<Metadata>, UpstreamError> {
+    let derived = discovery_url.as_str().strip_suffix("/.well-known/openid-configuration").unwrap_or_default();
+    if document.issuer == issuer.unwrap_or(derived) {
+        return Ok(document);
+    }
+    let error = UpstreamError::new(Call::Discovery, Reason::EndpointRefused, "discovery");
+    Err(error.seen_as("custom_oauth_provider_discovery_issuer_mismatch"))
 }
 
 async fn get(outbound: &Outbound, call: Call, url: &Url) -> Result<Value, UpstreamError> {
@@ -100,22 +121,46 @@ pub(super) async fn verify(
         let missing = UpstreamError::new(Call::IdToken, Reason::ProviderWrongType, "id_token");
         return if is_needed { Err(missing) } else { Ok(None) };
     };
-    let cache = &upstream.oidc;
-    let keys = cache.keys(&upstream.outbound, jwks, Wanted::Any).await?;
-    let checked = match check(id_token, &keys, provider, oidc, nonce, now) {
-        // The issuer may have a new key since we looked.
-        Err(JwtRefusal::Key { .. }) => {
-            let keys = cache.keys(&upstream.outbound, jwks, Wanted::Newer).await?;
-            check(id_token, &keys, provider, oidc, nonce, now)
-        }
-        checked => checked,
-    };
-    let claims = checked.map_err(refused)?;
+    let claims = claims_of(upstream, provider, (oidc, jwks), id_token, nonce, now).await?;
     check_access_token_hash(&claims, id_token, &tokens.access_token)?;
     if claims.subject().is_none() {
         return Err(UpstreamError::new(Call::IdToken, Reason::IdentityUnusable, "absent"));
     }
     Ok(Some(claims.into_value()))
+}
+
+/// The claims of a signed userinfo answer (OpenID Connect Core section 5.3.2), checked like those of an id_token.
+/// `None` where the provider has no keys to check it with.
+pub(super) async fn signed_answer(
+    upstream: &Upstream,
+    provider: &Provider,
+    answer: &Secret,
+    now: Timestamp,
+) -> Result<Option<Value>, UpstreamError> {
+    let (Some(oidc), Some(jwks)) = (&provider.descriptor.oidc, &provider.endpoints.jwks) else { return Ok(None) };
+    let claims = claims_of(upstream, provider, (oidc, jwks), answer, NonceCheck::NotSent, now).await?;
+    Ok(Some(claims.into_value()))
+}
+
+async fn claims_of(
+    upstream: &Upstream,
+    provider: &Provider,
+    (oidc, jwks): (&Oidc, &Url),
+    token: &Secret,
+    nonce: NonceCheck<'_>,
+    now: Timestamp,
+) -> Result<Claims, UpstreamError> {
+    let cache = &upstream.oidc;
+    let keys = cache.keys(&upstream.outbound, jwks, Wanted::Any).await?;
+    let checked = match check(token, &keys, provider, oidc, nonce, now) {
+        // The issuer may have a new key since we looked.
+        Err(JwtRefusal::Key { .. }) => {
+            let keys = cache.keys(&upstream.outbound, jwks, Wanted::Newer).await?;
+            check(token, &keys, provider, oidc, nonce, now)
+        }
+        checked => checked,
+    };
+    checked.map_err(refused)
 }
 
 fn check(

@@ -49,7 +49,7 @@ pub async fn fetch(
         if !is_needed(provider, call, &sources) {
             continue;
         }
-        match ask(upstream, provider, tokens, &sources, call, url).await {
+        match ask(upstream, provider, tokens, &sources, (call, url), now).await {
             Ok(answer) => {
                 check_same_subject(provider, &sources, &answer)?;
                 sources.insert(call.id.clone(), answer);
@@ -73,11 +73,16 @@ async fn ask(
     provider: &Provider,
     tokens: &TokenAnswer,
     sources: &Sources,
-    call: &descriptor::Call,
-    url: &str,
+    (call, url): (&descriptor::Call, &str),
+    now: Timestamp,
 ) -> Result<Value, UpstreamError> {
     let ask = build(provider, tokens, sources, call, url)?;
     let answer = transport::send(&upstream.outbound, Call::Profile, ask).await?;
+    if let Some(signed) = answer.as_answer().signed()
+        && let Some(claims) = oidc::signed_answer(upstream, provider, &signed, now).await?
+    {
+        return Ok(claims);
+    }
     let words = &provider.descriptor.errors;
     Judge { call: Call::Profile, success: call.success.as_ref(), words }.read(&answer.as_answer())
 }
@@ -104,6 +109,7 @@ fn build(
     };
     ask.sensitive_header("authorization", &format!("Bearer {access_token}"));
     for (name, value) in &call.headers {
+        let value = value.replace("{product}", "Vestibule").replace("{version}", env!("CARGO_PKG_VERSION"));
         ask.header(name, &value.replace("{client_id}", &provider.client_id));
     }
     let members: Vec<(&str, String)> = call.body.iter().map(|(name, value)| (name.as_str(), fill(value))).collect();
@@ -160,8 +166,12 @@ fn read(provider: &Provider, sources: &Sources) -> Result<Profile, UpstreamError
         (first_name, last_name) = whole_name.as_deref().map_or((None, None), split_name);
     }
     let (email, email_trust) = email(provider, sources);
-    let avatar_url = paths.avatar_url.as_ref().and_then(|path| path.text(sources)).filter(|url| is_web_address(url));
-    let metadata = paths.public_metadata.iter();
+    let avatar_url = paths.avatar_url.as_ref().and_then(|path| path.text(sources));
+    let avatar_url = avatar_url.or_else(|| paths.defaults.get("avatar_url").cloned()).filter(|url| is_web_address(url));
+    let kept = |name: &String, path: &Expression| {
+        let default = || paths.defaults.get(&format!("public_metadata.{name}")).map(|text| text.as_str().into());
+        Some((name.clone(), path.value(sources).or_else(default)?))
+    };
     Ok(Profile {
         provider_user_id: id(paths.provider_user_id.as_ref(), sources)?,
         email,
@@ -172,7 +182,7 @@ fn read(provider: &Provider, sources: &Sources) -> Result<Profile, UpstreamError
         avatar_url,
         phone: text("phone", &paths.phone),
         locale: text("locale", &paths.locale),
-        public_metadata: metadata.filter_map(|(name, path)| Some((name.clone(), path.value(sources)?))).collect(),
+        public_metadata: paths.public_metadata.iter().filter_map(|(name, path)| kept(name, path)).collect(),
     })
 }
 

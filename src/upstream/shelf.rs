@@ -60,6 +60,14 @@ impl<T: Send + Sync + 'static> Shelf<T> {
         self.get_at(Instant::now(), address, wanted, fetch).await
     }
 
+    /// Puts a document in the place of the kept one.
+    pub(super) async fn put(&self, address: &str, document: T) -> Arc<T> {
+        let document = Arc::new(document);
+        let kept = Kept { document: Arc::clone(&document), fetched_at: Instant::now(), tried_at: None };
+        self.documents.insert(address.to_owned(), kept).await;
+        document
+    }
+
     async fn get_at<F, Answer>(
         &self,
         now: Instant,

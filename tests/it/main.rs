@@ -32,6 +32,7 @@ mod oauth_token_use;
 mod pages;
 mod proof;
 mod provider_tokens;
+mod providers;
 mod routes;
 mod selftest;
 mod sessions;

@@ -11,7 +11,10 @@ import { Vestibule } from './support/vestibule.mjs';
 
 const CLIENT = { client_id: 'vestibule', client_secret: 'a secret with + and % in it' };
 
-/** Starts the provider. Its own development pages sign in whoever types a name; it demands PKCE. */
+/** The same provider once more, described by hand. */
+const BY_HAND = { client_id: 'by-hand', client_secret: 'another secret' };
+
+/** Starts the provider. Its own development pages sign in whoever types a name; it demands PKCE of the first client. */
 async function startAcme(redirectUri) {
   const server = createServer();
   await new Promise((listening) => server.listen(0, 'localhost', listening));
@@ -25,10 +28,13 @@ async function startAcme(redirectUri) {
     family_name: 'Acme',
   });
   const provider = new Provider(issuer, {
-    clients: [{ ...CLIENT, redirect_uris: [redirectUri] }],
+    clients: [
+      { ...CLIENT, redirect_uris: [redirectUri] },
+      { ...BY_HAND, redirect_uris: [redirectUri], token_endpoint_auth_method: 'client_secret_post' },
+    ],
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['given_name', 'family_name'] },
     findAccount: (_, id) => ({ accountId: id, claims: () => claims(id) }),
-    pkce: { required: () => true },
+    pkce: { required: (_, client) => client.clientId === CLIENT.client_id },
     cookies: { keys: ['only for this run'] },
   });
   provider.on('server_error', (_, error) => console.error(error));
@@ -56,9 +62,9 @@ describe('a provider from elsewhere', () => {
   });
 
   /** Signs in on the hosted page with Acme, types `name` on its login page and agrees to its questions. */
-  async function signIn(person, name) {
+  async function signIn(person, name, button = 'provider-custom_acme') {
     const start = await person.open(`${vestibule.url}/sign-in`);
-    const sent = await person.press(start, ({ id }) => id === 'provider-custom_acme');
+    const sent = await person.press(start, ({ id }) => id === button);
     let at = await person.follow(sent);
     for (let pages = 0; at.url.startsWith(acme.issuer); pages += 1) {
       assert.ok(pages < 4, `stuck at ${at.url}: ${at.text}`);
@@ -92,6 +98,24 @@ describe('a provider from elsewhere', () => {
     assert.equal(tokens.status, 200);
     const info = await fetch(`${acme.issuer}/me`, { headers: { authorization: `Bearer ${tokens.body[0].token}` } });
     assert.equal((await info.json()).sub, 'zoe', 'the stored access token works at the provider');
+  });
+
+  test('works without discovery and PKCE, by endpoints, mapping and a secret in the body', async () => {
+    const at = (path) => `${acme.issuer}${path}`;
+    // It names itself at the callback (RFC 9207), so that the issuer must be known even without id_tokens.
+    const args = ['--issuer', acme.issuer, '--authorization-url', at('/auth'), '--token-url', at('/token'), '--userinfo-url', at('/me')];
+    args.push('--client-id', BY_HAND.client_id, '--client-secret-file', '-', '--token-auth', 'client_secret_post');
+    args.push('--label', 'By hand', '--pkce', 'false', '--trust-email-verified', 'true');
+    args.push('--map', 'first_name=family_name', '--map', 'last_name=nickname', '--map-default', 'last_name=Unknown');
+    const added = await vestibule.run(['provider', 'add', 'custom_hand', ...args], { input: BY_HAND.client_secret });
+    assert.equal(added.code, 0, added.stderr);
+    const back = await signIn(new Person(), 'wim', 'provider-custom_hand');
+    assert.equal(back.page, 'user.profile', `${back.url} ${back.text}`);
+    const { body } = await vestibule.backend('GET', '/v1/users?email_address=wim@acme.test');
+    const [account] = body[0].external_accounts;
+    assert.deepEqual([account.provider, account.provider_user_id], ['oauth_custom_hand', 'wim']);
+    assert.deepEqual([account.first_name, account.last_name], ['Acme', 'Unknown']);
+    assert.equal(body[0].email_addresses[0].verification.status, 'verified', 'the operator trusts it');
   });
 
   test('knows them again from another browser', async () => {

@@ -80,7 +80,8 @@ async fn write(
     store_signing_key(app, db, row.id, signing_key, row.at).await?;
     if new.environment == Environment::Development {
         for provider in app.catalogue.all() {
-            provider_configs::enable_simulated(db, row.id, &provider.slug, row.at).await?;
+            let blocks_subaddresses = provider.blocks_email_subaddresses();
+            provider_configs::enable_simulated(db, row.id, &provider.slug, blocks_subaddresses, row.at).await?;
         }
     }
     Ok(())

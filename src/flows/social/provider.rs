@@ -86,7 +86,10 @@ async fn descriptor(ctx: &Ctx, config: &ProviderConfig) -> Result<Arc<Descriptor
     let key = config.provider.strip_prefix("custom_").unwrap_or(&config.provider);
     let may_be_http = |url: &Url| ctx.app.upstream.outbound.allows_http(url);
     let descriptor = custom.descriptor(key, metadata.as_deref(), &may_be_http);
-    Ok(Arc::new(descriptor.map_err(|_| Error::from(code::MISCONFIGURED_OAUTH_PROVIDER))?))
+    Ok(Arc::new(descriptor.map_err(|error| {
+        tracing::warn!(%error, provider = config.provider, "a custom provider cannot be used");
+        Error::from(code::MISCONFIGURED_OAUTH_PROVIDER)
+    })?))
 }
 
 fn refused(error: &UpstreamError) -> Error {
@@ -122,6 +125,8 @@ pub struct Offered {
     pub strategy: String,
     /// The name people read.
     pub name: String,
+    /// The picture on its button, where the operator set one.
+    pub logo_url: Option<String>,
     /// It may be used to sign in and up; otherwise only connected.
     pub is_authenticatable: bool,
     /// A sign-up is not complete without it.
@@ -143,10 +148,11 @@ pub struct Offered {
 pub async fn offered(ctx: &Ctx) -> Result<Vec<Offered>> {
     let configs = provider_configs::all(&ctx.app.db, ctx.instance_id()).await?;
     let offered = configs.into_iter().filter(|config| config.is_enabled).filter_map(|config| {
-        let custom = config.custom.as_ref().and_then(|custom| custom.get("name")).and_then(|name| name.as_str());
+        let said = |member: &str| config.custom.as_ref()?.get(member)?.as_str().map(str::to_owned);
         let known = ctx.app.catalogue.get(&config.provider).map(|descriptor| descriptor.name.clone());
         Some(Offered {
-            name: custom.map(str::to_owned).or(known)?,
+            name: said("name").or(known)?,
+            logo_url: said("logo_url"),
             is_simulated: config.credentials == Credentials::Simulated,
             authorization_url: authorization_url(ctx, &config),
             strategy: strategy(&config.provider),

@@ -8,9 +8,10 @@ mod oauth_access_tokens;
 mod oauth_applications;
 pub mod page;
 mod provider_token;
+mod providers;
 mod users;
 
-use super::route::{Route, Rules, get, post};
+use super::route::{Route, Rules, delete, get, patch, post};
 
 /// The routes of this folder.
 pub fn routes() -> Vec<Route> {
@@ -23,6 +24,11 @@ pub fn routes() -> Vec<Route> {
         post("/v1/oauth_applications", Rules::BACKEND, oauth_applications::create),
         get("/v1/oauth_applications", Rules::BACKEND, oauth_applications::list),
         get("/v1/oauth_applications/{id}", Rules::BACKEND, oauth_applications::show),
+        get("/v1/vestibule/providers", Rules::BACKEND, providers::list),
+        post("/v1/vestibule/providers", Rules::BACKEND, providers::create),
+        get("/v1/vestibule/providers/{key}", Rules::BACKEND, providers::show),
+        patch("/v1/vestibule/providers/{key}", Rules::BACKEND, providers::update),
+        delete("/v1/vestibule/providers/{key}", Rules::BACKEND, providers::delete),
         get("/v1/jwks", Rules::BACKEND, jwks::show),
         get("/v1/clients/handshake_payload", Rules::BACKEND, handshake_payload::show),
     ]

@@ -75,6 +75,11 @@ impl Params {
         refused.reduce(Problem::and).map_or(Ok(()), Err)
     }
 
+    /// The member `name` as it was sent, null included.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
     /// The text under `name`; empty, null and absent are one. Of a repeated key the last counts.
     pub fn text(&self, name: &str) -> Option<&str> {
         let value = self.0.get(name)?;

@@ -195,7 +195,7 @@ fn social(offered: &[Offered]) -> BTreeMap<&str, Value> {
             "not_selectable": provider.is_not_selectable,
             "deprecated": false,
             "name": provider.name,
-            "logo_url": null,
+            "logo_url": provider.logo_url,
         })
     };
     offered.iter().map(|provider| (provider.strategy.as_str(), shape(provider))).collect()

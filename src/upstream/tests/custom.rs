@@ -56,6 +56,18 @@ async fn provider(upstream: &Upstream, server: &MockServer, fields: Value) -> Pr
     Provider::new(Arc::new(descriptor), Settings { client_id: "our".to_owned(), ..Settings::default() }).unwrap()
 }
 
+fn tokens(id_token: Option<String>) -> TokenAnswer {
+    TokenAnswer {
+        access_token: Secret::from("at".to_owned()),
+        refresh_token: None,
+        id_token: id_token.map(Secret::from),
+        token_type: None,
+        expires_in: None,
+        scopes: None,
+        raw: json!({}),
+    }
+}
+
 /// Signs in with an id_token of subject `1` and this answer of userinfo.
 async fn sign_in(fields: Value, me: Value) -> Result<Profile, UpstreamError> {
     let key = SigningKey::generate().unwrap();
@@ -65,15 +77,7 @@ async fn sign_in(fields: Value, me: Value) -> Result<Profile, UpstreamError> {
         "iss": server.uri(), "aud": "our", "sub": "1", "iat": now, "exp": now + 60, "email": "token@example.com",
         "email_verified": true,
     });
-    let tokens = TokenAnswer {
-        access_token: Secret::from("at".to_owned()),
-        refresh_token: None,
-        id_token: Some(key.sign(TokenType::Jwt, &claims).unwrap().into()),
-        token_type: None,
-        expires_in: None,
-        scopes: None,
-        raw: json!({}),
-    };
+    let tokens = tokens(Some(key.sign(TokenType::Jwt, &claims).unwrap()));
     let provider = provider(&upstream, &server, fields).await;
     profile::fetch(&upstream, &provider, &tokens, NonceCheck::NotSent, &BTreeMap::new(), NOW).await
 }
@@ -84,6 +88,31 @@ async fn userinfo_goes_before_the_id_token_and_is_not_trusted_unasked() {
     let ada = sign_in(json!({"name": "Acme"}), me).await.unwrap();
     assert_eq!((ada.provider_user_id.as_str(), ada.first_name.as_deref()), ("1", Some("Ada")));
     assert_eq!((ada.email.as_deref(), ada.email_trust), (Some("me@example.com"), EmailTrust::Unverified));
+}
+
+#[tokio::test]
+async fn a_signed_answer_of_userinfo_is_believed_if_the_issuer_signed_it_for_us() {
+    let (ours, foreign) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let now = NOW.unix_timestamp();
+    for (key, audience, expected) in [
+        (&ours, "our", Ok("me@example.com")),
+        (&ours, "other", Err((Reason::IdtokenRefused, "audience"))),
+        (&foreign, "our", Err((Reason::IdtokenRefused, "key"))),
+    ] {
+        let (upstream, server) = (upstream(), MockServer::start().await);
+        serve(&server, WELL_KNOWN, ResponseTemplate::new(200).set_body_json(document(&server))).await;
+        serve(&server, "/keys", ResponseTemplate::new(200).set_body_json(json!({"keys": [ours.public_jwk()]}))).await;
+        let claims = json!({
+            "iss": server.uri(), "aud": audience, "sub": "1", "iat": now, "exp": now + 60, "email": "me@example.com",
+        });
+        let signed = key.sign(TokenType::Jwt, &claims).unwrap();
+        serve(&server, "/me", ResponseTemplate::new(200).set_body_raw(signed, "application/jwt")).await;
+        let provider = provider(&upstream, &server, json!({"name": "Acme"})).await;
+        let tokens = tokens(None);
+        let profile = profile::fetch(&upstream, &provider, &tokens, NonceCheck::NotSent, &BTreeMap::new(), NOW).await;
+        let found = profile.map(|profile| profile.email.unwrap_or_default());
+        assert_eq!(found.as_deref().map_err(|error| (error.reason, error.detail)), expected, "{audience}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod custom;
 mod facts;
+mod hostile;
 mod id_tokens;
 mod profiles;
 mod tokens;
@@ -51,53 +52,5 @@ fn moved_to(base: &str, descriptor: Arc<Descriptor>) -> Provider {
     Provider::new(descriptor, settings).unwrap().simulated(&Url::parse(base).unwrap()).unwrap()
 }
 
-/// GitHub, which is not built in yet: shows that the next provider needs a file and no code.
-const GITHUB: &str = r#"
-slug = "github"
-name = "GitHub"
-kind = "oauth2"
-
-[authorize]
-url = "https://github.com/login/oauth/authorize"
-base_scopes = ["read:user", "user:email"]
-scope_separator = " "
-pkce = "supported"
-send_pkce = true
-issuer = "https://github.com/login/oauth"
-
-[token]
-url = "https://github.com/login/oauth/access_token"
-client_auth = "client_secret_post"
-encoding = "form"
-success = "answer.error is absent"
-scope_separator = ","
-
-[refresh]
-supported = "sometimes"
-rotates = "always"
-
-[[calls]]
-id = "user"
-url = "https://api.github.com/user"
-headers = { X-GitHub-Api-Version = "2022-11-28", Accept = "application/vnd.github+json" }
-
-[[calls]]
-id = "emails"
-url = "https://api.github.com/user/emails"
-
-[profile]
-provider_user_id = "user.id"
-email = "emails[primary=true].email"
-email_verified = ["emails[primary=true].verified"]
-username = "user.login"
-name = "user.name"
-avatar_url = "user.avatar_url"
-
-[email]
-trust = "claim"
-
-[errors.token]
-bad_verification_code = "invalid_grant"
-bad_refresh_token = "invalid_grant"
-incorrect_client_credentials = "invalid_client"
-"#;
+/// GitHub's file, for tests that change a line of it.
+const GITHUB: &str = include_str!("../../../config/providers/github.toml");

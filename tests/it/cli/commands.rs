@@ -66,8 +66,10 @@ async fn a_provider_changes_between_simulation_and_the_real_service() {
     let (db, program) = deployed().await;
     program.run(&["instance", "create", "--name", "dev"]).expect(0);
     let list = program.run(&["provider", "list", "--json"]).expect(0).json();
-    let shown: Vec<_> = list.as_array().unwrap().iter().map(|one| (&one["provider"], &one["credentials"])).collect();
-    assert_eq!(shown, [(&json!("google"), &json!("simulated")), (&json!("notion"), &json!("simulated"))]);
+    let shown: Vec<_> = list.as_array().unwrap().iter().map(|one| (&one["key"], &one["credentials"])).collect();
+    let simulated = json!("simulated");
+    let expected = [json!("github"), json!("google"), json!("notion")];
+    assert_eq!(shown, expected.each_ref().map(|key| (key, &simulated)));
 
     let set = ["provider", "set", "google", "--client-id", "abc", "--client-secret-file", "-", "--json"];
     let real = program.run_with_input(&set, "s3cret-c4n4ry\n").expect(0);
@@ -149,6 +151,94 @@ async fn a_custom_provider_is_found_by_its_issuer() {
     let missing = program.run(&["provider", "add", "custom_b", "--issuer", &other, "--client-id", "abc"]).expect(1);
     assert!(missing.stderr.contains(&other), "{}", missing.stderr);
     assert!(program.run(&["provider", "add", "custom_B", "--client-id", "x"]).expect(2).stderr.contains("custom_KEY"));
+}
+
+#[tokio::test]
+async fn every_setting_of_a_provider_can_be_set() {
+    let (db, program) = deployed().await;
+    program.run(&["instance", "create"]).expect(0);
+    let set = |key: &str, more: &[&str]| {
+        let mut arguments = vec!["provider", "set", key, "--json"];
+        arguments.extend(more);
+        program.run(&arguments)
+    };
+    for (option, member) in [
+        ("--authenticatable", "authenticatable"),
+        ("--required", "required"),
+        ("--not-selectable", "not_selectable"),
+        ("--block-subaddresses", "block_email_subaddresses"),
+        ("--multiple-accounts", "multiple_accounts"),
+    ] {
+        for value in ["true", "false"] {
+            assert_eq!(set("github", &[option, value]).expect(0).json()[member], value == "true", "{option}");
+        }
+        set("github", &[option, "perhaps"]).expect(2);
+    }
+    let scopes = set("github", &["--scopes", "repo gist repo", "--allowed-scopes", "read:org"]).expect(0).json();
+    assert_eq!(
+        (&scopes["scopes"], &scopes["allowed_additional_scopes"]),
+        (&json!(["repo", "gist"]), &json!(["read:org"]))
+    );
+    assert_eq!(set("github", &["--allowed-scopes", "any"]).expect(0).json()["allowed_additional_scopes"], json!(null));
+    assert!(set("github", &["--parameter", "tenant=x"]).expect(1).stderr.contains("parameters.tenant"));
+    assert!(set("github", &["--issuer", "https://id.acme.example"]).expect(1).stderr.contains("custom"));
+    let shown = program.run(&["provider", "show", "github"]).expect(0).stdout;
+    assert!(shown.contains("enabled, connect only") && shown.contains("read:user user:email repo gist"), "{shown}");
+
+    let by_hand = [
+        "provider",
+        "add",
+        "custom_acme",
+        "--json",
+        "--client-id",
+        "ours",
+        "--label",
+        "Acme",
+        "--disabled",
+        "--authorization-url",
+        "https://id.acme.example/a",
+        "--token-url",
+        "https://id.acme.example/t",
+        "--userinfo-url",
+        "https://id.acme.example/u",
+        "--token-auth",
+        "client_secret_post",
+        "--pkce",
+        "false",
+        "--base-scopes",
+        "basic",
+        "--map",
+        "email=data.0.mail",
+        "--map",
+        "username=",
+        "--map-default",
+        "email=x@y.example",
+    ];
+    let made = program.run(&by_hand).expect(0).json();
+    assert_eq!((&made["enabled"], &made["base_scopes"]), (&json!(false), &json!(["basic"])));
+    let custom = &made["custom"];
+    assert_eq!((&custom["client_auth"], &custom["use_pkce"]), (&json!("client_secret_post"), &json!(false)));
+    let email = json!({"source": "data.0.mail", "default": "x@y.example"});
+    assert_eq!(custom["attribute_mapping"], json!({"email": email, "username": {"source": "", "default": null}}));
+    let moved =
+        set("custom_acme", &["--enable", "--map", "email=mail", "--trust-email-verified", "true"]).expect(0).json();
+    assert_eq!(moved["custom"]["attribute_mapping"]["email"], json!({"source": "mail", "default": "x@y.example"}));
+    assert_eq!((&moved["enabled"], &moved["custom"]["name"]), (&json!(true), &json!("Acme")));
+    let warned = program.run(&["provider", "show", "custom_acme"]).expect(0).stdout;
+    assert!(warned.contains("can take over accounts"), "{warned}");
+    let active = program.run(&["provider", "remove", "custom_acme", "--yes"]).expect(1);
+    assert!(active.stderr.contains("--disable"), "{}", active.stderr);
+    set("custom_acme", &["--disable"]).expect(0);
+    program.run(&["provider", "remove", "custom_acme", "--yes"]).expect(0);
+    let pool = db.pool().await;
+    let changed: serde_json::Value = sqlx::query_scalar(
+        "select changes from audit_events where action = 'provider.updated' and target_id = 'custom_acme' order by created_at, id limit 1",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(changed["enabled"], json!([false, true]), "old and new value: {changed}");
+    assert!(changed.get("scopes").is_none(), "{changed}");
 }
 
 #[tokio::test]

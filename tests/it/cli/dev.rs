@@ -129,9 +129,10 @@ async fn simulations_are_chosen() {
     let enabled = |program: &Program| {
         let list = program.run(&["provider", "list", "--json"]).expect(0).json();
         let on = list.as_array().unwrap().iter().filter(|one| one["enabled"] == true);
-        on.map(|one| one["provider"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        on.map(|one| one["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    for (choice, wanted) in [("notion", vec!["notion"]), ("none", vec![]), ("all", vec!["google", "notion"])] {
+    for (choice, wanted) in [("notion", vec!["notion"]), ("none", vec![]), ("all", vec!["github", "google", "notion"])]
+    {
         let mut server = program.start(&["dev", "--port", "0", "--simulate", choice]);
         server.until("CLERK_TELEMETRY_DISABLED");
         assert_eq!(enabled(&program), wanted, "{choice}");

@@ -17,13 +17,15 @@ async fn profile(world: &World, slug: &str, fault: &str) -> Result<Profile, Upst
 #[tokio::test]
 async fn a_person_is_told_otherwise() {
     let world = World::start().await;
-    for slug in ["google", "notion"] {
+    for slug in ["github", "google", "notion"] {
         assert_eq!(profile(&world, slug, "missing_email").await.unwrap().email, None);
         let changed = profile(&world, slug, "changed_email").await.unwrap();
         assert_eq!(changed.email.as_deref(), Some("changed.ada@example.com"));
         let nameless = profile(&world, slug, "no_name").await.unwrap();
         assert_eq!((nameless.first_name, nameless.last_name), (None, None));
     }
+    let hidden = profile(&world, "github", "unverified_email").await.unwrap();
+    assert_eq!(hidden.email_trust, EmailTrust::Unverified, "the flag of the second call");
     let unproven = profile(&world, "google", "unverified_email").await.unwrap();
     assert_eq!((unproven.email.as_deref(), unproven.email_trust), (Some("ada@example.com"), EmailTrust::Unverified));
     let ada = world.sign_in("google", "ada").await.1;
@@ -37,6 +39,7 @@ async fn an_identity_is_not_to_be_believed() {
     for (slug, fault, reason, detail) in [
         ("google", "no_id", IdentityUnusable, "absent"),
         ("notion", "no_id", IdentityUnusable, "absent"),
+        ("github", "no_id", IdentityUnusable, "absent"),
         ("google", "wrong_nonce", IdtokenRefused, "nonce"),
         ("google", "wrong_audience", IdtokenRefused, "audience"),
         ("google", "bad_signature", IdtokenRefused, "signature"),

@@ -144,7 +144,7 @@ async fn our_adapters_know_each_for_what_it_is() {
         ("error:invalid_request@token", ProviderRefused, ""),
         ("error:invalid_scope@token", ScopeRefused, ""),
     ] {
-        for slug in ["google", "notion"] {
+        for slug in ["github", "google", "notion"] {
             let callback = world.fail(slug, "ada", fault).await;
             let error = world.exchange(slug, &callback).await.unwrap_err();
             assert_eq!((error.reason, error.detail), (reason, detail), "{slug} {fault}");
