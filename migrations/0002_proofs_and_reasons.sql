@@ -130,7 +130,7 @@ where v.superseded_at is null;
 create or replace view sign_in_trees as
 select s.instance_id, s.id, s.client_id, s.replaced_at, s.abandon_at, s.completed_at,
     json_build_object(
-        'id', s.id, 'status', s.status, 'identifier', s.identifier, 'user_id', s.user_id,
+        'id', s.id, 'status', s.status, 'identifier', s.identifier, 'user_id', s.user_id, 'flow_id', s.flow_id,
         'identification_id', s.identification_id, 'pending_external_account_id', s.pending_external_account_id,
         'sign_up_if_missing', s.sign_up_if_missing,
         'user', case when s.status in ('needs_first_factor', 'needs_second_factor', 'needs_new_password')
@@ -154,7 +154,7 @@ select s.instance_id, s.id, s.client_id, s.replaced_at, s.abandon_at, s.complete
         'first_name', s.first_name, 'last_name', s.last_name, 'unsafe_metadata', s.unsafe_metadata,
         'public_metadata', s.public_metadata, 'external_id', s.external_id, 'custom_action', s.custom_action,
         'locale', s.locale, 'legal_accepted_at', s.legal_accepted_at, 'created_user_id', s.created_user_id,
-        'created_session_id', s.created_session_id, 'abandon_at', s.abandon_at,
+        'created_session_id', s.created_session_id, 'abandon_at', s.abandon_at, 'flow_id', s.flow_id,
         'has_password', s.password_digest is not null,
         'provider_profile', (select f.profile from social_flows f
             where f.instance_id = s.instance_id and f.target_id = s.id and f.tokens_sealed is not null

@@ -9,6 +9,7 @@ mod client;
 mod database;
 mod dev;
 mod failure;
+mod flow;
 mod healthcheck;
 mod instance;
 mod keys;
@@ -83,6 +84,9 @@ enum Command {
     /// The key ring
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Recorded flows of an instance: why a sign-in failed
+    #[command(subcommand)]
+    Flow(flow::Command),
     /// Ask a running server whether it is alive
     Healthcheck(healthcheck::Options),
     /// Walk through the main journeys against a running development server
@@ -119,6 +123,7 @@ async fn run(global: Global, command: Command) -> Result<(), Failure> {
         Command::App(command) => app::run(&global, command).await,
         Command::Token(command) => token::run(&global, command).await,
         Command::Keys(command) => keys::run(&global, command).await,
+        Command::Flow(command) => flow::run(&global, command).await,
         Command::Healthcheck(options) => healthcheck::run(&global, options).await,
         Command::Selftest(options) => selftest::command::run(&global, options).await,
         Command::Version => version::run(&global),

@@ -42,6 +42,8 @@ pub enum Lookup<'a> {
     AssertionId,
     /// What a rate limit counts: an address, a network, an identifier.
     RateLimit,
+    /// An e-mail address in its canonical form, in the inputs of a recorded decision.
+    Address,
     /// A code or token that the simulator issued.
     Simulator,
 }
@@ -69,6 +71,7 @@ impl Lookup<'_> {
             Self::AuthorizationRequest => "authorization_request",
             Self::AssertionId => "assertion_id",
             Self::RateLimit => "rate_limit",
+            Self::Address => "address",
             Self::Simulator => "simulator",
         };
         (name, "")

@@ -11,6 +11,13 @@ pub mod seal;
 pub mod secret;
 pub mod signing;
 
+/// SHA-256 of what is no secret: fingerprints of configurations.
+pub fn sha256(data: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, data).as_ref());
+    hash
+}
+
 pub use entry::{RingEntry, RingError, SAMPLE_SECRET};
 pub use label::{CookieUse, Lookup};
 pub use ring::KeyRing;

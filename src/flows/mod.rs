@@ -6,7 +6,7 @@
 //! authorization server: [`authorize`],
 //! [`token`]. For backends: [`provider_token`]. Administration, shared by backend API and command line:
 //! [`applications`], [`instance`], [`key_ring`], [`providers`]. Used by the others: [`record`] (audit and events),
-//! [`race`], [`signing_keys`].
+//! [`race`], [`timeline`], [`inspector`] and [`replay`] (what happened in a flow), [`signing_keys`].
 
 pub mod applications;
 pub mod attempt;
@@ -15,6 +15,7 @@ pub mod client;
 pub mod email_link;
 pub mod exact_limits;
 pub mod factors;
+pub mod inspector;
 pub mod instance;
 pub mod key_ring;
 pub mod policy;
@@ -23,9 +24,11 @@ pub mod provider_token;
 pub mod providers;
 pub mod race;
 pub mod record;
+pub mod replay;
 pub mod session;
 pub mod sign_in;
 pub mod sign_up;
 pub mod signing_keys;
 pub mod social;
+pub mod timeline;
 pub mod token;

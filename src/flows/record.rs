@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::context::Ctx;
-use crate::model::id::{ExternalAccountId, IdentificationId, OutboxId, SessionId, UserId};
+use crate::model::id::{ExternalAccountId, FlowId, IdentificationId, OutboxId, SessionId, UserId};
 use crate::model::problem::Result;
 use crate::model::reason::Failure;
 use crate::store::audit::{self, Actor, AuditEvent, Outcome};
@@ -56,6 +56,8 @@ pub async fn sign_in_refused(ctx: &Ctx, db: &mut PgConnection, user: &UserId, co
     entry.reason = Some(code);
     entry.user = Some(user);
     entry.from = Some(&ctx.from);
+    let flow = ctx.trail.flow();
+    entry.flow = flow.as_ref().map(FlowId::as_str);
     Ok(audit::append(db, ctx.rng(), entry).await?)
 }
 
@@ -136,6 +138,8 @@ async fn append(ctx: &Ctx, db: &mut PgConnection, action: &str, user: &UserId, t
     entry.user = Some(user);
     entry.target = Some(target);
     entry.from = Some(&ctx.from);
+    let flow = ctx.trail.flow();
+    entry.flow = flow.as_ref().map(FlowId::as_str);
     Ok(audit::append(db, ctx.rng(), entry).await?)
 }
 

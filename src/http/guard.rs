@@ -53,9 +53,8 @@ pub async fn guard(State(post): State<Post>, mut request: Request, next: Next) -
     };
     if let Some(trail) = followed.as_ref().and_then(Followed::trail) {
         trail.close(answered(&response));
-        if let Some(flow) = trail.flow().filter(|_| post.rules.caller == Caller::Browser)
-            && let Ok(flow) = HeaderValue::from_str(flow.as_str())
-        {
+        let flow = trail.flow().and_then(|flow| HeaderValue::from_str(flow.as_str()).ok());
+        if let Some(flow) = flow {
             response.headers_mut().insert(FLOW, flow);
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Stop;
 use crate::app::App;
-use crate::store::{inbox, jobs, outbox, rate_limits};
+use crate::store::{flows, inbox, jobs, outbox, rate_limits};
 
 /// How often due tasks are looked for.
 const LOOK: Duration = Duration::from_secs(30);
@@ -13,6 +13,9 @@ const LOOK: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_secs(600);
 /// Rows removed at once (operations.md section 11.5).
 const BATCH: i64 = 1_000;
+
+/// How long flows are kept.
+const FLOWS: time::Duration = time::Duration::days(7);
 
 /// A periodic task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,22 +26,27 @@ enum Task {
     RemoveOldRateLimits,
     /// Removes messages of development inboxes.
     EmptyInboxes,
+    /// Removes flows from the inspector's record.
+    RemoveOldFlows,
 }
 
 impl Task {
-    const ALL: &[Self] = &[Self::RemoveOldOutbox, Self::RemoveOldRateLimits, Self::EmptyInboxes];
+    const ALL: &[Self] = &[Self::RemoveOldOutbox, Self::RemoveOldRateLimits, Self::EmptyInboxes, Self::RemoveOldFlows];
 
     fn name(self) -> &'static str {
         match self {
             Self::RemoveOldOutbox => "remove_old_outbox",
             Self::RemoveOldRateLimits => "remove_old_rate_limits",
             Self::EmptyInboxes => "empty_inboxes",
+            Self::RemoveOldFlows => "remove_old_flows",
         }
     }
 
     fn period(self) -> Duration {
         match self {
-            Self::RemoveOldOutbox | Self::RemoveOldRateLimits | Self::EmptyInboxes => Duration::from_secs(3600),
+            Self::RemoveOldOutbox | Self::RemoveOldRateLimits | Self::EmptyInboxes | Self::RemoveOldFlows => {
+                Duration::from_secs(3600)
+            }
         }
     }
 
@@ -49,6 +57,9 @@ impl Task {
                 while rate_limits::remove_old(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
             }
             Self::EmptyInboxes => while inbox::remove_old(&app.db, BATCH).await? == BATCH.unsigned_abs() {},
+            Self::RemoveOldFlows => {
+                while flows::remove_old(&app.db, app.clock.now(), FLOWS, BATCH).await? >= BATCH.unsigned_abs() {}
+            }
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use time::serde::rfc3339;
 
 use super::factor::Factor;
-use super::id::{ClientId, ExternalAccountId, IdentificationId, SessionId, SignInId, SignUpId, UserId};
+use super::id::{ClientId, ExternalAccountId, FlowId, IdentificationId, SessionId, SignInId, SignUpId, UserId};
 use super::profile::Profile;
 use super::sign_up::Fields;
 use super::time::Timestamp;
@@ -68,6 +68,8 @@ pub struct SignIn {
     pub status: String,
     /// What the person typed, or the user's address once known.
     pub identifier: Option<String>,
+    /// The flow on the inspector's record.
+    pub flow_id: Option<FlowId>,
     /// Who it is for, once known.
     pub user_id: Option<UserId>,
     /// The address by which the user was identified.
@@ -99,6 +101,8 @@ pub struct SignIn {
 /// A sign-up attempt.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SignUp {
+    /// The flow on the inspector's record.
+    pub flow_id: Option<FlowId>,
     /// Names it.
     pub id: SignUpId,
     /// `missing_requirements`, `complete`.

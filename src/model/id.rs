@@ -20,6 +20,15 @@ pub fn ksuid(now: Timestamp, rng: &dyn Rng) -> String {
     encode(bytes)
 }
 
+/// The first KSUID of its second.
+struct Least;
+
+impl Rng for Least {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill(0);
+    }
+}
+
 /// Big-endian base62 of 20 bytes, padded to 27 characters.
 fn encode(mut number: [u8; 20]) -> String {
     let mut digits = [b'0'; KSUID_LENGTH];
@@ -62,6 +71,11 @@ macro_rules! ids {
             /// The id that `text` spells; `None` if it cannot be one (answered like an unknown id).
             pub fn parse(text: &str) -> Option<Self> {
                 is_well_formed(text, Self::PREFIX).then(|| Self(text.to_owned()))
+            }
+
+            /// The least text that an id made at `now` or later can be.
+            pub fn floor(now: Timestamp) -> String {
+                format!("{}_{}", Self::PREFIX, ksuid(now, &Least))
             }
 
             /// The id as text.

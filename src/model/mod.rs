@@ -9,6 +9,7 @@ pub mod connecting;
 pub mod defences;
 pub mod email;
 pub mod factor;
+pub mod hint;
 pub mod id;
 pub mod instance;
 pub mod linking;

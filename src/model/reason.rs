@@ -50,6 +50,12 @@ impl Why {
     pub const fn new(reason: Reason, detail: &'static str) -> Self {
         Self { reason, detail }
     }
+
+    /// Whether a flow may still go on after it: more is to be done or tried, by the same person in the same flow.
+    pub fn leaves_open(self) -> bool {
+        let may = matches!(self.reason.label(), "unfinished" | "transfer" | "credentials" | "limited");
+        may && self.detail != "unprovable"
+    }
 }
 
 impl Failure {
@@ -90,11 +96,6 @@ macro_rules! reasons {
             /// Whether trying again may help.
             pub const fn again(self) -> Again {
                 match self { $(Self::$name => $again),* }
-            }
-
-            /// Whether a flow may still go on after it: more is to be done or tried, by the same person in the same flow.
-            pub fn leaves_open(self) -> bool {
-                matches!(self.label(), "unfinished" | "transfer" | "credentials" | "limited")
             }
 
             /// The reason of that name; `None` for a name of a later version.

@@ -4,7 +4,8 @@
 use url::{Host, Url};
 
 use super::instance::Instance;
-use super::problem::{Problem, code};
+use super::problem::{Code, Problem, code};
+use super::reason::Reason;
 
 /// The longest redirect address accepted, in characters.
 pub const MAX_LENGTH: usize = 2048;
@@ -55,23 +56,24 @@ impl RedirectTarget {
     pub fn parse(instance: &Instance, raw: &str, base: Option<&str>, param: &str) -> Result<Self, Problem> {
         let is_own = raw.starts_with(&instance.url("/oauth/authorize"));
         if raw.chars().count() > if is_own { MAX_OWN_LENGTH } else { MAX_LENGTH } {
-            return Err(Problem::new(code::REDIRECT_URL_TOO_LONG).param(param));
+            return Err(invalid(code::REDIRECT_URL_TOO_LONG, "long", param));
         }
         let url = resolve(raw, base, param)?;
         if PROHIBITED.contains(&url.scheme()) {
-            return Err(Problem::new(code::PROHIBITED_REDIRECT_URL).param(param));
+            return Err(invalid(code::PROHIBITED_REDIRECT_URL, "scheme", param));
         }
         if !matches!(url.scheme(), "http" | "https") {
             // Native targets need the instance's list of redirect URLs, which comes with native applications.
-            return Err(Problem::new(code::RESOURCE_MISSMATCH).param(param));
+            return Err(code::RESOURCE_MISSMATCH.because(Reason::NativeRefused, "unlisted").param(param));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Problem::new(code::INVALID_REDIRECT_URL).param(param));
+            return Err(invalid(code::INVALID_REDIRECT_URL, "unparseable", param));
         }
         let origin = url.origin().ascii_serialization();
         if !instance.is_own_origin(&origin) {
             let words = format!("{origin} is not one of this instance's origins.");
-            return Err(Problem::new(code::REDIRECT_URL_DOMAIN_MISMATCH).param(param).explain(words));
+            let refused = code::REDIRECT_URL_DOMAIN_MISMATCH.because(Reason::RedirectUnlisted, "api");
+            return Err(refused.param(param).explain(words));
         }
         Ok(Self(url.into()))
     }
@@ -81,25 +83,28 @@ impl RedirectTarget {
 fn resolve(raw: &str, base: Option<&str>, param: &str) -> Result<Url, Problem> {
     // WHATWG parsers drop tabs and line breaks and trim controls: a spelling that needs it is somebody's trick.
     if raw.chars().any(|c| c.is_control() || c == '\\') || raw.trim() != raw || raw.is_empty() {
-        return Err(Problem::new(code::INVALID_REDIRECT_URL).param(param));
+        return Err(invalid(code::INVALID_REDIRECT_URL, "unparseable", param));
     }
     match Url::parse(raw) {
         // `https:evil` and `https:/evil` are accepted by browsers as absolute; nobody writes them honestly.
         Ok(url) if matches!(url.scheme(), "http" | "https") && !has_authority(raw) => {
-            Err(Problem::new(code::INVALID_REDIRECT_URL).param(param))
+            Err(invalid(code::INVALID_REDIRECT_URL, "unparseable", param))
         }
         Ok(url) => Ok(url),
         Err(url::ParseError::RelativeUrlWithoutBase) => {
             let base = base.and_then(|base| Url::parse(base).ok());
             let base = base.ok_or_else(|| {
-                Problem::new(code::FORM_PARAM_FORMAT_INVALID)
-                    .param(param)
+                invalid(code::FORM_PARAM_FORMAT_INVALID, "relative", param)
                     .explain("A relative redirect URL needs a request with an Origin header.")
             })?;
-            base.join(raw).map_err(|_| Problem::new(code::INVALID_REDIRECT_URL).param(param))
+            base.join(raw).map_err(|_| invalid(code::INVALID_REDIRECT_URL, "unparseable", param))
         }
-        Err(_) => Err(Problem::new(code::INVALID_REDIRECT_URL).param(param)),
+        Err(_) => Err(invalid(code::INVALID_REDIRECT_URL, "unparseable", param)),
     }
+}
+
+fn invalid(code: Code, detail: &'static str, param: &str) -> Problem {
+    code.because(Reason::RedirectInvalid, detail).param(param)
 }
 
 /// True if the scheme is followed by exactly `//` and a host.

@@ -7,7 +7,7 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
 use crate::model::client::{SignIn, SignUp};
-use crate::model::id::{ClientId, InstanceId, SignInId, SignUpId, SocialFlowId, VerificationId};
+use crate::model::id::{ClientId, FlowId, InstanceId, SignInId, SignUpId, SocialFlowId, VerificationId};
 use crate::model::verification::Status;
 
 /// Replaces the client's attempts: a stale one would win in the SDK.
@@ -45,15 +45,17 @@ pub async fn create_sign_in(
     instance: &InstanceId,
     id: &SignInId,
     client: &ClientId,
+    flow: Option<&FlowId>,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        r#"insert into sign_ins (instance_id, id, client_id, status, abandon_at, created_at, updated_at)
-           values ($1, $2, $3, 'needs_identifier', now() + $4 + interval '24 h', now() + $4, now() + $4)"#,
+        r#"insert into sign_ins (instance_id, id, client_id, status, flow_id, abandon_at, created_at, updated_at)
+           values ($1, $2, $3, 'needs_identifier', $5, now() + $4 + interval '24 h', now() + $4, now() + $4)"#,
         instance.as_str(),
         id.as_str(),
         client.as_str(),
         offset,
+        flow.map(FlowId::as_str),
     )
     .execute(db)
     .await?;
@@ -85,13 +87,14 @@ pub async fn create_sign_up(
     id: &SignUpId,
     client: &ClientId,
     fields: &SignUpFields,
+    flow: Option<&FlowId>,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into sign_ups (instance_id, id, client_id, status, first_name, last_name, locale, unsafe_metadata,
-               legal_accepted_at, abandon_at, created_at, updated_at)
+               legal_accepted_at, flow_id, abandon_at, created_at, updated_at)
            values ($1, $2, $3, 'missing_requirements', $4, $5, $6, coalesce($7, '{}'::jsonb),
-               case when $9 then now() + $8 end, now() + $8 + interval '24 h', now() + $8, now() + $8)"#,
+               case when $9 then now() + $8 end, $10, now() + $8 + interval '24 h', now() + $8, now() + $8)"#,
         instance.as_str(),
         id.as_str(),
         client.as_str(),
@@ -101,6 +104,7 @@ pub async fn create_sign_up(
         fields.unsafe_metadata,
         offset,
         fields.legal_accepted,
+        flow.map(FlowId::as_str),
     )
     .execute(db)
     .await?;

@@ -26,6 +26,8 @@ pub async fn instance(db: &mut PgConnection, instance: &InstanceId) -> sqlx::Res
     sqlx::query!("delete from simulator_providers where instance_id = $1", id).execute(&mut *db).await?;
     sqlx::query!("delete from simulator_people where instance_id = $1", id).execute(&mut *db).await?;
     sqlx::query!("delete from simulator_tokens where instance_id = $1", id).execute(&mut *db).await?;
+    sqlx::query!("delete from flow_steps where instance_id = $1", id).execute(&mut *db).await?;
+    sqlx::query!("delete from flows where instance_id = $1", id).execute(&mut *db).await?;
     sqlx::query!("delete from instances where id = $1", id).execute(&mut *db).await?;
     Ok(())
 }

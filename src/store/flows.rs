@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use time::serde::rfc3339;
 
-use crate::model::id::{FlowId, FlowStepId, InstanceId};
+use crate::model::id::{ClientId, FlowId, FlowStepId, InstanceId};
 use crate::model::time::Timestamp;
 
 /// What is new about a flow; members that are `None` stay as they are.
@@ -175,4 +175,212 @@ pub async fn write_steps(db: &mut PgConnection, steps: &[NewStep]) -> sqlx::Resu
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// A flow as the inspector reads it.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// Names it; the reference on error pages.
+    pub id: FlowId,
+    /// `sign_in`, `sign_up`, `connect`, …
+    pub kind: String,
+    /// `open`, `succeeded`, `failed`.
+    pub status: String,
+    /// Why it failed, or what it waits for.
+    pub reason: Option<String>,
+    /// Which of the reason's conditions.
+    pub detail: Option<String>,
+    /// Slug.
+    pub provider: Option<String>,
+    /// The OAuth application it is for.
+    pub application_id: Option<String>,
+    /// The browser.
+    pub client_id: Option<ClientId>,
+    /// Who it is about.
+    pub user_id: Option<String>,
+    /// The session it made.
+    pub session_id: Option<String>,
+    /// SHA-256 of the configuration it ran under.
+    pub config_hash: Option<Vec<u8>>,
+    /// The inputs of its decision, sealed.
+    pub decision_sealed: Option<Vec<u8>>,
+    /// The first thing known of it.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// When its last step was, and which.
+    pub last_step_at: Option<Timestamp>,
+    /// The last step's name.
+    pub last_step: Option<String>,
+}
+
+/// Which flows to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter<'a> {
+    /// `open`, `succeeded`, `failed`.
+    pub status: Option<&'a str>,
+    /// Slug.
+    pub provider: Option<&'a str>,
+    /// The reason's name.
+    pub reason: Option<&'a str>,
+    /// The user's id.
+    pub user: Option<&'a str>,
+    /// The OAuth application's id.
+    pub application: Option<&'a str>,
+    /// Exactly this one.
+    pub id: Option<&'a str>,
+    /// Older than this one.
+    pub before: Option<&'a str>,
+}
+
+/// The newest flows that fit, at most `limit`.
+///
+/// # Errors
+/// Storage faults.
+pub async fn list(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    filter: &Filter<'_>,
+    limit: i64,
+) -> sqlx::Result<Vec<Flow>> {
+    sqlx::query_as!(
+        Flow,
+        r#"select f.id as "id: FlowId", f.kind, f.status, f.reason, f.detail, f.provider, f.application_id,
+               f.client_id as "client_id: ClientId", f.user_id, f.session_id, f.config_hash, f.decision_sealed,
+               f.started_at, f.ended_at, s.occurred_at as "last_step_at?", s.name as "last_step?"
+           from flows f
+           left join lateral (select name, occurred_at from flow_steps
+               where instance_id = $1 and flow_id = f.id order by occurred_at desc limit 1) s on true
+           where f.instance_id = $1 and ($2::text is null or f.status = $2) and ($3::text is null or f.provider = $3)
+               and ($4::text is null or f.reason = $4) and ($5::text is null or f.user_id = $5)
+               and ($6::text is null or f.application_id = $6) and ($7::text is null or f.id = $7)
+               and ($8::text is null or f.id < $8)
+           order by f.id desc limit $9"#,
+        instance.as_str(),
+        filter.status,
+        filter.provider,
+        filter.reason,
+        filter.user,
+        filter.application,
+        filter.id,
+        filter.before,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A step as the inspector reads it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    /// `started`, `callback`, …
+    pub name: String,
+    /// `ok`, `failed`, `open`.
+    pub outcome: String,
+    /// Why it failed or waits.
+    pub reason: Option<String>,
+    /// Milliseconds.
+    pub duration_ms: Option<i32>,
+    /// What is worth knowing about it.
+    pub detail: Value,
+    /// When.
+    #[serde(with = "rfc3339")]
+    pub occurred_at: Timestamp,
+}
+
+/// A flow's steps, first to last.
+///
+/// # Errors
+/// Storage faults.
+pub async fn steps(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, flow: &FlowId) -> sqlx::Result<Vec<Step>> {
+    sqlx::query_as!(
+        Step,
+        r#"select name, outcome, reason, duration_ms, detail, occurred_at from flow_steps
+           where instance_id = $1 and flow_id = $2 order by occurred_at, id"#,
+        instance.as_str(),
+        flow.as_str(),
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// How many flows ended for `reason` since `from`.
+///
+/// # Errors
+/// Storage faults.
+pub async fn count_since(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    reason: &str,
+    from: Timestamp,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from flows where instance_id = $1 and reason = $2 and id >= $3"#,
+        instance.as_str(),
+        reason,
+        FlowId::floor(from),
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// A page of an instance's addresses in order of their canonical form, after `after`: a recorded decision knows its
+/// address by a keyed hash only.
+///
+/// # Errors
+/// Storage faults.
+pub async fn addresses(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    after: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"select distinct value_key from identifications
+           where instance_id = $1 and kind = 'email_address' and value_key > $2 order by value_key limit $3"#,
+        instance.as_str(),
+        after,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Removes flows of every instance that began before `age` ago on its clock, at most `limit` of each; returns how many
+/// there were.
+///
+/// # Errors
+/// Storage faults.
+pub async fn remove_old(db: &sqlx::PgPool, now: Timestamp, age: time::Duration, limit: i64) -> sqlx::Result<u64> {
+    let instances = sqlx::query!("select id, clock_offset from instances").fetch_all(db).await?;
+    let mut removed = 0;
+    for instance in instances {
+        let moved = now + time::Duration::microseconds(instance.clock_offset.microseconds);
+        let bound = FlowId::floor(moved - age);
+        removed += remove_before(db, &instance.id, &bound, limit).await?;
+    }
+    Ok(removed)
+}
+
+async fn remove_before(db: &sqlx::PgPool, instance: &str, bound: &str, limit: i64) -> sqlx::Result<u64> {
+    let removed = sqlx::query_scalar!(
+        r#"with old as (
+               delete from flows where instance_id = $1 and id in (
+                   select id from flows where instance_id = $1 and id < $2 order by id limit $3)
+               returning id
+           ),
+           steps as (
+               delete from flow_steps where instance_id = $1 and flow_id < $2 and id in (
+                   select id from flow_steps where instance_id = $1 and flow_id < $2 order by flow_id, id limit $4)
+               returning id
+           )
+           select greatest((select count(*) from old), (select count(*) from steps) / 20) as "count!""#,
+        instance,
+        bound,
+        limit,
+        limit * 20,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(u64::try_from(removed).unwrap_or(0))
 }

@@ -5,8 +5,7 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::{PgConnection, PgPool};
 
 use crate::crypto::LookupHash;
-use crate::model::id::{ClientId, InstanceId, SocialFlowId, VerificationId};
-use crate::model::time::Timestamp;
+use crate::model::id::{ClientId, FlowId, InstanceId, SocialFlowId, VerificationId};
 
 /// A trip about to begin.
 pub struct NewFlow<'a> {
@@ -38,6 +37,8 @@ pub struct NewFlow<'a> {
     pub complete_url: Option<&'a str>,
     /// The scopes asked for.
     pub scopes: &'a [String],
+    /// The flow on the inspector's record.
+    pub flow: Option<&'a FlowId>,
 }
 
 /// Stores a trip; it ends after ten minutes.
@@ -53,8 +54,8 @@ pub async fn begin(
     sqlx::query!(
         r#"insert into social_flows (instance_id, id, verification_id, intent, target_id, client_id, provider,
                provider_config_version, state_hash, pkce_verifier_sealed, nonce_hash, callback_url, redirect_url,
-               action_complete_redirect_url, scopes, expires_at, created_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+               action_complete_redirect_url, scopes, flow_id, expires_at, created_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17,
                now() + $16 + interval '10 min', now() + $16)"#,
         instance.as_str(),
         new.id.as_str(),
@@ -72,6 +73,7 @@ pub async fn begin(
         new.complete_url,
         new.scopes,
         offset,
+        new.flow.map(FlowId::as_str),
     )
     .execute(db)
     .await?;
@@ -109,6 +111,8 @@ pub struct SocialFlow {
     pub profile: Option<Value>,
     /// The provider's answer, sealed, until it is decided or transferred.
     pub tokens_sealed: Option<Vec<u8>>,
+    /// The flow on the inspector's record.
+    pub flow_id: Option<FlowId>,
 }
 
 /// Which of these hashes, one per key of the ring, a state is stored under.
@@ -156,7 +160,8 @@ pub async fn consume(
                        and s.replaced_at is null and s.completed_at is null))
            returning f.id as "id: SocialFlowId", f.verification_id as "verification_id: VerificationId", f.intent,
                f.target_id, f.client_id as "client_id: ClientId", f.provider, f.pkce_verifier_sealed, f.nonce_hash,
-               f.callback_url, f.redirect_url, f.action_complete_redirect_url, f.scopes, f.profile, f.tokens_sealed"#,
+               f.callback_url, f.redirect_url, f.action_complete_redirect_url, f.scopes, f.profile, f.tokens_sealed,
+               f.flow_id as "flow_id: FlowId""#,
         instance.as_str(),
         state.as_bytes(),
         token.as_bytes(),
@@ -197,8 +202,8 @@ pub struct Unconsumed {
     pub is_same_browser: bool,
     /// Where the consumer sent the browser.
     pub outcome_url: Option<String>,
-    /// When it was finished.
-    pub finished_at: Option<Timestamp>,
+    /// The flow on the inspector's record.
+    pub flow_id: Option<FlowId>,
 }
 
 /// Why [`consume`] found nothing; `None` if the instance does not know the state at all.
@@ -218,7 +223,7 @@ pub async fn why_not(
                f.expires_at <= now() + $4 as "is_expired!",
                exists (select from client_tokens t where t.instance_id = $1 and t.hash = $3
                    and t.client_id = f.client_id) as "is_same_browser!",
-               f.outcome_url, f.finished_at
+               f.outcome_url, f.flow_id as "flow_id: FlowId"
            from social_flows f where f.instance_id = $1 and f.state_hash = $2"#,
         instance.as_str(),
         state.as_bytes(),
@@ -267,7 +272,7 @@ pub async fn get(db: &mut PgConnection, instance: &InstanceId, id: &SocialFlowId
         SocialFlow,
         r#"select id as "id: SocialFlowId", verification_id as "verification_id: VerificationId", intent, target_id,
                client_id as "client_id: ClientId", provider, pkce_verifier_sealed, nonce_hash, callback_url,
-               redirect_url, action_complete_redirect_url, scopes, profile, tokens_sealed
+               redirect_url, action_complete_redirect_url, scopes, profile, tokens_sealed, flow_id as "flow_id: FlowId"
            from social_flows where instance_id = $1 and id = $2"#,
         instance.as_str(),
         id.as_str(),
@@ -285,7 +290,8 @@ pub async fn waiting(db: &mut PgConnection, instance: &InstanceId, target: &str)
         SocialFlow,
         r#"select id as "id: SocialFlowId", verification_id as "verification_id: VerificationId", intent, target_id,
                client_id as "client_id: ClientId", provider, pkce_verifier_sealed, nonce_hash, callback_url,
-               redirect_url, action_complete_redirect_url, scopes, profile, tokens_sealed
+               redirect_url, action_complete_redirect_url, scopes, profile, tokens_sealed,
+               flow_id as "flow_id: FlowId"
            from social_flows where instance_id = $1 and target_id = $2 and tokens_sealed is not null
            order by id desc limit 1"#,
         instance.as_str(),

@@ -41,6 +41,8 @@ struct Notes {
     steps: Vec<(Timestamp, Step)>,
     about: About,
     ending: Option<Ending>,
+    /// The refusal that a step has told.
+    told: Option<Why>,
     last: Option<Timestamp>,
 }
 
@@ -124,8 +126,16 @@ impl Trail {
 
     /// The flow was refused, and ends with it unless the same person can go on.
     pub fn refuse(&self, why: Why) {
-        let ending = if why.reason.leaves_open() { Ending::Open(why) } else { Ending::Failed(why) };
-        self.notes(|notes| notes.ending = Some(ending));
+        let ending = if why.leaves_open() { Ending::Open(why) } else { Ending::Failed(why) };
+        self.notes(|notes| {
+            notes.ending = Some(ending);
+            notes.told = Some(why);
+        });
+    }
+
+    /// A step has told this refusal; what became of the flow before stands.
+    pub fn mention(&self, why: Why) {
+        self.notes(|notes| notes.told = Some(why));
     }
 
     /// Hands the notes over when the request is answered. A refusal that no step has told yet becomes a step; a flow
@@ -134,16 +144,12 @@ impl Trail {
         match answered {
             Answered::Well => {}
             Answered::Refused(None) => self.notes(|notes| {
-                if notes.is_new && notes.ending.is_none() {
+                if notes.is_new && notes.told.is_none() && notes.ending.is_none() {
                     *notes = Notes::default();
                 }
             }),
             Answered::Refused(Some(why)) | Answered::Fault(why) => {
-                let is_told = self.notes(|notes| match notes.ending {
-                    Some(Ending::Failed(told) | Ending::Open(told)) => told == why,
-                    _ => false,
-                });
-                if !is_told {
+                if self.notes(|notes| notes.told) != Some(why) {
                     self.step(Step::new("refused").because(why));
                     self.refuse(why);
                 }

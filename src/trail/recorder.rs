@@ -64,7 +64,7 @@ impl Recorder {
         }
     }
 
-    /// Returns when everything that was noted before has been written, or given up.
+    /// Returns when everything that was noted before has been written, or given up; the caller says how long it waits.
     pub async fn flush(&self) {
         let (done, wait) = oneshot::channel();
         if self.queue.send(Message::Flush(done)).await.is_ok() {

@@ -81,7 +81,7 @@ impl Step {
     pub(super) fn outcome(&self) -> &'static str {
         match self.why {
             None => "ok",
-            Some(why) if why.reason.leaves_open() => "open",
+            Some(why) if why.leaves_open() => "open",
             Some(_) => "failed",
         }
     }

@@ -17,6 +17,7 @@ mod background;
 mod cli;
 mod database;
 mod embedded;
+mod flows;
 mod house;
 mod http_frame;
 mod key_ring;

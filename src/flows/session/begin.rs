@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use crate::context::Ctx;
 use crate::flows::client::{self, Issued};
 use crate::flows::race::Interrupted;
+use crate::flows::timeline;
 use crate::model::id::{ClientId, SessionActivityId, SessionId, UserId};
 use crate::store::clients;
 use crate::store::sessions::{self, NewSession};
@@ -49,6 +50,8 @@ pub async fn begin(
     }
     let strategy = Some(begin.strategy);
     clients::touch_sign_in_state(db, instance, begin.client, Some(&session), strategy, ctx.offset()).await?;
+    timeline::session(ctx, begin.user.as_str(), session.as_str());
+    ctx.trail.succeed();
     Ok(Some((session, issued)))
 }
 

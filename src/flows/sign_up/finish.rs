@@ -11,6 +11,7 @@ use crate::flows::record;
 use crate::flows::session::begin::{self, Begin};
 use crate::flows::sign_in::finish::lose_claims;
 use crate::flows::social::proof::Proof;
+use crate::flows::timeline;
 use crate::model::defences::Defences;
 use crate::model::email::EmailAddress;
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, UserId};
@@ -100,6 +101,7 @@ pub async fn complete_with(
     let given = given(ctx, &row, proof);
     let fields = sign_up::fields(&ctx.instance.settings, &given, Defences::ALL);
     if !fields.is_ready() {
+        timeline::lacking(ctx, &fields);
         return Ok(Finished::Waits(fields));
     }
     let is_proven = given.is_email_proven(Defences::ALL);

@@ -2,7 +2,7 @@
 //! with no connection held, and one transaction writes down what it means.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::proof::Proof;
 use super::provider::{self, Configured};
@@ -13,9 +13,11 @@ use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, Secret};
 use crate::flows::client::Issued;
 use crate::flows::race::{Interrupted, TRIES};
+use crate::flows::timeline;
+use crate::model::id::FlowId;
 use crate::model::linking::Started;
 use crate::model::problem::{Error, Result, code};
-use crate::model::reason::{Failure, Reason};
+use crate::model::reason::{Failure, Reason, Why};
 use crate::store::attempts::{CompletedBy, SignUpFields};
 use crate::store::clients;
 use crate::store::social_flows::{self, SocialFlow};
@@ -45,12 +47,14 @@ pub struct Landing {
 /// or of a replaced attempt, or another issuer's answer. The attempt's own failures are no errors here: they stand in
 /// its verification, and the browser goes to its redirect address.
 pub async fn callback(ctx: &Ctx, token: Option<&LookupHash>, parameters: &BTreeMap<String, String>) -> Result<Landing> {
-    let state =
-        parameters.get("state").filter(|state| !state.is_empty()).ok_or_else(|| invalid(Reason::StateMissing))?;
+    timeline::came_back(ctx, parameters);
+    let state = parameters.get("state").filter(|state| !state.is_empty());
+    let state = state.ok_or_else(|| unusable(ctx, None, Reason::StateMissing, ""))?;
     let state = stored_state(ctx, state).await?;
     let Some(token) = token else { return join_or_refuse(ctx, None, &state).await };
     let consumed = social_flows::consume(&ctx.app.db, ctx.instance_id(), &state, token, ctx.offset()).await?;
     let Some(flow) = consumed else { return join_or_refuse(ctx, Some(token), &state).await };
+    timeline::state_checked(ctx, flow.flow_id.as_ref());
     let started = if flow.intent == "sign_up" { Started::SignUp } else { Started::SignIn };
     let answered = prove(ctx, &flow, parameters).await;
     finish(ctx, token, &flow, started, answered).await
@@ -68,9 +72,15 @@ async fn stored_state(ctx: &Ctx, state: &str) -> Result<LookupHash> {
     Ok(social_flows::stored_under(&ctx.app.db, ctx.instance_id(), &hashes).await?.unwrap_or(first))
 }
 
-fn invalid(reason: Reason) -> Error {
+fn invalid(reason: Reason, detail: &'static str) -> Error {
     tracing::info!(reason = reason.name(), "callback refused");
-    code::OAUTH_CALLBACK_INVALID.because(reason, "").meta("reason", reason.name()).into()
+    code::OAUTH_CALLBACK_INVALID.because(reason, detail).meta("reason", reason.name()).into()
+}
+
+/// The state cannot be used; `flow` is the one it belongs to, if it belongs to any.
+fn unusable(ctx: &Ctx, flow: Option<&FlowId>, reason: Reason, detail: &'static str) -> Error {
+    timeline::unusable_state(ctx, flow, Why::new(reason, detail));
+    invalid(reason, detail)
 }
 
 /// A state that cannot be consumed: wait for the same browser's first callback if it is still at work, else refuse.
@@ -79,21 +89,25 @@ async fn join_or_refuse(ctx: &Ctx, token: Option<&LookupHash>, state: &LookupHas
     let mut was_at_work = false;
     loop {
         let found = social_flows::why_not(&ctx.app.db, ctx.instance_id(), state, token, ctx.offset()).await?;
-        let found = found.ok_or_else(|| invalid(Reason::StateMissing))?;
+        let found = found.ok_or_else(|| unusable(ctx, None, Reason::StateMissing, ""))?;
+        let unusable = |reason, detail| Err(unusable(ctx, found.flow_id.as_ref(), reason, detail));
         if token.is_none() {
-            return Err(invalid(Reason::CookieMissing));
+            return unusable(Reason::CookieMissing, "");
         }
         if !found.is_same_browser {
-            return Err(invalid(Reason::StateOtherBrowser));
+            return unusable(Reason::StateOtherBrowser, "client");
         }
         if !found.is_consumed {
-            return Err(invalid(if found.is_expired { Reason::StateExpired } else { Reason::AttemptReplaced }));
+            return unusable(if found.is_expired { Reason::StateExpired } else { Reason::AttemptReplaced }, "");
         }
-        if let Some(url) = found.outcome_url.filter(|_| was_at_work && found.is_finished) {
-            return Ok(Landing { url, issued: None });
+        if was_at_work
+            && found.is_finished
+            && let Some(url) = &found.outcome_url
+        {
+            return Ok(Landing { url: url.clone(), issued: None });
         }
         if found.is_finished || waited >= PATIENCE {
-            return Err(invalid(Reason::StateUsed));
+            return unusable(Reason::StateUsed, "");
         }
         was_at_work = true;
         tokio::time::sleep(LOOK).await;
@@ -112,20 +126,23 @@ async fn prove(ctx: &Ctx, flow: &SocialFlow, parameters: &BTreeMap<String, Strin
     let configured = provider::by_slug(ctx, &flow.provider).await?;
     let issuer = parameters.get("iss").map(String::as_str);
     if configured.provider.check_callback_issuer(issuer).is_err() {
-        return Err(invalid(Reason::IssuerMismatch));
+        return Err(invalid(Reason::IssuerMismatch, "callback"));
     }
     let descriptor = &configured.provider.descriptor;
     if let Some(error) = parameters.get("error") {
         let description = parameters.get("error_description").map(String::as_str);
-        return Ok(failed(&UpstreamError::at_callback(descriptor, error, description)));
+        let error = UpstreamError::at_callback(descriptor, error, description);
+        timeline::provider_refused(ctx, &error);
+        return Ok(failed(ctx, &error));
     }
     match exchange(ctx, flow, &configured, parameters).await? {
         Ok(proof) => Ok(Answered::Proof(Box::new(proof))),
-        Err(error) => Ok(failed(&error)),
+        Err(error) => Ok(failed(ctx, &error)),
     }
 }
 
-fn failed(error: &UpstreamError) -> Answered {
+fn failed(ctx: &Ctx, error: &UpstreamError) -> Answered {
+    ctx.trail.refuse(error.failure().why());
     tracing::info!(
         call = error.call.name(),
         reason = error.reason.name(),
@@ -153,7 +170,10 @@ async fn exchange(
     };
     let trade = CodeExchange { code: &code, verifier: verifier.as_ref(), redirect_uri: &flow.callback_url };
     let upstream = &ctx.app.upstream;
-    let answer = match token::exchange(&upstream.outbound, &configured.provider, &trade).await {
+    let begun = Instant::now();
+    let answer = token::exchange(&upstream.outbound, &configured.provider, &trade).await;
+    timeline::exchanged(ctx, &configured.provider.endpoints.token, begun.elapsed(), answer.as_ref().err());
+    let answer = match answer {
         Ok(answer) => answer,
         Err(error) => return Ok(Err(error)),
     };
@@ -162,7 +182,9 @@ async fn exchange(
         hashes.iter().any(|hash| flow.nonce_hash.as_deref() == Some(hash.as_bytes().as_slice()))
     };
     let nonce = if flow.nonce_hash.is_some() { NonceCheck::Demanded(&is_ours) } else { NonceCheck::NotSent };
+    let begun = Instant::now();
     let profile = profile::fetch(upstream, &configured.provider, &answer, nonce, parameters, ctx.now).await;
+    timeline::identified(ctx, begun.elapsed(), profile.as_ref());
     Ok(profile.map(|profile| Proof::new(ctx, flow, configured, &answer, profile)))
 }
 
@@ -186,7 +208,7 @@ async fn finish(
         if !is_still_wanted(ctx, &mut tx, token, flow).await? {
             tx.rollback().await?;
             close(ctx, flow).await?;
-            return Err(invalid(Reason::AttemptReplaced));
+            return Err(invalid(Reason::AttemptReplaced, ""));
         }
         let settled = match &answered {
             Answered::Proof(proof) => settle_proof(ctx, &mut tx, flow, started, proof).await,
@@ -205,6 +227,7 @@ async fn finish(
         let (url, issued) = destination(flow, settled);
         social_flows::finish(&mut tx, ctx.instance_id(), &flow.id, kept, &url, ctx.offset()).await?;
         tx.commit().await?;
+        timeline::handed_over(ctx, &url);
         return Ok(Landing { url, issued: issued.map(|issued| issued.token) });
     }
     Err(code::RESOURCE_LOCKED.into())

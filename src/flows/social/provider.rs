@@ -5,8 +5,9 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::context::Ctx;
-use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::problem::{Code, Error, Problem, Result, code};
 use crate::model::provider_config::{Credentials, ProviderConfig, strategy};
+use crate::model::reason::Reason;
 use crate::store::provider_configs;
 use crate::upstream::custom::CustomProvider;
 use crate::upstream::descriptor::Descriptor;
@@ -27,13 +28,17 @@ pub struct Configured {
 /// # Errors
 /// The codes of behaviour.md section 2.1, before anything is written.
 pub async fn to_sign_in_with(ctx: &Ctx, strategy: &str) -> Result<Configured> {
-    let named = ctx.app.catalogue.by_strategy(strategy).ok_or(code::OAUTH_UNSUPPORTED_PROVIDER)?;
+    let named = ctx
+        .app
+        .catalogue
+        .by_strategy(strategy)
+        .ok_or_else(|| unavailable(code::OAUTH_UNSUPPORTED_PROVIDER, "unknown"))?;
     let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), named.slug()).await?;
     let Some(config) = config.filter(|config| config.is_enabled) else {
-        return Err(code::OAUTH_PROVIDER_NOT_ENABLED.into());
+        return Err(unavailable(code::OAUTH_PROVIDER_NOT_ENABLED, "disabled").into());
     };
     if !config.is_authenticatable {
-        return Err(code::OAUTH_NON_AUTHENTICATABLE_PROVIDER.into());
+        return Err(unavailable(code::OAUTH_NON_AUTHENTICATABLE_PROVIDER, "connect_only").into());
     }
     configured(ctx, config).await
 }
@@ -44,7 +49,21 @@ pub async fn to_sign_in_with(ctx: &Ctx, strategy: &str) -> Result<Configured> {
 /// `oauth_provider_not_enabled` if its configuration was removed; what [`to_sign_in_with`] says about credentials.
 pub async fn by_slug(ctx: &Ctx, slug: &str) -> Result<Configured> {
     let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), slug).await?;
-    configured(ctx, config.ok_or(code::OAUTH_PROVIDER_NOT_ENABLED)?).await
+    configured(ctx, config.ok_or_else(|| unavailable(code::OAUTH_PROVIDER_NOT_ENABLED, "disabled"))?).await
+}
+
+fn unavailable(code: Code, detail: &'static str) -> Problem {
+    code.because(Reason::ProviderUnavailable, detail)
+}
+
+/// The credentials are not there.
+fn missing() -> Problem {
+    code::OAUTH_CONFIG_MISSING.because(Reason::CredentialsUnusable, "missing")
+}
+
+/// The credentials are there, but of no use.
+fn malformed() -> Problem {
+    code::MISCONFIGURED_OAUTH_PROVIDER.because(Reason::CredentialsUnusable, "malformed")
 }
 
 /// Puts descriptor, credentials and addresses together.
@@ -53,11 +72,11 @@ pub async fn by_slug(ctx: &Ctx, slug: &str) -> Result<Configured> {
 /// What makes them unusable.
 pub async fn configured(ctx: &Ctx, config: ProviderConfig) -> Result<Configured> {
     let descriptor = descriptor(ctx, &config).await?;
-    let unusable = |_| Error::from(code::MISCONFIGURED_OAUTH_PROVIDER);
+    let unusable = |_| Error::from(malformed());
     let provider = match config.credentials {
         Credentials::Simulated => {
             if !ctx.instance.allows_simulated_providers() || !ctx.app.config.dev.pages {
-                return Err(code::OAUTH_CONFIG_MISSING.into());
+                return Err(missing().into());
             }
             let site = Site { ring: &ctx.app.ring, instance_id: ctx.instance_id(), origin: &ctx.instance.origin };
             site.provider(descriptor, config.scopes.clone()).map_err(unusable)?
@@ -99,13 +118,13 @@ fn refused(error: &UpstreamError) -> Error {
 
 /// The operator's own credentials, opened.
 fn settings(ctx: &Ctx, config: &ProviderConfig) -> Result<Settings> {
-    let client_id = config.client_id.clone().filter(|id| !id.is_empty()).ok_or(code::OAUTH_CONFIG_MISSING)?;
+    let client_id = config.client_id.clone().filter(|id| !id.is_empty()).ok_or_else(missing)?;
     let at = provider_configs::secret_at(ctx.instance_id(), &config.provider);
     let sealed = config.client_secret_sealed.as_ref();
     let client_secret =
         sealed.map(|sealed| ctx.app.ring.open_text(&at, sealed)).transpose().map_err(Error::internal)?;
     if client_secret.is_none() && config.custom.is_none() {
-        return Err(code::OAUTH_CONFIG_MISSING.into());
+        return Err(missing().into());
     }
     Ok(Settings {
         client_id,

@@ -11,12 +11,12 @@ use crate::flows::policy::{can_prove, policy};
 use crate::flows::race::Interrupted;
 use crate::flows::sign_in::finish::{self as sign_in, Proven};
 use crate::flows::sign_up::finish as sign_up;
-use crate::flows::{record, sign_in::finish::fill};
+use crate::flows::{record, replay, sign_in::finish::fill, timeline};
 use crate::model::email::EmailAddress;
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, SessionId, UserId, VerificationId};
 use crate::model::linking::{self, Decision, Standing, Started};
 use crate::model::provider_config::strategy;
-use crate::model::reason::{Failure, Reason};
+use crate::model::reason::{Failure, Reason, Why};
 use crate::model::settings::EnumerationProtection;
 use crate::model::sign_in::Status as SignInStatus;
 use crate::model::sign_up::Field;
@@ -85,7 +85,10 @@ pub async fn settle(
         // Whoever has proven the address is not kept in the dark about it.
         policy.enumeration = EnumerationProtection::Off;
     }
-    match linking::decide(attempt.started, trust, &known, &policy) {
+    let decision = linking::decide(attempt.started, trust, &known, &policy);
+    timeline::decided(ctx, attempt.started, &decision);
+    replay::keep(ctx, attempt.started, proof)?;
+    match decision {
         Decision::SignIn { user, account } => {
             external_accounts::refresh(db, instance, &account, profile, &proof.scopes, ctx.offset()).await?;
             proof.store_tokens(ctx, db, &account).await?;
@@ -117,6 +120,7 @@ async fn already(
     let failure = Failure::new(Reason::AlreadySignedIn, "callback", social_error::ALREADY_SIGNED_IN);
     let mut meta = meta(&failure);
     meta.insert("session_id".to_owned(), Value::from(session.as_str()));
+    ctx.trail.refuse(failure.why());
     fail_with(ctx, db, attempt, failure.code, meta).await
 }
 
@@ -220,6 +224,7 @@ async fn wait(
     }
     let failure = Failure::new(Reason::EmailUnverified, "proof", social_error::UNPROVABLE);
     let error = social_error::object(failure.code, meta(&failure));
+    ctx.trail.refuse(failure.why());
     answer(ctx, db, attempt, Status::Unverified, Some(&error)).await?;
     Ok(Settled::Waits)
 }
@@ -279,10 +284,11 @@ async fn create(
 
 /// The proof is good, but belongs in the other kind of attempt.
 async fn transferable(ctx: &Ctx, db: &mut PgConnection, attempt: &Attempt<'_>) -> Result<Settled, Interrupted> {
-    let code = match attempt.started {
-        Started::SignIn => social_error::NOT_FOUND,
-        Started::SignUp => social_error::EXISTS,
+    let (code, to) = match attempt.started {
+        Started::SignIn => (social_error::NOT_FOUND, "sign_up"),
+        Started::SignUp => (social_error::EXISTS, "sign_in"),
     };
+    ctx.trail.refuse(Why::new(Reason::Transfer, to));
     let error = social_error::object(code, Map::new());
     answer(ctx, db, attempt, Status::Transferable, Some(&error)).await?;
     Ok(Settled::Transferable)
@@ -302,6 +308,7 @@ pub async fn fail(
     attempt: &Attempt<'_>,
     failure: &Failure,
 ) -> Result<Settled, Interrupted> {
+    ctx.trail.refuse(failure.why());
     fail_with(ctx, db, attempt, failure.code, meta(failure)).await
 }
 

@@ -6,11 +6,13 @@ use super::provider::{self, Configured};
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, SealedAt};
 use crate::flows::client::{self, Acted};
+use crate::flows::timeline;
 use crate::model::id::{ClientId, SignInId, SignUpId, SocialFlowId, VerificationId};
 use crate::model::instance::Instance;
 use crate::model::linking::Started;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::random;
+use crate::model::reason::Reason;
 use crate::model::redirect::RedirectTarget;
 use crate::store::attempts::{self, NewVerification, SignUpFields};
 use crate::store::sessions;
@@ -48,9 +50,16 @@ struct Targets {
 /// # Errors
 /// The codes of behaviour.md sections 2.1 and 2.2, `session_exists`; nothing is written then.
 pub async fn start(ctx: &Ctx, token: Option<&LookupHash>, started: Started, request: Request<'_>) -> Result<Acted> {
+    let kind = timeline::kind(started);
+    timeline::started(ctx, kind, request.strategy, request.redirect_url, request.complete_url);
+    timeline::told(ctx, begin(ctx, token, started, request).await)
+}
+
+async fn begin(ctx: &Ctx, token: Option<&LookupHash>, started: Started, request: Request<'_>) -> Result<Acted> {
     let targets = targets(&ctx.instance, ctx.from.origin.as_deref(), &request)?;
     check_hints(&request)?;
     let configured = provider::to_sign_in_with(ctx, request.strategy).await?;
+    timeline::configured(ctx, &configured.config);
     let mut tx = ctx.app.db.begin().await?;
     let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
     refuse_second_session(ctx, &mut tx, &client).await?;
@@ -77,7 +86,9 @@ pub async fn blank(ctx: &Ctx, token: Option<&LookupHash>, started: Started, fiel
 
 /// Resolves and checks both addresses: the first against the page that asked, the second against the first.
 fn targets(instance: &Instance, origin: Option<&str>, request: &Request<'_>) -> Result<Targets, Problem> {
-    let raw = request.redirect_url.ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("redirect_url"))?;
+    let raw = request
+        .redirect_url
+        .ok_or_else(|| code::FORM_PARAM_MISSING.because(Reason::RedirectInvalid, "missing").param("redirect_url"))?;
     let redirect = RedirectTarget::parse(instance, raw, origin, "redirect_url")?;
     let complete = request
         .complete_url
@@ -110,7 +121,11 @@ pub async fn refuse_second_session(ctx: &Ctx, db: &mut PgConnection, client: &Cl
     }
     match sessions::newest_open(db, ctx.instance_id(), client, ctx.offset()).await? {
         None => Ok(()),
-        Some(session) => Err(Problem::new(code::SESSION_EXISTS).meta("session_id", session.as_str()).into()),
+        Some(session) => {
+            timeline::on_client(ctx, client);
+            let refused = code::SESSION_EXISTS.because(Reason::AlreadySignedIn, "start");
+            Err(refused.meta("session_id", session.as_str()).into())
+        }
     }
 }
 
@@ -125,15 +140,16 @@ pub async fn create_attempt(
     started: Started,
     fields: &SignUpFields,
 ) -> Result<String> {
+    let flow = ctx.trail.flow();
     match started {
         Started::SignIn => {
             let id = SignInId::new(ctx.now, ctx.rng());
-            attempts::create_sign_in(db, ctx.instance_id(), &id, client, ctx.offset()).await?;
+            attempts::create_sign_in(db, ctx.instance_id(), &id, client, flow.as_ref(), ctx.offset()).await?;
             Ok(id.to_string())
         }
         Started::SignUp => {
             let id = SignUpId::new(ctx.now, ctx.rng());
-            attempts::create_sign_up(db, ctx.instance_id(), &id, client, fields, ctx.offset()).await?;
+            attempts::create_sign_up(db, ctx.instance_id(), &id, client, fields, flow.as_ref(), ctx.offset()).await?;
             Ok(id.to_string())
         }
     }
@@ -176,6 +192,7 @@ async fn begin_trip(
     attempts::create_verification(db, ctx.instance_id(), &new, ctx.offset()).await?;
     let seal = |verifier: Verifier| ring.seal(ctx.rng(), &verifier_at(ctx, &flow), verifier.expose().as_bytes());
     let verifier_sealed = departure.verifier.map(seal).transpose().map_err(Error::internal)?;
+    let trail = ctx.trail.flow();
     let new = NewFlow {
         id: &flow,
         verification: &verification,
@@ -191,7 +208,9 @@ async fn begin_trip(
         redirect_url: targets.redirect.as_str(),
         complete_url: targets.complete.as_ref().map(RedirectTarget::as_str),
         scopes: &departure.scopes,
+        flow: trail.as_ref(),
     };
+    timeline::sent(ctx, new.provider, client, &departure.scopes, &departure.url);
     social_flows::begin(db, ctx.instance_id(), &new, ctx.offset()).await?;
     Ok(())
 }

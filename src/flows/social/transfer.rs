@@ -14,6 +14,7 @@ use crate::model::id::{ClientId, SocialFlowId, VerificationId};
 use crate::model::linking::Started;
 use crate::model::problem::{Error, Result, code};
 use crate::model::provider_config::strategy;
+use crate::model::reason::Reason;
 use crate::store::attempts::{self, CompletedBy, NewVerification, SignUpFields, TransferSource};
 use crate::store::{clients, sign_ups, social_flows};
 
@@ -56,7 +57,7 @@ async fn attempt_transfer(
     to: Started,
     fields: &SignUpFields,
 ) -> Result<(String, Option<Issued>), Interrupted> {
-    let invalid = || Error::from(code::ACCOUNT_TRANSFER_INVALID);
+    let invalid = || Error::from(code::ACCOUNT_TRANSFER_INVALID.because(Reason::AttemptOtherClient, "transfer"));
     let instance = ctx.instance_id();
     let client = match token {
         Some(token) => clients::lock_by_token(db, instance, token).await?.ok_or_else(invalid)?,
@@ -75,6 +76,9 @@ async fn attempt_transfer(
     let proven = sign_ups::proven_address(db, instance, &client).await?;
     let flow = attempts::take_transfer(db, instance, &client, source, ctx.offset()).await?.ok_or_else(invalid)?;
     let flow = social_flows::get(db, instance, &flow).await?;
+    if let Some(flow) = &flow.flow_id {
+        ctx.trail.resume(flow);
+    }
     let mut proof = Proof::reopen(ctx, &flow)?;
     let named = proof.address();
     let is_named = |address: &str| named.as_ref().is_some_and(|named| named.as_str() == address);

@@ -11,6 +11,7 @@ use super::consent::{Consent, ScopeLine, Vouched};
 use super::dev_view::{Index, Person};
 use super::error::{self, Refused};
 use super::fixtures::{Fixed, HOSTILE, development, production};
+use super::flows_view::{Detail, List};
 use super::inbox::{Inbox, Message};
 use super::landing::{Door, Landing};
 use super::link::{self, LinkPage};
@@ -19,12 +20,14 @@ use super::policy::FormTarget;
 use super::start::{ProviderButton, Remark, Start};
 use super::user_view::{Account, Email, Profile};
 use super::{kinds, onward, reasons};
+use crate::flows::inspector::{Configuration, Shown};
 use crate::http::extract::Params;
-use crate::model::id::RequestId;
+use crate::model::id::{FlowId, RequestId};
 use crate::model::instance::Instance;
 use crate::model::problem::{Problem, code};
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
+use crate::store::flows::{Flow, Step};
 
 fn reference() -> RequestId {
     RequestId::new(Timestamp::UNIX_EPOCH, &Fixed(2))
@@ -143,6 +146,52 @@ fn errors(instance: &Instance) -> Vec<Response> {
     pages
 }
 
+/// Pages of the flow inspector, in every state.
+fn flows(instance: &Instance) -> Vec<Response> {
+    let text = || Some(HOSTILE.to_owned());
+    let flow = Flow {
+        id: FlowId::new(Timestamp::UNIX_EPOCH, &Fixed(3)),
+        kind: HOSTILE.to_owned(),
+        status: "failed".to_owned(),
+        reason: text(),
+        detail: text(),
+        provider: text(),
+        application_id: text(),
+        client_id: None,
+        user_id: text(),
+        session_id: text(),
+        config_hash: None,
+        decision_sealed: None,
+        started_at: datetime!(2026-11-21 10:00 UTC),
+        ended_at: Some(datetime!(2026-11-21 10:01 UTC)),
+        last_step_at: None,
+        last_step: None,
+    };
+    let step = Step {
+        name: HOSTILE.to_owned(),
+        outcome: HOSTILE.to_owned(),
+        reason: text(),
+        duration_ms: Some(7),
+        detail: serde_json::json!({ HOSTILE: HOSTILE, "list": [HOSTILE] }),
+        occurred_at: datetime!(2026-11-21 10:00 UTC),
+    };
+    let mut pages = vec![List { instance, flows: &[] }.render()];
+    for status in ["open", "succeeded", "failed", "silent"] {
+        pages.push(List { instance, flows: &[(flow.clone(), status)] }.render());
+        let shown = Shown {
+            status,
+            reason: Some(Reason::ProviderTimeout),
+            hint: text(),
+            same_today: 3,
+            configuration: Some(Configuration { hash: "0".repeat(64), differs: status == "open" }),
+            steps: vec![step.clone(), step.clone()],
+            flow: flow.clone(),
+        };
+        pages.push(Detail { instance, shown: &shown }.render());
+    }
+    pages
+}
+
 fn gallery() -> Vec<Response> {
     let mut pages = Vec::new();
     for instance in [production(), development()] {
@@ -165,6 +214,7 @@ fn gallery() -> Vec<Response> {
             csrf: HOSTILE.to_owned(),
             form_action: Vec::new(),
         };
+        pages.extend(flows(&instance));
         pages.push(index(people).render());
         pages.push(index(Vec::new()).render());
         let text = || HOSTILE.to_owned();

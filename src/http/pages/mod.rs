@@ -13,6 +13,8 @@ pub mod csrf;
 mod dev;
 pub mod dev_view;
 pub mod error;
+mod flows;
+pub mod flows_view;
 pub mod inbox;
 mod kinds;
 pub mod landing;
@@ -45,5 +47,6 @@ pub fn routes() -> Vec<Route> {
     routes.extend(dev::routes());
     routes.extend(inbox::routes());
     routes.extend(link::routes());
+    routes.extend(flows::routes());
     routes
 }

@@ -21,6 +21,7 @@ use crate::flows;
 use crate::flows::client::Acted;
 use crate::flows::social::provider::{self, Offered};
 use crate::flows::social::start::Request;
+use crate::flows::timeline;
 use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::verification::Status;
@@ -244,6 +245,7 @@ fn landing(ctx: &Ctx, door: Door, query: Result<Query, Failure>) -> Result<Landi
     let landing = Landing::read(&ctx.instance, door, &query);
     if !landing.dropped.is_empty() {
         tracing::info!(reason = "redirect_unlisted", detail = "portal", parameters = ?landing.dropped, "target dropped");
+        timeline::dropped(ctx, &landing.dropped);
     }
     Ok(landing)
 }

@@ -218,6 +218,15 @@ impl TestApp {
         created.secret_key.expose_secret().to_owned()
     }
 
+    /// The command line over this installation.
+    pub fn program(&self) -> super::program::Program {
+        let ring: Vec<String> = self.ring.iter().map(|entry| entry.to_setting().expose_secret().to_owned()).collect();
+        super::program::Program::new()
+            .database(&self.db.url())
+            .variable("VESTIBULE_KEYS", &ring.join(","))
+            .variable("VESTIBULE_DEV__PAGES", "true")
+    }
+
     /// Runs `act` and tells what it cost the database.
     pub async fn cost<T>(&self, act: impl Future<Output = T>) -> super::cost::Cost {
         super::cost::of(act).await

@@ -1,0 +1,404 @@
+//! `vestibule flow replay`: a recorded flow, decided again under present settings and with what is known now.
+//!
+//! What a provider proved stands sealed with its flow ([`Inputs`]): the address as a keyed hash only, so its owner is
+//! found by hashing the instance's addresses. A flow that failed before a decision cannot be decided; then the question
+//! is whether its cause still stands.
+
+use serde::{Deserialize, Serialize};
+
+use super::inspector;
+use super::policy::policy;
+use crate::context::Ctx;
+use crate::crypto::{Lookup, LookupHash, SealedAt};
+use crate::flows::social::proof::Proof;
+use crate::model::email::EmailAddress;
+use crate::model::id::{ClientId, FlowId, SessionId};
+use crate::model::linking::{self, Decision, Known, Standing, Started};
+use crate::model::problem::{Error, Result};
+use crate::model::profile::EmailTrust;
+use crate::model::provider_config::{Credentials, strategy};
+use crate::model::reason::{Again, Reason, Why};
+use crate::model::settings::EnumerationProtection;
+use crate::model::sign_up::{self, Closed, Given, Vouched};
+use crate::store::flows::{self, Flow, Step};
+use crate::store::{external_accounts, provider_configs, sessions, users};
+use crate::trail::About;
+
+/// Addresses that are hashed at once.
+const BATCH: i64 = 10_000;
+
+/// What a decision was made from.
+#[derive(Debug, Serialize, Deserialize)]
+struct Inputs {
+    provider: String,
+    provider_user_id: String,
+    /// A keyed hash of the canonical address, in hexadecimal.
+    address: Option<String>,
+    trust: Option<EmailTrust>,
+    /// The flow began as a sign-up.
+    is_sign_up: bool,
+    has_first_name: bool,
+    has_last_name: bool,
+    /// The person had proven the address before: it is no secret, and no proof is asked again.
+    #[serde(default)]
+    is_address_proven: bool,
+}
+
+/// Keeps what a decision is about to be made from with the flow of this request.
+///
+/// # Errors
+/// A fault if it cannot be sealed.
+pub fn keep(ctx: &Ctx, started: Started, proof: &Proof) -> Result<()> {
+    let Some(flow) = ctx.trail.flow() else { return Ok(()) };
+    let email = proof.profile.email.as_deref().and_then(EmailAddress::parse);
+    let inputs = Inputs {
+        provider: proof.provider.clone(),
+        provider_user_id: proof.profile.provider_user_id.clone(),
+        address: email.as_ref().map(|email| hexadecimal(&ctx.app.ring.lookup_hash(Lookup::Address, email.as_str()))),
+        trust: email.map(|_| proof.profile.email_trust),
+        is_sign_up: started == Started::SignUp,
+        has_first_name: proof.profile.first_name.is_some(),
+        has_last_name: proof.profile.last_name.is_some(),
+        is_address_proven: proof.address_proven_by.is_some(),
+    };
+    let plain = serde_json::to_vec(&inputs).map_err(Error::internal)?;
+    let sealed = ctx.app.ring.seal(ctx.rng(), &sealed_at(ctx, &flow), &plain).map_err(Error::internal)?;
+    ctx.trail.about(About { decision_sealed: Some(sealed), ..About::default() });
+    Ok(())
+}
+
+fn sealed_at<'a>(ctx: &'a Ctx, flow: &'a FlowId) -> SealedAt<'a> {
+    SealedAt { table: "flows", column: "decision_sealed", row: flow.as_str(), instance: ctx.instance_id().as_str() }
+}
+
+fn hexadecimal(hash: &LookupHash) -> String {
+    hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether what stopped a flow before its decision still stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A new attempt would fail the same way.
+    Stands,
+    /// Nothing here stands in the way any more.
+    Gone,
+    /// Only a new attempt can tell.
+    Unknown,
+}
+
+impl Cause {
+    /// In a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stands => "stands",
+            Self::Gone => "gone",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a replay found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Decided again: it succeeds.
+    Succeeds,
+    /// Decided again: it does not, or more is to be done.
+    Refused(Why),
+    /// There is nothing to decide.
+    Undecided(Cause),
+}
+
+/// The answer of a replay.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// How the flow stands on the record.
+    pub recorded_status: &'static str,
+    /// Its reason there.
+    pub recorded_reason: Option<Reason>,
+    /// It had come so far that there is something to decide again.
+    pub reached_decision: bool,
+    verdict: Verdict,
+}
+
+impl Replay {
+    /// Whether it would succeed now; `None` where only a new attempt can tell.
+    pub fn would_succeed(&self) -> Option<bool> {
+        match self.verdict {
+            Verdict::Succeeds => Some(true),
+            Verdict::Refused(_) => Some(false),
+            Verdict::Undecided(_) => None,
+        }
+    }
+
+    /// Why not.
+    pub fn why(&self) -> Option<Why> {
+        match self.verdict {
+            Verdict::Refused(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Whether the cause still stands, where there is nothing to decide.
+    pub fn cause(&self) -> Option<Cause> {
+        match self.verdict {
+            Verdict::Undecided(cause) => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// The answer in a sentence.
+    pub fn sentence(&self) -> String {
+        let reason = self.recorded_reason.map_or("no reason", Reason::name);
+        match self.verdict {
+            Verdict::Succeeds => "It would succeed now.".to_owned(),
+            Verdict::Refused(why) if why.leaves_open() => {
+                format!("It would not be complete now: one more step is needed ({}).", said(why))
+            }
+            Verdict::Refused(why) => format!("It would not succeed now: {}.", said(why)),
+            Verdict::Undecided(Cause::Stands) => {
+                format!(
+                    "It ended before anything was decided, so a new attempt is needed; its cause ({reason}) still stands."
+                )
+            }
+            Verdict::Undecided(Cause::Gone) => {
+                format!(
+                    "It ended before anything was decided, so a new attempt is needed; its cause ({reason}) is gone."
+                )
+            }
+            Verdict::Undecided(Cause::Unknown) => format!(
+                "It ended before anything was decided, so a new attempt is needed; only that can tell whether its cause \
+                 ({reason}) still stands."
+            ),
+        }
+    }
+}
+
+fn said(why: Why) -> String {
+    match why.detail {
+        "" => why.reason.name().to_owned(),
+        detail => format!("{}, {detail}", why.reason.name()),
+    }
+}
+
+/// Replays a flow; `None` if there is none of that id.
+///
+/// # Errors
+/// Storage faults; a fault if the recorded inputs do not open.
+pub async fn replay(ctx: &Ctx, id: &FlowId) -> Result<Option<Replay>> {
+    let Some(shown) = inspector::show(ctx, id).await? else { return Ok(None) };
+    let flow = &shown.flow;
+    let verdict = match &flow.decision_sealed {
+        Some(sealed) => {
+            let opened = ctx.app.ring.open(&sealed_at(ctx, id), sealed).map_err(Error::internal)?;
+            let inputs: Inputs = serde_json::from_slice(&opened).map_err(Error::internal)?;
+            decide(ctx, flow, &inputs).await?
+        }
+        None => Verdict::Undecided(cause(ctx, flow, &shown.steps, shown.reason).await?),
+    };
+    Ok(Some(Replay {
+        recorded_status: shown.status,
+        recorded_reason: shown.reason,
+        reached_decision: flow.decision_sealed.is_some(),
+        verdict,
+    }))
+}
+
+/// The real decision, with what is known now.
+async fn decide(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Verdict> {
+    let use_as = Use::of(flow);
+    if let Some(why) = unavailable(ctx, &strategy(&inputs.provider), use_as).await? {
+        return Ok(Verdict::Refused(why));
+    }
+    let known = known(ctx, flow, inputs).await?;
+    let mut policy = policy(ctx);
+    if inputs.is_address_proven {
+        policy.enumeration = EnumerationProtection::Off;
+    }
+    let started = if inputs.is_sign_up { Started::SignUp } else { Started::SignIn };
+    let decision = match linking::decide(started, inputs.trust, &known, &policy) {
+        // The other kind of attempt takes over by itself.
+        Decision::Transfer => {
+            let other = if inputs.is_sign_up { Started::SignIn } else { Started::SignUp };
+            linking::decide(other, inputs.trust, &known, &policy)
+        }
+        decision => decision,
+    };
+    Ok(match decision {
+        Decision::SignIn { .. } | Decision::Link { .. } => Verdict::Succeeds,
+        Decision::Prove { .. } if inputs.is_address_proven => Verdict::Succeeds,
+        Decision::Create => create(ctx, flow, inputs).await?,
+        Decision::Transfer => Verdict::Refused(Why::new(Reason::Transfer, "")),
+        Decision::Prove { .. } => Verdict::Refused(Why::new(Reason::EmailUnverified, "proof")),
+        Decision::Unprovable(_) => Verdict::Refused(Why::new(Reason::EmailUnverified, "unprovable")),
+        Decision::AlreadySignedIn(_) => Verdict::Refused(Why::new(Reason::AlreadySignedIn, "callback")),
+        Decision::Closed(Standing::Locked, _) => Verdict::Refused(Why::new(Reason::UserLocked, "")),
+        Decision::Closed(..) => Verdict::Refused(Why::new(Reason::UserBanned, "banned")),
+        Decision::LinkingOff(_) => Verdict::Refused(Why::new(Reason::LinkingOff, "")),
+    })
+}
+
+/// Who has the identity and the address now.
+async fn known(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Known> {
+    let address = match &inputs.address {
+        None => None,
+        Some(hash) => find_address(ctx, hash).await?,
+    };
+    // A flow always has its client; without one there is no session to be in the way.
+    let nobody = ClientId::new(flow.started_at, ctx.rng());
+    let client = flow.client_id.as_ref().unwrap_or(&nobody);
+    let connection = &mut *ctx.app.db.acquire().await?;
+    let (provider, id) = (&inputs.provider, &inputs.provider_user_id);
+    let offset = ctx.offset();
+    let mut known =
+        external_accounts::known(connection, ctx.instance_id(), provider, id, address.as_deref(), client, offset)
+            .await?;
+    // The session that the flow itself made is in nobody's way.
+    let own = flow.session_id.as_deref();
+    let is_own = |session: &mut SessionId| own == Some(session.as_str());
+    if let Some(account) = &mut known.account {
+        account.session.take_if(is_own);
+    }
+    if let Some(owner) = &mut known.owner {
+        owner.session.take_if(is_own);
+    }
+    Ok(known)
+}
+
+/// The address of this instance with that hash.
+async fn find_address(ctx: &Ctx, hash: &str) -> Result<Option<String>> {
+    let mut after = String::new();
+    loop {
+        let batch = flows::addresses(&ctx.app.db, ctx.instance_id(), &after, BATCH).await?;
+        // The ring may have been rotated since.
+        let is_it = |address: &&String| {
+            ctx.app.ring.lookup_hashes(Lookup::Address, address).iter().any(|one| hexadecimal(one) == hash)
+        };
+        if let Some(found) = batch.iter().find(is_it) {
+            return Ok(Some(found.clone()));
+        }
+        match batch.last() {
+            Some(last) if i64::try_from(batch.len()).is_ok_and(|count| count == BATCH) => after.clone_from(last),
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// A new user: whether one may be made, and has everything that is required.
+async fn create(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Verdict> {
+    let settings = &ctx.instance.settings;
+    let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), &inputs.provider).await?;
+    // The address itself is not kept, only whether it was refused for what it is.
+    let was_subaddress = flow.reason.as_deref() == Some(Reason::AddressRefused.name());
+    let is_subaddress = was_subaddress && config.is_some_and(|config| config.blocks_email_subaddresses);
+    let users = users::count(&ctx.app.db, ctx.instance_id(), &users::Filter::default()).await?;
+    if let Err(closed) = sign_up::may_sign_up(settings, is_subaddress, users) {
+        let (reason, detail) = match closed {
+            Closed::Restricted => (Reason::SignupClosed, "restricted"),
+            Closed::Waitlist => (Reason::SignupClosed, "waitlist"),
+            Closed::Quota => (Reason::SignupClosed, "quota"),
+            Closed::Subaddress => (Reason::AddressRefused, "subaddress"),
+        };
+        return Ok(Verdict::Refused(Why::new(reason, detail)));
+    }
+    let policy = policy(ctx);
+    let vouched = |trust| if linking::is_enough(trust, &policy) { Vouched::Provider } else { Vouched::No };
+    let given = Given {
+        email: inputs.trust.map(vouched),
+        username: false,
+        password: false,
+        first_name: inputs.has_first_name,
+        last_name: inputs.has_last_name,
+        legal_accepted: false,
+        social: true,
+    };
+    let fields = sign_up::fields(settings, &given, policy.defences);
+    let lacks_email = fields.missing.contains(&sign_up::Field::EmailAddress);
+    Ok(match fields {
+        fields if fields.is_ready() => Verdict::Succeeds,
+        _ if lacks_email => Verdict::Refused(Why::new(Reason::EmailMissing, "")),
+        fields if !fields.missing.is_empty() => Verdict::Refused(Why::new(Reason::RequirementsMissing, "")),
+        _ if policy.can_prove => Verdict::Refused(Why::new(Reason::EmailUnverified, "proof")),
+        _ => Verdict::Refused(Why::new(Reason::EmailUnverified, "unprovable")),
+    })
+}
+
+/// What a provider is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    SignIn,
+    Connect,
+}
+
+impl Use {
+    fn of(flow: &Flow) -> Self {
+        if ["connect", "reauthorize"].contains(&flow.kind.as_str()) { Self::Connect } else { Self::SignIn }
+    }
+}
+
+/// Why a start with this provider would be refused now, by its configuration alone: nobody is asked.
+async fn unavailable(ctx: &Ctx, strategy: &str, use_as: Use) -> Result<Option<Why>> {
+    let why = |reason, detail| Ok(Some(Why::new(reason, detail)));
+    let Some(slug) = strategy.strip_prefix("oauth_") else { return why(Reason::ProviderUnavailable, "unknown") };
+    let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), slug).await?;
+    let is_known = ctx.app.catalogue.get(slug).is_some() || config.as_ref().is_some_and(|one| one.custom.is_some());
+    if !is_known {
+        return why(Reason::ProviderUnavailable, "unknown");
+    }
+    let Some(config) = config.filter(|config| config.is_enabled) else {
+        return why(Reason::ProviderUnavailable, "disabled");
+    };
+    if !config.is_authenticatable && use_as == Use::SignIn {
+        return why(Reason::ProviderUnavailable, "connect_only");
+    }
+    let is_missing = match config.credentials {
+        Credentials::Simulated => !ctx.instance.allows_simulated_providers(),
+        Credentials::Custom => {
+            let has_id = config.client_id.is_some_and(|id| !id.is_empty());
+            !has_id || (config.client_secret_sealed.is_none() && config.custom.is_none())
+        }
+    };
+    if is_missing { why(Reason::CredentialsUnusable, "missing") } else { Ok(None) }
+}
+
+/// Whether what stopped the flow before a decision still stands.
+async fn cause(ctx: &Ctx, flow: &Flow, steps: &[Step], reason: Option<Reason>) -> Result<Cause> {
+    let Some(reason) = reason else { return Ok(Cause::Unknown) };
+    let of_start = |name: &str| {
+        let start = steps.iter().find(|step| step.name == "started");
+        start.and_then(|start| start.detail.get(name)).and_then(|value| value.as_str())
+    };
+    let use_as = Use::of(flow);
+    let stands = |stands: bool| if stands { Cause::Stands } else { Cause::Gone };
+    Ok(match reason {
+        Reason::ProviderUnavailable | Reason::CredentialsUnusable => {
+            let named = of_start("strategy").map(str::to_owned);
+            let named = named.or_else(|| flow.provider.as_deref().map(strategy));
+            match named {
+                Some(strategy) => stands(unavailable(ctx, &strategy, use_as).await?.is_some()),
+                None => Cause::Unknown,
+            }
+        }
+        // The same request is refused again, until the app sends another.
+        Reason::RedirectInvalid => Cause::Stands,
+        Reason::RedirectUnlisted => {
+            let targets = ["redirect_url", "action_complete_redirect_url"].map(of_start);
+            stands(targets.into_iter().flatten().any(|origin| !ctx.instance.is_own_origin(origin)))
+        }
+        Reason::EndpointRefused if flow.detail.as_deref() == Some("offline") => stands(ctx.app.config.outbound.offline),
+        Reason::AlreadySignedIn => match &flow.client_id {
+            Some(client) => {
+                let connection = &mut *ctx.app.db.acquire().await?;
+                let open = sessions::newest_open(connection, ctx.instance_id(), client, ctx.offset()).await?;
+                stands(open.is_some())
+            }
+            None => Cause::Unknown,
+        },
+        // The browser may still lose its cookie for the same cause.
+        Reason::CookieMissing => Cause::Unknown,
+        reason => match reason.again() {
+            // A new start begins afresh.
+            Again::Yes => Cause::Gone,
+            Again::Later | Again::No(_) => Cause::Unknown,
+        },
+    })
+}

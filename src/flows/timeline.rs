@@ -1,0 +1,289 @@
+//! What social flows note for the inspector (pages.md section 10.1), step by step. Only what a log could hold: values of
+//! state, nonce and challenge become their lengths, addresses are masked, and no URL keeps its query.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, json};
+use url::Url;
+
+use crate::context::Ctx;
+use crate::limits::Limit;
+use crate::model::email::EmailAddress;
+use crate::model::id::{ClientId, FlowId, UserId};
+use crate::model::linking::{Decision, Standing, Started};
+use crate::model::problem::{Error, Result};
+use crate::model::profile::{EmailTrust, Profile};
+use crate::model::provider_config::ProviderConfig;
+use crate::model::reason::{Reason, Why};
+use crate::model::sign_up::{Field, Fields};
+use crate::trail::{About, Kind, Step};
+use crate::upstream::error::UpstreamError;
+
+/// The longest text of somebody else's that is kept, in characters.
+const TEXT_LENGTH: usize = 200;
+
+/// What an attempt began as.
+pub fn kind(started: Started) -> Kind {
+    match started {
+        Started::SignIn => Kind::SignIn,
+        Started::SignUp => Kind::SignUp,
+    }
+}
+
+/// A flow begins: somebody asked to go to a provider.
+pub fn started(ctx: &Ctx, kind: Kind, strategy: &str, redirect: Option<&str>, complete: Option<&str>) {
+    ctx.trail.begin(kind);
+    let step = Step::new("started")
+        .with("strategy", cut(strategy))
+        .with("origin", ctx.from.origin.as_deref().map(cut))
+        .with("redirect_url", redirect.map(place))
+        .with("action_complete_redirect_url", complete.map(place));
+    ctx.trail.step(step);
+}
+
+/// A page dropped targets of its query and goes on with the fallback; noted with the flow that begins there.
+pub fn dropped(ctx: &Ctx, parameters: &[&'static str]) {
+    let why = Why::new(Reason::RedirectUnlisted, "portal");
+    ctx.trail.step(Step::new("target_dropped").because(why).with("parameters", json!(parameters)));
+}
+
+/// Passes an outcome on; a refusal with a reason is noted, however it will be shown.
+///
+/// # Errors
+/// Those of `outcome`.
+pub fn told<T>(ctx: &Ctx, outcome: Result<T>) -> Result<T> {
+    if let Err(Error::Problem(problem)) = &outcome
+        && let Some(why) = problem.why
+    {
+        ctx.trail.step(Step::new("refused").because(why).with("code", problem.code().name));
+        ctx.trail.refuse(why);
+    }
+    outcome
+}
+
+/// The provider is known, and how it is configured now.
+pub fn configured(ctx: &Ctx, config: &ProviderConfig) {
+    let provider = Some(config.provider.clone());
+    let config_hash = Some(super::inspector::fingerprint(ctx, config));
+    ctx.trail.about(About { provider, config_hash, ..About::default() });
+}
+
+/// The browser is known.
+pub fn on_client(ctx: &Ctx, client: &ClientId) {
+    ctx.trail.about(About { client: Some(client.to_string()), ..About::default() });
+}
+
+/// The browser is sent to the provider.
+pub fn sent(ctx: &Ctx, provider: &str, client: &ClientId, scopes: &[String], url: &Url) {
+    let mut parameters = Map::new();
+    for (name, value) in url.query_pairs() {
+        let shown = match name.as_ref() {
+            "state" | "nonce" | "code_challenge" => format!("{} characters", value.chars().count()),
+            "login_hint" => masked(&value),
+            _ => cut(&value),
+        };
+        parameters.insert(cut(&name), shown.into());
+    }
+    let step = Step::new("sent_to_provider")
+        .with("provider", provider)
+        .with("scopes", json!(scopes))
+        .with("host", url.host_str())
+        .with("parameters", parameters);
+    ctx.trail.step(step);
+    let (provider, client) = (Some(provider.to_owned()), Some(client.to_string()));
+    ctx.trail.about(About { provider, client, ..About::default() });
+}
+
+/// The browser came back: names of parameters, and the provider's own words where it told an error.
+pub fn came_back(ctx: &Ctx, parameters: &BTreeMap<String, String>) {
+    let names: Vec<String> = parameters.keys().map(|name| cut(name)).collect();
+    let word = |name: &str| parameters.get(name).map(|word| cut(word));
+    let step = Step::new("callback")
+        .with("parameters", json!(names))
+        .with("error", word("error"))
+        .with("error_description", word("error_description"));
+    ctx.trail.step(step);
+}
+
+/// The state was not usable. Without a flow that it belongs to, a flow of its own begins, so that the page's reference
+/// can be looked up; ten per minute and address are kept.
+pub fn unusable_state(ctx: &Ctx, flow: Option<&FlowId>, why: Why) {
+    match flow {
+        Some(flow) => ctx.trail.resume(flow),
+        None if ctx.app.limits.spend(Limit::StrayCallback, &ctx.instance, ctx.from.ip).is_ok() => {
+            ctx.trail.begin(Kind::Callback);
+        }
+        None => return,
+    }
+    ctx.trail.step(Step::new("state_checked").because(why));
+    match why.reason {
+        // What the first call did stands.
+        Reason::StateUsed => ctx.trail.mention(why),
+        _ => ctx.trail.refuse(why),
+    }
+}
+
+/// The state belongs to this flow and to this browser.
+pub fn state_checked(ctx: &Ctx, flow: Option<&FlowId>) {
+    if let Some(flow) = flow {
+        ctx.trail.resume(flow);
+    }
+    ctx.trail.step(Step::new("state_checked"));
+}
+
+/// The code was traded, or not.
+pub fn exchanged(ctx: &Ctx, endpoint: &Url, took: Duration, error: Option<&UpstreamError>) {
+    let step = Step::new("token_exchange").took(took).with("host", endpoint.host_str()).with("attempt", 1);
+    ctx.trail.step(failed(step, error));
+}
+
+/// The provider said who it is, or not.
+pub fn identified(ctx: &Ctx, took: Duration, outcome: Result<&Profile, &UpstreamError>) {
+    let step = Step::new("identity_fetched").took(took);
+    let profile = match outcome {
+        Ok(profile) => profile,
+        Err(error) => return ctx.trail.step(failed(step, Some(error))),
+    };
+    let fields = [
+        ("id", true),
+        ("email", profile.email.is_some()),
+        ("first_name", profile.first_name.is_some()),
+        ("last_name", profile.last_name.is_some()),
+        ("username", profile.username.is_some()),
+        ("avatar_url", profile.avatar_url.is_some()),
+        ("phone", profile.phone.is_some()),
+    ];
+    let came: Vec<&str> = fields.iter().filter(|(_, came)| *came).map(|(name, _)| *name).collect();
+    let trust = profile.email.as_ref().map(|_| trust(profile.email_trust));
+    let step =
+        step.with("fields", json!(came)).with("email", profile.email.as_deref().map(masked)).with("email_trust", trust);
+    ctx.trail.step(step);
+}
+
+/// How far a provider's word for an address goes, as shown.
+pub fn trust(trust: EmailTrust) -> &'static str {
+    match trust {
+        EmailTrust::Verified => "verified",
+        EmailTrust::ProviderPolicy => "provider_policy",
+        EmailTrust::Unverified => "unverified",
+    }
+}
+
+/// The provider told its error at the callback.
+pub fn provider_refused(ctx: &Ctx, error: &UpstreamError) {
+    ctx.trail.step(failed(Step::new("token_exchange"), Some(error)).with("skipped", true));
+}
+
+fn failed(step: Step, error: Option<&UpstreamError>) -> Step {
+    let Some(error) = error else { return step };
+    step.because(error.failure().why())
+        .with("call", error.call.name())
+        .with("status", error.status)
+        .with("provider_code", error.provider_code.as_deref())
+        .with("provider_message", error.provider_message.as_deref())
+}
+
+/// What a proven identity means.
+pub fn decided(ctx: &Ctx, started: Started, decision: &Decision) {
+    let why = Why::new;
+    let (what, why) = match decision {
+        Decision::SignIn { .. } => ("matched external account", None),
+        Decision::Link { .. } => ("linked by verified email", None),
+        Decision::Create => ("new user", None),
+        Decision::Transfer => {
+            let to = if started == Started::SignIn { "sign_up" } else { "sign_in" };
+            ("transfer", Some(why(Reason::Transfer, to)))
+        }
+        Decision::Prove { .. } => ("address must be proven", Some(why(Reason::EmailUnverified, "proof"))),
+        Decision::AlreadySignedIn(_) => ("refused", Some(why(Reason::AlreadySignedIn, "callback"))),
+        Decision::Closed(Standing::Locked, _) => ("refused", Some(why(Reason::UserLocked, ""))),
+        Decision::Closed(..) => ("refused", Some(why(Reason::UserBanned, "banned"))),
+        Decision::LinkingOff(_) => ("refused", Some(why(Reason::LinkingOff, ""))),
+        Decision::Unprovable(_) => ("refused", Some(why(Reason::EmailUnverified, "unprovable"))),
+    };
+    let user = match decision {
+        Decision::SignIn { user, .. } | Decision::Link { user, .. } | Decision::Prove { user, .. } => Some(user),
+        Decision::Closed(_, user) | Decision::LinkingOff(user) | Decision::Unprovable(user) => Some(user),
+        Decision::Create | Decision::Transfer | Decision::AlreadySignedIn(_) => None,
+    };
+    let step = Step::new("decision").with("what", what).with("user_id", user.map(UserId::as_str));
+    ctx.trail.step(why.into_iter().fold(step, Step::because));
+    ctx.trail.about(About { user: user.map(ToString::to_string), ..About::default() });
+}
+
+/// A sign-up needs more before it is a user.
+pub fn lacking(ctx: &Ctx, fields: &Fields) {
+    let names = |fields: &[Field]| fields.iter().map(|field| field.as_str()).collect::<Vec<_>>();
+    let why = if fields.missing.contains(&Field::EmailAddress) {
+        Why::new(Reason::EmailMissing, "")
+    } else if fields.missing.is_empty() {
+        Why::new(Reason::EmailUnverified, "proof")
+    } else {
+        Why::new(Reason::RequirementsMissing, "")
+    };
+    let step = Step::new("requirements").because(why);
+    ctx.trail
+        .step(step.with("missing", json!(names(&fields.missing))).with("unverified", json!(names(&fields.unverified))));
+    ctx.trail.refuse(why);
+}
+
+/// A session began.
+pub fn session(ctx: &Ctx, user: &str, session: &str) {
+    ctx.trail.step(Step::new("session").with("session_id", session).with("user_id", user));
+    let (user, session) = (Some(user.to_owned()), Some(session.to_owned()));
+    ctx.trail.about(About { user, session, ..About::default() });
+}
+
+/// The browser is sent on.
+pub fn handed_over(ctx: &Ctx, url: &str) {
+    ctx.trail.step(Step::new("handed_over").with("to", place(url)));
+}
+
+/// An address without what may be secret in it: scheme, host and port of an absolute one.
+pub fn place(raw: &str) -> String {
+    match Url::parse(raw) {
+        Ok(url) if url.has_host() => {
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+        }
+        Ok(url) => format!("{}:", url.scheme()),
+        Err(_) => "relative or malformed".to_owned(),
+    }
+}
+
+/// First letter and domain of an address, and nothing of anything else.
+fn masked(text: &str) -> String {
+    let Some(address) = EmailAddress::parse(text) else { return format!("{} characters", text.chars().count()) };
+    let (local, domain) = address.as_str().split_once('@').unwrap_or_default();
+    format!("{}****@{domain}", local.chars().next().unwrap_or_default())
+}
+
+/// At most 200 printable characters.
+fn cut(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(TEXT_LENGTH).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_keep_neither_path_nor_query_nor_names() {
+        for (raw, shown) in [
+            ("https://app.example:8443/a?token=1#x", "https://app.example:8443"),
+            ("https://user:secret@app.example/", "https://app.example"),
+            ("com.example.app://callback?x=1", "com.example.app://callback"),
+            ("javascript:alert(1)", "javascript:"),
+            ("/sso-callback?x=1", "relative or malformed"),
+        ] {
+            assert_eq!(place(raw), shown);
+        }
+    }
+
+    #[test]
+    fn texts_of_others_are_cut_and_cleaned() {
+        assert_eq!(cut("a\r\nb"), "ab");
+        assert_eq!(cut(&"x".repeat(300)).len(), 200);
+    }
+}

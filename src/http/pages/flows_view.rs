@@ -1,0 +1,174 @@
+//! The pages of the flow inspector: what they show.
+
+use askama::Template;
+use axum::response::Response;
+
+use super::reasons;
+use super::shell::{Reply, Shell, page};
+use crate::flows::inspector::Shown;
+use crate::http::views::flow::{again, moment};
+use crate::model::instance::Instance;
+use crate::store::flows::Flow;
+
+/// What the list can be filtered by.
+const OUTCOMES: [&str; 4] = ["failed", "open", "silent", "succeeded"];
+
+/// The list.
+pub struct List<'a> {
+    /// Whose.
+    pub instance: &'a Instance,
+    /// Flows with their status.
+    pub flows: &'a [(Flow, &'static str)],
+}
+
+#[derive(Template)]
+#[template(path = "flows.html")]
+struct ListPage {
+    shell: Shell,
+    outcomes: [&'static str; 4],
+    rows: Vec<Row>,
+}
+
+/// A line of the list.
+struct Row {
+    id: String,
+    kind: String,
+    status: &'static str,
+    reason: String,
+    provider: String,
+    at: String,
+}
+
+/// The class of a status's badge.
+fn badge(status: &str) -> &'static str {
+    match status {
+        "succeeded" | "ok" => "good",
+        "failed" => "bad",
+        _ => "",
+    }
+}
+
+impl Row {
+    fn of(flow: &Flow, status: &'static str) -> Self {
+        Self {
+            id: flow.id.to_string(),
+            kind: flow.kind.clone(),
+            status,
+            reason: flow.reason.clone().unwrap_or_default(),
+            provider: flow.provider.clone().unwrap_or_default(),
+            at: moment(flow.started_at),
+        }
+    }
+
+    fn badge(&self) -> &'static str {
+        badge(self.status)
+    }
+}
+
+impl List<'_> {
+    /// The page.
+    pub fn render(&self) -> Response {
+        let state = match self.flows {
+            [] => "empty",
+            _ => "list",
+        };
+        let view = ListPage {
+            shell: Shell::new(self.instance, "dev.flows", state, "flows.step"),
+            outcomes: OUTCOMES,
+            rows: self.flows.iter().map(|(flow, status)| Row::of(flow, status)).collect(),
+        };
+        page(&view, Reply::default())
+    }
+}
+
+/// One flow.
+pub struct Detail<'a> {
+    /// Whose.
+    pub instance: &'a Instance,
+    /// The flow.
+    pub shown: &'a Shown,
+}
+
+#[derive(Template)]
+#[template(path = "flow.html")]
+struct DetailPage<'a> {
+    shell: Shell,
+    id: &'a str,
+    facts: Vec<(&'static str, String)>,
+    hint: Option<&'a str>,
+    steps: Vec<Line<'a>>,
+}
+
+/// A step of the timeline.
+struct Line<'a> {
+    name: &'a str,
+    outcome: &'a str,
+    reason: &'a str,
+    took: String,
+    at: String,
+    members: Vec<(String, String)>,
+}
+
+impl Line<'_> {
+    fn badge(&self) -> &'static str {
+        badge(self.outcome)
+    }
+}
+
+impl Detail<'_> {
+    /// The page.
+    pub fn render(&self) -> Response {
+        let shown = self.shown;
+        let view = DetailPage {
+            shell: Shell::new(self.instance, "dev.flow", shown.status, "flows.one"),
+            id: shown.flow.id.as_str(),
+            facts: facts(shown),
+            hint: shown.hint.as_deref(),
+            steps: shown.steps.iter().map(line).collect(),
+        };
+        page(&view, Reply::default())
+    }
+}
+
+fn line(step: &crate::store::flows::Step) -> Line<'_> {
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let members = step.detail.as_object().into_iter().flatten();
+    Line {
+        name: &step.name,
+        outcome: &step.outcome,
+        reason: step.reason.as_deref().unwrap_or_default(),
+        took: step.duration_ms.map(|ms| format!("{ms} ms")).unwrap_or_default(),
+        at: moment(step.occurred_at),
+        members: members.map(|(name, value)| (name.clone(), text(value))).collect(),
+    }
+}
+
+/// What is known of a flow, in the order in which it is looked for.
+fn facts(shown: &Shown) -> Vec<(&'static str, String)> {
+    let flow = &shown.flow;
+    let detail = flow.detail.as_deref().unwrap_or_default();
+    let key = shown.reason.and_then(|reason| reasons::text_key(reason, detail));
+    let configuration = shown.configuration.as_ref().map(|configuration| {
+        let short = configuration.hash.get(..12).unwrap_or_default();
+        let words = if configuration.differs { "differs from now" } else { "as it is now" };
+        format!("{short} ({words})")
+    });
+    let same = (shown.same_today > 0).then(|| shown.same_today.to_string());
+    let all = [
+        ("flows.status", Some(shown.status.to_owned())),
+        ("flows.kind", Some(flow.kind.clone())),
+        ("flows.reason", flow.reason.clone()),
+        ("flows.detail", flow.detail.clone()),
+        ("flows.sentence", key.map(|key| reasons::sentence(key, None))),
+        ("flows.again", shown.reason.map(|reason| again(reason.again()).to_owned())),
+        ("flows.same", same),
+        ("flows.provider", flow.provider.clone()),
+        ("flows.application", flow.application_id.clone()),
+        ("flows.user", flow.user_id.clone()),
+        ("flows.session", flow.session_id.clone()),
+        ("flows.configuration", configuration),
+        ("flows.started", Some(moment(flow.started_at))),
+        ("flows.ended", flow.ended_at.map(moment)),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
