@@ -69,7 +69,6 @@ impl TestApp {
     }
 
     /// Fails unless page, list and command line all say this about the flow.
-    #[track_caller]
     pub async fn told(&self, program: &Program, reference: &str, told: &Told) -> Value {
         let flow = self.flow(reference).await;
         let name = format!("{} {}: {flow:#}", told.reason, told.detail);
