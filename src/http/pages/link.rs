@@ -57,12 +57,14 @@ impl State {
     /// `data-state`, keys of heading and text, status.
     fn words(self) -> (&'static str, &'static str, &'static str, StatusCode) {
         match self {
-            Self::Confirm => ("confirm", "link.confirm", "link.confirm_next", StatusCode::OK),
-            Self::Verified => ("verified", "link.verified", "link.verified_next", StatusCode::OK),
-            Self::Expired => ("expired", "link.expired", "link.expired_next", StatusCode::BAD_REQUEST),
-            Self::Failed => ("failed", "link.failed", "link.failed_next", StatusCode::BAD_REQUEST),
-            Self::ClientMismatch => ("client-mismatch", "link.mismatch", "link.mismatch_next", StatusCode::FORBIDDEN),
-            Self::AlreadyUsed => ("already-used", "link.used", "link.used_next", StatusCode::BAD_REQUEST),
+            Self::Confirm => ("confirm", "mail_link.confirm", "mail_link.confirm_next", StatusCode::OK),
+            Self::Verified => ("verified", "mail_link.verified", "mail_link.verified_next", StatusCode::OK),
+            Self::Expired => ("expired", "mail_link.expired", "mail_link.expired_next", StatusCode::BAD_REQUEST),
+            Self::Failed => ("failed", "mail_link.failed", "mail_link.failed_next", StatusCode::BAD_REQUEST),
+            Self::ClientMismatch => {
+                ("client-mismatch", "mail_link.mismatch", "mail_link.mismatch_next", StatusCode::FORBIDDEN)
+            }
+            Self::AlreadyUsed => ("already-used", "mail_link.used", "mail_link.used_next", StatusCode::BAD_REQUEST),
         }
     }
 }
@@ -107,12 +109,12 @@ impl<'a> LinkPage<'a> {
     /// The page.
     pub fn render(&self) -> Response {
         let (state, heading, next, status) = self.state.words();
-        let shell = Shell::new(self.instance, "link.landing", state, "link.step");
+        let shell = Shell::new(self.instance, "link.landing", state, "mail_link.step");
         let view = View {
             heading: shell.named(heading),
             next: shell.named(next),
             is_form: self.state == State::Confirm,
-            go_on: if self.state == State::Verified { "link.go_on" } else { "link.begin" },
+            go_on: if self.state == State::Verified { "mail_link.go_on" } else { "mail_link.begin" },
             action: &self.action,
             token: &self.token,
             csrf: &self.csrf,
