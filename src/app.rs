@@ -21,6 +21,7 @@ use readiness::Readiness;
 
 use crate::config::Config;
 use crate::crypto::SystemRng;
+use crate::crypto::password::Passwords;
 use crate::crypto::ring::KeyRing;
 use crate::limits::Limits;
 use crate::model::random::Rng;
@@ -65,6 +66,8 @@ pub struct App {
     pub recorder: Recorder,
     /// Sends mail, where a server for it is configured.
     pub mailer: Option<Mailer>,
+    /// Hashes passwords.
+    pub passwords: Passwords,
     /// Rate limits: the rates in force, and what is counted in memory.
     pub limits: Limits,
     /// Set when the server is asked to stop.
@@ -116,6 +119,8 @@ impl App {
         let recorder = Recorder::start(db.clone(), time, Arc::clone(&rng));
         let ca_file = config.outbound.ca_file.as_deref();
         let mailer = config.email.as_ref().map(|email| Mailer::new(email, ca_file)).transpose()?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let passwords = Passwords::new(config.passwords, cores);
         let limits = Limits::new(config.limits.in_force());
         Ok(Arc::new(Self {
             config,
@@ -132,6 +137,7 @@ impl App {
             upstream: Upstream::new(outbound),
             recorder,
             mailer,
+            passwords,
             limits,
             draining: AtomicBool::new(false),
             readiness: Readiness::default(),

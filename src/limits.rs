@@ -11,6 +11,7 @@ use table::Table;
 use crate::config::limits::{Rate, Rates};
 use crate::model::instance::Instance;
 use crate::model::problem::{Problem, code};
+use crate::model::reason::Reason;
 
 /// The most keys that are remembered; the oldest go first, so that the limiter is no hole in memory.
 const KEYS: usize = 1_000_000;
@@ -123,7 +124,7 @@ fn client_key<'a>(instance: &'a Instance, client: ClientBudget<'a>) -> impl std:
 
 /// The refusal that asks for a wait of `time`.
 fn wait(time: Duration) -> Problem {
-    Problem::new(code::TOO_MANY_REQUESTS).retry_after(seconds(time))
+    code::TOO_MANY_REQUESTS.because(Reason::RateLimited, "requests").retry_after(seconds(time))
 }
 
 /// Whole seconds, never too few.

@@ -56,6 +56,8 @@ pub const KEYS: &[Key] = &[
     plain("limits.send_to_recipient"),
     plain("limits.send_from_address"),
     plain("limits.failed_proofs"),
+    plain("passwords.memory"),
+    plain("passwords.passes"),
     plain("jobs.workers"),
     plain("dev.pages"),
     plain("dev.data_dir"),

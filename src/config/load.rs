@@ -9,6 +9,7 @@ use super::limits::Rates;
 use super::reader::{Notes, Reader};
 use super::sources::{Sources, Written, collect};
 use super::{Config, Database, Dev, Jobs, Limits, Listen, Log, LogFormat, LogLevel, Server, value};
+use crate::crypto::password::Cost;
 use crate::crypto::{KeyRing, RingEntry, RingError};
 use crate::outbound::mail::{MailConfig, MailRoute};
 use crate::outbound::{AllowEntry, OutboundConfig};
@@ -53,6 +54,7 @@ fn read(sources: &Sources, base: Config) -> (Config, Notes) {
         outbound: outbound(&mut reader, base.outbound),
         email: email(&mut reader),
         limits: limits(&mut reader, &base.limits),
+        passwords: passwords(&mut reader, base.passwords),
         jobs: Jobs { workers: reader.number("jobs.workers", base.jobs.workers, 0, 256) },
         dev: dev(&mut reader, base.dev),
     };
@@ -105,6 +107,16 @@ fn database(reader: &mut Reader, base: Database) -> Database {
         acquire_timeout: reader.duration("database.acquire_timeout", base.acquire_timeout),
         migrate_on_start: reader.flag("database.migrate_on_start", base.migrate_on_start),
     }
+}
+
+/// Never below what OWASP calls the least.
+fn passwords(reader: &mut Reader, base: Cost) -> Cost {
+    let least = Cost::default();
+    let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let memory = reader.number("passwords.memory", number(base.memory), number(least.memory), 1 << 20);
+    let passes = reader.number("passwords.passes", number(base.passes), number(least.passes), 100);
+    let [memory, passes] = [memory, passes].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+    Cost { memory, passes }
 }
 
 fn limits(reader: &mut Reader, base: &Limits) -> Limits {

@@ -15,6 +15,7 @@ pub mod value;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::crypto::password::Cost;
 use crate::crypto::{RingEntry, Secret};
 use crate::outbound::mail::MailConfig;
 use crate::outbound::{AllowEntry, OutboundConfig};
@@ -40,6 +41,8 @@ pub struct Config {
     pub email: Option<MailConfig>,
     /// `limits.*`.
     pub limits: Limits,
+    /// `passwords.*`: what hashing one costs.
+    pub passwords: Cost,
     /// `jobs.*`.
     pub jobs: Jobs,
     /// `dev.*`.

@@ -1,4 +1,5 @@
-//! Keys and secrets: the key ring, sealing, keyed hashes, our RSA signing keys and the one JWT verifier.
+//! Keys and secrets: the key ring, sealing, keyed hashes, our RSA signing keys, the one JWT verifier,
+//! and the pool that hashes passwords.
 //!
 //! May name `model`. Never reads the database, the network, the clock or the configuration: callers hand in bytes,
 //! a [`Rng`](crate::model::random::Rng) and the present moment. No error and no `Debug` of this room shows a secret.
@@ -6,6 +7,7 @@
 mod entry;
 pub mod jwt;
 mod label;
+pub mod password;
 pub mod ring;
 pub mod seal;
 pub mod secret;

@@ -6,7 +6,8 @@ use crate::config::limits::Rate;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
 use crate::limits::{address_key, seconds};
-use crate::model::problem::{Code, Problem, Result, code};
+use crate::model::problem::{Problem, Result, code};
+use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::store::rate_limits::{self, Log};
 
@@ -43,12 +44,10 @@ impl Exact {
         }
     }
 
-    fn refusal(self) -> Code {
+    fn refusal(self) -> Problem {
         match self {
-            Self::SendAgain | Self::SendToRecipient | Self::SendFromAddress => {
-                code::VERIFICATION_CODE_TOO_MANY_REQUESTS
-            }
-            Self::FailedProofs => code::TOO_MANY_REQUESTS,
+            Self::FailedProofs => code::TOO_MANY_REQUESTS.because(Reason::RateLimited, "requests"),
+            _ => code::VERIFICATION_CODE_TOO_MANY_REQUESTS.because(Reason::RateLimited, "codes"),
         }
     }
 }
@@ -76,7 +75,7 @@ pub async fn spend(ctx: &Ctx, db: &mut PgConnection, what: Exact, key: &str) -> 
         return Ok(Some(Spent { what, key, at }));
     }
     let wait = rate_limits::wait(db, ctx.instance_id(), log, ctx.offset()).await?;
-    Err(Problem::new(what.refusal()).retry_after(seconds(wait)).into())
+    Err(what.refusal().retry_after(seconds(wait)).into())
 }
 
 /// Takes an event back.

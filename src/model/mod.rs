@@ -14,6 +14,7 @@ pub mod id;
 pub mod instance;
 pub mod linking;
 pub mod oauth;
+pub mod password;
 pub mod problem;
 pub mod profile;
 pub mod provider_config;

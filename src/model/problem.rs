@@ -45,6 +45,7 @@ pub mod code {
     use super::Code;
 
     codes! {
+        ACCOUNT_LOCKOUT_WARNING = "account_lockout_warning" 422 "is incorrect" "That is not right. This account will be locked soon.";
         ACCOUNT_TRANSFER_INVALID = "account_transfer_invalid" 400 "Invalid transfer" "There is nothing to transfer on this client.";
         API_VERSION_INVALID = "api_version_invalid" 400 "Invalid API version" "The API version is not known to this server.";
         AUTHENTICATION_INVALID = "authentication_invalid" 401 "Invalid authentication" "Unable to authenticate the request.";
@@ -61,6 +62,12 @@ pub mod code {
         FORM_CODE_INCORRECT = "form_code_incorrect" 422 "is incorrect" "Incorrect code.";
         FORM_IDENTIFIER_EXISTS = "form_identifier_exists" 422 "is taken" "That identifier is taken. Try another.";
         FORM_IDENTIFIER_NOT_FOUND = "form_identifier_not_found" 422 "Couldn't find your account" "No account was found with this identifier.";
+        FORM_NEW_PASSWORD_MATCHES_CURRENT = "form_new_password_matches_current" 422 "is the current one" "The new password is the current one; choose another.";
+        FORM_PASSWORD_INCORRECT = "form_password_incorrect" 422 "is incorrect" "The password is incorrect. Try again, or use another method.";
+        FORM_PASSWORD_LENGTH_TOO_LONG = "form_password_length_too_long" 422 "is too long" "The password is too long.";
+        FORM_PASSWORD_LENGTH_TOO_SHORT = "form_password_length_too_short" 422 "is too short" "The password is too short.";
+        FORM_PASSWORD_MATCHES_IDENTIFIER = "form_password_matches_identifier" 422 "is your own name" "The password is your address or name; choose another.";
+        FORM_PASSWORD_PWNED = "form_password_pwned" 422 "is known to many" "Many people have this password, and it is tried first; choose another.";
         FORM_PARAM_EXCEEDS_ALLOWED_SIZE = "form_param_exceeds_allowed_size" 422 "is too large" "The value is larger than allowed.";
         FORM_PARAM_FORMAT_INVALID = "form_param_format_invalid" 422 "is invalid" "The value has the wrong format.";
         FORM_PARAM_MISSING = "form_param_missing" 422 "is missing" "The parameter must be given.";

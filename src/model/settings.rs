@@ -20,6 +20,8 @@ pub struct Settings {
     pub test_mode: Option<bool>,
     /// Important actions want a recent proof of who is signed in.
     pub reverification: bool,
+    /// When an account locks.
+    pub lockout: LockoutSettings,
     /// Lives of sessions.
     pub session: SessionSettings,
     /// Lives and switches of the provider side.
@@ -60,7 +62,7 @@ pub struct Attributes {
     /// Family name.
     pub last_name: PlainAttribute,
     /// Password.
-    pub password: PlainAttribute,
+    pub password: PasswordAttribute,
 }
 
 /// The rules of an attribute that nothing proves.
@@ -77,6 +79,76 @@ impl PlainAttribute {
     /// Users can have one.
     pub fn is_enabled(self) -> bool {
         self.enabled || self.required
+    }
+}
+
+/// The rules of passwords.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PasswordAttribute {
+    /// Users can have one.
+    pub enabled: bool,
+    /// A sign-up is not complete without one; implies that users can have one.
+    pub required: bool,
+    /// The least characters.
+    pub min_length: usize,
+    /// The most characters.
+    pub max_length: usize,
+}
+
+impl PasswordAttribute {
+    /// Users can have one.
+    pub fn is_enabled(self) -> bool {
+        self.enabled || self.required
+    }
+
+    /// The least and the most characters: 8 at least, and 64 always possible (ASVS 6.2.9).
+    pub fn lengths(&self) -> (usize, usize) {
+        (self.min_length.clamp(8, 64), self.max_length.clamp(64, 128))
+    }
+}
+
+impl Default for PasswordAttribute {
+    fn default() -> Self {
+        Self { enabled: false, required: false, min_length: 8, max_length: 72 }
+    }
+}
+
+/// When an account locks (security.md section 11).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LockoutSettings {
+    /// After so many failed proofs, 5 at least; 0 = never.
+    pub attempts: u16,
+    /// For so many seconds; 0 = until somebody unlocks it.
+    pub duration: u32,
+}
+
+/// When an account locks, as it is enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockoutRule {
+    /// After so many failures.
+    pub attempts: i16,
+    /// For so long; `None` = until somebody unlocks it.
+    pub duration: Option<time::Duration>,
+}
+
+impl LockoutSettings {
+    /// The rule; `None` where accounts never lock.
+    pub fn rule(&self) -> Option<LockoutRule> {
+        let attempts = i16::try_from(self.attempts.clamp(5, 1_000)).unwrap_or(i16::MAX);
+        (self.attempts > 0).then(|| LockoutRule { attempts, duration: self.duration() })
+    }
+
+    /// How long a lock holds; `None` = until somebody ends it.
+    pub fn duration(&self) -> Option<time::Duration> {
+        (self.duration > 0).then(|| time::Duration::seconds(i64::from(self.duration)))
+    }
+}
+
+impl Default for LockoutSettings {
+    fn default() -> Self {
+        Self { attempts: 10, duration: 3600 }
     }
 }
 
@@ -201,6 +273,7 @@ impl Default for Settings {
             enumeration_protection: EnumerationProtection::default(),
             test_mode: None,
             reverification: true,
+            lockout: LockoutSettings::default(),
             session: SessionSettings::default(),
             oauth: OAuthSettings::default(),
             provider_tokens: ProviderTokenSettings::default(),
@@ -225,7 +298,7 @@ impl Default for Attributes {
             username: PlainAttribute::default(),
             first_name: offered,
             last_name: offered,
-            password: PlainAttribute::default(),
+            password: PasswordAttribute::default(),
         }
     }
 }
@@ -279,6 +352,14 @@ mod tests {
         assert_eq!(settings, Settings::default());
         assert_eq!(settings.oauth.access_token_lifetime, 7200);
         assert_eq!(settings.oauth.refresh_token_lifetime, 259_200);
+    }
+
+    #[test]
+    fn an_account_never_locks_before_the_fifth_failure() {
+        let rule = |attempts, duration| LockoutSettings { attempts, duration }.rule();
+        assert_eq!(rule(0, 60), None);
+        assert_eq!(rule(1, 60).unwrap().attempts, 5);
+        assert_eq!(rule(20, 0).unwrap(), LockoutRule { attempts: 20, duration: None });
     }
 
     #[test]

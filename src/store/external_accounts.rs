@@ -25,7 +25,10 @@ pub async fn known(
     let row = sqlx::query!(
         r#"select a.id as "account?: ExternalAccountId", a.user_id as "user?: UserId",
                u.banned_at is not null as "banned!", coalesce(u.locked_at is not null
-                   and (u.locked_until is null or u.locked_until > now() + $6), false) as "locked!",
+                   and (u.locked_until is null or u.locked_until > now() + $6), false)
+                   and not (u.lock_reason is not distinct from 'attempts' and exists (select from known_clients f
+                       where f.instance_id = $1 and f.user_id = u.id and f.client_id = $5
+                           and (f.locked_until is null or f.locked_until <= now() + $6))) as "locked!",
                (select s.id from sessions s where s.instance_id = $1 and s.client_id = $5 and s.user_id = a.user_id
                    and s.status = 'active' and s.expire_at > now() + $6 limit 1) as "session?: SessionId",
                o.user_id as "owner?: UserId", o.id as "address?: IdentificationId", o.status as "owner_status?",
@@ -33,7 +36,10 @@ pub async fn known(
                (select s.id from sessions s where s.instance_id = $1 and s.client_id = $5 and s.user_id = o.user_id
                    and s.status = 'active' and s.expire_at > now() + $6 limit 1) as "owner_session?: SessionId",
                w.banned_at is not null as "owner_banned!", coalesce(w.locked_at is not null
-                   and (w.locked_until is null or w.locked_until > now() + $6), false) as "owner_locked!"
+                   and (w.locked_until is null or w.locked_until > now() + $6), false)
+                   and not (w.lock_reason is not distinct from 'attempts' and exists (select from known_clients f
+                       where f.instance_id = $1 and f.user_id = w.id and f.client_id = $5
+                           and (f.locked_until is null or f.locked_until <= now() + $6))) as "owner_locked!"
            from (select 1) one
            left join external_accounts a on a.instance_id = $1 and a.provider = $2 and a.provider_user_id = $3
                and a.status = 'verified'

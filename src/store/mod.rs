@@ -8,6 +8,7 @@
 pub mod addresses;
 pub mod attempts;
 pub mod audit;
+pub mod bans;
 pub mod clients;
 pub mod directory;
 pub mod erase;
@@ -18,6 +19,7 @@ pub mod inbox;
 pub mod instances;
 pub mod interval;
 pub mod jobs;
+pub mod lockouts;
 pub mod oauth_applications;
 pub mod oauth_codes;
 pub mod oauth_families;
@@ -39,6 +41,7 @@ pub mod signing_keys;
 pub mod simulator;
 pub mod simulator_switches;
 pub mod social_flows;
+pub mod user_passwords;
 pub mod users;
 pub mod verifications;
 

@@ -34,7 +34,8 @@ pub struct NewSession<'a> {
 }
 
 /// Begins a session; `false` if the user is banned, locked or gone. The update locks the user, so a ban waits or is
-/// seen. Sessions come into being nowhere else.
+/// seen. Strangers' failures do not shut out a client that the user signed in from before, and a sign-in from it does not
+/// give them new tries. Sessions come into being nowhere else.
 ///
 /// # Errors
 /// Storage faults.
@@ -47,10 +48,14 @@ pub async fn begin(
     let ip = new.from.ip.map(ipnet::IpNet::from);
     let begun = sqlx::query_scalar!(
         r#"with signed_in as (
-               update users set last_sign_in_at = now() + $7, failed_attempts = 0,
+               update users u set last_sign_in_at = now() + $7,
+                   failed_attempts = case when locked_at is null or locked_until <= now() + $7 then 0
+                       else failed_attempts end,
                    last_active_at = date_trunc('day', now() + $7, 'UTC')
                where instance_id = $1 and id = $2 and banned_at is null
-                   and (locked_at is null or locked_until <= now() + $7)
+                   and (locked_at is null or locked_until <= now() + $7 or (lock_reason = 'attempts' and exists (
+                       select from known_clients k where k.instance_id = $1 and k.user_id = u.id and k.client_id = $4
+                           and (k.locked_until is null or k.locked_until <= now() + $7))))
                returning id
            ),
            session as (
@@ -63,6 +68,11 @@ pub async fn begin(
            activity as (
                insert into session_activities (instance_id, session_id, id, ip_address, updated_at)
                select $1, id, $8, $9, now() + $7 from session
+           ),
+           known as (
+               insert into known_clients (instance_id, user_id, client_id, created_at)
+               select $1, $2, $4, now() + $7 from session
+               on conflict (instance_id, user_id, client_id) do update set failed_attempts = 0, locked_until = null
            )
            select id from session"#,
         instance.as_str(),

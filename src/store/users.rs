@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use crate::model::email::Base;
-use crate::model::id::{IdentificationId, InstanceId, UserId};
+use crate::model::id::{ClientId, IdentificationId, InstanceId, UserId};
 use crate::model::linking::Standing;
 use crate::model::time::Timestamp;
 use crate::model::user::User;
@@ -299,7 +299,8 @@ pub async fn has_base(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, base
     .await
 }
 
-/// Locks a user until the transaction ends, and says whether he may sign in; `None` if he is gone.
+/// Locks a user until the transaction ends, and says whether he may sign in on `client`; `None` if he is gone. Strangers'
+/// failures do not shut out a browser that he signed in from before.
 ///
 /// # Errors
 /// Storage faults.
@@ -307,15 +308,20 @@ pub async fn lock(
     db: &mut PgConnection,
     instance: &InstanceId,
     id: &UserId,
+    client: &ClientId,
     offset: PgInterval,
 ) -> sqlx::Result<Option<Standing>> {
     let row = sqlx::query!(
-        r#"select banned_at is not null as "is_banned!", coalesce(locked_at is not null
-               and (locked_until is null or locked_until > now() + $3), false) as "is_locked!"
-           from users where instance_id = $1 and id = $2 for update"#,
+        r#"select u.banned_at is not null as "is_banned!", coalesce(u.locked_at is not null
+               and (u.locked_until is null or u.locked_until > now() + $3), false)
+               and not (u.lock_reason is not distinct from 'attempts' and exists (select from known_clients k where k.instance_id = $1
+                   and k.user_id = u.id and k.client_id = $4
+                   and (k.locked_until is null or k.locked_until <= now() + $3))) as "is_locked!"
+           from users u where u.instance_id = $1 and u.id = $2 for update of u"#,
         instance.as_str(),
         id.as_str(),
         offset,
+        client.as_str(),
     )
     .fetch_optional(db)
     .await?;

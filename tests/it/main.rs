@@ -22,6 +22,7 @@ mod house;
 mod http_frame;
 mod key_ring;
 mod limits;
+mod lockout;
 mod migrations;
 mod oauth_applications;
 mod oauth_authorize;

@@ -76,7 +76,7 @@ pub async fn first_factor_proven(
     let row = sign_ins::row(db, ctx.instance_id(), attempt.id, address, ctx.offset()).await?;
     let row = row.ok_or(code::RESOURCE_NOT_FOUND).map_err(Problem::from)?;
     let Some(user) = row.user.clone() else { return Err(refusal(Refused::State).into()) };
-    match users::lock(db, ctx.instance_id(), &user, ctx.offset()).await? {
+    match users::lock(db, ctx.instance_id(), &user, attempt.client, ctx.offset()).await? {
         Some(Standing::Good) => {}
         Some(standing) => return Ok(Finished::Closed(standing, user)),
         None => {

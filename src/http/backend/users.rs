@@ -4,14 +4,18 @@ use axum::extract::Path;
 use serde_json::{Value, json};
 
 use super::super::answer;
-use super::super::extract::{Params, Query};
+use super::super::extract::{Backend, Params, Query};
 use super::super::problem::Answer;
 use super::super::views::user::{Audience, user};
 use super::page::Page;
 use crate::context::Ctx;
+use crate::flows;
+use crate::flows::users::Change;
 use crate::model::email::EmailAddress;
 use crate::model::id::UserId;
 use crate::model::problem::{Problem, code};
+use crate::store::audit::Actor;
+use crate::store::directory::KeyHolder;
 use crate::store::users::{self, Direction, Filter, OrderBy};
 
 /// The most values of one filter.
@@ -62,6 +66,31 @@ pub async fn show(ctx: Ctx, Path(id): Path<String>) -> Answer {
     let id = UserId::parse(&id).ok_or(code::RESOURCE_NOT_FOUND)?;
     let found = users::get(&ctx.app.db, ctx.instance_id(), &id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
     Ok(answer::json(&user(&found, Audience::Backend, &ctx.instance.origin, ctx.now)))
+}
+
+/// `POST /v1/users/{id}/ban`.
+pub async fn ban(ctx: Ctx, Backend(caller): Backend, Path(id): Path<String>) -> Answer {
+    change(&ctx, &caller, &id, Change::Ban).await
+}
+
+/// `POST /v1/users/{id}/unban`.
+pub async fn unban(ctx: Ctx, Backend(caller): Backend, Path(id): Path<String>) -> Answer {
+    change(&ctx, &caller, &id, Change::Unban).await
+}
+
+/// `POST /v1/users/{id}/lock`.
+pub async fn lock(ctx: Ctx, Backend(caller): Backend, Path(id): Path<String>) -> Answer {
+    change(&ctx, &caller, &id, Change::Lock).await
+}
+
+/// `POST /v1/users/{id}/unlock`.
+pub async fn unlock(ctx: Ctx, Backend(caller): Backend, Path(id): Path<String>) -> Answer {
+    change(&ctx, &caller, &id, Change::Unlock).await
+}
+
+async fn change(ctx: &Ctx, caller: &KeyHolder, id: &str, change: Change) -> Answer {
+    let changed = flows::users::change(ctx, Actor::SecretKey(caller.key.to_string()), id, change).await?;
+    Ok(answer::json(&user(&changed, Audience::Backend, &ctx.instance.origin, ctx.now)))
 }
 
 /// Filters combine with "and", values inside one with "or"; values that cannot exist match nobody.

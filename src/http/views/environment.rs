@@ -159,7 +159,7 @@ fn user_settings(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -> 
         },
         "actions": { "delete_self": false, "create_organization": false, "create_organizations_limit": null },
         "attack_protection": {
-            "user_lockout": { "enabled": true, "max_attempts": 10, "duration_in_minutes": 60 },
+            "user_lockout": user_lockout(instance),
             "pii": { "enabled": false },
             "email_link": { "require_same_client": instance.settings.email.same_device },
             "enumeration_protection": {
@@ -168,7 +168,7 @@ fn user_settings(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -> 
         },
         "enterprise_sso": { "enabled": false, "self_serve_sso": false },
         "saml": { "enabled": false },
-        "password_settings": password_settings(),
+        "password_settings": password_settings(instance),
         "passkey_settings": {
             "allow_autofill": false,
             "show_sign_in_button": false,
@@ -201,12 +201,20 @@ fn social(offered: &[Offered]) -> BTreeMap<&str, Value> {
     offered.iter().map(|provider| (provider.strategy.as_str(), shape(provider))).collect()
 }
 
-fn password_settings() -> Value {
+fn user_lockout(instance: &Instance) -> Value {
+    let lockout = &instance.settings.lockout;
+    let minutes = lockout.duration().map(time::Duration::whole_minutes);
+    let attempts = lockout.rule().map_or(0, |rule| rule.attempts);
+    json!({ "enabled": attempts > 0, "max_attempts": attempts, "duration_in_minutes": minutes })
+}
+
+fn password_settings(instance: &Instance) -> Value {
+    let (least, most) = instance.settings.attributes.password.lengths();
     json!({
         "disable_hibp": true,
         "disable_password_reverification": false,
-        "min_length": 8,
-        "max_length": 72,
+        "min_length": least,
+        "max_length": most,
         "require_special_char": false,
         "require_numbers": false,
         "require_uppercase": false,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use vestibule::app::App;
 use vestibule::config::{Config, Listen};
 use vestibule::context::Ctx;
+use vestibule::crypto::password::Cost;
 use vestibule::crypto::{ExposeSecret, KeyRing, RingEntry, Secret, SystemRng};
 use vestibule::flows::instance::{self, NewInstance};
 use vestibule::http::router;
@@ -267,6 +268,7 @@ fn config() -> Config {
     config.server.internal_listen = None;
     config.database.max_connections = 4;
     config.database.min_connections = 0;
+    config.passwords = Cost { memory: 64, passes: 1 };
     config
 }
 

@@ -1,0 +1,75 @@
+//! Who knows a password. A try is counted before the hash is computed, and no connection is held meanwhile.
+
+use crate::context::Ctx;
+use crate::crypto::Secret;
+use crate::crypto::password::PasswordError;
+use crate::flows::lockout;
+use crate::model::id::{ClientId, UserId};
+use crate::model::password;
+use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::reason::Reason;
+use crate::model::settings::EnumerationProtection;
+use crate::store::user_passwords;
+
+impl From<PasswordError> for Error {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::unavailable(error),
+            PasswordError::Digest | PasswordError::Failed => Self::internal(error),
+        }
+    }
+}
+
+/// Proves that whoever is at `client` knows the password of `user`; `None` is nobody we know, whose answer and effort
+/// are those of a wrong password.
+///
+/// # Errors
+/// `form_password_incorrect`, or `account_lockout_warning` with few tries left; `strategy_for_user_invalid` for a user
+/// without a password, unless strangers may not learn that; `user_locked`; `too_many_requests`; 503 when too many wait.
+pub async fn prove(ctx: &Ctx, user: Option<&UserId>, client: &ClientId, password: &Secret) -> Result<()> {
+    let instance = ctx.instance_id();
+    let mut tx = ctx.app.db.begin().await?;
+    let tried = lockout::reserve(ctx, &mut tx, user, client).await?;
+    let digest = match user {
+        Some(user) => user_passwords::digest(&mut *tx, instance, user).await?,
+        None => None,
+    };
+    tx.commit().await?;
+    let verdict = match &digest {
+        Some(digest) => ctx.app.passwords.verify(password, digest).await,
+        None => ctx.app.passwords.pretend(password).await.map(|()| false),
+    };
+    let tells = ctx.instance.settings.enumeration_protection != EnumerationProtection::Strict;
+    let mut tx = ctx.app.db.begin().await?;
+    let outcome = match verdict {
+        Ok(false) if user.is_some() && digest.is_none() && tells => Err(code::STRATEGY_FOR_USER_INVALID.into()),
+        Ok(false) => {
+            let refusal = lockout::failed(ctx, &mut tx, &tried, incorrect()).await?;
+            tx.commit().await?;
+            return Err(refusal.into());
+        }
+        Ok(true) => Ok(()),
+        Err(error) => Err(error.into()),
+    };
+    // Right, or nothing that was tried.
+    lockout::release(ctx, &mut tx, &tried).await?;
+    tx.commit().await?;
+    outcome
+}
+
+fn incorrect() -> Problem {
+    Problem::new(code::FORM_PASSWORD_INCORRECT).param("password").because(Reason::CredentialsWrong, "password")
+}
+
+/// The digest of a new password of somebody who is known by `identifiers`, once it is one that is allowed.
+///
+/// # Errors
+/// `form_param_value_disabled` where there are no passwords; what [`password::check`] refuses; 503 when too many wait.
+pub async fn choose(ctx: &Ctx, chosen: &str, identifiers: &[&str]) -> Result<String> {
+    let rules = &ctx.instance.settings.attributes.password;
+    if !rules.is_enabled() {
+        return Err(Problem::new(code::FORM_PARAM_VALUE_DISABLED).param("password").into());
+    }
+    password::check(chosen, rules, identifiers)?;
+    Ok(ctx.app.passwords.hash(ctx.rng(), &Secret::from(chosen.to_owned())).await?)
+}

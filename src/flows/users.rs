@@ -1,0 +1,81 @@
+//! What an operator does with a user: shut out, let in.
+
+use serde_json::json;
+use sqlx::PgConnection;
+
+use crate::context::Ctx;
+use crate::flows::record;
+use crate::model::id::{OutboxId, UserId};
+use crate::model::problem::{Result, code};
+use crate::model::user::User;
+use crate::store::audit::{self, Actor, AuditEvent};
+use crate::store::{bans, lockouts, outbox, users};
+
+/// Whether a user may sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Never, and present sessions and grants end.
+    Ban,
+    /// Again after a ban.
+    Unban,
+    /// Not for as long as accounts lock here; present sessions go on.
+    Lock,
+    /// Again after a lock, and failures are forgotten.
+    Unlock,
+}
+
+impl Change {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Ban => "user.banned",
+            Self::Unban => "user.unbanned",
+            Self::Lock => "user.locked",
+            Self::Unlock => "user.unlocked",
+        }
+    }
+}
+
+/// Changes whether a user may sign in, in `actor`'s name. Doing it twice changes nothing more.
+///
+/// # Errors
+/// `resource_not_found`.
+pub async fn change(ctx: &Ctx, actor: Actor, user: &str, change: Change) -> Result<User> {
+    let user = UserId::parse(user).ok_or(code::RESOURCE_NOT_FOUND)?;
+    let (instance, offset) = (ctx.instance_id(), ctx.offset());
+    let mut tx = ctx.app.db.begin().await?;
+    let is_there = match change {
+        Change::Ban => match bans::ban(&mut tx, instance, &user, offset).await? {
+            None => false,
+            Some(ended) => {
+                for session in &ended {
+                    record::signed_out(ctx, &mut tx, &user, session, "revoked").await?;
+                }
+                true
+            }
+        },
+        Change::Unban => bans::unban(&mut tx, instance, &user, offset).await?,
+        Change::Lock => {
+            let duration = ctx.instance.settings.lockout.duration();
+            lockouts::lock(&mut tx, instance, &user, duration, offset).await?
+        }
+        Change::Unlock => lockouts::unlock(&mut tx, instance, &user, offset).await?,
+    };
+    if !is_there {
+        return Err(code::RESOURCE_NOT_FOUND.into());
+    }
+    record_change(ctx, &mut tx, actor, change, &user).await?;
+    let changed = users::get(&mut *tx, instance, &user).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
+async fn record_change(ctx: &Ctx, db: &mut PgConnection, actor: Actor, change: Change, user: &UserId) -> Result<()> {
+    let now = ctx.app.clock.now();
+    let payload = json!({ "type": "user.updated", "id": user });
+    outbox::put(db, ctx.instance_id(), &OutboxId::new(now, ctx.rng()), outbox::Kind::Event, &payload).await?;
+    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), change.action(), actor, now);
+    entry.user = Some(user);
+    entry.target = Some(("user", user.as_str()));
+    entry.from = Some(&ctx.from);
+    Ok(audit::append(db, ctx.rng(), entry).await?)
+}

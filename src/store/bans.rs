@@ -1,0 +1,88 @@
+//! Whom an operator shut out.
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+
+use crate::model::id::{InstanceId, SessionId, UserId};
+
+/// Bans a user: open sessions are revoked and grants to OAuth applications end. Returns the sessions; `None` if there is
+/// no such user. The update locks the user, so a sign-in waits, or is seen here.
+///
+/// # Errors
+/// Storage faults.
+pub async fn ban(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    offset: PgInterval,
+) -> sqlx::Result<Option<Vec<SessionId>>> {
+    let banned = sqlx::query!(
+        r#"update users set banned_at = coalesce(banned_at, now() + $3), updated_at = now() + $3, version = version + 1
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        user.as_str(),
+        offset,
+    )
+    .execute(&mut *db)
+    .await?;
+    if banned.rows_affected() == 0 {
+        return Ok(None);
+    }
+    end_access(db, instance, user, "banned", offset).await.map(Some)
+}
+
+/// Ends what a user has open: sessions are revoked, and grants to OAuth applications end, for `reason`. Returns the
+/// sessions.
+///
+/// # Errors
+/// Storage faults.
+pub async fn end_access(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    reason: &str,
+    offset: PgInterval,
+) -> sqlx::Result<Vec<SessionId>> {
+    sqlx::query!(
+        r#"update oauth_grants set revoked_at = now() + $3, revoked_reason = $4
+           where instance_id = $1 and user_id = $2 and revoked_at is null"#,
+        instance.as_str(),
+        user.as_str(),
+        offset,
+        reason,
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query_scalar!(
+        r#"update sessions set status = 'revoked', ended_at = now() + $3, updated_at = now() + $3, tasks = '{}'
+           where instance_id = $1 and user_id = $2 and status in ('pending', 'active')
+           returning id as "id: SessionId""#,
+        instance.as_str(),
+        user.as_str(),
+        offset,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Lets a banned user in again; `false` if there is no such user.
+///
+/// # Errors
+/// Storage faults.
+pub async fn unban(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    offset: PgInterval,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"update users set banned_at = null, updated_at = now() + $3, version = version + 1
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        user.as_str(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}

@@ -1,0 +1,233 @@
+//! Failed proofs of an account: counted before anything is verified, taken back when it was right, so that parallel
+//! guesses cannot outrun the count (security.md section 11). Strangers share the user's budget; a browser this user
+//! signed in from before has its own (`known_clients`) and is not shut out by theirs.
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+
+use crate::model::id::{ClientId, InstanceId, UserId};
+use crate::model::settings::LockoutRule;
+use crate::model::time::Timestamp;
+
+/// Whose budget a try was taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// The one all strangers share.
+    Strangers,
+    /// The one of this browser, which the user signed in from before.
+    KnownClient,
+}
+
+/// What became of a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// It may be verified; so many failures after it are left.
+    Granted {
+        /// Whose budget it came from.
+        budget: Budget,
+        /// Tries left.
+        left: i16,
+    },
+    /// The account is locked.
+    Locked {
+        /// Until then; `None` = until somebody unlocks it.
+        until: Option<Timestamp>,
+        /// `failures`, `operator`.
+        detail: &'static str,
+    },
+    /// There is no such user.
+    Nobody,
+}
+
+/// Counts one try of a proof of `user` from `client`. The user's row is locked first, whoever asks: what follows in the
+/// transaction waits in one order. The last try of a budget locks it until the try is released.
+///
+/// # Errors
+/// Storage faults.
+pub async fn reserve(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    client: &ClientId,
+    rule: LockoutRule,
+    offset: PgInterval,
+) -> sqlx::Result<Reserved> {
+    let row = sqlx::query!(
+        r#"select u.lock_reason, u.locked_until, (u.locked_at is not null
+                   and (u.locked_until is null or u.locked_until > now() + $4)) as "is_locked!",
+               (k.client_id is not null and (k.locked_until is null or k.locked_until <= now() + $4)) as "is_known!"
+           from users u
+           left join known_clients k on k.instance_id = $1 and k.user_id = u.id and k.client_id = $3
+           where u.instance_id = $1 and u.id = $2
+           for no key update of u"#,
+        instance.as_str(),
+        user.as_str(),
+        client.as_str(),
+        offset,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(row) = row else { return Ok(Reserved::Nobody) };
+    let by_failures = row.lock_reason.as_deref() == Some("attempts");
+    let detail = if by_failures { "failures" } else { "operator" };
+    if row.is_locked && !by_failures {
+        return Ok(Reserved::Locked { until: row.locked_until, detail });
+    }
+    if row.is_known {
+        let failed = known_client_tries(db, instance, user, client, rule, offset).await?;
+        return Ok(Reserved::Granted { budget: Budget::KnownClient, left: rule.attempts - failed });
+    }
+    if row.is_locked {
+        return Ok(Reserved::Locked { until: row.locked_until, detail });
+    }
+    let failed = strangers_try(db, instance, user, rule, offset).await?;
+    Ok(Reserved::Granted { budget: Budget::Strangers, left: rule.attempts - failed })
+}
+
+async fn strangers_try(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    rule: LockoutRule,
+    offset: PgInterval,
+) -> sqlx::Result<i16> {
+    sqlx::query_scalar!(
+        r#"update users u
+           set failed_attempts = n.failed, locked_at = case when n.failed >= $3 then now() + $5 end,
+               locked_until = case when n.failed >= $3 then now() + $5 + $4::interval end,
+               lock_reason = case when n.failed >= $3 then 'attempts' end
+           from (select (case when locked_at is null then failed_attempts else 0 end + 1)::smallint as failed
+                 from users where instance_id = $1 and id = $2) n
+           where u.instance_id = $1 and u.id = $2
+           returning u.failed_attempts"#,
+        instance.as_str(),
+        user.as_str(),
+        rule.attempts,
+        interval(rule.duration),
+        offset,
+    )
+    .fetch_one(db)
+    .await
+}
+
+async fn known_client_tries(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    client: &ClientId,
+    rule: LockoutRule,
+    offset: PgInterval,
+) -> sqlx::Result<i16> {
+    sqlx::query_scalar!(
+        r#"update known_clients k
+           set failed_attempts = n.failed,
+               locked_until = case when n.failed >= $4 then coalesce(now() + $6 + $5::interval, 'infinity') end
+           from (select (case when locked_until is null then failed_attempts else 0 end + 1)::smallint as failed
+                 from known_clients where instance_id = $1 and user_id = $2 and client_id = $3) n
+           where k.instance_id = $1 and k.user_id = $2 and k.client_id = $3
+           returning k.failed_attempts"#,
+        instance.as_str(),
+        user.as_str(),
+        client.as_str(),
+        rule.attempts,
+        interval(rule.duration),
+        offset,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Takes a try back that was right, and with it the lock that its reservation may have set.
+///
+/// # Errors
+/// Storage faults.
+pub async fn release(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    client: &ClientId,
+    budget: Budget,
+) -> sqlx::Result<()> {
+    match budget {
+        Budget::Strangers => {
+            sqlx::query!(
+                r#"update users set failed_attempts = greatest(failed_attempts - 1, 0), locked_at = null,
+                       locked_until = null, lock_reason = null
+                   where instance_id = $1 and id = $2 and lock_reason is distinct from 'admin'"#,
+                instance.as_str(),
+                user.as_str(),
+            )
+            .execute(db)
+            .await?
+        }
+        Budget::KnownClient => {
+            sqlx::query!(
+                r#"update known_clients set failed_attempts = greatest(failed_attempts - 1, 0), locked_until = null
+                   where instance_id = $1 and user_id = $2 and client_id = $3"#,
+                instance.as_str(),
+                user.as_str(),
+                client.as_str(),
+            )
+            .execute(db)
+            .await?
+        }
+    };
+    Ok(())
+}
+
+fn interval(time: Option<time::Duration>) -> Option<PgInterval> {
+    let microseconds = time.map(|time| i64::try_from(time.whole_microseconds()).unwrap_or(i64::MAX));
+    microseconds.map(|microseconds| PgInterval { months: 0, days: 0, microseconds })
+}
+
+/// Locks an account by hand, for `duration` or until somebody unlocks it; `false` if there is no such user.
+///
+/// # Errors
+/// Storage faults.
+pub async fn lock(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    duration: Option<time::Duration>,
+    offset: PgInterval,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"update users set locked_at = now() + $4, locked_until = now() + $4 + $3::interval, lock_reason = 'admin',
+               updated_at = now() + $4, version = version + 1
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        user.as_str(),
+        interval(duration),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Opens an account and forgets its failures, those of known clients too; `false` if there is no such user.
+///
+/// # Errors
+/// Storage faults.
+pub async fn unlock(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    offset: PgInterval,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"with known as (
+               update known_clients set failed_attempts = 0, locked_until = null
+               where instance_id = $1 and user_id = $2 and (failed_attempts > 0 or locked_until is not null)
+           )
+           update users set locked_at = null, locked_until = null, lock_reason = null, failed_attempts = 0,
+               updated_at = now() + $3, version = version + 1
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        user.as_str(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
