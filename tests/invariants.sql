@@ -65,10 +65,12 @@ from sessions s
 join clients c on c.instance_id = s.instance_id and c.id = s.client_id
 where s.status in ('pending', 'active') and c.removed_at is not null;
 
--- No user without anything that names him.
+-- No user without anything that names him, but for one whose only address was a claim that its owner took away.
 select 'user without an identity: ' || u.id
 from users u
 where u.username is null and u.external_id is null
+  and not exists (select from audit_events a where a.instance_id = u.instance_id and a.user_id = u.id
+                  and a.action = 'email_address.lost')
   and not exists (select from identifications i where i.instance_id = u.instance_id and i.user_id = u.id)
   and not exists (select from external_accounts e where e.instance_id = u.instance_id and e.user_id = u.id);
 
@@ -96,6 +98,17 @@ from provider_tokens t where t.refresh_lease_until > now() + interval '12 s';
 
 select 'provider token without a reason for its state: ' || t.external_account_id
 from provider_tokens t where (t.state = 'ok') <> (t.reason is null);
+
+-- An account waits with an attempt that asks for the proof of an address of the account's own user, and only there.
+select 'account waits with a sign-in that does not ask: ' || a.id
+from sign_ins a
+where a.pending_external_account_id is not null and a.status <> 'needs_first_factor';
+
+select 'account waits for the address of another user: ' || a.id
+from sign_ins a
+join identifications i on i.instance_id = a.instance_id and i.id = a.identification_id
+join external_accounts e on e.instance_id = a.instance_id and e.id = a.pending_external_account_id
+where e.user_id <> i.user_id or e.user_id <> a.user_id;
 
 -- A finished attempt names a session of its own client.
 select 'sign-in finished with a session of another client: ' || a.id

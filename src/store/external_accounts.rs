@@ -74,14 +74,18 @@ pub async fn known(
         identification,
         is_somebody_else: row.is_somebody_else.unwrap_or(false),
         session: row.owner_session,
-        status: match row.owner_status.as_deref() {
-            Some("verified") => IdentificationStatus::Verified,
-            Some("reserved") => IdentificationStatus::Reserved,
-            _ => IdentificationStatus::Unverified,
-        },
+        status: status(row.owner_status.as_deref()),
         standing: Standing::of(row.owner_banned, row.owner_locked),
     });
     Ok(Known { account, owner })
+}
+
+fn status(stored: Option<&str>) -> IdentificationStatus {
+    match stored {
+        Some("verified") => IdentificationStatus::Verified,
+        Some("reserved") => IdentificationStatus::Reserved,
+        _ => IdentificationStatus::Unverified,
+    }
 }
 
 /// An account of a user.
