@@ -116,7 +116,7 @@ pub async fn announce(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Moves a development instance's clock by this many microseconds against the true time.
+/// Moves a development instance's clock by this many microseconds against the true time, and tells every replica.
 ///
 /// # Errors
 /// Storage faults; `instances_clock_offset_check` for a production instance.
@@ -125,7 +125,7 @@ pub async fn set_clock_offset(db: &PgPool, instance: &InstanceId, microseconds: 
     sqlx::query!("update instances set clock_offset = $2, updated_at = now() where id = $1", instance.as_str(), offset)
         .execute(db)
         .await?;
-    Ok(())
+    announce(db).await
 }
 
 /// One line of `vestibule instance list`.

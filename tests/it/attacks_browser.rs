@@ -5,11 +5,8 @@ use std::time::Duration;
 
 use crate::support::TestApp;
 use crate::support::browser::{Answer, Browser};
-use crate::support::person::{APP, approve, begin, client, go, provider_url, sign_up, transfer};
-
-fn rounds(full: u32) -> u32 {
-    std::env::var("VESTIBULE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(full / 100)
-}
+use crate::support::person::{APP, approve, begin, client, provider_url, sign_up};
+use crate::support::processes::rounds;
 
 /// Another browser with the same client token.
 fn copy_of(app: &TestApp, browser: &Browser) -> Browser {
@@ -100,7 +97,7 @@ async fn a_slow_provider_s_answer_counts_only_for_the_client_token_and_attempt_i
 #[tokio::test]
 async fn of_two_acts_with_one_token_only_one_gets_the_next_token() {
     let app = TestApp::replicas(2).await;
-    for round in 0..rounds(500) {
+    for round in 0..rounds() {
         let browser = Arc::new(app.browser());
         sign_up(&app, &browser, "oauth_google", &format!("p{round}@example.com")).await;
         let mut held = app.db.pool().await.begin().await.unwrap();
@@ -125,58 +122,6 @@ async fn of_two_acts_with_one_token_only_one_gets_the_next_token() {
             winners += usize::from(hands_out_a_token(&task.await.unwrap()));
         }
         assert_eq!(winners, 1);
-    }
-}
-
-#[tokio::test]
-async fn a_transfer_is_for_its_own_client_and_once() {
-    let app = TestApp::replicas(2).await;
-    for round in 0..rounds(500) {
-        let (browser, stranger) = (Arc::new(app.browser()), app.browser());
-        go(&app, &browser, "sign_ins", "oauth_google", &format!("p{round}@example.com")).await.expect(303);
-        begin(&app, &stranger, "sign_ins", "oauth_google").await.expect(200);
-        let refused = transfer(&app, &stranger, "sign_ups").await;
-        assert_eq!(refused.error_code(), "account_transfer_invalid");
-        let url = app.url("/v1/client/sign_ups");
-        let tasks: Vec<_> = (0..10)
-            .map(|_| {
-                let (copy, url) = (copy_of(&app, &browser), url.clone());
-                tokio::spawn(async move { copy.post_form(url, APP, &[("transfer", "true")]).await })
-            })
-            .collect();
-        let mut winners = 0;
-        for task in tasks {
-            let answer = task.await.unwrap();
-            assert!(answer.status.as_u16() < 500, "{}", answer.text);
-            winners += usize::from(answer.status.is_success());
-        }
-        assert_eq!(winners, 1);
-        assert_eq!(users(&app).await, i64::from(round) + 1);
-    }
-}
-
-#[tokio::test]
-async fn sign_ups_of_one_person_at_once_make_one_owner_of_the_address() {
-    let app = TestApp::replicas(2).await;
-    for round in 0..rounds(500) {
-        let person = format!("p{round}@example.com");
-        let mut tasks = Vec::new();
-        for strategy in ["oauth_google", "oauth_google", "oauth_google", "oauth_notion", "oauth_notion", "oauth_google"]
-        {
-            let browser = app.browser();
-            let begun = begin(&app, &browser, "sign_ups", strategy).await.expect(200);
-            let callback = approve(&browser, provider_url(&begun), &person).await;
-            tasks.push(tokio::spawn(async move { browser.get(callback).await }));
-        }
-        for task in tasks {
-            task.await.unwrap().expect(303);
-        }
-        // Notion's word about an address does not count: that account may stand beside, but never owns the address.
-        let owners = "select count(distinct user_id) from identifications
-            where instance_id = $1 and value_key = $2 and status = 'verified' and kind = 'email_address'";
-        assert_eq!(app.count(owners, &person).await, 1);
-        let accounts = "select count(*) from external_accounts where instance_id = $1 and email_address = $2";
-        assert!(app.count(accounts, &person).await <= 2);
     }
 }
 

@@ -1,6 +1,5 @@
 //! Callbacks that are not what they seem, and callbacks at once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::TestApp;
@@ -77,46 +76,4 @@ async fn another_issuer_s_answer_is_refused() {
     let mut callback = approve(&browser, provider_url(&begun), "ada@example.com").await;
     callback.query_pairs_mut().append_pair("iss", "https://evil.example");
     assert_eq!(browser.get(callback).await.expect(400).error_code(), "oauth_callback_invalid");
-}
-
-#[tokio::test]
-async fn of_many_callbacks_at_once_one_exchanges_and_all_go_to_one_place() {
-    let app = TestApp::replicas(2).await;
-    for round in 0..rounds(500) {
-        let browser = Arc::new(app.browser());
-        let begun = begin(&app, &browser, "sign_ups", "oauth_google").await.expect(200);
-        let person = format!("p{round}@example.com");
-        let callback = approve(&browser, provider_url(&begun), &person).await;
-        let tasks: Vec<_> = (0..20)
-            .map(|_| {
-                let (browser, callback) = (Arc::clone(&browser), callback.clone());
-                tokio::spawn(async move { browser.get(callback).await })
-            })
-            .collect();
-        let mut landed = 0;
-        for task in tasks {
-            let answer = task.await.unwrap();
-            match answer.status.as_u16() {
-                303 => {
-                    assert_eq!(answer.location().as_str(), format!("{APP}/done"));
-                    landed += 1;
-                }
-                400 => assert_eq!(answer.error_code(), "oauth_callback_invalid"),
-                status => panic!("{status}: {}", answer.text),
-            }
-        }
-        assert!(landed >= 1);
-        let count = app.backend_get("/v1/users/count").await.json()["total_count"].as_i64().unwrap();
-        assert_eq!(count, i64::from(round) + 1);
-        let exchanges: i64 = sqlx::query_scalar("select count(*) from simulator_tokens where kind = 'access'")
-            .fetch_one(&app.app().db)
-            .await
-            .unwrap();
-        assert_eq!(exchanges, i64::from(round) + 1, "one exchange a round");
-    }
-}
-
-/// `VESTIBULE_ROUNDS` rounds, or a fraction of the full count in an ordinary run.
-fn rounds(full: u32) -> u32 {
-    std::env::var("VESTIBULE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(full / 50)
 }

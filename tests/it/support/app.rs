@@ -1,8 +1,11 @@
 //! A whole server in the test's process: own database, real listeners, a development instance with its keys.
 
 use super::browser::{Answer, Browser, Ports};
+use super::processes::Processes;
 use super::{TestDb, invariants};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use vestibule::app::App;
 use vestibule::config::{Config, Listen};
@@ -34,6 +37,8 @@ pub struct TestApp {
     /// Its publishable key.
     pub publishable_key: String,
     servers: Vec<Server>,
+    processes: Option<Processes>,
+    addresses: AtomicU32,
     jobs: Vec<Jobs>,
     ring: Vec<RingEntry>,
     config: Config,
@@ -85,8 +90,47 @@ impl TestApp {
             secret_key: created.secret_key.expose_secret().to_owned(),
             publishable_key: created.publishable_key,
             servers,
+            processes: None,
+            addresses: AtomicU32::new(0),
             ring,
         }
+    }
+
+    /// So many server processes of their own, which can be killed; [`Self::app`] is one more replica in this process
+    /// that serves nobody. Every browser comes from another address, for these count limits as they are.
+    pub async fn processes(count: usize) -> Self {
+        let (db, ring, config) = (TestDb::new().await, RingEntry::generate(&SystemRng), config());
+        let app = build(&db, std::slice::from_ref(&ring), &config).await;
+        let processes = Processes::over(count, &db.url(), ring.to_setting().expose_secret());
+        let ports = processes.ports();
+        let new = NewInstance::on_localhost("dev", ports[0]).unwrap();
+        let created = instance::create(&app, &new, Actor::System).await.unwrap();
+        processes.start_all().await;
+        Self {
+            db,
+            apps: vec![app],
+            jobs: Vec::new(),
+            config,
+            origin_port: ports[0],
+            reachable: Ports::new(ports),
+            instance: created.id,
+            secret_key: created.secret_key.expose_secret().to_owned(),
+            publishable_key: created.publishable_key,
+            servers: Vec::new(),
+            processes: Some(processes),
+            addresses: AtomicU32::new(0),
+            ring: vec![ring],
+        }
+    }
+
+    /// Ends one of [`Self::processes`] by SIGKILL.
+    pub fn kill(&self, at: usize) {
+        self.processes.as_ref().expect("processes").kill(at);
+    }
+
+    /// Starts a killed one again, and waits until it listens.
+    pub async fn restart(&self, at: usize) {
+        self.processes.as_ref().expect("processes").start(at).await;
     }
 
     /// Starts the replicas' background work.
@@ -121,6 +165,8 @@ impl TestApp {
             secret_key: secret_key.to_owned(),
             publishable_key: instance.publishable_key,
             servers: vec![server],
+            processes: None,
+            addresses: AtomicU32::new(0),
             ring,
         }
     }
@@ -148,12 +194,29 @@ impl TestApp {
 
     /// The replicas' ports.
     pub fn ports(&self) -> Vec<u16> {
-        self.servers.iter().map(Server::port).collect()
+        match &self.processes {
+            Some(processes) => processes.ports(),
+            None => self.servers.iter().map(Server::port).collect(),
+        }
     }
 
     /// A new browser without cookies.
     pub fn browser(&self) -> Browser {
-        Browser::new(Arc::clone(&self.reachable))
+        self.browser_at(Arc::clone(&self.reachable))
+    }
+
+    /// A new browser that asks the first process alone.
+    pub fn browser_of_the_first(&self) -> Browser {
+        self.browser_at(Ports::new(vec![self.origin_port]))
+    }
+
+    fn browser_at(&self, ports: Arc<Ports>) -> Browser {
+        if self.processes.is_none() {
+            return Browser::new(ports);
+        }
+        // 127.0.0.1 belongs to the others on this machine.
+        let count = self.addresses.fetch_add(1, Ordering::Relaxed);
+        Browser::from(ports, IpAddr::V4(Ipv4Addr::from_bits(0x7f01_0001 + count)))
     }
 
     /// A `GET` of the backend API with the instance's secret key.

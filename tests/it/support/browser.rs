@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::RequestBuilder;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::RwLock;
@@ -96,9 +97,19 @@ impl Answer {
 impl Browser {
     /// Without cookies; `ports` are the replicas'.
     pub fn new(ports: Arc<Ports>) -> Self {
+        Self::made(ports, None)
+    }
+
+    /// The same at an address of 127.0.0.0/8.
+    pub fn from(ports: Arc<Ports>, address: IpAddr) -> Self {
+        Self::made(ports, Some(address))
+    }
+
+    fn made(ports: Arc<Ports>, address: Option<IpAddr>) -> Self {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            .local_address(address)
             .pool_max_idle_per_host(2)
             .build()
             .unwrap();
@@ -135,6 +146,19 @@ impl Browser {
     /// A `GET`, as a navigation.
     pub async fn get(&self, url: impl AsRef<str>) -> Answer {
         self.send(self.request(Method::GET, url.as_ref())).await
+    }
+
+    /// A `GET` of an address of the instance, sent to the replica at `port`; `None` if no whole answer came.
+    pub async fn try_get_at(&self, port: u16, url: impl AsRef<str>) -> Option<Answer> {
+        let (client, request) = self.request(Method::GET, url.as_ref()).build_split();
+        let mut request = request.expect("a request");
+        let asked = request.url().clone();
+        send_to(&mut request, port);
+        let response = client.execute(request).await.ok()?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let answer = Answer { url: asked, status, headers, text: response.text().await.ok()? };
+        self.keep(&answer);
+        Some(answer)
     }
 
     /// A form as the browser SDK sends it, from a page of `origin`.
@@ -179,12 +203,9 @@ impl Browser {
             return;
         };
         let next = living[self.turn.fetch_add(1, Ordering::Relaxed) % living.len()];
-        if next == port {
-            return;
+        if next != port {
+            send_to(request, next);
         }
-        let host = format!("{}:{port}", request.url().host_str().unwrap());
-        request.headers_mut().insert("host", HeaderValue::from_str(&host).unwrap());
-        request.url_mut().set_port(Some(next)).unwrap();
     }
 
     fn cookie_header(&self, url: &Url) -> Option<String> {
@@ -207,6 +228,14 @@ impl Browser {
             self.put(key, if is_over { "" } else { cookie.value() });
         }
     }
+}
+
+/// Lets a request go to another port, with the `Host` that was asked for.
+fn send_to(request: &mut reqwest::Request, port: u16) {
+    let (host, asked) = (request.url().host_str().unwrap(), request.url().port().unwrap());
+    let host = HeaderValue::from_str(&format!("{host}:{asked}")).unwrap();
+    request.headers_mut().insert("host", host);
+    request.url_mut().set_port(Some(port)).unwrap();
 }
 
 /// Sends a request that belongs to no browser.

@@ -8,6 +8,7 @@ mod invariants;
 pub mod issuer;
 pub mod oauth;
 pub mod person;
+pub mod processes;
 pub mod program;
 mod server;
 mod signed_in;
