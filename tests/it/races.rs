@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::proof::code_for;
 use crate::support::TestApp;
 use crate::support::browser::{Answer, Browser};
 use crate::support::person::{APP, approve, begin, go, provider_url};
@@ -123,8 +124,7 @@ async fn of_ten_sign_ups_with_one_address_one_owns_it() {
         let mut callbacks = Vec::new();
         for other in 0..10 {
             let browser = app.browser();
-            let strategy = if other % 3 == 0 { "oauth_notion" } else { "oauth_google" };
-            let begun = begin(&app, &browser, "sign_ups", strategy).await.expect(200);
+            let begun = begin(&app, &browser, "sign_ups", "oauth_google").await.expect(200);
             let callback = approve(&browser, provider_url(&begun), &format!("p{round}-{other}@example.com")).await;
             callbacks.push((browser, callback));
         }
@@ -138,6 +138,7 @@ async fn of_ten_sign_ups_with_one_address_one_owns_it() {
         let owners = "select count(distinct user_id) from identifications
             where instance_id = $1 and value_key = $2 and status = 'verified' and kind = 'email_address'";
         assert_eq!(app.count(owners, &address).await, 1, "round {round}");
+        assert_eq!(users(&app).await, i64::from(round) + 1, "the others are asked whether they are that user");
     }
 }
 
@@ -176,4 +177,33 @@ async fn of_ten_redemptions_of_a_code_one_wins() {
     }
     let grants = app.count("select count(*) from oauth_grants where instance_id = $1 and $2 = ''", "").await;
     assert_eq!(grants, i64::from(rounds()));
+}
+
+#[tokio::test]
+async fn of_ten_uses_of_an_e_mail_code_one_makes_a_user() {
+    let app = TestApp::processes(2).await;
+    app.execute("update instances set settings = settings || $2::jsonb where id = $1", r#"{"attributes": {}}"#).await;
+    for round in 0..rounds() {
+        let (browser, address) = (app.browser(), format!("p{round}@example.com"));
+        let url = app.url("/v1/client/sign_ups");
+        let begun = browser.post_form(&url, APP, &[("email_address", address.as_str())]).await.expect(200).json();
+        let attempt = format!("{url}/{}", begun["response"]["id"].as_str().unwrap());
+        let ask = [("strategy", "email_code")];
+        browser.post_form(format!("{attempt}/prepare_verification"), APP, &ask).await.expect(200);
+        let code = code_for(&app, &address).await;
+        let uses = (0..10).map(|_| {
+            let (copy, url, code) = (copy_of(&app, &browser), format!("{attempt}/attempt_verification"), code.clone());
+            tokio::spawn(async move {
+                copy.post_form(url, APP, &[("strategy", "email_code"), ("code", code.as_str())]).await
+            })
+        });
+        let answers: Vec<Answer> = join_all(uses).await.into_iter().map(Result::unwrap).collect();
+        assert!(answers.iter().all(|answer| answer.status.as_u16() < 500));
+        let done =
+            answers.iter().filter(|answer| answer.status == 200 && answer.json()["response"]["status"] == "complete");
+        assert_eq!(done.count(), 1, "{:?}", answers.iter().map(|answer| &answer.text).collect::<Vec<_>>());
+        let made = i64::from(round) + 1;
+        let sessions = app.count("select count(*) from sessions where instance_id = $1 and $2 = ''", "").await;
+        assert_eq!((users(&app).await, sessions), (made, made));
+    }
 }
