@@ -15,6 +15,8 @@ use crate::support::processes::{kills, random_pause};
 
 /// How many callbacks are under way at each kill.
 const AT_ONCE: u32 = 3;
+/// How many seconds somebody goes on trying.
+const PATIENCE: u32 = 30;
 /// How many people may be starting again while the next kill is prepared.
 const RECOVERING: usize = 16;
 
@@ -60,7 +62,17 @@ async fn recover(app: Arc<TestApp>, trip: Trip) {
         400 => assert_eq!(reloaded.error_code(), "oauth_callback_invalid"),
         status => panic!("{person}: a reload answered {status}: {}", reloaded.text),
     }
-    let begun = begin(&app, &browser, "sign_ups", "oauth_google").await;
+    let mut begun = begin(&app, &browser, "sign_ups", "oauth_google").await;
+    // The answer with the next client token was lost: for ten seconds the old one is taken for that of a request which
+    // another one overtook, then for none.
+    for _ in 0..PATIENCE {
+        if begun.status != 409 {
+            break;
+        }
+        assert_eq!(begun.error_code(), "resource_locked");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        begun = begin(&app, &browser, "sign_ups", "oauth_google").await;
+    }
     match begun.status.as_u16() {
         200 => {
             let callback = approve(&browser, provider_url(&begun), &person).await;

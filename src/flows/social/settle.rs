@@ -15,6 +15,7 @@ use crate::flows::{record, replay, sign_in::finish::fill, timeline};
 use crate::model::email::EmailAddress;
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, SessionId, UserId, VerificationId};
 use crate::model::linking::{self, Decision, Standing, Started};
+use crate::model::problem::{Error, code};
 use crate::model::provider_config::strategy;
 use crate::model::reason::{Failure, Reason, Why};
 use crate::model::settings::EnumerationProtection;
@@ -271,7 +272,15 @@ async fn create(
     sign_ups::fill(db, ctx.instance_id(), attempt.id, filling, ctx.offset()).await?;
     verified(ctx, db, attempt).await?;
     let target = sign_up::Attempt { id: attempt.id, client: attempt.client, by: attempt.by };
-    match sign_up::complete_with(ctx, db, &target, Some(proof)).await? {
+    let finished =
+        sign_up::complete_with(ctx, db, &target, Some(proof)).await.map_err(|interrupted| match interrupted {
+            // Identity and address were free when this was decided: somebody was faster. Decide again.
+            Interrupted::Error(Error::Problem(problem)) if problem.code() == code::IDENTIFICATION_CLAIMED => {
+                Interrupted::Lost
+            }
+            other => other,
+        })?;
+    match finished {
         sign_up::Finished::Complete(issued) => Ok(Settled::Complete(issued)),
         sign_up::Finished::Waits(fields) if fields.unverified.contains(&Field::EmailAddress) && !can_prove(ctx) => {
             fail(ctx, db, attempt, &UNPROVABLE).await
