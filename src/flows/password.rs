@@ -70,6 +70,21 @@ pub async fn choose(ctx: &Ctx, chosen: &str, identifiers: &[&str]) -> Result<Str
     if !rules.is_enabled() {
         return Err(Problem::new(code::FORM_PARAM_VALUE_DISABLED).param("password").into());
     }
-    password::check(chosen, rules, identifiers)?;
-    Ok(ctx.app.passwords.hash(ctx.rng(), &Secret::from(chosen.to_owned())).await?)
+    replacement(ctx, chosen, None, identifiers).await
+}
+
+/// The digest of a password that takes the place of `old`; also where people can no longer choose to have one, since
+/// whoever has one must be able to change it.
+///
+/// # Errors
+/// What [`password::check`] refuses; `form_new_password_matches_current`; 503 when too many wait.
+pub async fn replacement(ctx: &Ctx, chosen: &str, old: Option<&str>, identifiers: &[&str]) -> Result<String> {
+    password::check(chosen, &ctx.instance.settings.attributes.password, identifiers)?;
+    let chosen = Secret::from(chosen.to_owned());
+    if let Some(old) = old
+        && ctx.app.passwords.verify(&chosen, old).await?
+    {
+        return Err(Problem::new(code::FORM_NEW_PASSWORD_MATCHES_CURRENT).param("password").into());
+    }
+    Ok(ctx.app.passwords.hash(ctx.rng(), &chosen).await?)
 }

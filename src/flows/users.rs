@@ -1,15 +1,15 @@
-//! What an operator does with a user: shut out, let in.
+//! What is done to a user as a whole: shut out, let in, given a new password.
 
 use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::context::Ctx;
 use crate::flows::record;
-use crate::model::id::{OutboxId, UserId};
+use crate::model::id::{ClientId, OutboxId, UserId};
 use crate::model::problem::{Result, code};
 use crate::model::user::User;
 use crate::store::audit::{self, Actor, AuditEvent};
-use crate::store::{bans, lockouts, outbox, users};
+use crate::store::{bans, lockouts, outbox, user_passwords, users};
 
 /// Whether a user may sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,17 +63,38 @@ pub async fn change(ctx: &Ctx, actor: Actor, user: &str, change: Change) -> Resu
     if !is_there {
         return Err(code::RESOURCE_NOT_FOUND.into());
     }
-    record_change(ctx, &mut tx, actor, change, &user).await?;
+    record_change(ctx, &mut tx, actor, change.action(), &user).await?;
     let changed = users::get(&mut *tx, instance, &user).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
     tx.commit().await?;
     Ok(changed)
 }
 
-async fn record_change(ctx: &Ctx, db: &mut PgConnection, actor: Actor, change: Change, user: &UserId) -> Result<()> {
+/// Gives a user a new password that he chose after proving who he is: present sessions and grants end. The
+/// caller has locked `client`, where he chose it.
+///
+/// # Errors
+/// Storage faults.
+pub async fn reset_password(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    user: &UserId,
+    client: &ClientId,
+    digest: &str,
+) -> Result<()> {
+    let (instance, offset) = (ctx.instance_id(), ctx.offset());
+    users::lock(&mut *db, instance, user, client, offset).await?;
+    user_passwords::set(&mut *db, instance, user, digest, offset).await?;
+    for session in &bans::end_access(&mut *db, instance, user, "password_reset", offset).await? {
+        record::signed_out(ctx, &mut *db, user, session, "revoked").await?;
+    }
+    record_change(ctx, db, Actor::User(user.clone()), "password.reset", user).await
+}
+
+async fn record_change(ctx: &Ctx, db: &mut PgConnection, actor: Actor, action: &str, user: &UserId) -> Result<()> {
     let now = ctx.app.clock.now();
     let payload = json!({ "type": "user.updated", "id": user });
     outbox::put(db, ctx.instance_id(), &OutboxId::new(now, ctx.rng()), outbox::Kind::Event, &payload).await?;
-    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), change.action(), actor, now);
+    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), action, actor, now);
     entry.user = Some(user);
     entry.target = Some(("user", user.as_str()));
     entry.from = Some(&ctx.from);

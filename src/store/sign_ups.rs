@@ -196,6 +196,8 @@ pub struct Change<'a> {
     pub unsafe_metadata: Option<&'a Value>,
     /// Consent to the terms, or its withdrawal.
     pub legal_accepted: Option<bool>,
+    /// The password, as a PHC string.
+    pub password_digest: Option<&'a str>,
 }
 
 /// Changes a sign-up. A proof of another address than it has now counts for nothing any more.
@@ -221,7 +223,7 @@ pub async fn change(
                locale = coalesce($7, locale), unsafe_metadata = coalesce($8, unsafe_metadata),
                legal_accepted_at = case when $9 then coalesce(legal_accepted_at, now() + $10)
                    when not $9 then null else legal_accepted_at end,
-               updated_at = now() + $10
+               password_digest = coalesce($11, password_digest), updated_at = now() + $10
            where instance_id = $1 and id = $2"#,
         instance.as_str(),
         id,
@@ -233,6 +235,7 @@ pub async fn change(
         change.unsafe_metadata,
         change.legal_accepted,
         offset,
+        change.password_digest,
     )
     .execute(db)
     .await?;

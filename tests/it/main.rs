@@ -33,6 +33,7 @@ mod oauth_documents;
 mod oauth_refresh;
 mod oauth_token_use;
 mod pages;
+mod passwords;
 mod proof;
 mod provider_tokens;
 mod providers;

@@ -1,7 +1,7 @@
 //! The route table, walked: every route keeps what it declares.
 
 use http::Method;
-use vestibule::http::route::{Cache, Caller, Cors, Route};
+use vestibule::http::route::{Cache, Caller, Cors, Limit, Route};
 use vestibule::http::router;
 
 use crate::support::TestApp;
@@ -158,4 +158,59 @@ async fn a_published_path_that_is_not_offered_says_so_also_to_pages() {
     assert_eq!(refused.expect(404).error_code(), "resource_not_found");
     let foreign = app.browser().raw(Method::GET, &app.url("/v1/nonsense")).header("origin", "https://evil.example");
     assert!(send(foreign).await.header("access-control-allow-origin").is_none());
+}
+
+/// What the frontend API lets everybody do as often as they like, and why nobody gains by it.
+const UNLIMITED: &[(&str, &str)] = &[
+    ("/v1/environment", "changes nothing: the SDK asks for it by PATCH"),
+    ("/v1/client", "makes or forgets one's own client, which proves nothing"),
+    ("/v1/client/sign_ins/{id}/prepare_first_factor", "exact limits count what is sent, per recipient and address"),
+    ("/v1/client/sign_ups/{id}/prepare_verification", "exact limits count what is sent, per recipient and address"),
+    ("/v1/client/sessions", "one's own sessions: who calls has signed in"),
+    ("/v1/me", "one's own account: who calls has signed in"),
+];
+
+/// Everything of the frontend API that changes or proves something has a budget, or a reason to have none.
+#[tokio::test]
+async fn who_tries_things_out_has_a_budget() {
+    let is_exempt = |path: &str| {
+        let is = |(known, _): &(&str, &str)| path == *known || path.starts_with(&format!("{known}/"));
+        let is_attempt = path.starts_with("/v1/client/sign_");
+        UNLIMITED.iter().any(|exempt| if is_attempt { path == exempt.0 } else { is(exempt) })
+    };
+    let mut limited = 0;
+    for route in router::routes() {
+        if route.rules.caller != Caller::Browser || route.method == Method::GET {
+            continue;
+        }
+        let has_budget = route.rules.limit != Limit::Unlimited;
+        limited += usize::from(has_budget);
+        assert!(has_budget || is_exempt(route.path), "{} {} has no budget", route.method, route.path);
+        let proves = ["attempt_first_factor", "attempt_verification", "reset_password"];
+        if proves.iter().any(|name| route.path.ends_with(name)) {
+            assert_eq!(route.rules.limit, Limit::AttemptProof, "{}", route.path);
+        }
+    }
+    assert!(limited >= 6, "{limited}");
+}
+
+#[tokio::test]
+async fn the_sixth_start_and_the_fourth_proof_within_ten_seconds_are_too_many() {
+    let app = TestApp::with(1, |config| config.limits.relaxed = false).await;
+    let post = async |path: &str, fields: &[(&str, &str)]| app.browser().post_form(app.url(path), APP, fields).await;
+    let mut starts = Vec::new();
+    let mut proofs = Vec::new();
+    for _ in 0..12 {
+        starts.push(post("/v1/client/sign_ups", &[]).await);
+        proofs.push(post("/v1/client/sign_ins/sia_x/attempt_first_factor", &[("strategy", "email_code")]).await);
+    }
+    // On a machine so slow that ten seconds pass meanwhile, a second budget begins.
+    let refused = |answers: &[Answer]| answers.iter().filter(|answer| answer.status == 429).count();
+    assert!((2..=7).contains(&refused(&starts)) && (3..=9).contains(&refused(&proofs)));
+    assert!(
+        starts[..5].iter().all(|answer| answer.status == 200) && proofs[..3].iter().all(|answer| answer.status == 404)
+    );
+    let last = starts.iter().chain(&proofs).find(|answer| answer.status == 429).unwrap();
+    assert_eq!(last.error_code(), "too_many_requests");
+    assert!((1..=10).contains(&last.header("retry-after").unwrap().parse::<u32>().unwrap()));
 }

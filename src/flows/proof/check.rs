@@ -5,7 +5,8 @@ use sqlx::PgConnection;
 
 use crate::context::Ctx;
 use crate::crypto::Lookup;
-use crate::model::id::ClientId;
+use crate::flows::lockout;
+use crate::model::id::{ClientId, UserId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::verification::{GUESSES, Role, Status};
@@ -20,28 +21,38 @@ pub enum Guess {
     Wrong(Problem),
 }
 
+/// Who guesses, and for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Guesser<'a> {
+    /// The attempt, session or address that it is for.
+    pub owner: &'a str,
+    /// What it proves to the owner.
+    pub role: Role,
+    /// The calling client. Locked by the caller.
+    pub client: &'a ClientId,
+    /// Whose account it would open, where it is somebody's.
+    pub user: Option<&'a UserId>,
+}
+
 /// Checks `code` against what is asked of `owner` now. The client is the calling one: another's code is worth nothing.
 ///
 /// # Errors
-/// `verification_missing`, `verification_expired`, `verification_failed`, `verification_already_verified`: then nothing
-/// was counted, because there is nothing to guess.
-pub async fn check(
-    ctx: &Ctx,
-    db: &mut PgConnection,
-    owner: &str,
-    role: Role,
-    client: &ClientId,
-    guess: &str,
-) -> Result<Guess> {
-    let asked = verifications::current(&mut *db, ctx.instance_id(), owner, role).await?;
+/// `user_locked`, `too_many_requests`; `verification_missing`, `verification_expired`, `verification_failed`,
+/// `verification_already_verified`: then nothing was counted, because there is nothing to guess.
+pub async fn check(ctx: &Ctx, db: &mut PgConnection, who: &Guesser<'_>, guess: &str) -> Result<Guess> {
+    let asked = verifications::current(&mut *db, ctx.instance_id(), who.owner, who.role).await?;
     let Some(asked) = asked.filter(|asked| asked.strategy.ends_with("_code")) else {
         return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
     };
     let hashes = ctx.app.ring.lookup_hashes(Lookup::OneTimeCode(asked.id.as_str()), guess);
     let hashes: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect();
-    match verifications::guess(db, ctx.instance_id(), &asked.id, client, &hashes, ctx.offset()).await? {
-        Some(Status::Verified) => Ok(Guess::Right(Box::new(asked))),
-        Some(_) => Ok(Guess::Wrong(wrong())),
+    let tried = lockout::reserve(ctx, &mut *db, who.user, who.client).await?;
+    match verifications::guess(&mut *db, ctx.instance_id(), &asked.id, who.client, &hashes, ctx.offset()).await? {
+        Some(Status::Verified) => {
+            lockout::release(ctx, db, &tried).await?;
+            Ok(Guess::Right(Box::new(asked)))
+        }
+        Some(_) => Ok(Guess::Wrong(lockout::failed(ctx, db, &tried, wrong()).await?)),
         None => Err(why_not(ctx, &asked).into()),
     }
 }

@@ -3,18 +3,18 @@
 use sqlx::PgConnection;
 
 use crate::context::Ctx;
-use crate::crypto::LookupHash;
+use crate::crypto::{LookupHash, Secret};
 use crate::flows::client::{self, Acted};
-use crate::flows::proof::check::{self, Guess};
+use crate::flows::proof::check::{self, Guess, Guesser};
 use crate::flows::proof::issue::{self, Ask, Means, Recipient};
-use crate::flows::{exact_limits, factors};
+use crate::flows::{exact_limits, factors, password};
 use crate::model::client::Session;
 use crate::model::factor::{self, Factor};
 use crate::model::id::{ClientId, IdentificationId, SessionId, VerificationId};
 use crate::model::problem::{Problem, Result, code};
-use crate::model::verification::Role;
+use crate::model::verification::{Role, Status};
 use crate::store::verifications::{self, Asked, NewProof};
-use crate::store::{clients, sessions, users};
+use crate::store::{attempts, clients, sessions, users};
 
 /// Minutes for which a proof counts as recent.
 const RECENT: i64 = 10;
@@ -65,22 +65,33 @@ pub async fn require_recent_proof(ctx: &Ctx, session: &Session) -> Result<()> {
 pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Result<Reverification> {
     let mut tx = ctx.app.db.begin().await?;
     let (client, _) = current(ctx, &mut tx, token, id).await?;
-    let new = NewProof {
-        id: &VerificationId::new(ctx.now, ctx.rng()),
-        owner: id.as_str(),
+    let proof = VerificationId::new(ctx.now, ctx.rng());
+    let new = unsent(&proof, id, &client, BEGUN);
+    verifications::ask(&mut tx, ctx.instance_id(), &new, ctx.offset()).await?;
+    tx.commit().await?;
+    shown(ctx, token, id).await
+}
+
+/// A proof of which no message tells.
+fn unsent<'a>(
+    id: &'a VerificationId,
+    session: &'a SessionId,
+    client: &'a ClientId,
+    strategy: &'static str,
+) -> NewProof<'a> {
+    NewProof {
+        id,
+        owner: session.as_str(),
         role: Role::FirstFactor,
-        client: &client,
-        session: Some(id),
-        strategy: BEGUN,
+        client,
+        session: Some(session),
+        strategy,
         address: None,
         identification: None,
         code: None,
         link: None,
         redirect_url: None,
-    };
-    verifications::ask(&mut tx, ctx.instance_id(), &new, ctx.offset()).await?;
-    tx.commit().await?;
-    shown(ctx, token, id).await
+    }
 }
 
 /// Sends a code.
@@ -128,9 +139,11 @@ pub async fn attempt_code(
     guess: &str,
 ) -> Result<Reverification> {
     let mut tx = ctx.app.db.begin().await?;
-    let (client, _) = current(ctx, &mut tx, token, id).await?;
+    let (client, session) = current(ctx, &mut tx, token, id).await?;
     must_have_begun(ctx, &mut tx, id).await?;
-    let wrong = match check::check(ctx, &mut tx, id.as_str(), Role::FirstFactor, &client, guess).await? {
+    let user = Some(&session.user.id);
+    let who = Guesser { owner: id.as_str(), role: Role::FirstFactor, client: &client, user };
+    let wrong = match check::check(ctx, &mut tx, &who, guess).await? {
         Guess::Wrong(problem) => Some(problem),
         Guess::Right(_) => {
             sessions::proven_again(&mut tx, ctx.instance_id(), id, ctx.offset()).await?;
@@ -142,6 +155,34 @@ pub async fn attempt_code(
         Some(problem) => Err(problem.into()),
         None => shown(ctx, token, id).await,
     }
+}
+
+/// Checks the password; the session's next token shows the fresh proof.
+///
+/// # Errors
+/// `session_reverification_missing` before [`begin`]; `strategy_for_user_invalid`; those of [`password::prove`].
+pub async fn attempt_password(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    id: &SessionId,
+    typed: &str,
+) -> Result<Reverification> {
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, session) = current(ctx, &mut tx, token, id).await?;
+    must_have_begun(ctx, &mut tx, id).await?;
+    tx.commit().await?;
+    factors::chosen(&ways(ctx, &session).await?, "password", None)?;
+    password::prove(ctx, Some(&session.user.id), &client, &Secret::from(typed.to_owned())).await?;
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, _) = current(ctx, &mut tx, token, id).await?;
+    must_have_begun(ctx, &mut tx, id).await?;
+    let proof = VerificationId::new(ctx.now, ctx.rng());
+    let new = unsent(&proof, id, &client, "password");
+    verifications::ask(&mut tx, ctx.instance_id(), &new, ctx.offset()).await?;
+    attempts::answer_verification(&mut tx, ctx.instance_id(), &proof, Status::Verified, None, ctx.offset()).await?;
+    sessions::proven_again(&mut tx, ctx.instance_id(), id, ctx.offset()).await?;
+    tx.commit().await?;
+    shown(ctx, token, id).await
 }
 
 /// The ways in which the session's person can prove it again.

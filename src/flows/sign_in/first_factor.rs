@@ -8,7 +8,7 @@ use crate::crypto::LookupHash;
 use crate::flows::client::{self, Acted};
 use crate::flows::exact_limits;
 use crate::flows::factors;
-use crate::flows::proof::check::{self, Guess};
+use crate::flows::proof::check::{self, Guess, Guesser};
 use crate::flows::proof::issue::{self, Ask, Means, Recipient};
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::record;
@@ -179,7 +179,9 @@ async fn try_code(
     let (client, attempt) = current(ctx, db, token, id).await?;
     factors::chosen(attempt.first_factors.as_deref().unwrap_or_default(), strategy, None)?;
     let guess = guess.ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("code"))?;
-    match check::check(ctx, db, id, Role::FirstFactor, &client, guess).await? {
+    let user = attempt.user_id.as_ref();
+    let who = Guesser { owner: id, role: Role::FirstFactor, client: &client, user };
+    match check::check(ctx, db, &who, guess).await? {
         Guess::Wrong(problem) => Ok(Outcome::Refused(problem)),
         Guess::Right(asked) => {
             let address = asked.identification.as_deref().and_then(IdentificationId::parse);
@@ -219,7 +221,10 @@ async fn nobody(ctx: &Ctx, db: &mut PgConnection, attempt: &SignIn) -> Result<Pr
 }
 
 /// The user may not sign in, which is said only now, after the proof.
-async fn closed(ctx: &Ctx, db: &mut PgConnection, standing: Standing, user: &UserId) -> Result<Problem> {
+///
+/// # Errors
+/// Storage faults.
+pub(super) async fn closed(ctx: &Ctx, db: &mut PgConnection, standing: Standing, user: &UserId) -> Result<Problem> {
     let problem = match standing {
         Standing::Locked => code::USER_LOCKED.because(Reason::UserLocked, "operator"),
         Standing::Banned | Standing::Good => code::USER_BANNED.because(Reason::UserBanned, "banned"),

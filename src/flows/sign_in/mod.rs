@@ -3,3 +3,4 @@
 pub mod finish;
 pub mod first_factor;
 pub mod identify;
+pub mod password;

@@ -6,8 +6,9 @@ use sqlx::PgConnection;
 
 use super::finish::{self, Attempt, Finished};
 use crate::context::Ctx;
-use crate::crypto::LookupHash;
+use crate::crypto::{ExposeSecret, LookupHash, Secret};
 use crate::flows::client::{self, Acted, Issued};
+use crate::flows::password;
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::social::start;
 use crate::model::client::SignUp;
@@ -30,6 +31,8 @@ pub struct Typed {
     pub email: Option<EmailAddress>,
     /// The username.
     pub username: Option<String>,
+    /// The password.
+    pub password: Option<Secret>,
     /// Consent to the terms, or its withdrawal.
     pub legal_accepted: Option<bool>,
     /// Names, locale, metadata.
@@ -50,13 +53,14 @@ pub struct Changed {
 /// `session_exists`; the codes of what was typed (behaviour.md section 4.2), and nothing is written then; those of
 /// restrictions when the sign-up has all it needs.
 pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, typed: &Typed) -> Result<Changed> {
+    let digest = digest(ctx, typed).await?;
     for _ in 0..TRIES {
         let mut tx = ctx.app.db.begin().await?;
         let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
         start::refuse_second_session(ctx, &mut tx, &client).await?;
         attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
         let id = start::create_attempt(ctx, &mut tx, &client, Started::SignUp, &SignUpFields::default()).await?;
-        match apply(ctx, &mut tx, &client, &id, typed).await {
+        match apply(ctx, &mut tx, &client, &id, typed, digest.as_deref()).await {
             Ok(went) => {
                 tx.commit().await?;
                 let issued = went?.or(issued);
@@ -74,10 +78,11 @@ pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, typed: &Typed) -> Resu
 /// # Errors
 /// `resource_not_found`, `resource_forbidden`, `client_state_invalid` for the attempt; else those of [`begin`].
 pub async fn change(ctx: &Ctx, token: Option<&LookupHash>, id: &str, typed: &Typed) -> Result<Acted> {
+    let digest = digest(ctx, typed).await?;
     for _ in 0..TRIES {
         let mut tx = ctx.app.db.begin().await?;
         let (client, _) = current(ctx, &mut tx, token, id).await?;
-        match apply(ctx, &mut tx, &client, id, typed).await {
+        match apply(ctx, &mut tx, &client, id, typed, digest.as_deref()).await {
             Ok(went) => {
                 tx.commit().await?;
                 return client::acted(ctx, token, went?).await;
@@ -114,12 +119,20 @@ pub(super) async fn current(
     Ok((client, found.attempt))
 }
 
+/// The digest of the password that was typed: made before anything is locked.
+async fn digest(ctx: &Ctx, typed: &Typed) -> Result<Option<String>> {
+    let Some(chosen) = &typed.password else { return Ok(None) };
+    let names: Vec<&str> = typed.email.iter().map(EmailAddress::as_str).chain(typed.username.as_deref()).collect();
+    password::choose(ctx, chosen.expose_secret(), &names).await.map(Some)
+}
+
 async fn apply(
     ctx: &Ctx,
     db: &mut PgConnection,
     client: &ClientId,
     id: &str,
     typed: &Typed,
+    digest: Option<&str>,
 ) -> Result<Result<Option<Issued>, Problem>, Interrupted> {
     may_have(ctx, typed)?;
     are_free(ctx, db, typed).await?;
@@ -132,6 +145,7 @@ async fn apply(
         locale: fields.locale.as_deref(),
         unsafe_metadata: fields.unsafe_metadata.as_ref(),
         legal_accepted: typed.legal_accepted,
+        password_digest: digest,
     };
     sign_ups::change(&mut *db, ctx.instance_id(), id, &change, ctx.offset()).await?;
     settle(ctx, db, client, id, CompletedBy::Call).await

@@ -6,7 +6,7 @@ use super::change::{current, settle};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::flows::client::{self, Acted, Issued};
-use crate::flows::proof::check::{self, Guess};
+use crate::flows::proof::check::{self, Guess, Guesser};
 use crate::flows::proof::issue::{self, Ask, Means, Recipient};
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::{exact_limits, factors};
@@ -109,7 +109,8 @@ async fn try_code(
     guess: &str,
 ) -> Result<Result<Option<Issued>, Problem>, Interrupted> {
     let (client, _) = current(ctx, db, token, id).await?;
-    match check::check(ctx, db, id, Role::EmailAddress, &client, guess).await? {
+    let who = Guesser { owner: id, role: Role::EmailAddress, client: &client, user: None };
+    match check::check(ctx, db, &who, guess).await? {
         Guess::Wrong(problem) => Ok(Err(problem)),
         Guess::Right(_) => settle(ctx, db, &client, id, CompletedBy::Call).await,
     }

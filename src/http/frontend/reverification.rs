@@ -36,6 +36,7 @@ pub async fn attempt(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(pa
     let (token, id) = (browser.hash(&ctx), parse(&id)?);
     let proven = match params.required("strategy")? {
         "email_code" => reverify::attempt_code(&ctx, token.as_ref(), &id, params.required("code")?).await?,
+        "password" => reverify::attempt_password(&ctx, token.as_ref(), &id, params.required("password")?).await?,
         _ => return Err(code::STRATEGY_FOR_USER_INVALID.into()),
     };
     show(&ctx, &browser, &proven).await

@@ -11,6 +11,7 @@ use crate::flows;
 use crate::flows::client::Acted;
 use crate::flows::sign_in::first_factor::{self, Prepare};
 use crate::flows::sign_in::identify::{self, Identify};
+use crate::flows::sign_in::password;
 use crate::flows::social::start::{self, Request};
 use crate::flows::social::transfer;
 use crate::flows::{attempt, email_link};
@@ -25,6 +26,10 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
     if params.flag("transfer")? == Some(true) {
         let moved = transfer::transfer(&ctx, token.as_ref(), Started::SignIn, &SignUpFields::default()).await?;
         return finished(&ctx, &browser, &moved.acted, &moved.attempt).await;
+    }
+    if let (Some(identifier), Some(typed)) = (params.text("identifier"), params.text("password")) {
+        let (acted, id) = password::begin(&ctx, token.as_ref(), identifier, typed).await?;
+        return finished(&ctx, &browser, &acted, &id).await;
     }
     let is_social = params.text("strategy").is_some_and(|strategy| strategy.starts_with("oauth_"));
     let acted = match params.text("identifier").filter(|_| !is_social) {
@@ -83,10 +88,20 @@ pub async fn prepare_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<Str
     answer::acted(&ctx, &browser, &acted, Resource::SignIn).await
 }
 
-/// `POST /v1/client/sign_ins/{id}/attempt_first_factor`: checks a code.
+/// `POST /v1/client/sign_ins/{id}/attempt_first_factor`: checks a code or password.
 pub async fn attempt_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
     let (token, strategy) = (browser.hash(&ctx), params.required("strategy")?);
-    let acted = first_factor::attempt_code(&ctx, token.as_ref(), &id, strategy, params.text("code")).await?;
+    let acted = match strategy {
+        "password" => password::attempt(&ctx, token.as_ref(), &id, params.required("password")?).await?,
+        _ => first_factor::attempt_code(&ctx, token.as_ref(), &id, strategy, params.text("code")).await?,
+    };
+    finished(&ctx, &browser, &acted, &id).await
+}
+
+/// `POST /v1/client/sign_ins/{id}/reset_password`: chooses the new password that the sign-in waits for.
+pub async fn reset_password(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
+    let token = browser.hash(&ctx);
+    let acted = password::reset(&ctx, token.as_ref(), &id, params.required("password")?).await?;
     finished(&ctx, &browser, &acted, &id).await
 }
 

@@ -8,6 +8,7 @@ use super::super::problem::Answer;
 use super::super::views;
 use super::sign_ins::request;
 use crate::context::Ctx;
+use crate::crypto::Secret;
 use crate::flows;
 use crate::flows::client::Acted;
 use crate::flows::sign_up::change::{self, Typed};
@@ -98,7 +99,8 @@ pub fn typed(params: &Params) -> Result<Typed, Problem> {
         locale: params.text("locale").filter(|locale| locale.len() <= 35).map(str::to_owned),
         legal_accepted: legal_accepted == Some(true),
     };
-    Ok(Typed { email, username: params.text("username").map(str::to_owned), legal_accepted, fields })
+    let password = params.text("password").map(|text| Secret::from(text.to_owned()));
+    Ok(Typed { email, username: params.text("username").map(str::to_owned), password, legal_accepted, fields })
 }
 
 /// `GET /v1/client/sign_ups/{id}`: the client's current sign-up, finished now if its link was opened in another browser.

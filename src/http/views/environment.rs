@@ -42,6 +42,13 @@ fn auth_config(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -> Va
     let proofs = offer.proofs();
     let strategies: Vec<&str> = proofs.iter().copied().chain(social).collect();
     let attributes = &instance.settings.attributes;
+    let password = match (attributes.password.is_enabled(), attributes.password.required) {
+        (true, true) => "required",
+        (true, false) => "on",
+        (false, _) => "off",
+    };
+    let first_factors: Vec<&str> =
+        attributes.password.is_enabled().then_some("password").into_iter().chain(strategies.iter().copied()).collect();
     let plain = |attribute: PlainAttribute| match (attribute.is_enabled(), attribute.required) {
         (true, true) => "required",
         (true, false) => "on",
@@ -55,10 +62,10 @@ fn auth_config(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -> Va
         "email_address": email,
         "phone_number": "off",
         "username": plain(attributes.username),
-        "password": "off",
+        "password": password,
         "identification_requirements": [],
         "identification_strategies": strategies,
-        "first_factors": strategies,
+        "first_factors": first_factors,
         "second_factors": [],
         "email_address_verification_strategies": proofs,
         "single_session_mode": instance.settings.single_session_mode,
@@ -250,6 +257,7 @@ fn attributes(instance: &Instance, offer: Offer<'_>) -> Value {
             "username" => plain(rules.username),
             "first_name" => plain(rules.first_name),
             "last_name" => plain(rules.last_name),
+            "password" => (rules.password.is_enabled(), rules.password.required),
             _ => (false, false),
         };
         let proofs = if name == "email_address" { offer.proofs() } else { Vec::new() };

@@ -4,7 +4,7 @@ use super::{ask, client_of, messages, newest};
 use crate::support::TestApp;
 use std::time::Duration;
 use vestibule::context::Ctx;
-use vestibule::flows::proof::check::{Guess, check};
+use vestibule::flows::proof::check::{Guess, Guesser, check};
 use vestibule::model::id::ClientId;
 use vestibule::model::problem::Error;
 use vestibule::model::verification::Role;
@@ -15,7 +15,8 @@ const OWNER: &str = "sia_2O4BCh3zUONvWlZHtBXv6s6tm7u";
 /// What `code` turns out to be: `right`, or the code of the refusal.
 async fn guess(ctx: &Ctx, client: &ClientId, code: &str) -> &'static str {
     let mut tx = ctx.app.db.begin().await.unwrap();
-    let outcome = check(ctx, &mut tx, OWNER, Role::FirstFactor, client, code).await;
+    let who = Guesser { owner: OWNER, role: Role::FirstFactor, client, user: None };
+    let outcome = check(ctx, &mut tx, &who, code).await;
     tx.commit().await.unwrap();
     match outcome {
         Ok(Guess::Right(asked)) => {
@@ -136,7 +137,8 @@ async fn test_addresses_are_sent_nothing_and_accept_a_fixed_code() {
     ask(&ctx, &client, OWNER, TEST).await;
     assert!(messages(&app, TEST).await.is_empty());
     let mut tx = ctx.app.db.begin().await.unwrap();
-    let outcome = check(&ctx, &mut tx, OWNER, Role::FirstFactor, &client, "424242").await;
+    let who = Guesser { owner: OWNER, role: Role::FirstFactor, client: &client, user: None };
+    let outcome = check(&ctx, &mut tx, &who, "424242").await;
     assert!(matches!(outcome, Ok(Guess::Right(_))), "{outcome:?}");
     tx.commit().await.unwrap();
 

@@ -1,0 +1,128 @@
+//! A sign-in by password, and the new password of somebody who proved who he is.
+
+use super::finish::{self, Attempt, Finished, Proven};
+use super::first_factor::{closed, current};
+use super::identify::{self, Identify};
+use crate::context::Ctx;
+use crate::crypto::{ExposeSecret, Lookup, LookupHash, Secret};
+use crate::flows::client::{self, Acted, Issued};
+use crate::flows::race::{Interrupted, TRIES};
+use crate::flows::{factors, password, users};
+use crate::model::client::SignIn;
+use crate::model::id::UserId;
+use crate::model::problem::{Problem, Result, code};
+use crate::model::reason::Reason;
+use crate::store::attempts::CompletedBy;
+use crate::store::{clients, sign_ins, user_passwords};
+
+/// The strategy that sessions and clients remember.
+const STRATEGY: &str = "password";
+
+/// A sign-in with identifier and password at once. Returns it with the id of the attempt.
+///
+/// # Errors
+/// Those of [`identify::identify`] and [`attempt`].
+pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, identifier: &str, typed: &str) -> Result<(Acted, String)> {
+    let asked = Identify { identifier, sign_up_if_missing: false, prepare: None };
+    let begun = identify::identify(ctx, token, asked).await?;
+    let id = begun.client.sign_in.as_ref().map(|attempt| attempt.id.as_str().to_owned());
+    let id = id.ok_or(code::RESOURCE_NOT_FOUND)?;
+    let new = begun.issued.as_ref();
+    let new = new.map(|issued| ctx.app.ring.lookup_hash(Lookup::ClientToken, issued.expose_secret()));
+    let acted = attempt(ctx, new.as_ref().or(token), &id, typed).await?;
+    Ok((Acted { issued: acted.issued.or(begun.issued), client: acted.client }, id))
+}
+
+/// Goes on with a sign-in if `typed` is the user's password.
+///
+/// # Errors
+/// Those of the attempt ([`current`]); `strategy_for_user_invalid`; those of [`password::prove`]; `user_locked` and
+/// `user_banned` after the proof.
+pub async fn attempt(ctx: &Ctx, token: Option<&LookupHash>, id: &str, typed: &str) -> Result<Acted> {
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, attempt) = current(ctx, &mut tx, token, id).await?;
+    tx.commit().await?;
+    factors::chosen(attempt.first_factors.as_deref().unwrap_or_default(), STRATEGY, None)?;
+    password::prove(ctx, attempt.user_id.as_ref(), &client, &Secret::from(typed.to_owned())).await?;
+    go_on(ctx, token, id, Proven::Password, attempt.user_id.as_ref(), None).await
+}
+
+/// Sets the new password that a sign-in waits for, and goes on with it. Whoever else is signed in to the account is not
+/// any more: that is what one changes a password for.
+///
+/// # Errors
+/// `resource_not_found`; `verification_missing` for an attempt that does not wait for it; those of
+/// [`password::replacement`]; those of the sign-in that goes on.
+pub async fn reset(ctx: &Ctx, token: Option<&LookupHash>, id: &str, chosen: &str) -> Result<Acted> {
+    let attempt = waiting_for_password(ctx, token, id).await?;
+    let user = attempt.user.as_ref().ok_or(code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED)?;
+    let mut names: Vec<&str> = user.emails().map(|address| address.value.as_str()).collect();
+    names.extend(user.username.as_deref());
+    let old = user_passwords::digest(&ctx.app.db, ctx.instance_id(), &user.id).await?;
+    let digest = password::replacement(ctx, chosen, old.as_deref(), &names).await?;
+    go_on(ctx, token, id, Proven::NewPassword, Some(&user.id), Some(&digest)).await
+}
+
+async fn waiting_for_password(ctx: &Ctx, token: Option<&LookupHash>, id: &str) -> Result<SignIn> {
+    let other = || code::RESOURCE_NOT_FOUND.because(Reason::AttemptOtherClient, "read");
+    let token = token.ok_or_else(other)?;
+    let mut tx = ctx.app.db.begin().await?;
+    let client = clients::lock_by_token(&mut tx, ctx.instance_id(), token).await?.ok_or_else(other)?;
+    let found = sign_ins::of_client(&mut *tx, ctx.instance_id(), &client, id, ctx.offset()).await?.ok_or_else(other)?;
+    tx.commit().await?;
+    if found.is_replaced || found.is_abandoned || found.attempt.status != "needs_new_password" {
+        return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
+    }
+    Ok(found.attempt)
+}
+
+/// From the proof to what comes next, in one transaction; `digest` is stored with it.
+async fn go_on(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    id: &str,
+    proven: Proven<'_>,
+    user: Option<&UserId>,
+    digest: Option<&str>,
+) -> Result<Acted> {
+    let token = token.ok_or(code::RESOURCE_NOT_FOUND)?;
+    for _ in 0..TRIES {
+        match once(ctx, token, id, proven, user, digest).await {
+            Ok(Ok(issued)) => return client::acted(ctx, Some(token), issued).await,
+            Ok(Err(refused)) => return Err(refused.into()),
+            Err(Interrupted::Lost) => {}
+            Err(Interrupted::Error(error)) => return Err(error),
+        }
+    }
+    Err(code::RESOURCE_LOCKED.into())
+}
+
+async fn once(
+    ctx: &Ctx,
+    token: &LookupHash,
+    id: &str,
+    proven: Proven<'_>,
+    user: Option<&UserId>,
+    digest: Option<&str>,
+) -> Result<Result<Option<Issued>, Problem>, Interrupted> {
+    let mut tx = ctx.app.db.begin().await?;
+    let locked = clients::lock_by_token(&mut tx, ctx.instance_id(), token).await?;
+    let client = locked.ok_or_else(|| Problem::new(code::RESOURCE_NOT_FOUND))?;
+    if let (Some(user), Some(digest)) = (user, digest) {
+        users::reset_password(ctx, &mut tx, user, &client, digest).await?;
+    }
+    let attempt = Attempt { id, client: &client, by: CompletedBy::Call };
+    let went = match finish::first_factor_proven(ctx, &mut tx, &attempt, proven, STRATEGY).await? {
+        Finished::Complete(issued) => Ok(Some(issued)),
+        Finished::Waits(_) => Ok(None),
+        Finished::Closed(standing, user) if digest.is_none() => Err(closed(ctx, &mut tx, standing, &user).await?),
+        // The password stays as it was.
+        Finished::Closed(standing, user) => {
+            tx.rollback().await?;
+            let mut db = ctx.app.db.acquire().await?;
+            return Ok(Err(closed(ctx, &mut db, standing, &user).await?));
+        }
+    };
+    tx.commit().await?;
+    Ok(went)
+}

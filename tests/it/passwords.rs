@@ -1,0 +1,224 @@
+//! Passwords through the API: signing up and in with one, choosing a new one, proving oneself again.
+
+use serde_json::{Value, json};
+
+use crate::proof::{code_for, form};
+use crate::support::person::{client, sign_up};
+use crate::support::{Answer, Browser, TestApp};
+
+const EMAIL: &str = "ada@example.com";
+const PASSWORD: &str = "blauwale fliegen nie";
+const OTHER: &str = "drei ziegen im regen";
+
+async fn settings(app: &TestApp, change: &str) {
+    app.execute("update instances set settings = settings || $2::jsonb where id = $1", change).await;
+    app.app().forget_directory();
+}
+
+/// A server whose users may have passwords.
+async fn start() -> TestApp {
+    let app = TestApp::start().await;
+    settings(&app, r#"{"attributes": {"password": {"enabled": true}}}"#).await;
+    app
+}
+
+/// Signs Ada up by hand, with a password and a proven address; returns the browser and her id.
+async fn ada(app: &TestApp) -> (Browser, String) {
+    let browser = app.browser();
+    let fields = [("email_address", EMAIL), ("password", PASSWORD)];
+    let begun = form(app, &browser, "/v1/client/sign_ups", &fields).await.expect(200).json();
+    assert_eq!(begun["response"]["has_password"], true);
+    let path = format!("/v1/client/sign_ups/{}", begun["response"]["id"].as_str().unwrap());
+    form(app, &browser, &format!("{path}/prepare_verification"), &[("strategy", "email_code")]).await.expect(200);
+    let code = code_for(app, EMAIL).await;
+    let fields = [("strategy", "email_code"), ("code", code.as_str())];
+    let done = form(app, &browser, &format!("{path}/attempt_verification"), &fields).await.expect(200).json();
+    assert_eq!(done["response"]["status"], "complete", "{done}");
+    (browser, done["response"]["created_user_id"].as_str().unwrap().to_owned())
+}
+
+async fn sign_in(app: &TestApp, browser: &Browser, identifier: &str, password: &str) -> Answer {
+    let fields = [("strategy", "password"), ("identifier", identifier), ("password", password)];
+    form(app, browser, "/v1/client/sign_ins", &fields).await
+}
+
+fn error(answer: &Answer) -> (String, Option<String>) {
+    let param = answer.json()["errors"][0]["meta"]["param_name"].as_str().map(str::to_owned);
+    (answer.error_code(), param)
+}
+
+#[tokio::test]
+async fn who_signed_up_with_a_password_signs_in_with_it() {
+    let app = start().await;
+    let (_, id) = ada(&app).await;
+    // At once, with identifier and password.
+    let browser = app.browser();
+    let done = sign_in(&app, &browser, "ADA@example.com", PASSWORD).await.expect(200).json();
+    assert_eq!((&done["response"]["status"], &done["client"]["sign_in"]), (&json!("complete"), &Value::Null));
+    assert_eq!(done["client"]["sessions"][0]["user"]["id"], id.as_str());
+    assert_eq!(done["client"]["last_authentication_strategy"], "password");
+    assert_eq!(client(&app, &browser).await["sessions"].as_array().unwrap().len(), 1, "the cookie came along");
+    // In two steps.
+    let browser = app.browser();
+    let begun = form(&app, &browser, "/v1/client/sign_ins", &[("identifier", EMAIL)]).await.expect(200).json();
+    assert_eq!(begun["response"]["supported_first_factors"][0]["strategy"], "password");
+    let path = format!("/v1/client/sign_ins/{}/attempt_first_factor", begun["response"]["id"].as_str().unwrap());
+    let wrong = form(&app, &browser, &path, &[("strategy", "password"), ("password", OTHER)]).await.expect(422);
+    assert_eq!(error(&wrong), ("form_password_incorrect".to_owned(), Some("password".to_owned())));
+    let done = form(&app, &browser, &path, &[("strategy", "password"), ("password", PASSWORD)]).await.expect(200);
+    assert_eq!(done.json()["response"]["status"], "complete");
+    let methods = "select count(*) from sessions where instance_id = $1 and user_id = $2 and amr = '{pwd}'";
+    assert_eq!(app.count(methods, &id).await, 2);
+    let stored =
+        "select count(*) from user_passwords where instance_id = $1 and user_id = $2 and digest like '$argon2id$%'";
+    assert_eq!(app.count(stored, &id).await, 1);
+}
+
+#[tokio::test]
+async fn a_bad_password_is_refused_by_its_rule() {
+    let app = start().await;
+    let long = "blauwale fliegen nie ".repeat(4);
+    for (password, code) in [
+        ("kJ8#qx2", "form_password_length_too_short"),
+        (long.as_str(), "form_password_length_too_long"),
+        ("Password123!", "form_password_pwned"),
+        ("qwertyuiop", "form_password_pwned"),
+        (EMAIL, "form_password_matches_identifier"),
+    ] {
+        let fields = [("email_address", EMAIL), ("password", password)];
+        let refused = form(&app, &app.browser(), "/v1/client/sign_ups", &fields).await.expect(422);
+        assert_eq!(error(&refused), (code.to_owned(), Some("password".to_owned())), "{password}");
+    }
+    settings(&app, r#"{"attributes": {"password": {"enabled": false}}}"#).await;
+    let refused = form(&app, &app.browser(), "/v1/client/sign_ups", &[("password", PASSWORD)]).await.expect(400);
+    assert_eq!(error(&refused), ("form_param_value_disabled".to_owned(), Some("password".to_owned())));
+}
+
+#[tokio::test]
+async fn the_sdk_is_told_whether_there_are_passwords() {
+    let app = TestApp::start().await;
+    let shown = async || app.browser().get(app.url("/v1/environment")).await.expect(200).json();
+    let off = shown().await;
+    assert_eq!(off["auth_config"]["password"], "off");
+    assert_eq!(off["user_settings"]["attributes"]["password"]["enabled"], false);
+    assert_eq!(off["user_settings"]["attack_protection"]["user_lockout"]["max_attempts"], 10);
+    let change = r#"{"attributes": {"password": {"required": true, "max_length": 100}}, "lockout": {"attempts": 7, "duration": 600}}"#;
+    settings(&app, change).await;
+    let on = shown().await;
+    assert_eq!(on["auth_config"]["password"], "required");
+    assert!(on["auth_config"]["first_factors"].as_array().unwrap().contains(&json!("password")));
+    assert_eq!(on["user_settings"]["attributes"]["password"]["required"], true);
+    assert_eq!(on["user_settings"]["password_settings"]["max_length"], 100);
+    let lockout = json!({ "enabled": true, "max_attempts": 7, "duration_in_minutes": 10 });
+    assert_eq!(on["user_settings"]["attack_protection"]["user_lockout"], lockout);
+}
+
+#[tokio::test]
+async fn who_has_no_password_is_told_so_unless_that_is_a_secret() {
+    let app = start().await;
+    sign_up(&app, &app.browser(), "oauth_google", EMAIL).await;
+    let refused = sign_in(&app, &app.browser(), EMAIL, PASSWORD).await.expect(400);
+    assert_eq!(refused.error_code(), "strategy_for_user_invalid");
+    let unknown = sign_in(&app, &app.browser(), "nobody@example.com", PASSWORD).await.expect(422);
+    assert_eq!(unknown.error_code(), "form_identifier_not_found");
+    settings(&app, r#"{"enumeration_protection": "strict"}"#).await;
+    for identifier in [EMAIL, "nobody@example.com"] {
+        let refused = sign_in(&app, &app.browser(), identifier, PASSWORD).await.expect(422);
+        assert_eq!(refused.error_code(), "form_password_incorrect", "{identifier}");
+    }
+}
+
+#[tokio::test]
+async fn too_many_wrong_passwords_lock_strangers_out_and_leave_the_owner_in() {
+    let app = start().await;
+    let (owner, id) = ada(&app).await;
+    let mut codes = Vec::new();
+    for _ in 0..11 {
+        codes.push(sign_in(&app, &app.browser(), EMAIL, OTHER).await.error_code());
+    }
+    assert_eq!(codes[..7], vec!["form_password_incorrect"; 7]);
+    assert_eq!(codes[7..10], vec!["account_lockout_warning"; 3]);
+    assert_eq!(codes[10], "user_locked");
+    let refused = sign_in(&app, &app.browser(), EMAIL, PASSWORD).await.expect(403);
+    assert!(refused.json()["errors"][0]["meta"]["lockout_expires_in_seconds"].as_i64().unwrap() > 3_500);
+    // The browser that Ada signed up with.
+    owner.post_form(app.url("/v1/client/sessions?_method=DELETE"), crate::support::person::APP, &[]).await.expect(200);
+    sign_in(&app, &owner, EMAIL, PASSWORD).await.expect(200);
+    let shown = app.backend_get(&format!("/v1/users/{id}")).await.json();
+    assert_eq!(shown["locked"], true, "strangers stay out");
+}
+
+/// Codes count like passwords: a thousand parallel guesses of a code, from as many sign-ins as there are strangers, get
+/// no more than ten looks.
+#[tokio::test]
+async fn guesses_of_codes_over_many_attempts_are_counted_on_the_account() {
+    let app = TestApp::start().await;
+    let id = sign_up(&app, &app.browser(), "oauth_google", EMAIL).await;
+    let mut verified = 0;
+    for _ in 0..4 {
+        let browser = app.browser();
+        let fields = [("identifier", EMAIL), ("strategy", "email_code")];
+        let begun = form(&app, &browser, "/v1/client/sign_ins", &fields).await.expect(200).json();
+        let path = format!("/v1/client/sign_ins/{}/attempt_first_factor", begun["response"]["id"].as_str().unwrap());
+        let code = code_for(&app, EMAIL).await;
+        let wrong = if code == "111111" { "222222" } else { "111111" };
+        let fields = [("strategy", "email_code"), ("code", wrong)];
+        let guesses = (0..25).map(|_| form(&app, &browser, &path, &fields));
+        for answer in futures_util::future::join_all(guesses).await {
+            let code = answer.error_code();
+            verified += usize::from(["form_code_incorrect", "account_lockout_warning"].contains(&code.as_str()));
+        }
+    }
+    assert_eq!(verified, 10);
+    let shown = app.backend_get(&format!("/v1/users/{id}")).await.json();
+    assert_eq!((&shown["locked"], &shown["verification_attempts_remaining"]), (&json!(true), &json!(0)));
+}
+
+#[tokio::test]
+async fn a_new_password_ends_every_other_session() {
+    let app = start().await;
+    let (elsewhere, id) = ada(&app).await;
+    let browser = app.browser();
+    let fields = [("identifier", EMAIL), ("strategy", "email_code")];
+    let begun = form(&app, &browser, "/v1/client/sign_ins", &fields).await.expect(200).json();
+    let attempt = begun["response"]["id"].as_str().unwrap();
+    let path = format!("/v1/client/sign_ins/{attempt}/reset_password");
+    let early = form(&app, &browser, &path, &[("password", OTHER)]).await.expect(400);
+    assert_eq!(early.error_code(), "verification_missing", "nothing is proven yet");
+    // As row 10 leaves it: proven, and a new password is wanted.
+    app.execute("update sign_ins set status = 'needs_new_password' where instance_id = $1 and id = $2", attempt).await;
+    let refused = form(&app, &browser, &path, &[("password", "12345678")]).await.expect(422);
+    assert_eq!(refused.error_code(), "form_password_pwned");
+    let refused = form(&app, &browser, &path, &[("password", PASSWORD)]).await.expect(422);
+    assert_eq!(refused.error_code(), "form_new_password_matches_current");
+    let done = form(&app, &browser, &path, &[("password", OTHER)]).await.expect(200).json();
+    assert_eq!(done["response"]["status"], "complete");
+    assert!(client(&app, &elsewhere).await["sessions"].as_array().unwrap().is_empty());
+    assert_eq!(client(&app, &browser).await["sessions"].as_array().unwrap().len(), 1);
+    assert_eq!(sign_in(&app, &app.browser(), EMAIL, PASSWORD).await.error_code(), "form_password_incorrect");
+    sign_in(&app, &app.browser(), EMAIL, OTHER).await.expect(200);
+    let resets =
+        "select count(*) from audit_events where instance_id = $1 and action = 'password.reset' and user_id = $2";
+    assert_eq!(app.count(resets, &id).await, 1);
+}
+
+#[tokio::test]
+async fn a_password_proves_who_is_signed_in() {
+    let app = start().await;
+    let (browser, _) = ada(&app).await;
+    let session = client(&app, &browser).await["sessions"][0]["id"].as_str().unwrap().to_owned();
+    app.advance(std::time::Duration::from_secs(1_200)).await;
+    let path = format!("/v1/client/sessions/{session}/verify");
+    let attempt = format!("{path}/attempt_first_factor");
+    let missing = form(&app, &browser, &attempt, &[("strategy", "password"), ("password", PASSWORD)]).await.expect(400);
+    assert_eq!(missing.error_code(), "session_reverification_missing");
+    let begun = form(&app, &browser, &path, &[("level", "first_factor")]).await.expect(200).json();
+    assert_eq!(begun["response"]["supported_first_factors"][0]["strategy"], "password");
+    let wrong = form(&app, &browser, &attempt, &[("strategy", "password"), ("password", OTHER)]).await.expect(422);
+    assert_eq!(wrong.error_code(), "form_password_incorrect");
+    let done = form(&app, &browser, &attempt, &[("strategy", "password"), ("password", PASSWORD)]).await.expect(200);
+    let done = done.json();
+    assert_eq!(done["response"]["status"], "complete");
+    assert_eq!(done["response"]["first_factor_verification"]["strategy"], "password");
+    assert_eq!(client(&app, &browser).await["sessions"][0]["factor_verification_age"], json!([0, -1]));
+}
