@@ -1,0 +1,14 @@
+import { clerkMiddleware } from '@clerk/react-router/server';
+import { Outlet } from 'react-router';
+
+export const middleware = [clerkMiddleware()];
+
+export default function Root() {
+  return (
+    <html lang="en">
+      <body>
+        <Outlet />
+      </body>
+    </html>
+  );
+}
