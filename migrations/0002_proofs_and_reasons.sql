@@ -118,6 +118,50 @@ alter table simulator_tokens add column generation integer not null default 0;
 -- A proof that waits with an attempt is found by it, and carried over with it.
 create index social_flows_target_idx on social_flows (instance_id, target_id) where tokens_sealed is not null;
 
+alter table social_flows add column transport text not null default 'cookie',
+    add column origin text,
+    add constraint social_flows_transport_check check (transport in ('cookie', 'nonce'));
+comment on column social_flows.transport is 'What proves the browser that comes back: its cookie, or the nonce that it hands to the app.';
+comment on column social_flows.origin is 'The page that began; the popup page speaks to it alone.';
+
+create or replace view user_trees as
+select u.instance_id, u.id, u.created_at, u.last_sign_in_at, u.last_active_at, u.updated_at, u.first_name, u.last_name,
+    json_build_object(
+        'id', u.id, 'external_id', u.external_id, 'username', u.username, 'first_name', u.first_name,
+        'last_name', u.last_name, 'image_url', u.image_url, 'public_metadata', u.public_metadata,
+        'private_metadata', u.private_metadata, 'unsafe_metadata', u.unsafe_metadata, 'banned_at', u.banned_at,
+        'locked_at', u.locked_at, 'locked_until', u.locked_until, 'failed_attempts', u.failed_attempts,
+        'delete_self_enabled', u.delete_self_enabled, 'create_organization_enabled', u.create_organization_enabled,
+        'locale', u.locale, 'legal_accepted_at', u.legal_accepted_at, 'last_sign_in_at', u.last_sign_in_at,
+        'last_active_at', u.last_active_at, 'created_at', u.created_at, 'updated_at', u.updated_at,
+        'identifications', coalesce((
+            select json_agg(json_build_object(
+                'id', i.id, 'kind', i.kind, 'value', i.value, 'status', i.status, 'is_primary', i.is_primary,
+                'verification_strategy', i.verification_strategy, 'verified_at', i.verified_at,
+                'created_at', i.created_at, 'updated_at', i.updated_at,
+                'linked_to', coalesce((
+                    select json_agg(json_build_object('type', 'oauth_' || e.provider, 'id', e.identification_id)
+                        order by e.id)
+                    from external_accounts e
+                    where e.instance_id = i.instance_id and e.email_identification_id = i.id), '[]')
+                ) order by i.is_primary desc, i.id)
+            from identifications i where i.instance_id = u.instance_id and i.user_id = u.id), '[]'),
+        'external_accounts', coalesce((
+            select json_agg(json_build_object(
+                'id', e.id, 'identification_id', e.identification_id, 'provider', e.provider,
+                'provider_user_id', e.provider_user_id, 'status', e.status, 'verified_at', e.verified_at,
+                'error', e.error, 'email_address', e.email_address, 'first_name', e.first_name,
+                'last_name', e.last_name, 'username', e.username, 'avatar_url', e.avatar_url,
+                'phone_number', e.phone_number, 'approved_scopes', e.approved_scopes,
+                'public_metadata', e.public_metadata, 'label', e.label, 'expires_at', e.expires_at,
+                'reconnection_error', (select v.error from verifications v
+                    where v.instance_id = e.instance_id and v.owner_id = e.id and v.role = 'external_account'
+                        and v.superseded_at is null),
+                'created_at', e.created_at, 'updated_at', e.updated_at) order by e.created_at, e.id)
+            from external_accounts e where e.instance_id = u.instance_id and e.user_id = u.id), '[]')
+    ) as tree
+from users u;
+
 create or replace view verification_trees as
 select v.instance_id, v.owner_id, v.role,
     json_build_object(
@@ -158,6 +202,7 @@ select s.instance_id, s.id, s.client_id, s.replaced_at, s.abandon_at, s.complete
         'has_password', s.password_digest is not null,
         'provider_profile', (select f.profile from social_flows f
             where f.instance_id = s.instance_id and f.target_id = s.id and f.tokens_sealed is not null
+                and (f.transport = 'cookie' or f.rotating_token_nonce_used_at is not null)
             order by f.id desc limit 1),
         'external_account', (select v.tree from verification_trees v
             where v.instance_id = s.instance_id and v.owner_id = s.id and v.role = 'external_account'),

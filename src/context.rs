@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::postgres::types::PgInterval;
 
 use crate::app::App;
-use crate::model::id::InstanceId;
+use crate::model::id::{InstanceId, SessionId};
 use crate::model::instance::Instance;
 use crate::model::random::Rng;
 use crate::model::request::Origin;
@@ -24,6 +24,8 @@ pub struct Ctx {
     pub now: Timestamp,
     /// Where it comes from.
     pub from: Origin,
+    /// The id that a session beginning in this request has, because an address promised it to a native application.
+    pub promised_session: Option<SessionId>,
     /// What happens in the flow that this request belongs to; clones of the context share it.
     pub trail: Trail,
 }
@@ -33,7 +35,13 @@ impl Ctx {
     pub fn new(app: Arc<App>, instance: Arc<Instance>, from: Origin) -> Self {
         let now = app.clock.now() + instance.clock_offset;
         let trail = Trail::new(&app.recorder, &instance.id, instance.clock_offset);
-        Self { app, instance, now, from, trail }
+        Self { app, instance, now, from, promised_session: None, trail }
+    }
+
+    /// The same, with the id of the session that begins in it.
+    #[must_use]
+    pub fn promising(&self, session: Option<SessionId>) -> Self {
+        Self { promised_session: session, ..self.clone() }
     }
 
     /// This moment, on the instance's clock. What is stamped after a wait is stamped with it, not with [`Self::now`].

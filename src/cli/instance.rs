@@ -8,6 +8,7 @@ use super::Global;
 use super::dev::{environment, home};
 use super::failure::{Exit, Failure};
 use super::open::{Open, actor};
+use super::settings;
 use super::show;
 use crate::config::Listen;
 use crate::crypto::{ExposeSecret, Secret};
@@ -22,6 +23,10 @@ pub enum Command {
     Create(Create),
     /// List the instances
     List,
+    /// Change settings: NAME=VALUE …
+    Set(settings::Set),
+    /// Show an instance and its settings
+    Show,
     /// Show what an app needs in its environment
     Env(Env),
 }
@@ -71,6 +76,8 @@ enum Format {
 pub async fn run(global: &Global, command: Command) -> Result<(), Failure> {
     let open = Open::for_command(global).await?;
     let outcome = match command {
+        Command::Set(set) => set.run(global, &open).await,
+        Command::Show => settings::show_instance(global, &open).await,
         Command::Create(new) => create(global, &open, new).await,
         Command::List => list(global, &open).await,
         Command::Env(env) => env.run(global, &open).await,

@@ -19,6 +19,7 @@ mod provider;
 mod secret;
 pub mod selftest;
 mod serve;
+mod settings;
 mod show;
 mod signals;
 mod token;

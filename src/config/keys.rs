@@ -112,7 +112,7 @@ fn spellings(key: &Key) -> impl Iterator<Item = String> + use<> {
 }
 
 /// The candidate with the fewest edits, unless it differs in more than a third of its letters.
-fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+pub fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     candidates
         .map(|candidate| (distance(name, &candidate), candidate))
         .filter(|(edits, candidate)| *edits * 3 <= candidate.len().max(name.len()))

@@ -5,7 +5,8 @@
 //! With a browser: [`client`], [`social`], [`sign_in`], [`sign_up`], [`proof`], [`attempt`], [`session`]. As an
 //! authorization server: [`authorize`],
 //! [`token`]. For backends: [`provider_token`]. Administration, shared by backend API and command line:
-//! [`applications`], [`instance`], [`key_ring`], [`providers`]. Used by the others: [`record`] (audit and events),
+//! [`applications`], [`instance`], [`key_ring`], [`providers`], [`redirect_urls`]. Used by the others:
+//! [`record`] (audit and events),
 //! [`race`], [`timeline`], [`inspector`] and [`replay`] (what happened in a flow), [`signing_keys`].
 
 pub mod applications;
@@ -26,6 +27,7 @@ pub mod provider_token;
 pub mod providers;
 pub mod race;
 pub mod record;
+pub mod redirect_urls;
 pub mod replay;
 pub mod session;
 pub mod sign_in;

@@ -4,9 +4,9 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::context::Ctx;
-use crate::model::id::{ExternalAccountId, FlowId, IdentificationId, OutboxId, SessionId, UserId};
+use crate::model::id::{ClientId, ExternalAccountId, FlowId, IdentificationId, OutboxId, SessionId, UserId};
 use crate::model::problem::Result;
-use crate::model::reason::Failure;
+use crate::model::reason::{Failure, Reason};
 use crate::store::audit::{self, Actor, AuditEvent, Outcome};
 use crate::store::outbox;
 
@@ -130,6 +130,88 @@ pub async fn address_lost(ctx: &Ctx, db: &mut PgConnection, user: &UserId) -> Re
 /// Storage faults.
 pub async fn taken_over(ctx: &Ctx, db: &mut PgConnection, user: &UserId, address: &IdentificationId) -> Result<()> {
     append(ctx, db, "user.taken_over", user, ("email_address", address.as_str())).await
+}
+
+/// What happened to an account at a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountChange {
+    /// It is the user's now.
+    Connected,
+    /// It was approved once more.
+    Updated,
+    /// It is gone.
+    Disconnected,
+    /// Its tokens are gone.
+    TokensForgotten,
+}
+
+impl AccountChange {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "external_account.connected",
+            Self::Updated => "external_account.updated",
+            Self::Disconnected => "external_account.disconnected",
+            Self::TokensForgotten => "external_account.tokens_forgotten",
+        }
+    }
+}
+
+/// An account of a user at a provider changed.
+///
+/// # Errors
+/// Storage faults.
+pub async fn account_changed(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    user: &UserId,
+    account: &ExternalAccountId,
+    change: AccountChange,
+    actor: Actor,
+) -> Result<()> {
+    event(ctx, db, "user.updated", user.as_str()).await?;
+    event(ctx, db, &format!("vestibule.{}", change.name()), account.as_str()).await?;
+    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), change.name(), actor, ctx.app.clock.now());
+    entry.user = Some(user);
+    entry.target = Some(("external_account", account.as_str()));
+    entry.from = Some(&ctx.from);
+    Ok(audit::append(db, ctx.rng(), entry).await?)
+}
+
+/// An account could not be connected.
+///
+/// # Errors
+/// Storage faults.
+pub async fn connection_refused(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    user: &UserId,
+    account: &str,
+    failure: &Failure,
+) -> Result<()> {
+    let actor = Actor::User(user.clone());
+    let now = ctx.app.clock.now();
+    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "external_account.refused", actor, now);
+    entry.outcome = Outcome::Failure;
+    entry.reason = Some(failure.reason.name());
+    entry.user = Some(user);
+    entry.target = Some(("external_account", account));
+    entry.from = Some(&ctx.from);
+    Ok(audit::append(db, ctx.rng(), entry).await?)
+}
+
+/// Somebody presented a nonce that is not theirs, or not good any more.
+///
+/// # Errors
+/// Storage faults.
+pub async fn nonce_refused(ctx: &Ctx, db: &mut PgConnection, client: &ClientId) -> Result<()> {
+    let now = ctx.app.clock.now();
+    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "rotating_token_nonce.refused", Actor::System, now);
+    entry.outcome = Outcome::Failure;
+    entry.reason = Some(Reason::AttemptOtherClient.name());
+    entry.changes = json!({ "detail": "nonce" });
+    entry.target = Some(("client", client.as_str()));
+    entry.from = Some(&ctx.from);
+    Ok(audit::append(db, ctx.rng(), entry).await?)
 }
 
 async fn append(ctx: &Ctx, db: &mut PgConnection, action: &str, user: &UserId, target: (&str, &str)) -> Result<()> {

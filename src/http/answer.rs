@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::cookies;
 use super::extract::Browser;
+use super::native;
 use super::problem::Answer;
 use super::views;
 use crate::context::Ctx;
@@ -71,7 +72,7 @@ pub async fn acted(ctx: &Ctx, browser: &Browser, acted: &Acted, resource: Resour
     Ok(response)
 }
 
-/// Sets the client token if it changed, and `__client_uat` in both spellings if the browser holds another value.
+/// Hands over the client token if it changed (a native application gets nothing else), and `__client_uat` in both spellings if the browser holds another value.
 ///
 /// # Errors
 /// A fault if a cookie cannot be written as a header.
@@ -82,6 +83,9 @@ pub fn set_cookies(
     issued: Option<&Secret>,
     response: &mut Response,
 ) -> Result<()> {
+    if browser.is_native {
+        return issued.map_or(Ok(()), |token| native::hand_over(response.headers_mut(), token));
+    }
     let mut lines = Vec::new();
     if let Some(token) = issued {
         lines.push(cookies::client(&ctx.instance, token.expose_secret()));

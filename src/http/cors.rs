@@ -8,7 +8,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::cookies;
+use super::native;
 use super::route::Cors;
 use crate::model::instance::Instance;
 use crate::model::problem::{Problem, code};
@@ -18,7 +18,12 @@ use crate::model::problem::{Problem, code};
 /// # Errors
 /// `origin_invalid`, `origin_missing`, `multiple_origin_header_values_forbidden`,
 /// `origin_authorization_headers_conflict`.
-pub fn check_origin(instance: &Instance, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+pub fn check_origin(
+    instance: &Instance,
+    method: &Method,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
     let origin = origin(headers)?;
     if origin.is_some() && headers.contains_key(AUTHORIZATION) {
         return Err(code::ORIGIN_AUTHORIZATION_HEADERS_CONFLICT.into());
@@ -34,10 +39,8 @@ pub fn check_origin(instance: &Instance, method: &Method, headers: &HeaderMap) -
     }
     let same_origin = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
     let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    // A header only the caller's own code can set replaces the origin, but never beside a cookie that a browser sends
-    // along by itself, as it may do with remembered Basic credentials.
-    let is_native = headers.contains_key(AUTHORIZATION) && cookies::read(headers, cookies::CLIENT).is_none();
-    if reads || same_origin || is_native {
+    // Nothing that a browser sends along by itself counts for a native application: there is nothing to forge.
+    if reads || same_origin || native::is_native(query, headers) {
         return Ok(());
     }
     Err(code::ORIGIN_MISSING.into())

@@ -15,7 +15,7 @@ use super::extract::{StoredUnder, client_token};
 use super::problem::Failure;
 use super::route::{Cache, Caller, Rules};
 use super::trace::{Followed, Served};
-use super::{cors, headers, oauth, pages};
+use super::{cors, headers, native, oauth, pages};
 use crate::app::App;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
@@ -107,7 +107,10 @@ async fn admit(
         if bearer(request.headers()).is_some_and(|token| token.starts_with("sk_")) {
             return Err(code::RESOURCE_NOT_FOUND.into());
         }
-        cors::check_origin(&instance, request.method(), request.headers())?;
+        cors::check_origin(&instance, request.method(), request.uri().query(), request.headers())?;
+        if !instance.settings.native_api && native::is_native(request.uri().query(), request.headers()) {
+            return Err(code::NATIVE_API_DISABLED.into());
+        }
     }
     if rules.caller == Caller::Page
         && let Some(elsewhere) = configured_host(&instance, request)
@@ -116,7 +119,8 @@ async fn admit(
     }
     let from = whence(request, &post.app);
     post.app.limits.spend(rules.limit, &instance, from.ip)?;
-    if let Some(hash) = stored_under(&post.app, &instance, request.headers()).await? {
+    let presented = client_token(request.uri().query(), request.headers());
+    if let Some(hash) = stored_under(&post.app, &instance, presented).await? {
         request.extensions_mut().insert(StoredUnder(hash));
     }
     let ctx = Ctx::new(Arc::clone(&post.app), instance, from);
@@ -129,8 +133,8 @@ async fn admit(
 
 /// Where a browser's token stands while the key ring is being rotated: it stays under the key that made it until the
 /// next sign-in replaces it. Costs nothing while the ring has one key.
-async fn stored_under(app: &App, instance: &Instance, headers: &HeaderMap) -> Result<Option<LookupHash>, Error> {
-    let Some(token) = client_token(headers).filter(|_| app.ring.len() > 1) else { return Ok(None) };
+async fn stored_under(app: &App, instance: &Instance, token: Option<String>) -> Result<Option<LookupHash>, Error> {
+    let Some(token) = token.filter(|_| app.ring.len() > 1) else { return Ok(None) };
     let hashes = app.ring.lookup_hashes(Lookup::ClientToken, &token);
     Ok(clients::stored_under(&app.db, &instance.id, &hashes).await?)
 }

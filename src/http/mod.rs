@@ -18,6 +18,7 @@ pub mod guard;
 pub mod headers;
 pub mod health;
 pub mod method_override;
+mod native;
 pub mod not_offered;
 pub mod oauth;
 pub mod pages;

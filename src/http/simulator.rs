@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::problem;
-use super::route::{Cache, Caller, Cors, Limit, Route, Rules, get, post};
+use super::route::{Cache, Caller, Cors, Limit, Route, Rules, delete, get, post};
 use crate::context::Ctx;
 use crate::model::problem::code;
 use crate::simulator::{self, Answer, Request, Simulator};
@@ -26,7 +26,7 @@ const DROP: Duration = Duration::from_secs(1);
 
 /// The routes of this file.
 pub fn routes() -> Vec<Route> {
-    vec![get(PATH, RULES, serve), post(PATH, RULES, serve)]
+    vec![get(PATH, RULES, serve), post(PATH, RULES, serve), delete(PATH, RULES, serve)]
 }
 
 /// Any request to a simulated provider.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Stop;
 use crate::app::App;
-use crate::store::{flows, inbox, jobs, outbox, rate_limits};
+use crate::store::{connections, flows, inbox, jobs, outbox, rate_limits};
 
 /// How often due tasks are looked for.
 const LOOK: Duration = Duration::from_secs(30);
@@ -28,10 +28,18 @@ enum Task {
     EmptyInboxes,
     /// Removes flows from the inspector's record.
     RemoveOldFlows,
+    /// Removes accounts that nobody came back to connect.
+    RemoveStaleConnections,
 }
 
 impl Task {
-    const ALL: &[Self] = &[Self::RemoveOldOutbox, Self::RemoveOldRateLimits, Self::EmptyInboxes, Self::RemoveOldFlows];
+    const ALL: &[Self] = &[
+        Self::RemoveOldOutbox,
+        Self::RemoveOldRateLimits,
+        Self::EmptyInboxes,
+        Self::RemoveOldFlows,
+        Self::RemoveStaleConnections,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -39,6 +47,7 @@ impl Task {
             Self::RemoveOldRateLimits => "remove_old_rate_limits",
             Self::EmptyInboxes => "empty_inboxes",
             Self::RemoveOldFlows => "remove_old_flows",
+            Self::RemoveStaleConnections => "remove_stale_connections",
         }
     }
 
@@ -47,6 +56,7 @@ impl Task {
             Self::RemoveOldOutbox | Self::RemoveOldRateLimits | Self::EmptyInboxes | Self::RemoveOldFlows => {
                 Duration::from_secs(3600)
             }
+            Self::RemoveStaleConnections => Duration::from_secs(600),
         }
     }
 
@@ -59,6 +69,9 @@ impl Task {
             Self::EmptyInboxes => while inbox::remove_old(&app.db, BATCH).await? == BATCH.unsigned_abs() {},
             Self::RemoveOldFlows => {
                 while flows::remove_old(&app.db, app.clock.now(), FLOWS, BATCH).await? >= BATCH.unsigned_abs() {}
+            }
+            Self::RemoveStaleConnections => {
+                while connections::remove_stale(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
             }
         }
         Ok(())

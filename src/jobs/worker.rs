@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use super::Stop;
 use crate::app::App;
 use crate::flows::proof::delivery;
+use crate::flows::social::revoke;
 use crate::model::problem::{Error, Result};
 use crate::store::outbox::{self, Taken};
 
@@ -52,11 +53,12 @@ async fn deliver_all(app: &Arc<App>, worker: &str, taken: Vec<Taken>) {
 }
 
 /// Does what one side effect is about.
-async fn deliver(app: &App, effect: &Taken) -> Result<()> {
+async fn deliver(app: &Arc<App>, effect: &Taken) -> Result<()> {
     match effect.kind.as_str() {
         // Nobody can subscribe yet; the row itself is what later subscribers will read.
         "event" => Ok(()),
         "mail" => delivery::deliver(app, effect).await,
+        "provider_revoke" => revoke::deliver(app, effect).await,
         other => Err(Error::internal(format!("this version does not know side effects of kind {other}"))),
     }
 }

@@ -133,6 +133,8 @@ ids! {
     OutboxId = "msg";
     /// A message kept in the development inbox.
     InboxMessageId = "inb";
+    /// An address of a native application that may receive a sign-in.
+    RedirectUrlId = "ru";
     /// A request; shown as `clerk_trace_id`.
     RequestId = "req";
     /// One browser flow on the inspector's record: what a person did from a start to its end.

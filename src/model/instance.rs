@@ -104,6 +104,11 @@ impl Instance {
         self.is_development()
     }
 
+    /// Any scheme of a native application may receive a sign-in, listed or not.
+    pub fn allows_unlisted_native_targets(&self) -> bool {
+        self.is_development()
+    }
+
     /// Any loopback origin may receive redirects and credentialed answers.
     pub fn allows_loopback_origins(&self) -> bool {
         self.is_development()

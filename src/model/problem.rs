@@ -57,6 +57,7 @@ pub mod code {
         CUSTOM_OAUTH_PROVIDER_CANNOT_USE_DISCOVERY_URL = "custom_oauth_provider_cannot_use_discovery_url" 422 "Discovery URL not usable" "The discovery document lacks an endpoint that is needed, or names one that may not be used.";
         CUSTOM_OAUTH_PROVIDER_DISCOVERY_ISSUER_MISMATCH = "custom_oauth_provider_discovery_issuer_mismatch" 422 "Issuer mismatch" "The discovery document names another issuer.";
         CUSTOM_OAUTH_PROVIDER_DISCOVERY_SERVER_RETRIEVAL_ERROR = "custom_oauth_provider_discovery_server_retrieval_error" 422 "Discovery failed" "The discovery document could not be read.";
+        EXTERNAL_ACCOUNT_NOT_FOUND = "external_account_not_found" 404 "External account not found" "You have no such connected account.";
         FEATURE_NOT_ENABLED = "feature_not_enabled" 403 "Not enabled" "This server does not offer this feature.";
         FEATURE_REQUIRES_OAUTH2_CONSENT_SCREEN_ENABLED = "feature_requires_oauth2_consent_screen_enabled" 422 "Consent screen not enabled" "This application does not ask for consent.";
         FORM_CODE_INCORRECT = "form_code_incorrect" 422 "is incorrect" "Incorrect code.";
@@ -77,6 +78,7 @@ pub mod code {
         FORM_PARAM_VALUE_TOO_LARGE = "form_param_value_too_large" 422 "is too large" "The value is above the largest allowed.";
         FORM_PARAM_VALUE_DISABLED = "form_param_value_disabled" 400 "is disabled" "The value is known but switched off on this instance.";
         FORM_PARAM_DUPLICATE = "form_param_duplicate" 422 "is included too often" "The parameter is included more than 100 times.";
+        FORM_ALREADY_EXISTS = "form_already_exists" 422 "already exists" "There is one already.";
         FORM_INVALID = "vestibule_form_invalid" 403 "Invalid form" "The form was open for too long or did not come from a page of this server.";
         FORM_USERNAME_CANNOT_BE_PHONE_NUMBER = "form_username_cannot_be_phone_number" 422 "is invalid" "A username cannot look like a phone number.";
         FORM_USERNAME_INVALID_CHARACTER = "form_username_invalid_character" 422 "is invalid" "A username may hold Latin letters, digits, _ and - only.";
@@ -84,14 +86,20 @@ pub mod code {
         FORM_USERNAME_NEEDS_NON_NUMBER_CHAR = "form_username_needs_non_number_char" 422 "is invalid" "A username needs a character that is no digit.";
         HOST_INVALID = "host_invalid" 400 "Invalid host" "No instance answers under this host name.";
         IDENTIFICATION_CLAIMED = "identification_claimed" 400 "Identification claimed" "The address or account was taken by another user meanwhile.";
+        IDENTIFICATION_DELETION_FAILED = "identification_deletion_failed" 400 "Deletion failed" "This is the only way to sign in; add another one first.";
+        INSECURE_URL = "insecure_url" 422 "is insecure" "The URL must use https.";
         INTERNAL_CLERK_ERROR = "internal_clerk_error" 500 "Internal error" "Something went wrong on our side. Try again in a moment.";
         INVALID_ACTION_FOR_SESSION = "invalid_action_for_session" 400 "Invalid action for session" "The session is not active.";
         INVALID_REDIRECT_URL = "invalid_redirect_url" 422 "is invalid" "The redirect URL cannot be parsed.";
+        INVALID_URL_SCHEME = "invalid_url_scheme" 422 "is invalid" "The scheme of the URL is not allowed.";
+        LAST_REQUIRED_IDENTIFICATION_DELETION_FAILED = "last_required_identification_deletion_failed" 400 "Deletion failed" "This instance requires an account of this provider, and this is the last one.";
         METHOD_NOT_ALLOWED = "vestibule_method_not_allowed" 405 "Method not allowed" "This path does not answer this method.";
         MISCONFIGURED_OAUTH_PROVIDER = "misconfigured_oauth_provider" 400 "Misconfigured OAuth provider" "The credentials of this provider are not usable.";
         MISSING_QUERY_PARAMETER = "missing_query_parameter" 400 "Missing query parameter" "A query parameter is missing.";
         MULTIPLE_ORIGIN_HEADER_VALUES_FORBIDDEN = "multiple_origin_header_values_forbidden" 400 "Multiple Origin headers" "A request may carry one Origin header only.";
+        NATIVE_API_DISABLED = "native_api_disabled" 400 "Native API disabled" "Native applications may not use this instance.";
         NOT_ALLOWED_ACCESS = "not_allowed_access" 403 "Access not allowed" "You cannot sign up with this address.";
+        OAUTH_ACCOUNT_ALREADY_CONNECTED = "oauth_account_already_connected" 400 "Already connected" "An account of this provider is already connected.";
         OAUTH_AUTHORIZE_REQUEST_ERROR = "oauth_authorize_request_error" 400 "Invalid authorization request" "The authorization request is not valid.";
         OAUTH_CALLBACK_INVALID = "oauth_callback_invalid" 400 "Invalid OAuth callback" "The sign-in took too long or began in another browser.";
         OAUTH_CONFIG_MISSING = "oauth_config_missing" 400 "Missing OAuth configuration" "This provider needs its own credentials on this instance.";

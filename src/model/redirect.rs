@@ -4,6 +4,7 @@
 use url::{Host, Url};
 
 use super::instance::Instance;
+use super::native_url;
 use super::problem::{Code, Problem, code};
 use super::reason::Reason;
 
@@ -12,6 +13,8 @@ pub const MAX_LENGTH: usize = 2048;
 /// The same for our own authorization endpoint, whose address carries a client's whole request (its `state` alone may
 /// have 4096 bytes, each up to three characters when encoded).
 const MAX_OWN_LENGTH: usize = 14 * 1024;
+/// The same for the page that ends a sign-in in a popup, whose address carries those of the app encoded three times.
+const MAX_POPUP_LENGTH: usize = 8192;
 
 /// Schemes that would run or show something in the name of the page that sends the browser there.
 const PROHIBITED: &[&str] = &[
@@ -28,6 +31,26 @@ const PROHIBITED: &[&str] = &[
     "ws",
     "wss",
 ];
+
+/// True for a scheme that may never receive anything.
+pub fn is_prohibited(scheme: &str) -> bool {
+    PROHIBITED.contains(&scheme)
+}
+
+/// What the rules say before the instance's list of native targets is asked.
+pub enum Judged {
+    /// It is allowed.
+    Allowed(RedirectTarget),
+    /// It is allowed if it is listed.
+    IfListed {
+        /// The address.
+        target: RedirectTarget,
+        /// What it is listed by.
+        key: String,
+        /// The refusal, if it is not.
+        otherwise: Problem,
+    },
+}
 
 /// An address that passed the rules; spelled as it will stand in `Location`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,34 +72,66 @@ impl RedirectTarget {
         Url::parse(&self.0).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
     }
 
+    /// It leads to a web page, not to a native application.
+    pub fn is_web(&self) -> bool {
+        self.0.starts_with("https:") || self.0.starts_with("http:")
+    }
+
     /// Parses `raw` (relative to `base` where it is relative) and checks it against the instance's origins.
     ///
     /// # Errors
     /// The codes of behaviour.md section 2.2, under `param`.
     pub fn parse(instance: &Instance, raw: &str, base: Option<&str>, param: &str) -> Result<Self, Problem> {
-        let is_own = raw.starts_with(&instance.url("/oauth/authorize"));
-        if raw.chars().count() > if is_own { MAX_OWN_LENGTH } else { MAX_LENGTH } {
-            return Err(invalid(code::REDIRECT_URL_TOO_LONG, "long", param));
+        match Self::judge(instance, raw, base, param)? {
+            Judged::Allowed(target) => Ok(target),
+            Judged::IfListed { otherwise, .. } => Err(otherwise),
+        }
+    }
+
+    /// The same where a native application may be sent, too.
+    ///
+    /// # Errors
+    /// The codes of behaviour.md section 2.2, under `param`.
+    pub fn judge(instance: &Instance, raw: &str, base: Option<&str>, param: &str) -> Result<Judged, Problem> {
+        let refused = |code: Code, detail| invalid(code, detail, param);
+        if raw.chars().count() > longest(instance, raw) {
+            return Err(refused(code::REDIRECT_URL_TOO_LONG, "long"));
         }
         let url = resolve(raw, base, param)?;
-        if PROHIBITED.contains(&url.scheme()) {
-            return Err(invalid(code::PROHIBITED_REDIRECT_URL, "scheme", param));
+        if is_prohibited(url.scheme()) {
+            return Err(refused(code::PROHIBITED_REDIRECT_URL, "scheme"));
         }
         if !matches!(url.scheme(), "http" | "https") {
-            // Native targets need the instance's list of redirect URLs, which comes with native applications.
-            return Err(code::RESOURCE_MISSMATCH.because(Reason::NativeRefused, "unlisted").param(param));
+            let otherwise = code::RESOURCE_MISSMATCH.because(Reason::NativeRefused, "unlisted").param(param);
+            return Ok(Judged::IfListed { key: native_url::key(&url), target: Self(url.into()), otherwise });
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(invalid(code::INVALID_REDIRECT_URL, "unparseable", param));
+            return Err(refused(code::INVALID_REDIRECT_URL, "unparseable"));
         }
         let origin = url.origin().ascii_serialization();
-        if !instance.is_own_origin(&origin) {
-            let words = format!("{origin} is not one of this instance's origins.");
-            let refused = code::REDIRECT_URL_DOMAIN_MISMATCH.because(Reason::RedirectUnlisted, "api");
-            return Err(refused.param(param).explain(words));
+        if instance.is_own_origin(&origin) {
+            return Ok(Judged::Allowed(Self(url.into())));
         }
-        Ok(Self(url.into()))
+        let words = format!("{origin} is not one of this instance's origins.");
+        let otherwise = code::REDIRECT_URL_DOMAIN_MISMATCH.because(Reason::RedirectUnlisted, "api");
+        let otherwise = otherwise.param(param).explain(words);
+        Ok(Judged::IfListed { key: native_url::key(&url), target: Self(url.into()), otherwise })
     }
+}
+
+/// How long an address may be: longer for those of ours that carry others.
+fn longest(instance: &Instance, raw: &str) -> usize {
+    if raw.starts_with(&instance.url("/oauth/authorize")) {
+        return MAX_OWN_LENGTH;
+    }
+    if is_popup_page(instance, raw) { MAX_POPUP_LENGTH } else { MAX_LENGTH }
+}
+
+/// True for the page that ends a sign-in in a popup: on the `accounts.` sibling, or on the instance's own origin.
+pub fn is_popup_page(instance: &Instance, url: &str) -> bool {
+    let page = url.split(['?', '#']).next().unwrap_or_default();
+    let sibling = instance.accounts_origin().map(|origin| format!("{origin}/popup-callback"));
+    page == instance.url("/popup-callback") || sibling.is_some_and(|sibling| page == sibling)
 }
 
 /// Parses an absolute address, or a relative one against `base`.

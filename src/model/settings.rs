@@ -44,6 +44,10 @@ pub struct Settings {
     pub sign_up: SignUpSettings,
     /// A sign-up is not complete before the terms are accepted.
     pub legal_consent: bool,
+    /// Native applications may use the frontend API.
+    pub native_api: bool,
+    /// Users may add and remove addresses.
+    pub addresses_changeable: bool,
     /// Members of a later version.
     #[serde(flatten)]
     pub unknown: serde_json::Map<String, serde_json::Value>,
@@ -285,6 +289,8 @@ impl Default for Settings {
             linking: Linking::default(),
             sign_up: SignUpSettings::default(),
             legal_consent: false,
+            native_api: true,
+            addresses_changeable: true,
             unknown: serde_json::Map::new(),
         }
     }

@@ -182,12 +182,24 @@ pub struct ExternalAccount {
     pub public_metadata: Value,
     /// The operator's word for it.
     pub label: Option<String>,
+    /// End of the trip that a pending one waits for.
+    #[serde(with = "rfc3339::option")]
+    pub expires_at: Option<Timestamp>,
+    /// Why the last try to approve a proven one again failed. It is as good as it was.
+    pub reconnection_error: Option<Value>,
     /// Creation.
     #[serde(with = "rfc3339")]
     pub created_at: Timestamp,
     /// Last change.
     #[serde(with = "rfc3339")]
     pub updated_at: Timestamp,
+}
+
+impl ExternalAccount {
+    /// What is shown to be wrong with it.
+    pub fn shown_error(&self) -> Option<&Value> {
+        self.error.as_ref().or(self.reconnection_error.as_ref())
+    }
 }
 
 fn is_verified<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {

@@ -23,7 +23,7 @@ impl Simulated<'_> {
     pub(super) fn prove_client(&self, request: Request<'_>, members: Option<Members>) -> Result<Members, TokenFault> {
         let token = &self.descriptor().token;
         let members = members.ok_or(TokenFault::Encoding)?;
-        if !self.is_our_client(request, &members) {
+        if !self.is_our_client(request, &members, token.client_auth) {
             return Err(TokenFault::Client);
         }
         // The first demanded header is named; our providers demand one.
@@ -35,11 +35,11 @@ impl Simulated<'_> {
     }
 
     /// True if id and secret are right and stand where this provider wants them, and nowhere else.
-    fn is_our_client(&self, request: Request<'_>, members: &Members) -> bool {
+    pub(super) fn is_our_client(&self, request: Request<'_>, members: &Members, auth: ClientAuth) -> bool {
         let in_body = |name: &str| members.get(name).map(String::as_str);
         let id_param = self.descriptor().authorize.client_id_param.as_str();
         let header = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let (id, secret) = match self.descriptor().token.client_auth {
+        let (id, secret) = match auth {
             ClientAuth::ClientSecretBasic if in_body("client_secret").is_none() => match header.and_then(basic) {
                 Some((id, secret)) => (id, secret),
                 None => return false,
@@ -56,7 +56,7 @@ impl Simulated<'_> {
 }
 
 /// The body's members; `None` if it is not written as it must be.
-fn read_body(request: Request<'_>, encoding: Encoding) -> Option<Members> {
+pub(super) fn read_body(request: Request<'_>, encoding: Encoding) -> Option<Members> {
     let content_type = request.headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
     match encoding {
         Encoding::Form if content_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") => {

@@ -16,6 +16,7 @@ mod keys;
 mod page;
 mod people;
 mod refreshing;
+mod revoke;
 mod seen;
 mod shapes;
 mod state;
@@ -71,7 +72,7 @@ pub fn provider_user_id(slug: &str, hint: &str) -> Option<String> {
 /// A request to a simulated provider.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// GET or POST.
+    /// GET, POST or DELETE.
     pub method: &'a Method,
     /// What follows `/_dev/providers/<slug>/`.
     pub path: &'a str,
@@ -125,6 +126,7 @@ impl Simulated<'_> {
             _ if is_get && here(endpoints.authorize.as_str()) => self.enter(request).await,
             _ if is_post && here(endpoints.token.as_str()) => self.token(request).await,
             _ if is_post && here(endpoints.refresh.as_str()) => self.token(request).await,
+            _ if self.is_revocation(request) => self.revoke(request).await,
             _ if is_get && endpoints.jwks.as_ref().is_some_and(|url| here(url.as_str())) => self.jwks().await,
             _ if is_get
                 && oidc.is_some_and(|oidc| {

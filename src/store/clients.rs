@@ -106,6 +106,21 @@ pub async fn lock_by_token(
     .await
 }
 
+/// Locks a client whose token is not at hand.
+///
+/// # Errors
+/// Storage faults.
+pub async fn lock(db: &mut PgConnection, instance: &InstanceId, client: &ClientId) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        "select id from clients where instance_id = $1 and id = $2 and removed_at is null for update",
+        instance.as_str(),
+        client.as_str(),
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.is_some())
+}
+
 /// A new client with its first token.
 ///
 /// # Errors

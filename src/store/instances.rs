@@ -177,3 +177,24 @@ pub async fn change_address(
     .await?;
     Ok(())
 }
+
+/// The settings as they are stored, locked until the transaction ends.
+///
+/// # Errors
+/// Storage faults.
+pub async fn lock_settings(db: &mut PgConnection, instance: &InstanceId) -> sqlx::Result<Value> {
+    sqlx::query_scalar!("select settings from instances where id = $1 for update", instance.as_str())
+        .fetch_one(db)
+        .await
+}
+
+/// Stores other settings.
+///
+/// # Errors
+/// Storage faults.
+pub async fn set_settings(db: &mut PgConnection, instance: &InstanceId, settings: &Value) -> sqlx::Result<()> {
+    sqlx::query!("update instances set settings = $2, updated_at = now() where id = $1", instance.as_str(), settings)
+        .execute(db)
+        .await?;
+    Ok(())
+}

@@ -13,6 +13,8 @@ pub enum Kind {
     Event,
     /// A mail to be delivered.
     Mail,
+    /// Tokens that a provider is to withdraw.
+    ProviderRevoke,
 }
 
 impl Kind {
@@ -21,6 +23,7 @@ impl Kind {
         match self {
             Self::Event => "event",
             Self::Mail => "mail",
+            Self::ProviderRevoke => "provider_revoke",
         }
     }
 }

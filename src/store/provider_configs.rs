@@ -234,3 +234,32 @@ pub async fn remove_inactive(db: &mut sqlx::PgConnection, instance: &InstanceId,
     .await?;
     Ok(removed.rows_affected() > 0)
 }
+
+/// How far signed-in users may go with a provider.
+#[derive(Clone, Debug)]
+pub struct Connecting {
+    /// One user may have several accounts there.
+    pub multiple_accounts: bool,
+    /// The scopes that an app may ask for beyond the configured ones; `None` = any.
+    pub allowed_additional_scopes: Option<Vec<String>>,
+}
+
+/// The rules for connecting accounts of a provider; `None` = never configured.
+///
+/// # Errors
+/// Storage faults.
+pub async fn connecting(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    provider: &str,
+) -> sqlx::Result<Option<Connecting>> {
+    sqlx::query_as!(
+        Connecting,
+        "select multiple_accounts, allowed_additional_scopes from provider_configs
+         where instance_id = $1 and provider = $2",
+        instance.as_str(),
+        provider,
+    )
+    .fetch_optional(db)
+    .await
+}

@@ -5,7 +5,26 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::{PgConnection, PgPool};
 
 use crate::crypto::LookupHash;
-use crate::model::id::{ClientId, FlowId, InstanceId, SocialFlowId, VerificationId};
+use crate::model::id::{ClientId, FlowId, InstanceId, SessionId, SocialFlowId, UserId, VerificationId};
+
+/// What proves that the browser that comes back belongs to the client that left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// Its cookie.
+    #[default]
+    Cookie,
+    /// A nonce, which it hands to the native application that began: no cookie of ours is in that browser.
+    Nonce,
+}
+
+impl Transport {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Cookie => "cookie",
+            Self::Nonce => "nonce",
+        }
+    }
+}
 
 /// A trip about to begin.
 pub struct NewFlow<'a> {
@@ -13,12 +32,18 @@ pub struct NewFlow<'a> {
     pub id: &'a SocialFlowId,
     /// The proof it is for.
     pub verification: &'a VerificationId,
-    /// `sign_in`, `sign_up`.
+    /// `sign_in`, `sign_up`, `connect`, `reauthorize`.
     pub intent: &'static str,
-    /// The attempt's id.
+    /// The id of the attempt, or of the account to be connected.
     pub target: &'a str,
     /// The browser that begins.
     pub client: &'a ClientId,
+    /// Who connects, and the session in which; for `connect` and `reauthorize` only.
+    pub session: Option<(&'a UserId, &'a SessionId)>,
+    /// What proves the browser that comes back.
+    pub transport: Transport,
+    /// The page that begins.
+    pub origin: Option<&'a str>,
     /// Slug.
     pub provider: &'a str,
     /// The provider configuration it begins under.
@@ -54,9 +79,10 @@ pub async fn begin(
     sqlx::query!(
         r#"insert into social_flows (instance_id, id, verification_id, intent, target_id, client_id, provider,
                provider_config_version, state_hash, pkce_verifier_sealed, nonce_hash, callback_url, redirect_url,
-               action_complete_redirect_url, scopes, flow_id, expires_at, created_at)
+               action_complete_redirect_url, scopes, flow_id, expires_at, created_at, user_id, session_id, transport,
+               origin)
            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17,
-               now() + $16 + interval '10 min', now() + $16)"#,
+               now() + $16 + interval '10 min', now() + $16, $18, $19, $20, $21)"#,
         instance.as_str(),
         new.id.as_str(),
         new.verification.as_str(),
@@ -74,6 +100,10 @@ pub async fn begin(
         new.scopes,
         offset,
         new.flow.map(FlowId::as_str),
+        new.session.map(|(user, _)| user.as_str()),
+        new.session.map(|(_, session)| session.as_str()),
+        new.transport.as_str(),
+        new.origin,
     )
     .execute(db)
     .await?;
@@ -87,12 +117,20 @@ pub struct SocialFlow {
     pub id: SocialFlowId,
     /// The proof it is for.
     pub verification_id: VerificationId,
-    /// `sign_in`, `sign_up`.
+    /// `sign_in`, `sign_up`, `connect`, `reauthorize`.
     pub intent: String,
-    /// The attempt's id.
+    /// The id of the attempt, or of the account to be connected.
     pub target_id: String,
     /// The browser that began.
     pub client_id: ClientId,
+    /// Who connects.
+    pub user_id: Option<UserId>,
+    /// In which session.
+    pub session_id: Option<SessionId>,
+    /// `cookie`, `nonce`.
+    pub transport: String,
+    /// The page that began.
+    pub origin: Option<String>,
     /// Slug.
     pub provider: String,
     /// The PKCE verifier, sealed.
@@ -134,9 +172,22 @@ pub async fn stored_under(
     .await
 }
 
-/// Consumes a state: once, in time, by the browser that began, and only while its attempt is the current one. This one
-/// statement is all that stands between a stolen link and an account (security.md section 2). A replaced client token
-/// has no grace here: the callback hands out the next one.
+impl SocialFlow {
+    /// It connects an account to a signed-in user.
+    pub fn is_connection(&self) -> bool {
+        self.user_id.is_some()
+    }
+
+    /// The browser that comes back proves nothing; the nonce that it hands on does.
+    pub fn hands_over_nonce(&self) -> bool {
+        self.transport == Transport::Nonce.as_str()
+    }
+}
+
+/// Consumes a state: once, in time, by the browser that began (or, where a nonce binds it, by any), and only while its
+/// attempt is the current one, or the session that connects is still active. This one statement is all that stands
+/// between a stolen link and an account (security.md section 2). A replaced client token has no grace here: the callback
+/// hands out the next one.
 ///
 /// # Errors
 /// Storage faults.
@@ -144,27 +195,31 @@ pub async fn consume(
     db: impl sqlx::PgExecutor<'_>,
     instance: &InstanceId,
     state: &LookupHash,
-    token: &LookupHash,
+    token: Option<&LookupHash>,
     offset: PgInterval,
 ) -> sqlx::Result<Option<SocialFlow>> {
     sqlx::query_as!(
         SocialFlow,
         r#"update social_flows f set consumed_at = now() + $4
-           from client_tokens t
-           where t.instance_id = $1 and t.hash = $3 and t.superseded_at is null
-               and f.instance_id = $1 and f.state_hash = $2 and f.client_id = t.client_id
-               and f.consumed_at is null and f.expires_at > now() + $4
+           where f.instance_id = $1 and f.state_hash = $2 and f.consumed_at is null and f.expires_at > now() + $4
+               and (f.transport = 'nonce' or exists (select from client_tokens t
+                   where t.instance_id = $1 and t.hash = $3 and t.superseded_at is null and t.client_id = f.client_id))
                and (exists (select from sign_ins s where s.instance_id = $1 and s.id = f.target_id
                        and s.replaced_at is null and s.completed_at is null)
                    or exists (select from sign_ups s where s.instance_id = $1 and s.id = f.target_id
-                       and s.replaced_at is null and s.completed_at is null))
+                       and s.replaced_at is null and s.completed_at is null)
+                   or (exists (select from sessions s where s.instance_id = $1 and s.id = f.session_id
+                           and s.client_id = f.client_id and s.user_id = f.user_id and s.status = 'active'
+                           and s.expire_at > now() + $4)
+                       and exists (select from external_accounts e where e.instance_id = $1 and e.id = f.target_id)))
            returning f.id as "id: SocialFlowId", f.verification_id as "verification_id: VerificationId", f.intent,
-               f.target_id, f.client_id as "client_id: ClientId", f.provider, f.pkce_verifier_sealed, f.nonce_hash,
-               f.callback_url, f.redirect_url, f.action_complete_redirect_url, f.scopes, f.profile, f.tokens_sealed,
-               f.flow_id as "flow_id: FlowId""#,
+               f.target_id, f.client_id as "client_id: ClientId", f.user_id as "user_id: UserId",
+               f.session_id as "session_id: SessionId", f.transport, f.origin, f.provider, f.pkce_verifier_sealed,
+               f.nonce_hash, f.callback_url, f.redirect_url, f.action_complete_redirect_url, f.scopes, f.profile,
+               f.tokens_sealed, f.flow_id as "flow_id: FlowId""#,
         instance.as_str(),
         state.as_bytes(),
-        token.as_bytes(),
+        token.map(|hash| hash.as_bytes().as_slice()),
         offset,
     )
     .fetch_optional(db)
@@ -200,6 +255,10 @@ pub struct Unconsumed {
     pub is_expired: bool,
     /// The presenting browser is the one that began.
     pub is_same_browser: bool,
+    /// A nonce binds it, not the browser.
+    pub hands_over_nonce: bool,
+    /// It was to connect an account, and the session that began it is no longer active.
+    pub is_session_over: bool,
     /// Where the consumer sent the browser.
     pub outcome_url: Option<String>,
     /// The flow on the inspector's record.
@@ -223,6 +282,9 @@ pub async fn why_not(
                f.expires_at <= now() + $4 as "is_expired!",
                exists (select from client_tokens t where t.instance_id = $1 and t.hash = $3
                    and t.client_id = f.client_id) as "is_same_browser!",
+               f.transport = 'nonce' as "hands_over_nonce!",
+               f.session_id is not null and not exists (select from sessions s where s.instance_id = $1
+                   and s.id = f.session_id and s.status = 'active' and s.expire_at > now() + $4) as "is_session_over!",
                f.outcome_url, f.flow_id as "flow_id: FlowId"
            from social_flows f where f.instance_id = $1 and f.state_hash = $2"#,
         instance.as_str(),
@@ -271,8 +333,10 @@ pub async fn get(db: &mut PgConnection, instance: &InstanceId, id: &SocialFlowId
     sqlx::query_as!(
         SocialFlow,
         r#"select id as "id: SocialFlowId", verification_id as "verification_id: VerificationId", intent, target_id,
-               client_id as "client_id: ClientId", provider, pkce_verifier_sealed, nonce_hash, callback_url,
-               redirect_url, action_complete_redirect_url, scopes, profile, tokens_sealed, flow_id as "flow_id: FlowId"
+               client_id as "client_id: ClientId", user_id as "user_id: UserId", session_id as "session_id: SessionId",
+               transport, origin, provider, pkce_verifier_sealed, nonce_hash, callback_url, redirect_url,
+               action_complete_redirect_url, scopes, profile, tokens_sealed,
+               flow_id as "flow_id: FlowId"
            from social_flows where instance_id = $1 and id = $2"#,
         instance.as_str(),
         id.as_str(),
@@ -281,7 +345,8 @@ pub async fn get(db: &mut PgConnection, instance: &InstanceId, id: &SocialFlowId
     .await
 }
 
-/// The trip whose proof still waits for what the attempt `target` lacks.
+/// The trip whose proof still waits for what the attempt `target` lacks. What waits behind a nonce that nobody has
+/// presented belongs to nobody yet.
 ///
 /// # Errors
 /// Storage faults.
@@ -289,10 +354,12 @@ pub async fn waiting(db: &mut PgConnection, instance: &InstanceId, target: &str)
     sqlx::query_as!(
         SocialFlow,
         r#"select id as "id: SocialFlowId", verification_id as "verification_id: VerificationId", intent, target_id,
-               client_id as "client_id: ClientId", provider, pkce_verifier_sealed, nonce_hash, callback_url,
-               redirect_url, action_complete_redirect_url, scopes, profile, tokens_sealed,
+               client_id as "client_id: ClientId", user_id as "user_id: UserId", session_id as "session_id: SessionId",
+               transport, origin, provider, pkce_verifier_sealed, nonce_hash, callback_url, redirect_url,
+               action_complete_redirect_url, scopes, profile, tokens_sealed,
                flow_id as "flow_id: FlowId"
            from social_flows where instance_id = $1 and target_id = $2 and tokens_sealed is not null
+               and (transport = 'cookie' or rotating_token_nonce_used_at is not null)
            order by id desc limit 1"#,
         instance.as_str(),
         target,

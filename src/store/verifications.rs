@@ -70,6 +70,28 @@ pub async fn ask(
     Ok(())
 }
 
+/// The trip to a provider that an account waits for is over, so that another can begin.
+///
+/// # Errors
+/// Storage faults.
+pub async fn supersede_trip(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    account: &str,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update verifications set superseded_at = now() + $3
+           where instance_id = $1 and owner_id = $2 and role = 'external_account' and superseded_at is null"#,
+        instance.as_str(),
+        account,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// What was asked of this owner is dead.
 ///
 /// # Errors

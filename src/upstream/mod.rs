@@ -16,6 +16,7 @@ pub mod path;
 pub mod profile;
 pub mod provider;
 pub mod request;
+pub mod revoke;
 mod shelf;
 pub mod simulated;
 pub mod token;

@@ -134,6 +134,11 @@ impl Provider {
         scopes
     }
 
+    /// The name by which a granted scope is asked for; some providers answer with another one.
+    pub fn requested_name<'a>(&'a self, granted: &'a str) -> &'a str {
+        self.descriptor.token.scope_aliases.get(granted).map_or(granted, String::as_str)
+    }
+
     /// Compares the `iss` of a callback with the expected one (RFC 9207 section 2.4): a different one, one that nobody
     /// expects, or a promised one that is absent is somebody else's answer (mix-up).
     pub fn check_callback_issuer(&self, iss: Option<&str>) -> Result<(), UpstreamError> {

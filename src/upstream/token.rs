@@ -119,7 +119,7 @@ fn build<'a>(provider: &'a Provider, endpoint: &Url, mut members: Vec<(&'a str, 
 }
 
 /// HTTP Basic with both parts form-encoded first (RFC 6749 section 2.3.1): a colon in an id would move the border.
-fn basic(id: &str, secret: &str) -> String {
+pub(super) fn basic(id: &str, secret: &str) -> String {
     let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let pair = format!("{}:{}", encode(id), encode(secret));
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))

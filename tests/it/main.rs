@@ -25,6 +25,7 @@ mod kills;
 mod limits;
 mod lockout;
 mod migrations;
+mod native;
 mod oauth_applications;
 mod oauth_authorize;
 mod oauth_code;

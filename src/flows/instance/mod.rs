@@ -5,7 +5,9 @@
 mod change;
 mod create;
 mod new;
+mod settings;
 
 pub use change::{add_secret_key, move_to};
 pub use create::{Created, create};
 pub use new::{CreateError, NewInstance};
+pub use settings::{ChangeError, change_settings};

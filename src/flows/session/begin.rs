@@ -31,7 +31,7 @@ pub async fn begin(
     begin: &Begin<'_>,
 ) -> Result<Option<(SessionId, Issued)>, Interrupted> {
     let (instance, offset) = (ctx.instance_id(), ctx.offset());
-    let session = SessionId::new(ctx.now, ctx.rng());
+    let session = ctx.promised_session.clone().unwrap_or_else(|| SessionId::new(ctx.now, ctx.rng()));
     let new = NewSession {
         id: &session,
         client: begin.client,

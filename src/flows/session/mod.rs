@@ -2,6 +2,7 @@
 //! [`mint`] tokens, [`touch`], [`end`], and hand it to an app's server by [`handshake`].
 //! Every call names the client token it comes with: a session's id alone never proves anything.
 
+pub mod active;
 pub mod begin;
 pub mod end;
 pub mod handshake;

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::connected;
+use super::native;
 use super::proof::Proof;
 use super::provider::{self, Configured};
 use super::settle::{self, Attempt, Settled};
@@ -51,13 +53,24 @@ pub async fn callback(ctx: &Ctx, token: Option<&LookupHash>, parameters: &BTreeM
     let state = parameters.get("state").filter(|state| !state.is_empty());
     let state = state.ok_or_else(|| unusable(ctx, None, Reason::StateMissing, ""))?;
     let state = stored_state(ctx, state).await?;
-    let Some(token) = token else { return join_or_refuse(ctx, None, &state).await };
     let consumed = social_flows::consume(&ctx.app.db, ctx.instance_id(), &state, token, ctx.offset()).await?;
-    let Some(flow) = consumed else { return join_or_refuse(ctx, Some(token), &state).await };
+    let Some(flow) = consumed else { return join_or_refuse(ctx, token, &state).await };
     timeline::state_checked(ctx, flow.flow_id.as_ref());
     let started = if flow.intent == "sign_up" { Started::SignUp } else { Started::SignIn };
-    let answered = prove(ctx, &flow, parameters).await;
-    finish(ctx, token, &flow, started, answered).await
+    let answered = match prove(ctx, &flow, parameters).await {
+        Ok(answered) => answered,
+        Err(error) => {
+            close(ctx, &flow).await?;
+            return Err(error);
+        }
+    };
+    if flow.hands_over_nonce() {
+        return native::hand_over(ctx, &flow, started, &answered).await;
+    }
+    match flow.is_connection() {
+        true => connected::finish(ctx, token, &flow, &answered).await,
+        false => finish(ctx, token, &flow, started, &answered).await,
+    }
 }
 
 /// What a state is looked up by: under the ring's first key, or, while the ring is being rotated, under the key that was
@@ -72,7 +85,7 @@ async fn stored_state(ctx: &Ctx, state: &str) -> Result<LookupHash> {
     Ok(social_flows::stored_under(&ctx.app.db, ctx.instance_id(), &hashes).await?.unwrap_or(first))
 }
 
-fn invalid(reason: Reason, detail: &'static str) -> Error {
+pub(super) fn invalid(reason: Reason, detail: &'static str) -> Error {
     tracing::info!(reason = reason.name(), "callback refused");
     code::OAUTH_CALLBACK_INVALID.because(reason, detail).meta("reason", reason.name()).into()
 }
@@ -91,11 +104,18 @@ async fn join_or_refuse(ctx: &Ctx, token: Option<&LookupHash>, state: &LookupHas
         let found = social_flows::why_not(&ctx.app.db, ctx.instance_id(), state, token, ctx.offset()).await?;
         let found = found.ok_or_else(|| unusable(ctx, None, Reason::StateMissing, ""))?;
         let unusable = |reason, detail| Err(unusable(ctx, found.flow_id.as_ref(), reason, detail));
-        if token.is_none() {
+        // Whoever knows the state may be the one who waits for somebody else's approval: the outcome is told once.
+        if found.hands_over_nonce && found.is_consumed {
+            return unusable(Reason::StateUsed, "");
+        }
+        if token.is_none() && !found.hands_over_nonce {
             return unusable(Reason::CookieMissing, "");
         }
-        if !found.is_same_browser {
+        if !found.is_same_browser && !found.hands_over_nonce {
             return unusable(Reason::StateOtherBrowser, "client");
+        }
+        if !found.is_consumed && found.is_session_over {
+            return unusable(Reason::StateOtherBrowser, "session");
         }
         if !found.is_consumed {
             return unusable(if found.is_expired { Reason::StateExpired } else { Reason::AttemptReplaced }, "");
@@ -116,8 +136,10 @@ async fn join_or_refuse(ctx: &Ctx, token: Option<&LookupHash>, state: &LookupHas
 }
 
 /// What came back from the provider, or why it proves nothing.
-enum Answered {
+pub enum Answered {
+    /// Who somebody is.
     Proof(Box<Proof>),
+    /// Why nothing is proven.
     Failed(Failure),
 }
 
@@ -191,18 +213,11 @@ async fn exchange(
 /// One transaction: settle the attempt, keep what a transfer may need, and say where the browser goes.
 async fn finish(
     ctx: &Ctx,
-    token: &LookupHash,
+    token: Option<&LookupHash>,
     flow: &SocialFlow,
     started: Started,
-    answered: Result<Answered>,
+    answered: &Answered,
 ) -> Result<Landing> {
-    let answered = match answered {
-        Ok(answered) => answered,
-        Err(error) => {
-            close(ctx, flow).await?;
-            return Err(error);
-        }
-    };
     for _ in 0..TRIES {
         let mut tx = ctx.app.db.begin().await?;
         if !is_still_wanted(ctx, &mut tx, token, flow).await? {
@@ -210,7 +225,7 @@ async fn finish(
             close(ctx, flow).await?;
             return Err(invalid(Reason::AttemptReplaced, ""));
         }
-        let settled = match &answered {
+        let settled = match answered {
             Answered::Proof(proof) => settle_proof(ctx, &mut tx, flow, started, proof).await,
             Answered::Failed(failure) => settle::fail(ctx, &mut tx, &attempt(flow, started), failure).await,
         };
@@ -222,7 +237,7 @@ async fn finish(
             }
             Err(Interrupted::Error(error)) => return Err(error),
         };
-        let kept = kept(ctx, flow, &answered, &settled)?;
+        let kept = kept(ctx, flow, answered, &settled)?;
         let kept = kept.as_ref().map(|(id, profile, tokens)| (id.as_str(), profile, tokens.as_slice()));
         let (url, issued) = destination(flow, settled);
         social_flows::finish(&mut tx, ctx.instance_id(), &flow.id, kept, &url, ctx.offset()).await?;
@@ -238,18 +253,27 @@ async fn finish(
 async fn is_still_wanted(
     ctx: &Ctx,
     db: &mut sqlx::PgConnection,
-    token: &LookupHash,
+    token: Option<&LookupHash>,
     flow: &SocialFlow,
 ) -> Result<bool> {
+    Ok(lock_client(ctx, db, token, flow).await?
+        && social_flows::is_current(db, ctx.instance_id(), &flow.target_id).await?)
+}
+
+/// Locks the client that began; false if the token is not its token any more.
+pub(super) async fn lock_client(
+    ctx: &Ctx,
+    db: &mut sqlx::PgConnection,
+    token: Option<&LookupHash>,
+    flow: &SocialFlow,
+) -> Result<bool> {
+    let Some(token) = token else { return Ok(false) };
     let client = clients::lock_by_token(db, ctx.instance_id(), token).await?;
-    if client.as_ref() != Some(&flow.client_id) {
-        return Ok(false);
-    }
-    Ok(social_flows::is_current(db, ctx.instance_id(), &flow.target_id).await?)
+    Ok(client.as_ref() == Some(&flow.client_id))
 }
 
 /// Ends a trip that led nowhere.
-async fn close(ctx: &Ctx, flow: &SocialFlow) -> Result<()> {
+pub(super) async fn close(ctx: &Ctx, flow: &SocialFlow) -> Result<()> {
     let mut connection = ctx.app.db.acquire().await?;
     let url = &flow.redirect_url;
     Ok(social_flows::finish(&mut connection, ctx.instance_id(), &flow.id, None, url, ctx.offset()).await?)
@@ -294,12 +318,14 @@ type Kept = Option<(String, serde_json::Value, Vec<u8>)>;
 /// What a later transfer or completion needs; nothing once the tokens lie with their account.
 fn kept(ctx: &Ctx, flow: &SocialFlow, answered: &Answered, settled: &Settled) -> Result<Kept> {
     let Answered::Proof(proof) = answered else { return Ok(None) };
-    if !settled.keeps_proof() {
-        return Ok(None);
-    }
+    if settled.keeps_proof() { keep(ctx, flow, proof).map(Some) } else { Ok(None) }
+}
+
+/// A proof in the form in which it waits with its trip.
+pub(super) fn keep(ctx: &Ctx, flow: &SocialFlow, proof: &Proof) -> Result<(String, serde_json::Value, Vec<u8>)> {
     let profile = serde_json::to_value(&proof.profile).map_err(Error::internal)?;
     let id = proof.profile.provider_user_id.clone();
-    Ok(Some((id, profile, proof.seal_tokens(ctx, &flow.id)?)))
+    Ok((id, profile, proof.seal_tokens(ctx, &flow.id)?))
 }
 
 /// A finished attempt goes to the complete address, if one was given; everything else to the redirect address.

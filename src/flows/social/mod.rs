@@ -7,8 +7,13 @@
 //! name.
 
 pub mod callback;
+pub mod connect;
+pub mod connected;
+pub mod disconnect;
+pub mod native;
 pub mod proof;
 pub mod provider;
+pub mod revoke;
 pub mod settle;
 pub mod start;
 pub mod transfer;

@@ -28,19 +28,27 @@ pub struct Configured {
 /// # Errors
 /// The codes of behaviour.md section 2.1, before anything is written.
 pub async fn to_sign_in_with(ctx: &Ctx, strategy: &str) -> Result<Configured> {
-    let named = ctx
-        .app
-        .catalogue
-        .by_strategy(strategy)
-        .ok_or_else(|| unavailable(code::OAUTH_UNSUPPORTED_PROVIDER, "unknown"))?;
-    let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), named.slug()).await?;
-    let Some(config) = config.filter(|config| config.is_enabled) else {
-        return Err(unavailable(code::OAUTH_PROVIDER_NOT_ENABLED, "disabled").into());
-    };
+    let config = enabled(ctx, strategy).await?;
     if !config.is_authenticatable {
         return Err(unavailable(code::OAUTH_NON_AUTHENTICATABLE_PROVIDER, "connect_only").into());
     }
     configured(ctx, config).await
+}
+
+/// The provider that `strategy` names, if signed-in users may connect it here.
+///
+/// # Errors
+/// The codes of behaviour.md section 2.1, before anything is written.
+pub async fn to_connect(ctx: &Ctx, strategy: &str) -> Result<Configured> {
+    configured(ctx, enabled(ctx, strategy).await?).await
+}
+
+async fn enabled(ctx: &Ctx, strategy: &str) -> Result<ProviderConfig> {
+    let named = ctx.app.catalogue.by_strategy(strategy);
+    let named = named.ok_or_else(|| unavailable(code::OAUTH_UNSUPPORTED_PROVIDER, "unknown"))?;
+    let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), named.slug()).await?;
+    let config = config.filter(|config| config.is_enabled);
+    Ok(config.ok_or_else(|| unavailable(code::OAUTH_PROVIDER_NOT_ENABLED, "disabled"))?)
 }
 
 /// The provider with this slug, whatever its switches say now: for what began while they said otherwise.

@@ -334,7 +334,7 @@ async fn fail_with(
 }
 
 /// Why, for whoever shows it: the reason's stable name, and which of its conditions it was.
-fn meta(failure: &Failure) -> Map<String, Value> {
+pub(super) fn meta(failure: &Failure) -> Map<String, Value> {
     let noted = [("reason", failure.reason.name()), ("detail", failure.detail)];
     noted
         .into_iter()

@@ -7,16 +7,16 @@ use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, SealedAt};
 use crate::flows::client::{self, Acted};
 use crate::flows::timeline;
-use crate::model::id::{ClientId, SignInId, SignUpId, SocialFlowId, VerificationId};
-use crate::model::instance::Instance;
+use crate::model::id::{ClientId, SessionId, SignInId, SignUpId, SocialFlowId, UserId, VerificationId};
 use crate::model::linking::Started;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::random;
 use crate::model::reason::Reason;
-use crate::model::redirect::RedirectTarget;
+use crate::model::redirect::{Judged, RedirectTarget};
 use crate::store::attempts::{self, NewVerification, SignUpFields};
+use crate::store::redirect_urls;
 use crate::store::sessions;
-use crate::store::social_flows::{self, NewFlow};
+use crate::store::social_flows::{self, NewFlow, Transport};
 use crate::upstream::request::{self, AuthorizationRequest, Verifier};
 
 /// What an app asks for.
@@ -34,15 +34,33 @@ pub struct Request<'a> {
     pub login_hint: Option<&'a str>,
     /// What a sign-up brings along.
     pub fields: SignUpFields,
+    /// How the client token travels.
+    pub transport: Transport,
 }
 
 /// The longest `login_hint` that is forwarded.
 const LOGIN_HINT_LENGTH: usize = 320;
 
 /// Where the browser goes afterwards, checked.
-struct Targets {
+pub(super) struct Targets {
     redirect: RedirectTarget,
     complete: Option<RedirectTarget>,
+}
+
+/// A trip to be written down.
+pub(super) struct Trip<'a> {
+    /// As stored.
+    pub intent: &'static str,
+    /// The role of the proof.
+    pub role: &'static str,
+    /// What the proof is for: an attempt or an account.
+    pub target: &'a str,
+    /// Who begins.
+    pub client: &'a ClientId,
+    /// Who connects, and in which session.
+    pub session: Option<(&'a UserId, &'a SessionId)>,
+    /// Scopes beyond the base and the configured ones.
+    pub more_scopes: &'a [String],
 }
 
 /// Begins; replaces whatever the client had begun before.
@@ -56,7 +74,7 @@ pub async fn start(ctx: &Ctx, token: Option<&LookupHash>, started: Started, requ
 }
 
 async fn begin(ctx: &Ctx, token: Option<&LookupHash>, started: Started, request: Request<'_>) -> Result<Acted> {
-    let targets = targets(&ctx.instance, ctx.from.origin.as_deref(), &request)?;
+    let targets = targets(ctx, &request).await?;
     check_hints(&request)?;
     let configured = provider::to_sign_in_with(ctx, request.strategy).await?;
     timeline::configured(ctx, &configured.config);
@@ -65,7 +83,7 @@ async fn begin(ctx: &Ctx, token: Option<&LookupHash>, started: Started, request:
     refuse_second_session(ctx, &mut tx, &client).await?;
     attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
     let target = create_attempt(ctx, &mut tx, &client, started, &request.fields).await?;
-    begin_trip(ctx, &mut tx, &client, started, &target, &configured, &request, &targets).await?;
+    begin_trip(ctx, &mut tx, &trip(started, &target, &client), &configured, &request, &targets).await?;
     tx.commit().await?;
     client::acted(ctx, token, issued).await
 }
@@ -84,21 +102,41 @@ pub async fn blank(ctx: &Ctx, token: Option<&LookupHash>, started: Started, fiel
     client::acted(ctx, token, issued).await
 }
 
+/// The trip of an attempt: sign-in and sign-up ask for the configured scopes and no others.
+fn trip<'a>(started: Started, target: &'a str, client: &'a ClientId) -> Trip<'a> {
+    Trip { intent: intent(started), role: role(started), target, client, session: None, more_scopes: &[] }
+}
+
 /// Resolves and checks both addresses: the first against the page that asked, the second against the first.
-fn targets(instance: &Instance, origin: Option<&str>, request: &Request<'_>) -> Result<Targets, Problem> {
-    let raw = request
-        .redirect_url
-        .ok_or_else(|| code::FORM_PARAM_MISSING.because(Reason::RedirectInvalid, "missing").param("redirect_url"))?;
-    let redirect = RedirectTarget::parse(instance, raw, origin, "redirect_url")?;
-    let complete = request
-        .complete_url
-        .map(|raw| RedirectTarget::parse(instance, raw, Some(redirect.as_str()), "action_complete_redirect_url"))
-        .transpose()?;
+///
+/// # Errors
+/// The codes of behaviour.md sections 2.2 and 2.9.
+pub(super) async fn targets(ctx: &Ctx, request: &Request<'_>) -> Result<Targets> {
+    let missing = || code::FORM_PARAM_MISSING.because(Reason::RedirectInvalid, "missing").param("redirect_url");
+    let raw = request.redirect_url.ok_or_else(missing)?;
+    let redirect = target(ctx, raw, ctx.from.origin.as_deref(), "redirect_url").await?;
+    let complete = match request.complete_url {
+        None => None,
+        Some(raw) => Some(target(ctx, raw, Some(redirect.as_str()), "action_complete_redirect_url").await?),
+    };
     Ok(Targets { redirect, complete })
 }
 
+/// One address: by the rules, else by the instance's list.
+async fn target(ctx: &Ctx, raw: &str, base: Option<&str>, param: &str) -> Result<RedirectTarget> {
+    let (target, key, otherwise) = match RedirectTarget::judge(&ctx.instance, raw, base, param)? {
+        Judged::Allowed(target) => return Ok(target),
+        Judged::IfListed { target, key, otherwise } => (target, key, otherwise),
+    };
+    let is_free = !target.is_web() && ctx.instance.allows_unlisted_native_targets();
+    match is_free || redirect_urls::is_listed(&ctx.app.db, ctx.instance_id(), &key).await? {
+        true => Ok(target),
+        false => Err(otherwise.into()),
+    }
+}
+
 /// Only plain hints reach a provider: what a caller sends is never passed on raw.
-fn check_hints(request: &Request<'_>) -> Result<(), Problem> {
+pub(super) fn check_hints(request: &Request<'_>) -> Result<(), Problem> {
     const PROMPTS: [&str; 4] = ["none", "login", "consent", "select_account"];
     let wrong = |param| Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param(param));
     if request.prompt.is_some_and(|prompt| prompt.split(' ').any(|word| !PROMPTS.contains(&word))) {
@@ -163,29 +201,27 @@ pub fn role(started: Started) -> &'static str {
     }
 }
 
-/// Makes state, verifier and nonce, and writes down the proof and the trip. Only hashes and sealed values stay.
-#[expect(clippy::too_many_arguments, reason = "one row needs all of it")]
-async fn begin_trip(
+/// Makes state, verifier and nonce, and writes down the proof and the trip; returns the provider's address. Only hashes
+/// and sealed values stay.
+pub(super) async fn begin_trip(
     ctx: &Ctx,
     db: &mut PgConnection,
-    client: &ClientId,
-    started: Started,
-    target: &str,
+    trip: &Trip<'_>,
     configured: &Configured,
     request: &Request<'_>,
     targets: &Targets,
-) -> Result<()> {
+) -> Result<String> {
     let ring = &ctx.app.ring;
-    let departure = departure(ctx, configured, request)?;
+    let departure = departure(ctx, configured, request, trip.more_scopes)?;
     let (flow, verification) = (SocialFlowId::new(ctx.now, ctx.rng()), VerificationId::new(ctx.now, ctx.rng()));
     let url = departure.url.as_str().as_bytes();
     let url_sealed = ring.seal(ctx.rng(), &client::external_url_at(ctx, &verification), url);
     let url_sealed = url_sealed.map_err(Error::internal)?;
     let new = NewVerification {
         id: &verification,
-        owner: target,
-        role: role(started),
-        client,
+        owner: trip.target,
+        role: trip.role,
+        client: trip.client,
         strategy: request.strategy,
         external_url_sealed: Some(&url_sealed),
     };
@@ -196,9 +232,12 @@ async fn begin_trip(
     let new = NewFlow {
         id: &flow,
         verification: &verification,
-        intent: intent(started),
-        target,
-        client,
+        intent: trip.intent,
+        target: trip.target,
+        client: trip.client,
+        session: trip.session,
+        transport: request.transport,
+        origin: ctx.from.origin.as_deref(),
         provider: &configured.config.provider,
         provider_version: configured.config.version,
         state: &departure.state,
@@ -210,9 +249,9 @@ async fn begin_trip(
         scopes: &departure.scopes,
         flow: trail.as_ref(),
     };
-    timeline::sent(ctx, new.provider, client, &departure.scopes, &departure.url);
+    timeline::sent(ctx, new.provider, trip.client, &departure.scopes, &departure.url);
     social_flows::begin(db, ctx.instance_id(), &new, ctx.offset()).await?;
-    Ok(())
+    Ok(departure.url.into())
 }
 
 /// As stored.
@@ -234,9 +273,9 @@ struct Departure {
 }
 
 /// Builds the provider's address with fresh secrets.
-fn departure(ctx: &Ctx, configured: &Configured, request: &Request<'_>) -> Result<Departure> {
+fn departure(ctx: &Ctx, configured: &Configured, request: &Request<'_>, more_scopes: &[String]) -> Result<Departure> {
     let provider = &configured.provider;
-    let scopes = provider.scopes(&[]);
+    let scopes = provider.scopes(more_scopes);
     let state = random::token(ctx.rng());
     let verifier = provider.sends_pkce().then(|| Verifier::new(ctx.rng()));
     let nonce = provider.uses_nonce(&scopes).then(|| random::token(ctx.rng()));

@@ -2,6 +2,7 @@
 //! resource. The guard has proven the key before a handler runs; the instance is the key's, never the host's. No cookie
 //! is read or set here, and no secret of an application is shown but when it was made.
 
+mod external_accounts;
 mod handshake_payload;
 mod jwks;
 mod oauth_access_tokens;
@@ -9,6 +10,7 @@ mod oauth_applications;
 pub mod page;
 mod provider_token;
 mod providers;
+mod redirect_urls;
 mod users;
 
 use super::route::{Route, Rules, delete, get, patch, post};
@@ -23,8 +25,13 @@ pub fn routes() -> Vec<Route> {
         post("/v1/users/{id}/unban", Rules::BACKEND, users::unban),
         post("/v1/users/{id}/lock", Rules::BACKEND, users::lock),
         post("/v1/users/{id}/unlock", Rules::BACKEND, users::unlock),
+        delete("/v1/users/{id}/external_accounts/{account}", Rules::BACKEND, external_accounts::remove),
         get("/v1/users/{id}/oauth_access_tokens/{provider}", Rules::BACKEND, oauth_access_tokens::list),
         get("/v1/vestibule/users/{user_id}/external_accounts/{id}/token", Rules::BACKEND, provider_token::show),
+        get("/v1/redirect_urls", Rules::BACKEND, redirect_urls::list),
+        post("/v1/redirect_urls", Rules::BACKEND, redirect_urls::create),
+        get("/v1/redirect_urls/{id}", Rules::BACKEND, redirect_urls::get),
+        delete("/v1/redirect_urls/{id}", Rules::BACKEND, redirect_urls::remove),
         post("/v1/oauth_applications", Rules::BACKEND, oauth_applications::create),
         get("/v1/oauth_applications", Rules::BACKEND, oauth_applications::list),
         get("/v1/oauth_applications/{id}", Rules::BACKEND, oauth_applications::show),

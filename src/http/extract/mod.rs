@@ -12,13 +12,14 @@ use http::HeaderMap;
 use http::request::Parts;
 
 use super::cookies;
-use super::guard::bearer;
+use super::native;
 use super::problem::Failure;
 use crate::context::Ctx;
 use crate::crypto::Lookup;
 use crate::crypto::secret::{ExposeSecret, LookupHash, Secret};
 use crate::model::problem::Error;
 use crate::store::directory::KeyHolder;
+use crate::store::social_flows::Transport;
 
 impl<S: Sync> FromRequestParts<S> for Ctx {
     type Rejection = Failure;
@@ -47,6 +48,8 @@ pub struct Browser {
     pub token: Option<Secret>,
     /// The `__client_uat` cookie as the browser holds it.
     pub client_uat: Option<String>,
+    /// A native application: its tokens travel in headers, and it neither sends nor gets a cookie.
+    pub is_native: bool,
     stored_under: Option<LookupHash>,
 }
 
@@ -54,13 +57,20 @@ pub struct Browser {
 #[derive(Clone, Copy)]
 pub struct StoredUnder(pub LookupHash);
 
-/// The client token in a request's cookie or `Authorization`.
-pub fn client_token(headers: &HeaderMap) -> Option<String> {
-    let cookie = cookies::read(headers, cookies::CLIENT);
-    cookie.or_else(|| bearer(headers).map(str::to_owned)).filter(|token| !token.is_empty())
+/// The client token in a request's cookie, or a native application's in `Authorization`.
+pub fn client_token(query: Option<&str>, headers: &HeaderMap) -> Option<String> {
+    match native::is_native(query, headers) {
+        true => native::token(headers),
+        false => cookies::read(headers, cookies::CLIENT).filter(|token| !token.is_empty()),
+    }
 }
 
 impl Browser {
+    /// What will prove the browser that comes back from a provider.
+    pub fn transport(&self) -> Transport {
+        if self.is_native { Transport::Nonce } else { Transport::Cookie }
+    }
+
     /// What the token is looked up by.
     pub fn hash(&self, ctx: &Ctx) -> Option<LookupHash> {
         let first = |token: &Secret| ctx.app.ring.lookup_hash(Lookup::ClientToken, token.expose_secret());
@@ -72,9 +82,10 @@ impl<S: Sync> FromRequestParts<S> for Browser {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let token = client_token(&parts.headers);
-        let client_uat = cookies::read(&parts.headers, cookies::CLIENT_UAT);
+        let is_native = native::is_native(parts.uri.query(), &parts.headers);
+        let token = client_token(parts.uri.query(), &parts.headers);
+        let client_uat = cookies::read(&parts.headers, cookies::CLIENT_UAT).filter(|_| !is_native);
         let stored_under = parts.extensions.get::<StoredUnder>().map(|found| found.0);
-        Ok(Self { token: token.map(Secret::from), client_uat, stored_under })
+        Ok(Self { token: token.map(Secret::from), client_uat, is_native, stored_under })
     }
 }

@@ -5,19 +5,21 @@ use serde_json::json;
 
 use super::super::answer::{self, Resource};
 use super::super::cookies;
-use super::super::extract::Browser;
+use super::super::extract::{Browser, Query};
 use super::super::problem::Answer;
+use super::nonce;
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::client::Acted;
 use crate::flows::session::end;
 
 /// `GET /v1/client`: the client, or null for a visitor without one (never a refusal: the SDK would not load).
-pub async fn show(ctx: Ctx, browser: Browser) -> Answer {
-    let Some(client) = flows::client::read(&ctx, browser.hash(&ctx).as_ref()).await? else {
+pub async fn show(ctx: Ctx, browser: Browser, Query(query): Query) -> Answer {
+    let (token, issued) = nonce::present(&ctx, &browser, &query).await?;
+    let Some(client) = flows::client::read(&ctx, token.as_ref()).await? else {
         return nobody(&ctx, &browser);
     };
-    answer::acted(&ctx, &browser, &Acted { client, issued: None }, Resource::Client).await
+    answer::acted(&ctx, &browser, &Acted { client, issued }, Resource::Client).await
 }
 
 /// `POST` or `PUT /v1/client`: the client, made now if there is none.

@@ -4,19 +4,21 @@ use super::super::answer::{self, Resource};
 use super::super::extract::{Browser, Query};
 use super::super::problem::Answer;
 use super::super::views::user::{self, Audience};
+use super::nonce;
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::client::Acted;
+use crate::flows::session::active;
 use crate::model::problem::code;
+
+/// The query parameter that names the session a call acts for.
+pub const SESSION: &str = "_clerk_session_id";
 
 /// `GET /v1/me`: the user of the session that `_clerk_session_id` names, else of the active one.
 pub async fn show(ctx: Ctx, browser: Browser, Query(query): Query) -> Answer {
-    let client = flows::client::read(&ctx, browser.hash(&ctx).as_ref()).await?.ok_or(code::AUTHENTICATION_INVALID)?;
-    let session = match query.text("_clerk_session_id") {
-        Some(id) => client.sessions.iter().find(|session| session.id.as_str() == id && session.status == "active"),
-        None => client.active_session(),
-    };
-    let session = session.ok_or(code::AUTHENTICATION_INVALID)?;
+    let (token, issued) = nonce::present(&ctx, &browser, &query).await?;
+    let client = flows::client::read(&ctx, token.as_ref()).await?.ok_or(code::AUTHENTICATION_INVALID)?;
+    let session = active::of(&client, query.text(SESSION)).ok_or(code::AUTHENTICATION_INVALID)?;
     let shown = user::user(&session.user, Audience::Frontend, &ctx.instance.origin, ctx.now);
-    answer::acted(&ctx, &browser, &Acted { client, issued: None }, Resource::Shown(shown)).await
+    answer::acted(&ctx, &browser, &Acted { client, issued }, Resource::Shown(shown)).await
 }

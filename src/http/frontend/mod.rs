@@ -4,8 +4,10 @@
 
 mod client;
 mod environment;
+mod external_accounts;
 mod handshake;
 mod me;
+mod nonce;
 mod oauth_callback;
 mod reverification;
 mod sessions;
@@ -49,6 +51,10 @@ pub fn routes() -> Vec<Route> {
         post("/v1/client/sessions/{id}/verify/prepare_first_factor", Rules::FRONTEND, reverification::prepare),
         post("/v1/client/sessions/{id}/verify/attempt_first_factor", PROVE, reverification::attempt),
         get("/v1/me", Rules::FRONTEND, me::show),
+        post("/v1/me/external_accounts", BEGIN, external_accounts::create),
+        delete("/v1/me/external_accounts/{id}", Rules::FRONTEND, external_accounts::remove),
+        patch("/v1/me/external_accounts/{id}/reauthorize", BEGIN, external_accounts::reauthorize),
+        delete("/v1/me/external_accounts/{id}/tokens", Rules::FRONTEND, external_accounts::forget_tokens),
         get("/v1/client/handshake", NAVIGATION, handshake::show),
         get("/v1/oauth_callback", NAVIGATION, oauth_callback::show),
         get("/v1/verify", Rules::PAGE, verify::show),

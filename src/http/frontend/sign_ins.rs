@@ -3,9 +3,10 @@
 use axum::extract::Path;
 
 use super::super::answer::{self, Resource};
-use super::super::extract::{Body, Browser, Params};
+use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Answer;
 use super::super::views;
+use super::nonce;
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::client::Acted;
@@ -41,7 +42,7 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
         None if is_blank(&params) => {
             start::blank(&ctx, token.as_ref(), Started::SignIn, &SignUpFields::default()).await?
         }
-        None => start::start(&ctx, token.as_ref(), Started::SignIn, request(&params)?).await?,
+        None => start::start(&ctx, token.as_ref(), Started::SignIn, request(&params, &browser)?).await?,
     };
     answer::acted(&ctx, &browser, &acted, Resource::SignIn).await
 }
@@ -65,7 +66,7 @@ pub fn is_blank(params: &Params) -> bool {
 ///
 /// # Errors
 /// `form_param_missing` without a strategy; `form_param_value_invalid` for one that is no provider's.
-pub fn request(params: &Params) -> Result<Request<'_>, Problem> {
+pub fn request<'a>(params: &'a Params, browser: &Browser) -> Result<Request<'a>, Problem> {
     let strategy = params.required("strategy")?;
     if !strategy.starts_with("oauth_") {
         return Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param("strategy"));
@@ -77,6 +78,7 @@ pub fn request(params: &Params) -> Result<Request<'_>, Problem> {
         prompt: params.text("oidc_prompt"),
         login_hint: params.text("oidc_login_hint"),
         fields: SignUpFields::default(),
+        transport: browser.transport(),
     })
 }
 
@@ -114,8 +116,8 @@ async fn finished(ctx: &Ctx, browser: &Browser, acted: &Acted, id: &str) -> Answ
 
 /// `GET /v1/client/sign_ins/{id}`: the client's current sign-in. A first tab that waits for a link asks here; if the link
 /// was opened in another browser, the sign-in is finished now.
-pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>) -> Answer {
-    let token = browser.hash(&ctx);
+pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(query): Query) -> Answer {
+    let (token, issued) = nonce::present(&ctx, &browser, &query).await?;
     let client = flows::client::read(&ctx, token.as_ref()).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
     let current = client.sign_in.as_ref().filter(|attempt| attempt.id.as_str() == id);
     let current = current.ok_or(code::RESOURCE_NOT_FOUND)?;
@@ -125,5 +127,5 @@ pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>) -> Answer 
         return finished(&ctx, &browser, &acted, &id).await;
     }
     let shown = Resource::Shown(views::sign_in::sign_in(current, &ctx.instance, ctx.now));
-    answer::acted(&ctx, &browser, &Acted { client, issued: None }, shown).await
+    answer::acted(&ctx, &browser, &Acted { client, issued }, shown).await
 }

@@ -3,9 +3,10 @@
 use axum::extract::Path;
 
 use super::super::answer::{self, Resource};
-use super::super::extract::{Body, Browser, Params};
+use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Answer;
 use super::super::views;
+use super::nonce;
 use super::sign_ins::request;
 use crate::context::Ctx;
 use crate::crypto::Secret;
@@ -36,7 +37,7 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
         return finished(&ctx, &browser, &moved.acted, &moved.attempt).await;
     }
     if params.text("strategy").is_some_and(|strategy| strategy.starts_with("oauth_")) {
-        let mut request = request(&params)?;
+        let mut request = request(&params, &browser)?;
         request.fields = typed.fields;
         let acted = start::start(&ctx, token.as_ref(), Started::SignUp, request).await?;
         return answer::acted(&ctx, &browser, &acted, Resource::SignUp).await;
@@ -104,8 +105,8 @@ pub fn typed(params: &Params) -> Result<Typed, Problem> {
 }
 
 /// `GET /v1/client/sign_ups/{id}`: the client's current sign-up, finished now if its link was opened in another browser.
-pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>) -> Answer {
-    let token = browser.hash(&ctx);
+pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(query): Query) -> Answer {
+    let (token, issued) = nonce::present(&ctx, &browser, &query).await?;
     let client = flows::client::read(&ctx, token.as_ref()).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
     let current = client.sign_up.as_ref().filter(|attempt| attempt.id.as_str() == id);
     let current = current.ok_or(code::RESOURCE_NOT_FOUND)?;
@@ -115,5 +116,5 @@ pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>) -> Answer 
         return finished(&ctx, &browser, &acted, &id).await;
     }
     let shown = Resource::Shown(views::sign_up::sign_up(current, ctx.now));
-    answer::acted(&ctx, &browser, &Acted { client, issued: None }, shown).await
+    answer::acted(&ctx, &browser, &Acted { client, issued }, shown).await
 }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use time::macros::datetime;
 
+use super::connections_view::{self, Connection, Connections, Removal};
 use super::consent::{Consent, ScopeLine, Vouched};
 use super::dev_view::{Index, Person};
 use super::error::{self, Refused};
@@ -120,6 +121,39 @@ fn profiles(instance: &Instance) -> Vec<Response> {
     vec![full.render(instance), bare.render(instance)]
 }
 
+fn connections(instance: &Instance) -> Vec<Response> {
+    let text = || HOSTILE.to_owned();
+    let account = |id: &str, is_bad: bool| Connection {
+        id: id.to_owned(),
+        provider: text(),
+        name: Some(text()),
+        email: Some(text()),
+        scopes: vec![text(), text()],
+        since: (!is_bad).then(text),
+        problem: is_bad.then(text),
+    };
+    let page = |accounts, remark| Connections {
+        instance,
+        accounts,
+        offered: buttons(2),
+        leads_to: Vec::new(),
+        remark,
+        csrf: text(),
+    };
+    let done = |key| connections_view::Remark::Done(key);
+    let removal = |problem| Removal { instance, account: account("eac_1", false), problem, csrf: text() };
+    vec![
+        page(Vec::new(), connections_view::Remark::None).render(),
+        page(vec![account("eac_1", false)], connections_view::Remark::None).render(),
+        page(vec![account("eac_1", false), account("eac_2", true)], connections_view::Remark::None).render(),
+        page(vec![account("eac_1", false)], done("connections.connected")).render(),
+        page(vec![account("eac_1", false)], done("connections.removed")).render(),
+        page(Vec::new(), connections_view::Remark::Problem(text())).render(),
+        removal(None).render(),
+        removal(Some(text())).render(),
+    ]
+}
+
 fn errors(instance: &Instance) -> Vec<Response> {
     let mut pages: Vec<Response> = code::ALL
         .iter()
@@ -198,6 +232,7 @@ fn gallery() -> Vec<Response> {
         pages.extend(starts(&instance));
         pages.extend(consents(&instance));
         pages.extend(profiles(&instance));
+        pages.extend(connections(&instance));
         pages.extend(errors(&instance));
         pages.push(onward::go(&instance, "com.example.app:/cb?a=1&b='"));
         pages.push(onward::form_post(
@@ -295,6 +330,9 @@ async fn every_state_renders_and_keeps_the_rules_of_all_pages() {
     }
     for state in ["ask", "ask.unverified", "ask.loopback"] {
         assert!(seen.contains(&format!("oauth.consent {state}")), "{state}");
+    }
+    for state in ["empty", "connections", "needs-attention", "reconnected", "remove.confirm", "error.remove"] {
+        assert!(seen.contains(&format!("user.connections {state}")), "{state}");
     }
     for kind in kinds::ALL.iter().filter(|kind| kind.state != "gone") {
         assert!(seen.contains(&format!("error {}", kind.state)), "{}", kind.state);

@@ -8,6 +8,8 @@
 pub mod assets;
 mod attempt;
 mod beyond;
+mod connections;
+pub mod connections_view;
 pub mod consent;
 pub mod csrf;
 mod dev;
@@ -44,6 +46,7 @@ pub fn routes() -> Vec<Route> {
     let mut routes = assets::routes();
     routes.extend(sign_in::routes());
     routes.extend(user::routes());
+    routes.extend(connections::routes());
     routes.extend(dev::routes());
     routes.extend(inbox::routes());
     routes.extend(link::routes());

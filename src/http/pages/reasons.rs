@@ -61,6 +61,8 @@ pub fn of_code(code: &str) -> &'static str {
         "oauth_identification_claimed" | "identification_claimed" => "belongs_elsewhere",
         "external_account_exists" => "sign_in_first",
         "oauth_account_already_connected" => "already_connected",
+        "oauth_connection_blocked_by_immutable_attribute" => "not_possible",
+        "external_account_missing_refresh_token" => "reconnect",
         "identifier_already_signed_in" | "session_exists" => "already_signed_in",
         "sign_up_mode_restricted" | "sign_up_restricted_waitlist" | "user_quota_exceeded" => "closed",
         "not_allowed_access" | "form_email_address_blocked" => "closed",

@@ -184,7 +184,7 @@ async fn begin(
 /// On to the provider: by a redirect to a simulated one, which is our own origin, and by a page to a real one. A browser
 /// stops the redirects after a form at the first origin that the form's page does not name, and real providers send on
 /// between hosts of theirs that nobody can list.
-fn send_to(ctx: &Ctx, provider: Option<&Offered>, url: &str) -> Response {
+pub(super) fn send_to(ctx: &Ctx, provider: Option<&Offered>, url: &str) -> Response {
     match provider.is_some_and(|provider| provider.is_simulated) {
         true => Redirect::to(url).into_response(),
         false => onward::go(&ctx.instance, url),
@@ -192,7 +192,7 @@ fn send_to(ctx: &Ctx, provider: Option<&Offered>, url: &str) -> Response {
 }
 
 /// The provider's origin, for the policy of the page that starts it; the simulation is our own.
-fn leads_to(provider: &Offered) -> Option<FormTarget> {
+pub(super) fn leads_to(provider: &Offered) -> Option<FormTarget> {
     let real = provider.authorization_url.as_deref().filter(|_| !provider.is_simulated);
     real.and_then(FormTarget::of_url)
 }

@@ -28,7 +28,7 @@ pub struct ProviderButton {
 
 impl ProviderButton {
     /// What stands in for a mark.
-    fn initial(&self) -> String {
+    pub(super) fn initial(&self) -> String {
         self.name.chars().next().map(|first| first.to_uppercase().collect()).unwrap_or_default()
     }
 }

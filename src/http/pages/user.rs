@@ -44,15 +44,17 @@ async fn sign_out(ctx: Ctx, browser: Browser, headers: HeaderMap, body: Result<B
 async fn profile(ctx: &Ctx, browser: &Browser) -> Result<Response> {
     let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
     let signed_in = client.as_ref().and_then(|client| Some((client, client.active_session()?)));
-    let Some((client, session)) = signed_in else {
-        let query = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("redirect_url", &ctx.instance.url("/user"))
-            .finish();
-        return Ok(Redirect::to(&format!("/sign-in?{query}")).into_response());
-    };
+    let Some((client, session)) = signed_in else { return Ok(sign_in_first(ctx, "/user")) };
     let offered = provider::offered(ctx).await?;
     let names = offered.into_iter().map(|offered| (offered.strategy, offered.name)).collect();
     Ok(shown(session, &names, csrf::field(ctx, &client.id, SIGN_OUT)).render(&ctx.instance))
+}
+
+/// To the sign-in page, and back to `path` afterwards.
+pub(super) fn sign_in_first(ctx: &Ctx, path: &str) -> Response {
+    let back = ctx.instance.url(path);
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("redirect_url", &back).finish();
+    Redirect::to(&format!("/sign-in?{query}")).into_response()
 }
 
 /// Ends the active session of this browser. The provider's own session goes on, and the notice says so.

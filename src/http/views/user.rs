@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::verification;
+use crate::model::id::ExternalAccountId;
 use crate::model::provider_config::strategy;
 use crate::model::time::{Timestamp, midnight, millis};
 use crate::model::user::{ExternalAccount, Identification, IdentificationStatus, User};
@@ -25,7 +26,7 @@ pub enum Audience {
 /// A user.
 pub fn user(user: &User, audience: Audience, origin: &str, now: Timestamp) -> Value {
     let emails: Vec<Value> = user.emails().map(email_address).collect();
-    let accounts: Vec<Value> = user.external_accounts.iter().map(external_account).collect();
+    let accounts: Vec<Value> = user.external_accounts.iter().map(|account| external_account(account, now)).collect();
     let lockout = user.locked_until.filter(|_| user.is_locked(now)).map(|until| (until - now).whole_seconds().max(0));
     let mut shape = json!({
         "object": "user",
@@ -96,7 +97,7 @@ pub fn email_address(address: &Identification) -> Value {
 }
 
 /// An external account; unset texts are empty, not null.
-pub fn external_account(account: &ExternalAccount) -> Value {
+pub fn external_account(account: &ExternalAccount, now: Timestamp) -> Value {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     json!({
         "object": "external_account",
@@ -114,8 +115,23 @@ pub fn external_account(account: &ExternalAccount) -> Value {
         "phone_number": account.phone_number,
         "public_metadata": account.public_metadata,
         "label": account.label,
-        "verification": verification::of_account(account),
+        "verification": verification::of_account(account, now),
         "created_at": millis(account.created_at),
         "updated_at": millis(account.updated_at),
     })
+}
+
+/// An account whose trip to the provider has just begun. The address is told to whoever began, and to nobody later: it
+/// holds the state.
+pub fn begun_account(account: &ExternalAccount, url: &str, now: Timestamp) -> Value {
+    let mut shape = external_account(account, now);
+    if let Some(shape) = shape.as_object_mut() {
+        shape.insert("verification".to_owned(), verification::begun(account, url, now));
+    }
+    shape
+}
+
+/// What is left of an account that was removed.
+pub fn deleted_account(id: &ExternalAccountId) -> Value {
+    json!({ "object": "external_account", "id": id, "deleted": true })
 }

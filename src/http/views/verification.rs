@@ -41,16 +41,21 @@ pub fn oauth(verification: &Verification, now: Timestamp) -> Value {
     shape
 }
 
-/// The proof behind an external account.
-pub fn of_account(account: &ExternalAccount) -> Value {
-    let expires_at = account.verified_at.unwrap_or(account.created_at) + LIFE;
+/// The proof behind an external account. A refused one stays `unverified` until its trip's time is over.
+pub fn of_account(account: &ExternalAccount, now: Timestamp) -> Value {
+    let expires_at = account.expires_at.unwrap_or_else(|| account.verified_at.unwrap_or(account.created_at) + LIFE);
+    let status = match account.is_verified {
+        true => "verified",
+        false if expires_at <= now => "expired",
+        false => "unverified",
+    };
     json!({
         "object": "verification_oauth",
-        "status": if account.is_verified { "verified" } else { "unverified" },
+        "status": status,
         "strategy": strategy(&account.provider),
-        "error": account.error,
+        "error": account.shown_error(),
         "expire_at": millis(expires_at),
-        "attempts": account.is_verified.then_some(1),
+        "attempts": (account.is_verified || account.shown_error().is_some()).then_some(1),
     })
 }
 
@@ -71,5 +76,18 @@ pub fn of_address(address: &Identification) -> Value {
         "strategy": strategy,
         "attempts": null,
         "expire_at": null,
+    })
+}
+
+/// The proof that a trip has just begun to bring.
+pub fn begun(account: &ExternalAccount, url: &str, now: Timestamp) -> Value {
+    json!({
+        "object": "verification_oauth",
+        "status": "unverified",
+        "strategy": strategy(&account.provider),
+        "error": null,
+        "expire_at": millis(now + LIFE),
+        "attempts": null,
+        "external_verification_redirect_url": url,
     })
 }

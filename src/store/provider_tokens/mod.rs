@@ -1,6 +1,7 @@
 //! The newest tokens of an external account, sealed. `generation` grows with every stored answer, so that an older one
 //! never replaces a newer one.
 
+pub mod forget;
 mod refresh;
 
 pub use refresh::{Failed, Kept, LeftBehind, NewTokens, Taken, fail, keep, leave, miss, take};

@@ -2,6 +2,7 @@
 
 mod answers;
 mod clients;
+mod connections;
 mod forms;
 mod portal;
 mod redirects;

@@ -1,8 +1,11 @@
 //! Social sign-in and sign-up through the frontend API, against the simulated providers.
 
 mod attacks;
+pub mod connecting;
+mod disconnect;
 mod hijacking;
 mod journeys;
 mod linking;
+mod reauthorize;
 mod signing_up;
 mod starting;

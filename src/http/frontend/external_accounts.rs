@@ -1,0 +1,79 @@
+//! `/v1/me/external_accounts`: the accounts at providers of the signed-in user. An account is named by its own id or by
+//! that of the identification behind it.
+
+use axum::extract::Path;
+
+use super::super::answer::{self, Resource};
+use super::super::extract::{Body, Browser, Params, Query};
+use super::super::problem::Answer;
+use super::super::views::user::{begun_account, deleted_account, external_account};
+use super::me::SESSION;
+use crate::context::Ctx;
+use crate::flows::social::connect::{self, Begun};
+use crate::flows::social::disconnect;
+use crate::flows::social::start::Request;
+use crate::model::problem::code;
+
+/// What an app may say about the trip.
+fn request<'a>(params: &'a Params, browser: &Browser) -> Request<'a> {
+    Request {
+        strategy: params.text("strategy").unwrap_or_default(),
+        redirect_url: params.text("redirect_url"),
+        complete_url: params.text("action_complete_redirect_url"),
+        prompt: params.text("oidc_prompt"),
+        login_hint: params.text("oidc_login_hint"),
+        transport: browser.transport(),
+        ..Request::default()
+    }
+}
+
+/// `POST /v1/me/external_accounts`: begins to connect an account.
+pub async fn create(ctx: Ctx, browser: Browser, Query(query): Query, Body(params): Body) -> Answer {
+    let scopes = connect::scopes(&params.list("additional_scope"))?;
+    let request = Request { strategy: params.required("strategy")?, ..request(&params, &browser) };
+    let session = query.text(SESSION);
+    let begun = connect::connect(&ctx, browser.hash(&ctx).as_ref(), session, request, scopes).await?;
+    show(&ctx, &browser, &begun).await
+}
+
+/// `PATCH /v1/me/external_accounts/{id}/reauthorize`: begins to have an account approved once more.
+pub async fn reauthorize(
+    ctx: Ctx,
+    browser: Browser,
+    Path(id): Path<String>,
+    Query(query): Query,
+    Body(params): Body,
+) -> Answer {
+    let scopes = connect::scopes(&params.list("additional_scope"))?;
+    let (session, request) = (query.text(SESSION), request(&params, &browser));
+    let token = browser.hash(&ctx);
+    let begun = connect::reauthorize(&ctx, token.as_ref(), session, &id, request, scopes).await?;
+    show(&ctx, &browser, &begun).await
+}
+
+async fn show(ctx: &Ctx, browser: &Browser, begun: &Begun) -> Answer {
+    let shown = begun_account(&begun.account, &begun.url, ctx.now);
+    answer::acted(ctx, browser, &begun.acted, Resource::Shown(shown)).await
+}
+
+/// `DELETE /v1/me/external_accounts/{id}`.
+pub async fn remove(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(query): Query) -> Answer {
+    let token = browser.hash(&ctx);
+    let (id, acted) = disconnect::disconnect(&ctx, token.as_ref(), query.text(SESSION), &id).await?;
+    answer::acted(&ctx, &browser, &acted, Resource::Shown(deleted_account(&id))).await
+}
+
+/// `DELETE /v1/me/external_accounts/{id}/tokens`.
+pub async fn forget_tokens(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(query): Query) -> Answer {
+    let token = browser.hash(&ctx);
+    let acted = disconnect::forget_tokens(&ctx, token.as_ref(), query.text(SESSION), &id).await?;
+    let accounts = acted.client.sessions.iter().flat_map(|session| &session.user.external_accounts);
+    let is_it = |account: &&_| is_named(account, &id);
+    let account = accounts.into_iter().find(is_it).ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
+    let shown = Resource::Shown(external_account(account, ctx.now));
+    answer::acted(&ctx, &browser, &acted, shown).await
+}
+
+fn is_named(account: &crate::model::user::ExternalAccount, id: &str) -> bool {
+    account.id.as_str() == id || account.identification_id.as_str() == id
+}

@@ -1,0 +1,21 @@
+//! `rotating_token_nonce`: a native application takes over what a browser finished for it.
+
+use super::super::extract::{Browser, Params};
+use crate::context::Ctx;
+use crate::crypto::{LookupHash, Secret};
+use crate::flows::social::native;
+use crate::model::problem::Result;
+
+/// Presents the nonce that the query carries, if it carries one: the client token that counts from here on, and the new
+/// one to be handed over. A nonce that is wrong changes nothing and is no error.
+///
+/// # Errors
+/// Storage faults.
+pub async fn present(ctx: &Ctx, browser: &Browser, query: &Params) -> Result<(Option<LookupHash>, Option<Secret>)> {
+    let presented = browser.hash(ctx);
+    let Some(nonce) = query.text(native::NONCE) else { return Ok((presented, None)) };
+    match native::redeem(ctx, presented.as_ref(), nonce).await? {
+        Some(issued) => Ok((Some(issued.hash), Some(issued.token))),
+        None => Ok((presented, None)),
+    }
+}

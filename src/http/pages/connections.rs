@@ -1,0 +1,240 @@
+//! `/user/connections`: the accounts of the signed-in user at providers: what is connected, what can be, reconnecting and
+//! removing. The same flows as those behind `/v1/me/external_accounts`, by forms.
+
+use axum::response::{IntoResponse, Redirect, Response};
+use http::HeaderMap;
+
+use super::super::extract::{Body, Browser, Params, Query};
+use super::super::problem::Failure;
+use super::super::route::{Route, Rules, get, post};
+use super::connections_view::{Connection, Connections, Remark, Removal};
+use super::sign_in::{leads_to, page, send_to};
+use super::start::ProviderButton;
+use super::user::sign_in_first;
+use super::user_view::Moment;
+use super::{csrf, reasons};
+use crate::context::Ctx;
+use crate::flows;
+use crate::flows::social::connect::{self, Begun};
+use crate::flows::social::disconnect;
+use crate::flows::social::provider::{self, Offered};
+use crate::flows::social::start::Request;
+use crate::http::pages::messages::{fill, text};
+use crate::model::client::{Client, Session};
+use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::user::ExternalAccount;
+
+const PATH: &str = "/user/connections";
+/// The form's name inside its forgery check.
+const REMOVE: &str = "connections-remove";
+/// How long a connection counts as new on the page that it leads back to.
+const FRESH: time::Duration = time::Duration::minutes(1);
+
+/// The routes of this file.
+pub fn routes() -> Vec<Route> {
+    vec![
+        get(PATH, Rules::PAGE, show),
+        post(PATH, Rules::PAGE, start),
+        get("/user/connections/remove", Rules::PAGE, confirm),
+        post("/user/connections/remove", Rules::PAGE, remove),
+    ]
+}
+
+/// `GET /user/connections`.
+async fn show(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
+    page(&ctx, listed(&ctx, &browser, query).await)
+}
+
+/// `POST /user/connections`: connects, or connects again.
+async fn start(ctx: Ctx, browser: Browser, headers: HeaderMap, body: Result<Body, Failure>) -> Response {
+    page(&ctx, begin(&ctx, &browser, &headers, body).await)
+}
+
+/// `GET /user/connections/remove`: asks first.
+async fn confirm(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
+    page(&ctx, asked(&ctx, &browser, query).await)
+}
+
+/// `POST /user/connections/remove`.
+async fn remove(ctx: Ctx, browser: Browser, headers: HeaderMap, body: Result<Body, Failure>) -> Response {
+    page(&ctx, removed(&ctx, &browser, &headers, body).await)
+}
+
+/// The client with the session that pages act for.
+async fn signed_in(ctx: &Ctx, browser: &Browser) -> Result<Option<(Client, Session)>> {
+    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    Ok(client.and_then(|client| client.active_session().cloned().map(|session| (client, session))))
+}
+
+async fn listed(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
+    let Query(query) = query.map_err(|failure| failure.0)?;
+    let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
+    let is_fresh = |account: &ExternalAccount| account.is_verified && ctx.now - account.updated_at < FRESH;
+    let remark = match query.text("done") {
+        Some("connected") if session.user.external_accounts.iter().any(is_fresh) => {
+            Remark::Done("connections.connected")
+        }
+        Some("removed") => Remark::Done("connections.removed"),
+        _ => Remark::None,
+    };
+    shown(ctx, &client, &session, remark).await
+}
+
+async fn shown(ctx: &Ctx, client: &Client, session: &Session, remark: Remark) -> Result<Response> {
+    let offered = provider::offered(ctx).await?;
+    let accounts = &session.user.external_accounts;
+    let is_there = |offered: &Offered| {
+        let healthy = |account: &&ExternalAccount| account.is_verified && account.error.is_none();
+        accounts.iter().filter(healthy).any(|account| account.provider == offered.slug)
+    };
+    let button = |offered: &Offered| ProviderButton {
+        key: offered.slug.clone(),
+        name: offered.name.clone(),
+        was_last: false,
+        leads_to: leads_to(offered),
+    };
+    let can_be = offered.iter().filter(|offered| !is_there(offered) && !offered.is_not_selectable);
+    let connections = Connections {
+        instance: &ctx.instance,
+        accounts: accounts.iter().filter_map(|account| connection(ctx, account, &offered)).collect(),
+        offered: can_be.map(button).collect(),
+        leads_to: offered.iter().filter(|offered| is_there(offered)).filter_map(leads_to).collect(),
+        remark,
+        csrf: csrf::field(ctx, &client.id, PATH),
+    };
+    Ok(connections.render())
+}
+
+/// An account as the page shows it; one that waits for somebody to come back is not shown.
+fn connection(ctx: &Ctx, account: &ExternalAccount, offered: &[Offered]) -> Option<Connection> {
+    let error = account.shown_error();
+    if !account.is_verified && error.is_none() {
+        return None;
+    }
+    let known = offered.iter().find(|offered| offered.slug == account.provider);
+    let provider = known.map_or(account.provider.clone(), |offered| offered.name.clone());
+    let problem = error.map(|error| reasons::sentence(reasons::of_proof(error), Some(&provider)));
+    let parts = [account.first_name.as_deref(), account.last_name.as_deref()];
+    let full: Vec<&str> = parts.into_iter().flatten().collect();
+    let name = if full.is_empty() { account.username.clone() } else { Some(full.join(" ")) };
+    Some(Connection {
+        id: account.id.to_string(),
+        name,
+        email: account.email_address.clone(),
+        scopes: scopes(ctx, account),
+        since: account.verified_at.map(Moment::day),
+        problem,
+        provider,
+    })
+}
+
+/// What an account may do: in words where every provider means the same, else by name.
+fn scopes(ctx: &Ctx, account: &ExternalAccount) -> Vec<String> {
+    let descriptor = ctx.app.catalogue.get(&account.provider);
+    let mut words: Vec<String> = Vec::new();
+    for scope in &account.approved_scopes {
+        let alias = descriptor.and_then(|descriptor| descriptor.token.scope_aliases.get(scope));
+        let word = match alias.unwrap_or(scope).as_str() {
+            "openid" => text("connections.scope_identity").to_owned(),
+            "email" => text("connections.scope_email").to_owned(),
+            "profile" => text("connections.scope_profile").to_owned(),
+            "offline_access" => text("connections.scope_offline").to_owned(),
+            other => other.to_owned(),
+        };
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words
+}
+
+/// On to the provider, or the same page again with what is wrong.
+async fn begin(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<Body, Failure>) -> Result<Response> {
+    let Body(form) = body.map_err(|failure| failure.0)?;
+    let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
+    csrf::check(ctx, Some(&client.id), PATH, headers, &form)?;
+    let offered = provider::offered(ctx).await?;
+    let (begun, slug) = begun(ctx, browser, &session, &form).await;
+    let known = offered.iter().find(|offered| Some(&offered.slug) == slug.as_ref());
+    match begun {
+        Ok(begun) => Ok(send_to(ctx, known, &begun.url)),
+        Err(Error::Problem(problem)) => {
+            let sentence = refusal(&problem, known.map(|offered| offered.name.as_str()))?;
+            shown(ctx, &client, &session, Remark::Problem(sentence)).await
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Begins what the pressed button says; the provider's slug too.
+async fn begun(ctx: &Ctx, browser: &Browser, session: &Session, form: &Params) -> (Result<Begun>, Option<String>) {
+    let token = browser.hash(ctx);
+    let (back, done) = (ctx.instance.url(PATH), ctx.instance.url(&format!("{PATH}?done=connected")));
+    let named = Some(session.id.as_str());
+    let request = Request { redirect_url: Some(&back), complete_url: Some(&done), ..Request::default() };
+    if let Some(id) = form.text("reconnect") {
+        let account = session.user.external_accounts.iter().find(|account| account.id.as_str() == id);
+        let slug = account.map(|account| account.provider.clone());
+        return (connect::reauthorize(ctx, token.as_ref(), named, id, request, Vec::new()).await, slug);
+    }
+    let strategy = form.text("strategy").unwrap_or_default();
+    let request = Request { strategy, ..request };
+    let slug = strategy.strip_prefix("oauth_").map(str::to_owned);
+    (connect::connect(ctx, token.as_ref(), named, request, Vec::new()).await, slug)
+}
+
+/// What is wrong, as a sentence; refusals that a person cannot mend stay errors.
+fn refusal(problem: &Problem, provider: Option<&str>) -> Result<String> {
+    let named = [("provider", provider.unwrap_or(text("reason.the_provider")))];
+    let code = problem.code();
+    if code == code::SESSION_REVERIFICATION_REQUIRED {
+        return Ok(text("connections.too_old").to_owned());
+    }
+    if code == code::IDENTIFICATION_DELETION_FAILED {
+        return Ok(text("connections.last_way_in").to_owned());
+    }
+    if code == code::LAST_REQUIRED_IDENTIFICATION_DELETION_FAILED {
+        return Ok(fill("connections.last_required", &named));
+    }
+    match reasons::of_code(code.name) {
+        "our_fault" => Err(problem.clone().into()),
+        key => Ok(reasons::sentence(key, provider)),
+    }
+}
+
+async fn asked(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
+    let Query(query) = query.map_err(|failure| failure.0)?;
+    let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
+    removal(ctx, &client, &session, query.text("account").unwrap_or_default(), None).await
+}
+
+/// The page that asks; an account that is gone leads back to the list.
+async fn removal(
+    ctx: &Ctx,
+    client: &Client,
+    session: &Session,
+    id: &str,
+    problem: Option<&Problem>,
+) -> Result<Response> {
+    let offered = provider::offered(ctx).await?;
+    let account = session.user.external_accounts.iter().find(|account| account.id.as_str() == id);
+    let Some(account) = account.and_then(|account| connection(ctx, account, &offered)) else {
+        return Ok(Redirect::to(PATH).into_response());
+    };
+    let problem = problem.map(|problem| refusal(problem, Some(&account.provider))).transpose()?;
+    let csrf = csrf::field(ctx, &client.id, REMOVE);
+    Ok(Removal { instance: &ctx.instance, account, problem, csrf }.render())
+}
+
+async fn removed(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<Body, Failure>) -> Result<Response> {
+    let Body(form) = body.map_err(|failure| failure.0)?;
+    let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
+    csrf::check(ctx, Some(&client.id), REMOVE, headers, &form)?;
+    let id = form.text("account").unwrap_or_default();
+    let token = browser.hash(ctx);
+    match disconnect::disconnect(ctx, token.as_ref(), Some(session.id.as_str()), id).await {
+        Ok(_) => Ok(Redirect::to(&format!("{PATH}?done=removed")).into_response()),
+        Err(Error::Problem(problem)) => removal(ctx, &client, &session, id, Some(&problem)).await,
+        Err(fault) => Err(fault),
+    }
+}

@@ -1,0 +1,141 @@
+//! The connected accounts: what the page shows, and the page that asks before one is removed.
+
+use askama::Template;
+use axum::response::Response;
+use http::StatusCode;
+
+use super::policy::{FormTarget, Opener};
+use super::shell::{Reply, Shell, page};
+use super::start::ProviderButton;
+use crate::model::instance::Instance;
+
+/// A connected account, or one that could not be connected.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Names it.
+    pub id: String,
+    /// The provider's name.
+    pub provider: String,
+    /// How the person is called there.
+    pub name: Option<String>,
+    /// The address there.
+    pub email: Option<String>,
+    /// What it may do, in words.
+    pub scopes: Vec<String>,
+    /// The day it was connected; `None` for one that never was.
+    pub since: Option<String>,
+    /// What is wrong with it, as a sentence.
+    pub problem: Option<String>,
+}
+
+/// What there is to say on the page beside the accounts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Remark {
+    /// Nothing.
+    #[default]
+    None,
+    /// An account was connected or removed: a sentence.
+    Done(&'static str),
+    /// Something was refused: a sentence.
+    Problem(String),
+}
+
+/// The page of connected accounts.
+#[derive(Debug)]
+pub struct Connections<'a> {
+    /// Whose.
+    pub instance: &'a Instance,
+    /// Accounts, oldest first.
+    pub accounts: Vec<Connection>,
+    /// Providers that can be connected.
+    pub offered: Vec<ProviderButton>,
+    /// Providers whose accounts can be connected again: where that leads.
+    pub leads_to: Vec<FormTarget>,
+    /// What there is to say.
+    pub remark: Remark,
+    /// The hidden field.
+    pub csrf: String,
+}
+
+#[derive(Template)]
+#[template(path = "connections.html")]
+struct ConnectionsPage<'a> {
+    shell: Shell,
+    accounts: &'a [Connection],
+    offered: &'a [ProviderButton],
+    done: Option<&'a str>,
+    problem: Option<&'a str>,
+    csrf: &'a str,
+}
+
+impl Connections<'_> {
+    fn state(&self) -> &'static str {
+        match &self.remark {
+            Remark::Problem(_) => "error.refused",
+            Remark::Done("connections.connected") => "reconnected",
+            Remark::Done(_) | Remark::None => {
+                if self.accounts.iter().any(|account| account.problem.is_some()) {
+                    "needs-attention"
+                } else if self.accounts.is_empty() {
+                    "empty"
+                } else {
+                    "connections"
+                }
+            }
+        }
+    }
+
+    /// The page. Its forms lead to providers, and back here.
+    pub fn render(&self) -> Response {
+        let shell = Shell::new(self.instance, "user.connections", self.state(), "connections.step");
+        let done = match &self.remark {
+            Remark::Done(key) => Some(shell.text(key)),
+            _ => None,
+        };
+        let problem = match &self.remark {
+            Remark::Problem(sentence) => Some(sentence.as_str()),
+            _ => None,
+        };
+        let (accounts, offered, csrf) = (&self.accounts, &self.offered, &self.csrf);
+        let view = ConnectionsPage { accounts, offered, done, problem, csrf, shell };
+        let mut form_action: Vec<FormTarget> = self.offered.iter().filter_map(|p| p.leads_to.clone()).collect();
+        form_action.extend(self.leads_to.iter().cloned());
+        let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+        page(&view, Reply { status, form_action: &form_action, opener: Opener::Cut, ..Reply::default() })
+    }
+}
+
+/// The page that asks before an account is removed.
+#[derive(Debug)]
+pub struct Removal<'a> {
+    /// Whose.
+    pub instance: &'a Instance,
+    /// The account.
+    pub account: Connection,
+    /// Why it was refused.
+    pub problem: Option<String>,
+    /// The hidden field.
+    pub csrf: String,
+}
+
+#[derive(Template)]
+#[template(path = "connection_remove.html")]
+struct RemovalPage<'a> {
+    shell: Shell,
+    account: &'a Connection,
+    problem: Option<&'a str>,
+    csrf: &'a str,
+}
+
+impl Removal<'_> {
+    /// The page.
+    pub fn render(&self) -> Response {
+        let (state, status) = match self.problem {
+            Some(_) => ("error.remove", StatusCode::UNPROCESSABLE_ENTITY),
+            None => ("remove.confirm", StatusCode::OK),
+        };
+        let shell = Shell::new(self.instance, "user.connections", state, "connections.step");
+        let view = RemovalPage { shell, account: &self.account, problem: self.problem.as_deref(), csrf: &self.csrf };
+        page(&view, Reply { status, opener: Opener::Cut, ..Reply::default() })
+    }
+}

@@ -1,0 +1,107 @@
+//! What waits behind a nonce until the native application that began presents it, once.
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+
+use crate::crypto::LookupHash;
+use crate::model::id::{ClientId, InstanceId, SessionId, SocialFlowId, VerificationId};
+
+/// Puts a finished trip behind a nonce, for five minutes.
+///
+/// # Errors
+/// Storage faults.
+pub async fn put(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &SocialFlowId,
+    nonce: &LookupHash,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update social_flows set rotating_token_nonce_hash = $3,
+               rotating_token_nonce_expires_at = now() + $4 + interval '5 min'
+           where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        id.as_str(),
+        nonce.as_bytes(),
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A trip whose nonce was presented.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Names it.
+    pub id: SocialFlowId,
+    /// Where the browser was sent, without the nonce.
+    pub outcome_url: Option<String>,
+}
+
+/// Uses a nonce up: once, in time, for the client that began.
+///
+/// # Errors
+/// Storage faults.
+pub async fn take(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    nonce: &[LookupHash],
+    client: &ClientId,
+    offset: PgInterval,
+) -> sqlx::Result<Option<Held>> {
+    let hashes: Vec<Vec<u8>> = nonce.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+    sqlx::query_as!(
+        Held,
+        r#"update social_flows set rotating_token_nonce_used_at = now() + $4
+           where instance_id = $1 and rotating_token_nonce_hash = any($2) and client_id = $3
+               and rotating_token_nonce_used_at is null and rotating_token_nonce_expires_at > now() + $4
+           returning id as "id: SocialFlowId", outcome_url"#,
+        instance.as_str(),
+        &hashes,
+        client.as_str(),
+        offset,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The session that an attempt has made.
+///
+/// # Errors
+/// Storage faults.
+pub async fn created_session(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    attempt: &str,
+) -> sqlx::Result<Option<SessionId>> {
+    sqlx::query_scalar!(
+        r#"select coalesce(
+               (select created_session_id from sign_ins where instance_id = $1 and id = $2),
+               (select created_session_id from sign_ups where instance_id = $1 and id = $2)) as "id: SessionId""#,
+        instance.as_str(),
+        attempt,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// The code of the error that a verification shows.
+///
+/// # Errors
+/// Storage faults.
+pub async fn shown_code(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    verification: &VerificationId,
+) -> sqlx::Result<Option<String>> {
+    let code = sqlx::query_scalar!(
+        "select error ->> 'code' from verifications where instance_id = $1 and id = $2",
+        instance.as_str(),
+        verification.as_str(),
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(code.flatten())
+}

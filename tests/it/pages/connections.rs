@@ -1,0 +1,109 @@
+//! `/user/connections`, by forms and without script.
+
+use std::time::Duration;
+
+use super::portal::signed_in;
+use super::visitor::{Form, open, state};
+use crate::support::{Answer, Browser, TestApp};
+
+/// Presses a button, approves at the provider as `person`, and comes back.
+async fn approve(app: &TestApp, browser: &Browser, page: &Answer, button: (&str, &str), person: &str) -> Answer {
+    let mut there = Form::on(page).press(browser, button.0, button.1).await.expect(303);
+    while there.status.is_redirection() {
+        there = open(browser, there.location()).await;
+    }
+    let mut back = Form::on(&there.expect(200)).press(browser, "person", person).await;
+    while back.status.is_redirection() {
+        assert_eq!(back.location().origin().ascii_serialization(), app.origin());
+        back = open(browser, back.location()).await;
+    }
+    back.expect(200)
+}
+
+#[tokio::test]
+async fn somebody_connects_and_removes_an_account() {
+    let app = TestApp::start().await;
+    let browser = signed_in(&app).await;
+    let profile = open(&browser, app.url("/user")).await.expect(200);
+    assert!(profile.text.contains("href=\"/user/connections\""));
+    let page = open(&browser, app.url("/user/connections")).await.expect(200);
+    assert_eq!(state(&page), ("user.connections".to_owned(), "connections".to_owned()));
+    assert_eq!(page.header("cross-origin-opener-policy"), Some("same-origin"));
+    for words in ["Google", "Ada Lovelace", "ada@example.com", "Connected on", "see your email address"] {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+    assert!(page.text.contains("Connect Notion") && !page.text.contains("Connect Google"));
+
+    let back = approve(&app, &browser, &page, ("strategy", "oauth_notion"), "ada@example.com").await;
+    assert_eq!(state(&back).1, "reconnected");
+    assert!(back.text.contains("The account is connected.") && !back.text.contains("Connect Notion"));
+
+    let link = back.text.split("href=\"").find(|rest| rest.starts_with("/user/connections/remove")).unwrap();
+    let link = link.split('"').next().unwrap();
+    let asked = open(&browser, app.url(link)).await.expect(200);
+    assert_eq!(state(&asked).1, "remove.confirm");
+    let forged = Form::on(&asked).with("csrf", "x").press(&browser, "a", "b").await.expect(403);
+    assert!(forged.text.contains("data-state=\"form-invalid\""));
+    let gone = Form::on(&asked).press(&browser, "a", "b").await.expect(303);
+    let page = open(&browser, gone.location()).await.expect(200);
+    assert!(page.text.contains("The account was removed."));
+    // The form of the page that was open in another tab: already done.
+    Form::on(&asked).press(&browser, "a", "b").await.expect(303);
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_told_and_can_be_tried_again() {
+    let app = TestApp::start().await;
+    let browser = signed_in(&app).await;
+    let page = open(&browser, app.url("/user/connections")).await.expect(200);
+    let mut there = Form::on(&page).press(&browser, "strategy", "oauth_notion").await.expect(303);
+    while there.status.is_redirection() {
+        there = open(&browser, there.location()).await;
+    }
+    let back = Form::on(&there).press(&browser, "deny", "1").await;
+    let back = open(&browser, back.location()).await.expect(303);
+    let page = open(&browser, back.location()).await.expect(200);
+    assert_eq!(state(&page).1, "needs-attention");
+    assert!(page.text.contains("Sign-in was cancelled.") && page.text.contains("Reconnect Notion"));
+    let button = page.text.split("name=\"reconnect\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let back = approve(&app, &browser, &page, ("reconnect", &button), "ada@example.com").await;
+    assert_eq!(state(&back).1, "reconnected");
+    assert!(!back.text.contains("Reconnect"));
+}
+
+#[tokio::test]
+async fn what_is_refused_is_said_on_the_page() {
+    let app = TestApp::start().await;
+    let browser = signed_in(&app).await;
+    let sign_in = open(&app.browser(), app.url("/user/connections")).await.expect(303);
+    assert_eq!(sign_in.location().path(), "/sign-in");
+    let change = r#"{"attributes": {"email_address": {"enabled": false, "required": false}}}"#;
+    app.execute("update instances set settings = settings || $2::jsonb where id = $1", change).await;
+    app.app().forget_directory();
+    let page = open(&browser, app.url("/user/connections")).await.expect(200);
+    let link = page.text.split("href=\"").find(|rest| rest.starts_with("/user/connections/remove")).unwrap();
+    let asked = open(&browser, app.url(link.split('"').next().unwrap())).await.expect(200);
+    let refused = Form::on(&asked).press(&browser, "a", "b").await.expect(422);
+    assert_eq!(state(&refused).1, "error.remove");
+    assert!(refused.text.contains("only way you can sign in"));
+    let gone = open(&browser, app.url("/user/connections/remove?account=eac_nobody")).await.expect(303);
+    assert_eq!(gone.location().path(), "/user/connections");
+    app.advance(Duration::from_secs(11 * 60)).await;
+    let page = open(&browser, app.url("/user/connections")).await.expect(200);
+    let refused = Form::on(&page).press(&browser, "strategy", "oauth_notion").await.expect(422);
+    assert_eq!(state(&refused).1, "error.refused");
+}
+
+#[tokio::test]
+async fn a_provider_for_connecting_only_is_offered_here() {
+    let app = TestApp::start().await;
+    let browser = signed_in(&app).await;
+    sqlx::query("update provider_configs set authenticatable = false where provider = 'notion'")
+        .execute(&app.app().db)
+        .await
+        .unwrap();
+    let start = open(&app.browser(), app.url("/sign-in")).await.expect(200);
+    assert!(!start.text.contains("provider-notion"));
+    let page = open(&browser, app.url("/user/connections")).await.expect(200);
+    assert!(page.text.contains("id=\"provider-notion\""));
+}

@@ -1,0 +1,171 @@
+//! Taking connected accounts away: from the user's side, by a backend, and at the provider.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::connecting::{accounts, configure, connect, connect_as, me};
+use crate::support::person::{APP, go, sign_up};
+use crate::support::{Answer, Browser, TestApp};
+
+async fn delete(app: &TestApp, browser: &Browser, path: &str) -> Answer {
+    browser.post_form(app.url(&format!("/v1/me/external_accounts/{path}?_method=DELETE")), APP, &[]).await
+}
+
+fn id(account: &Value) -> String {
+    account["id"].as_str().unwrap().to_owned()
+}
+
+/// Ada with Google and Notion; Google stands first.
+async fn ada(app: &TestApp, browser: &Browser) -> (String, Vec<Value>) {
+    let user = sign_up(app, browser, "oauth_google", "ada@example.com").await;
+    connect_as(app, browser, "oauth_notion", "ada@example.com").await.expect(303);
+    (user, accounts(app, browser).await)
+}
+
+/// Without mail nothing but providers leads in.
+async fn forget_addresses(app: &TestApp) {
+    let change = r#"{"attributes": {"email_address": {"enabled": false, "required": false}}}"#;
+    app.execute("update instances set settings = settings || $2::jsonb where id = $1", change).await;
+    app.app().forget_directory();
+}
+
+#[tokio::test]
+async fn a_removed_account_leaves_its_address_and_no_token() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    let (user, before) = ada(&app, &browser).await;
+    let google = id(&before[0]);
+    let gone = delete(&app, &browser, &google).await.expect(200).json();
+    assert_eq!(gone["response"], json!({ "object": "external_account", "id": google, "deleted": true }));
+    let now = me(&app, &browser).await;
+    assert_eq!(now["external_accounts"].as_array().unwrap().len(), 1);
+    assert_eq!(now["email_addresses"][0]["verification"]["status"], "verified", "the address stays as it was");
+    assert!(!now["email_addresses"][0]["linked_to"].to_string().contains("oauth_google"));
+    let tokens = app.backend_get(&format!("/v1/users/{user}/oauth_access_tokens/google")).await.expect(200);
+    assert_eq!(tokens.json(), json!([]));
+    assert_eq!(delete(&app, &browser, &google).await.expect(404).error_code(), "external_account_not_found");
+    // The identity is nobody's now: it may begin again.
+    let elsewhere = app.browser();
+    let back = go(&app, &elsewhere, "sign_ins", "oauth_google", "new-to-us@example.com").await;
+    assert_eq!(back.expect(303).location().path(), "/sso-callback");
+}
+
+#[tokio::test]
+async fn nobody_loses_the_last_way_in() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    let (user, before) = ada(&app, &browser).await;
+    forget_addresses(&app).await;
+    configure(&app, "notion", "is_required = true").await;
+    let refused = delete(&app, &browser, &id(&before[1])).await.expect(400);
+    assert_eq!(refused.error_code(), "last_required_identification_deletion_failed");
+    configure(&app, "notion", "is_required = false, authenticatable = false").await;
+    // Notion does not lead in, so Google is the last one.
+    let refused = delete(&app, &browser, &id(&before[0])).await.expect(400);
+    assert_eq!(refused.error_code(), "identification_deletion_failed");
+    let path = format!("/v1/users/{user}/external_accounts/{}", id(&before[0]));
+    let refused = app.backend(Method::DELETE, &path, &json!({})).await.expect(400);
+    assert_eq!(refused.error_code(), "identification_deletion_failed", "a backend neither");
+    assert_eq!(accounts(&app, &browser).await.len(), 2);
+    delete(&app, &browser, &id(&before[1])).await.expect(200);
+    // What was never proven leads nowhere, and may always go.
+    let pending = connect(&app, &browser, "oauth_notion", &[]).await.expect(200).json()["response"].clone();
+    delete(&app, &browser, &id(&pending)).await.expect(200);
+    app.execute(
+        "insert into user_passwords (instance_id, user_id, digest, hasher, created_at, updated_at)
+         values ($1, $2, 'x', 'argon2id', now(), now())",
+        &user,
+    )
+    .await;
+    delete(&app, &browser, &id(&before[0])).await.expect(200);
+    assert!(accounts(&app, &browser).await.is_empty());
+}
+
+#[tokio::test]
+async fn of_two_removals_at_once_one_way_in_is_left() {
+    let app = TestApp::replicas(2).await;
+    let browser = app.browser();
+    let (_, before) = ada(&app, &browser).await;
+    forget_addresses(&app).await;
+    app.apps.iter().for_each(|app| app.forget_directory());
+    let (first, second) = (id(&before[0]), id(&before[1]));
+    let (first, second) = tokio::join!(delete(&app, &browser, &first), delete(&app, &browser, &second));
+    let mut statuses = [first.status.as_u16(), second.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 400]);
+    assert_eq!(accounts(&app, &browser).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_backend_removes_by_either_id_and_nobody_else_s() {
+    let app = TestApp::start().await;
+    let (browser, bob) = (app.browser(), app.browser());
+    let (user, before) = ada(&app, &browser).await;
+    sign_up(&app, &bob, "oauth_google", "grace@example.com").await;
+    let bobs = accounts(&app, &bob).await.remove(0);
+    let path = |account: &str| format!("/v1/users/{user}/external_accounts/{account}");
+    let foreign = app.backend(Method::DELETE, &path(&id(&bobs)), &json!({})).await.expect(404);
+    assert_eq!(foreign.error_code(), "resource_not_found");
+    let by_identification = path(before[1]["identification_id"].as_str().unwrap());
+    let gone = app.backend(Method::DELETE, &by_identification, &json!({})).await.expect(200);
+    assert_eq!(gone.json(), json!({ "object": "external_account", "id": id(&before[1]), "deleted": true }));
+    let actors = "select count(*) from audit_events where instance_id = $1 and action = $2
+        and actor_kind = 'secret_key' and user_id is not null";
+    assert_eq!(app.count(actors, "external_account.disconnected").await, 1);
+    assert_eq!(delete(&app, &browser, &id(&bobs)).await.expect(404).error_code(), "external_account_not_found");
+    assert_eq!(accounts(&app, &bob).await.len(), 1);
+}
+
+#[tokio::test]
+async fn only_a_recently_proven_session_removes() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    let (_, before) = ada(&app, &browser).await;
+    app.advance(Duration::from_secs(11 * 60)).await;
+    for path in [id(&before[0]), format!("{}/tokens", id(&before[0]))] {
+        let refused = delete(&app, &browser, &path).await.expect(403);
+        assert_eq!(refused.error_code(), "session_reverification_required");
+    }
+    assert_eq!(accounts(&app, &browser).await.len(), 2);
+}
+
+#[tokio::test]
+async fn forgotten_tokens_leave_the_account_and_its_way_in() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    let (user, before) = ada(&app, &browser).await;
+    let forgotten = delete(&app, &browser, &format!("{}/tokens", id(&before[0]))).await.expect(200).json();
+    assert_eq!(forgotten["response"]["id"], before[0]["id"]);
+    let refused = app.backend_get(&format!("/v1/users/{user}/oauth_access_tokens/google")).await.expect(422);
+    assert_eq!(refused.error_code(), "oauth_missing_access_token");
+    assert_eq!(accounts(&app, &browser).await[0]["verification"]["status"], "verified");
+    let elsewhere = app.browser();
+    let back = go(&app, &elsewhere, "sign_ins", "oauth_google", "ada@example.com").await.expect(303);
+    assert_eq!(back.location().path(), "/done", "it still signs in");
+    app.backend_get(&format!("/v1/users/{user}/oauth_access_tokens/google")).await.expect(200);
+}
+
+/// The provider is told in the background; the simulator then refuses what it gave.
+#[tokio::test]
+async fn the_provider_is_told_of_both_ways_to_forget() {
+    let mut app = TestApp::start().await;
+    let browser = app.browser();
+    let (_, before) = ada(&app, &browser).await;
+    delete(&app, &browser, &id(&before[0])).await.expect(200);
+    delete(&app, &browser, &format!("{}/tokens", id(&before[1]))).await.expect(200);
+    let sealed = "select count(*) from outbox where instance_id = $1 and kind = $2 and payload is null";
+    assert_eq!(app.count(sealed, "provider_revoke").await, 2);
+    let live = "select count(*) from simulator_tokens where instance_id = $1 and provider = $2 and kind <> 'code'
+        and revoked_at is null";
+    assert!(app.count(live, "google").await > 0 && app.count(live, "notion").await > 0);
+    app.start_jobs();
+    let undone = "select count(*) from outbox where instance_id = $1 and kind = $2 and done_at is null";
+    let begun = std::time::Instant::now();
+    while app.count(undone, "provider_revoke").await > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the provider was never told");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!((app.count(live, "google").await, app.count(live, "notion").await), (0, 0));
+}
