@@ -11,6 +11,7 @@ use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::provider_tokens::{self, Held, Named, Which};
 
 /// A token's state. Never the token.
+#[derive(Clone, Debug)]
 pub struct Checkup {
     /// The account.
     pub external_account_id: ExternalAccountId,
@@ -34,24 +35,39 @@ pub struct Checkup {
 /// `resource_not_found`, storage faults.
 pub async fn checkup(ctx: &Ctx, user: Option<&UserId>, account: &str) -> Result<Checkup> {
     let named = find(ctx, user, account).await?;
-    let held = held(ctx, &named).await?;
-    let (state, reason) = health(&held.row);
-    let since = match state {
-        Health::Fresh => held.obtained_at,
-        Health::Stale => held.expires_at,
-        Health::Refused => held.state_since_at,
-        Health::NeedsReconnect if held.row.refusal.is_some() => held.state_since_at,
-        Health::NeedsReconnect => held.expires_at,
-    };
-    Ok(Checkup {
-        external_account_id: named.id,
-        provider: named.provider,
-        state,
-        since,
-        reason,
-        expires_at: held.expires_at,
-        last_refresh_at: held.row.last_refresh_at,
-    })
+    Ok(Checkup::of(&held(ctx, &named).await?))
+}
+
+/// The states of the tokens of all of a user's accounts, in one statement; empty for nobody.
+///
+/// # Errors
+/// Storage faults.
+pub async fn checkups(ctx: &Ctx, user: &UserId) -> Result<Vec<Checkup>> {
+    let which = Which { user, provider: None, account: None };
+    let held = provider_tokens::held(&ctx.app.db, ctx.instance_id(), which, leeway(ctx), ctx.offset()).await?;
+    Ok(held.map(|held| held.accounts.iter().map(Checkup::of).collect()).unwrap_or_default())
+}
+
+impl Checkup {
+    fn of(held: &Held) -> Self {
+        let (state, reason) = health(&held.row);
+        let since = match state {
+            Health::Fresh => held.obtained_at,
+            Health::Stale => held.expires_at,
+            Health::Refused => held.state_since_at,
+            Health::NeedsReconnect if held.row.refusal.is_some() => held.state_since_at,
+            Health::NeedsReconnect => held.expires_at,
+        };
+        Self {
+            external_account_id: held.external_account_id.clone(),
+            provider: held.provider.clone(),
+            state,
+            since,
+            reason,
+            expires_at: held.expires_at,
+            last_refresh_at: held.row.last_refresh_at,
+        }
+    }
 }
 
 /// The stored token as it is, for an operator; audited before it is shown.
@@ -82,7 +98,7 @@ pub(super) async fn find(ctx: &Ctx, user: Option<&UserId>, text: &str) -> Result
 }
 
 async fn held(ctx: &Ctx, named: &Named) -> Result<Held> {
-    let which = Which { user: &named.user, provider: &named.provider, account: Some(&named.id) };
+    let which = Which { user: &named.user, provider: Some(&named.provider), account: Some(&named.id) };
     let held = provider_tokens::held(&ctx.app.db, ctx.instance_id(), which, leeway(ctx), ctx.offset()).await?;
     Ok(held.and_then(|held| held.accounts.into_iter().next()).ok_or(code::RESOURCE_NOT_FOUND)?)
 }

@@ -128,7 +128,8 @@ impl Flight {
 
     /// The account as it is now.
     async fn look(&self, account: &ExternalAccountId) -> Result<Option<Held>> {
-        let (ctx, which) = (&self.ctx, Which { user: &self.user, provider: &self.provider, account: Some(account) });
+        let (ctx, which) =
+            (&self.ctx, Which { user: &self.user, provider: Some(&self.provider), account: Some(account) });
         let held = provider_tokens::held(&ctx.app.db, ctx.instance_id(), which, leeway(ctx), ctx.offset()).await?;
         Ok(held.and_then(|held| held.accounts.into_iter().next()))
     }

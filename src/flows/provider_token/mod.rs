@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use sqlx::postgres::types::PgInterval;
 use tokio::time::Instant;
 
-pub use health::{Checkup, checkup, reveal};
+pub use health::{Checkup, checkup, checkups, reveal};
 pub use lease::give_up;
 pub use record::{changed, write_handouts};
 
@@ -96,7 +96,7 @@ struct Call<'a> {
 pub async fn get(ctx: &Ctx, user: &UserId, provider: &str, part: Part, actor: Actor) -> Result<UsableTokens> {
     let named = ctx.app.catalogue.by_name(provider).ok_or(code::OAUTH_UNSUPPORTED_PROVIDER)?;
     let provider = named.slug();
-    let which = Which { user, provider, account: None };
+    let which = Which { user, provider: Some(provider), account: None };
     let held = provider_tokens::held(&ctx.app.db, ctx.instance_id(), which, leeway(ctx), ctx.offset()).await?;
     let held = held.ok_or(code::RESOURCE_NOT_FOUND)?;
     let version = held.enabled_version.ok_or(code::OAUTH_TOKEN_PROVIDER_NOT_ENABLED)?;
@@ -133,7 +133,7 @@ pub async fn get(ctx: &Ctx, user: &UserId, provider: &str, part: Part, actor: Ac
 /// `resource_not_found`, `oauth_token_provider_not_enabled`; why there is no newer token.
 pub async fn refresh(ctx: &Ctx, account: &str) -> Result<()> {
     let named = health::find(ctx, None, account).await?;
-    let which = Which { user: &named.user, provider: &named.provider, account: Some(&named.id) };
+    let which = Which { user: &named.user, provider: Some(&named.provider), account: Some(&named.id) };
     let held = provider_tokens::held(&ctx.app.db, ctx.instance_id(), which, leeway(ctx), ctx.offset()).await?;
     let held = held.ok_or(code::RESOURCE_NOT_FOUND)?;
     let version = held.enabled_version.ok_or(code::OAUTH_TOKEN_PROVIDER_NOT_ENABLED)?;

@@ -106,7 +106,13 @@ fn consents(instance: &Instance) -> Vec<Response> {
 fn profiles(instance: &Instance) -> Vec<Response> {
     let text = || HOSTILE.to_owned();
     let email = |is_primary, is_verified| Email { address: text(), is_primary, is_verified, linked_to: vec![text()] };
-    let account = |needs_attention| Account { provider: text(), name: Some(text()), since: text(), needs_attention };
+    let account = |needs_attention| Account {
+        provider: text(),
+        name: Some(text()),
+        since: text(),
+        needs_attention,
+        token: Some(text()),
+    };
     let full = Profile {
         identifier: text(),
         name: Some(text()),

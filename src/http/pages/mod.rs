@@ -29,6 +29,7 @@ pub mod reasons;
 pub mod shell;
 pub mod sign_in;
 pub mod start;
+pub mod token_health;
 mod user;
 pub mod user_view;
 

@@ -12,9 +12,11 @@ use super::super::route::{Route, Rules, get, post};
 use super::csrf;
 use super::notice::Notice;
 use super::sign_in::{hand_over, page};
+use super::token_health;
 use super::user_view::{Account, Email, Moment, Profile};
 use crate::context::Ctx;
 use crate::flows;
+use crate::flows::provider_token::{self, Checkup};
 use crate::flows::session::end::{self, What};
 use crate::flows::social::provider;
 use crate::model::client::Session;
@@ -47,7 +49,8 @@ async fn profile(ctx: &Ctx, browser: &Browser) -> Result<Response> {
     let Some((client, session)) = signed_in else { return Ok(sign_in_first(ctx, "/user")) };
     let offered = provider::offered(ctx).await?;
     let names = offered.into_iter().map(|offered| (offered.strategy, offered.name)).collect();
-    Ok(shown(session, &names, csrf::field(ctx, &client.id, SIGN_OUT)).render(&ctx.instance))
+    let tokens = provider_token::checkups(ctx, &session.user.id).await?;
+    Ok(shown(session, &names, &tokens, csrf::field(ctx, &client.id, SIGN_OUT)).render(&ctx.instance))
 }
 
 /// To the sign-in page, and back to `path` afterwards.
@@ -82,14 +85,14 @@ async fn end_session(
 /// Strategies and the names people read.
 type Names = BTreeMap<String, String>;
 
-fn shown(session: &Session, names: &Names, csrf: String) -> Profile {
+fn shown(session: &Session, names: &Names, tokens: &[Checkup], csrf: String) -> Profile {
     let user = &session.user;
     Profile {
         identifier: user.identifier().to_owned(),
         name: user.full_name(),
         username: user.username.clone(),
         emails: user.emails().map(|address| email(address, names)).collect(),
-        accounts: user.external_accounts.iter().map(|known| account(known, names)).collect(),
+        accounts: user.external_accounts.iter().map(|known| account(known, names, tokens)).collect(),
         since: session.created_at,
         until: session.expire_at,
         csrf,
@@ -113,9 +116,12 @@ fn email(address: &Identification, names: &Names) -> Email {
     }
 }
 
-fn account(account: &ExternalAccount, names: &Names) -> Account {
+fn account(account: &ExternalAccount, names: &Names, tokens: &[Checkup]) -> Account {
+    let provider = name(&strategy(&account.provider), names);
+    let token = tokens.iter().find(|token| token.external_account_id == account.id);
     Account {
-        provider: name(&strategy(&account.provider), names),
+        token: token.filter(|_| account.is_verified).map(|token| token_health::words(token, &provider)),
+        provider,
         name: account.email_address.clone().or_else(|| account.username.clone()),
         since: Moment::day(account.created_at),
         needs_attention: !account.is_verified || account.error.is_some(),

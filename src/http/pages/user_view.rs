@@ -33,6 +33,8 @@ pub struct Account {
     pub since: String,
     /// It was not proven, or something is wrong with it.
     pub needs_attention: bool,
+    /// How its token is doing, as a sentence.
+    pub token: Option<String>,
 }
 
 /// A moment on a page: in UTC with the zone written out; the script shows it in the viewer's zone.

@@ -109,6 +109,8 @@ pub async fn store(
 pub struct Held {
     /// The account.
     pub external_account_id: ExternalAccountId,
+    /// Slug.
+    pub provider: String,
     /// The provider's id.
     pub provider_user_id: String,
     /// The account's metadata.
@@ -147,8 +149,8 @@ pub struct HeldAccounts {
 pub struct Which<'a> {
     /// Their user.
     pub user: &'a UserId,
-    /// Slug.
-    pub provider: &'a str,
+    /// Slug; `None` for all.
+    pub provider: Option<&'a str>,
     /// Only this one.
     pub account: Option<&'a ExternalAccountId>,
 }
@@ -166,7 +168,8 @@ pub async fn held(
     offset: PgInterval,
 ) -> sqlx::Result<Option<HeldAccounts>> {
     let rows = sqlx::query!(
-        r#"select a.id as "id?: ExternalAccountId", a.provider_user_id, a.public_metadata as "public_metadata?", a.label,
+        r#"select a.id as "id?: ExternalAccountId", a.provider as "provider?", a.provider_user_id,
+               a.public_metadata as "public_metadata?", a.label,
                a.error is not null as "has_error!", coalesce(t.scopes, a.approved_scopes) as scopes,
                t.access_token_sealed, t.id_token_sealed, t.refresh_token_sealed is not null as "has_refresh_token!",
                t.generation as "generation?", t.obtained_at as "obtained_at?", t.expires_at, t.state as "state?",
@@ -176,10 +179,10 @@ pub async fn held(
                coalesce(t.refresh_lease_until > now(), false) as "is_leased!",
                case when p.enabled then p.version end as enabled_version
            from users u
-           left join external_accounts a on a.instance_id = $1 and a.user_id = u.id and a.provider = $3
+           left join external_accounts a on a.instance_id = $1 and a.user_id = u.id and a.provider = coalesce($3, a.provider)
                and a.status = 'verified' and ($6::text is null or a.id = $6)
            left join provider_tokens t on t.instance_id = $1 and t.external_account_id = a.id
-           left join provider_configs p on p.instance_id = $1 and p.provider = $3
+           left join provider_configs p on p.instance_id = $1 and p.provider = coalesce($3, a.provider)
            where u.instance_id = $1 and u.id = $2 order by a.created_at desc, a.id desc"#,
         instance.as_str(),
         which.user.as_str(),
@@ -194,6 +197,7 @@ pub async fn held(
     let accounts = rows.into_iter().filter_map(|row| {
         Some(Held {
             external_account_id: row.id?,
+            provider: row.provider.unwrap_or_default(),
             provider_user_id: row.provider_user_id.unwrap_or_default(),
             public_metadata: row.public_metadata.unwrap_or_default(),
             label: row.label,
