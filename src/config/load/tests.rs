@@ -77,6 +77,7 @@ fn the_reference_file_lists_every_setting_with_its_default() {
     config.log.filter = None;
     config.outbound.proxy = None;
     config.outbound.ca_file = None;
+    config.email = None;
     config.dev.is_data_dir_chosen = false;
     assert_eq!(shown(&config), shown(&Config::default()));
 }

@@ -291,8 +291,11 @@ impl TestApp {
             .variable("VESTIBULE_DEV__PAGES", "true")
     }
 
-    /// Runs `act` and tells what it cost the database.
+    /// Runs `act` and tells what it cost the database. What earlier requests left to be recorded is written before.
     pub async fn cost<T>(&self, act: impl Future<Output = T>) -> super::cost::Cost {
+        for app in &self.apps {
+            app.recorder.flush().await;
+        }
         super::cost::of(act).await
     }
 
