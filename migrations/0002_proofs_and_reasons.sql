@@ -134,6 +134,7 @@ select u.instance_id, u.id, u.created_at, u.last_sign_in_at, u.last_active_at, u
         'delete_self_enabled', u.delete_self_enabled, 'create_organization_enabled', u.create_organization_enabled,
         'locale', u.locale, 'legal_accepted_at', u.legal_accepted_at, 'last_sign_in_at', u.last_sign_in_at,
         'last_active_at', u.last_active_at, 'created_at', u.created_at, 'updated_at', u.updated_at,
+        'has_password', exists (select from user_passwords p where p.instance_id = u.instance_id and p.user_id = u.id),
         'identifications', coalesce((
             select json_agg(json_build_object(
                 'id', i.id, 'kind', i.kind, 'value', i.value, 'status', i.status, 'is_primary', i.is_primary,

@@ -39,6 +39,8 @@ pub struct User {
     pub locked_until: Option<Timestamp>,
     /// Failed proofs since the last good one.
     pub failed_attempts: i16,
+    /// A password opens the account.
+    pub has_password: bool,
     /// The user may delete the account.
     pub delete_self_enabled: bool,
     /// The user may create organizations.

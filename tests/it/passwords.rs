@@ -56,6 +56,8 @@ async fn who_signed_up_with_a_password_signs_in_with_it() {
     let done = sign_in(&app, &browser, "ADA@example.com", PASSWORD).await.expect(200).json();
     assert_eq!((&done["response"]["status"], &done["client"]["sign_in"]), (&json!("complete"), &Value::Null));
     assert_eq!(done["client"]["sessions"][0]["user"]["id"], id.as_str());
+    assert_eq!(done["client"]["sessions"][0]["user"]["password_enabled"], true);
+    assert_eq!(app.backend_get(&format!("/v1/users/{id}")).await.expect(200).json()["password_enabled"], true);
     assert_eq!(done["client"]["last_authentication_strategy"], "password");
     assert_eq!(client(&app, &browser).await["sessions"].as_array().unwrap().len(), 1, "the cookie came along");
     // In two steps.

@@ -52,7 +52,7 @@ pub fn user(user: &User, audience: Audience, origin: &str, now: Timestamp) -> Va
         "external_accounts": accounts,
         "saml_accounts": [],
         "enterprise_accounts": [],
-        "password_enabled": false,
+        "password_enabled": user.has_password,
         "two_factor_enabled": false,
         "totp_enabled": false,
         "backup_code_enabled": false,

@@ -242,6 +242,62 @@ async fn every_setting_of_a_provider_can_be_set() {
 }
 
 #[tokio::test]
+async fn settings_are_changed_by_name_all_or_none() {
+    let (db, program) = deployed().await;
+    program.run(&["instance", "create", "--name", "shop"]).expect(0);
+    let settings = || program.run(&["instance", "show", "--json"]).expect(0).json()["settings"].clone();
+    let before = settings();
+    assert_eq!((&before["native_api"], &before["linking"]), (&json!(true), &json!("verified_only")), "{before}");
+
+    let values =
+        ["native_api=false", "session.inactivity=3600", "linking=never", "oauth.default_scopes=profile, email"];
+    let set: Vec<&str> = ["instance", "set", "--json"].into_iter().chain(values).collect();
+    let told = program.run(&set).expect(0).json();
+    let expected = json!({
+        "native_api": false, "session.inactivity": 3600, "linking": "never",
+        "oauth.default_scopes": ["profile", "email"],
+    });
+    assert_eq!(told, expected);
+    let shown = settings();
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&shown[name], value, "{name}");
+    }
+    let lines = program.run(&["instance", "show"]).expect(0).stdout;
+    let line = lines.lines().find(|line| line.starts_with("linking ")).unwrap();
+    assert!(line.contains("never") && line.contains("(changed)"), "{line}");
+
+    // What is wrong is told, with the name that was probably meant; nothing of the same call is kept.
+    for (wrong, words) in [
+        ("native_apl=true", "did you mean native_api?"),
+        ("inactivty=60", "did you mean session.inactivity?"),
+        ("session=60", "unknown setting session"),
+        ("nothing_like_any_of_them=1", "unknown setting nothing_like_any_of_them"),
+        ("native_api=perhaps", "native_api cannot be \"perhaps\": it takes true or false"),
+        ("session.inactivity=soon", "it takes a whole number"),
+        ("linking=always", "linking cannot be \"always\""),
+        ("home_url=javascript:alert(1)", "https://"),
+        ("native_api", "NAME=VALUE"),
+    ] {
+        let refused = program.run(&["instance", "set", "enumeration_protection=strict", wrong]).expect(2);
+        assert!(refused.stderr.contains(words), "{wrong}: {}", refused.stderr);
+    }
+    assert_eq!(settings(), shown, "all or none");
+    assert!(program.run(&["instance", "set"]).expect(2).stdout.is_empty());
+    program.run(&["instance", "set", "native_api=", "linking="]).expect(0);
+    assert_eq!(settings()["native_api"], before["native_api"], "an empty value brings the default back");
+
+    let pool = db.pool().await;
+    let changes: Vec<serde_json::Value> =
+        sqlx::query_scalar("select changes from audit_events where action = 'instance.updated' order by created_at, id")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert_eq!(changes.len(), 2, "one per call that changed something");
+    assert_eq!(changes[0]["linking"], json!(["verified_only", "never"]));
+    assert_eq!(changes[1], json!({"linking": ["never", "verified_only"], "native_api": [false, true]}));
+}
+
+#[tokio::test]
 async fn an_application_is_made_and_listed() {
     let (_db, program) = deployed().await;
     program.run(&["instance", "create"]).expect(0);

@@ -87,7 +87,7 @@ async fn cancelling_is_told_and_leads_back_with_the_target_kept() {
     assert_eq!(back.location().path(), "/sign-in/sso-callback");
     let told = open(&browser, back.location()).await.expect(200);
     assert_eq!(state(&told), ("provider.error".to_owned(), "cancelled".to_owned()));
-    assert!(told.text.contains("<title>Error: ") && told.text.contains("req_"));
+    assert!(told.text.contains("<title>Error: ") && told.text.contains("flw_"));
     let start = between(between(&told.text, "id=\"try-again\"", "</a>"), "href=\"", "\"");
     let page = open(&browser, told.url.join(start).unwrap()).await.expect(200);
     assert!(page.text.contains("%2Fuser%3Fa%3D1"), "the target is kept: {}", page.text);
