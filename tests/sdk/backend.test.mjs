@@ -126,6 +126,47 @@ describe('the server SDK', () => {
     }
   });
 
+  test('lists where native applications may be sent', async () => {
+    const url = 'my-app://callback';
+    const made = await clerk.redirectUrls.createRedirectUrl({ url });
+    assert.match(made.id, /^ru_/);
+    assert.equal(made.url, url);
+    assert.ok(Date.now() - made.createdAt < 60_000, 'times are milliseconds');
+    assert.deepEqual(await clerk.redirectUrls.getRedirectUrl(made.id), made);
+    const { data, totalCount } = await clerk.redirectUrls.getRedirectUrlList();
+    assert.deepEqual([data, totalCount], [[made], 1]);
+
+    const refused = await clerk.redirectUrls.createRedirectUrl({ url: 'javascript:alert(1)' }).catch((error) => error);
+    assert.equal(refused.status, 422, JSON.stringify(refused.errors));
+    const gone = await clerk.redirectUrls.deleteRedirectUrl(made.id);
+    assert.equal(gone.id, made.id);
+    const missing = await clerk.redirectUrls.getRedirectUrl(made.id).catch((error) => error);
+    assert.deepEqual([missing.status, missing.errors[0].code], [404, 'resource_not_found']);
+    assert.equal((await clerk.redirectUrls.getRedirectUrlList()).totalCount, 0);
+  });
+
+  test('removes an account of a user, unless it is the only way in', async () => {
+    const olga = new Person();
+    await olga.signIn(`${vestibule.url}/sign-in`, { provider: 'google', as: 'olga@example.com' });
+    const find = async () => (await clerk.users.getUserList({ emailAddress: ['olga@example.com'] })).data[0];
+    const user = await find();
+    const externalAccountId = user.externalAccounts[0].id;
+    const other = await clerk.users.deleteUserExternalAccount({ userId, externalAccountId }).catch((error) => error);
+    assert.equal(other.status, 404, 'another user has no such account');
+    const gone = await clerk.users.deleteUserExternalAccount({ userId: user.id, externalAccountId });
+    assert.deepEqual([gone.id, gone.deleted], [externalAccountId, true]);
+    assert.deepEqual((await find()).externalAccounts, []);
+    const { data } = await clerk.users.getUserOauthAccessToken(user.id, 'google');
+    assert.deepEqual(data, [], 'its tokens went with it');
+
+    // Notion vouches for no address, so nothing else would let Nora in.
+    const { externalAccounts } = await clerk.users.getUser(userId);
+    const last = { userId, externalAccountId: externalAccounts[0].id };
+    const refused = await clerk.users.deleteUserExternalAccount(last).catch((error) => error);
+    assert.deepEqual([refused.status, refused.errors[0].code], [400, 'identification_deletion_failed']);
+    assert.equal((await clerk.users.getUser(userId)).externalAccounts.length, 1);
+  });
+
   test('is the only one who ever sees the token', async () => {
     const { data } = await clerk.users.getUserOauthAccessToken(userId, 'notion');
     const origin = 'http://localhost:3000';

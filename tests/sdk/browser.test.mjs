@@ -91,6 +91,35 @@ for (const javaScriptEnabled of [true, false]) {
       assert.equal(new URL(page.url()).searchParams.get('redirect_url'), `${vestibule.url}/user`);
     });
 
+    story('connects another account and removes it', async () => {
+      await page.goto(`${vestibule.url}/sign-in`);
+      await continueWithGoogle('plover@example.com');
+      await visit.at('user.profile');
+      await page.click('a[href="/user/connections"]');
+      await visit.at('user.connections');
+      const main = page.locator('main');
+      assert.equal(await main.getAttribute('data-state'), 'connections');
+      assert.equal(await page.locator('#provider-google').count(), 0, 'what is connected is not offered');
+
+      await page.click('#provider-notion');
+      await visit.at('simulator.authorize');
+      await page.fill('input[name=email]', 'plover@example.com');
+      await page.click('form button[type=submit]:not([name])');
+      await visit.at('user.connections');
+      assert.equal(await main.getAttribute('data-state'), 'reconnected');
+      assert.match(await main.textContent(), /The account is connected\./);
+      assert.equal(await page.locator('a[id^=remove-eac_]').count(), 2);
+      await visit.shots(name('connections'));
+
+      await page.click('li:has-text("Notion") a[id^=remove-]');
+      await page.waitForSelector('main[data-state="remove.confirm"]');
+      await visit.shots(name('connection-remove'));
+      await page.click('#remove');
+      await page.waitForSelector('#provider-notion');
+      assert.match(await main.textContent(), /The account was removed\./);
+      assert.equal(await page.locator('a[id^=remove-eac_]').count(), 1);
+    });
+
     story('is the same person the second time', async () => {
       const who = async () => {
         await page.goto(`${vestibule.url}/sign-in`);

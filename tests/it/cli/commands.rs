@@ -287,11 +287,12 @@ async fn settings_are_changed_by_name_all_or_none() {
     assert_eq!(settings()["native_api"], before["native_api"], "an empty value brings the default back");
 
     let pool = db.pool().await;
-    let changes: Vec<serde_json::Value> =
-        sqlx::query_scalar("select changes from audit_events where action = 'instance.updated' order by created_at, id")
-            .fetch_all(&pool)
-            .await
-            .unwrap();
+    let changes: Vec<serde_json::Value> = sqlx::query_scalar(
+        "select changes from audit_events where action = 'instance.updated' order by created_at, id",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
     assert_eq!(changes.len(), 2, "one per call that changed something");
     assert_eq!(changes[0]["linking"], json!(["verified_only", "never"]));
     assert_eq!(changes[1], json!({"linking": ["never", "verified_only"], "native_api": [false, true]}));
