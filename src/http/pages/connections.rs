@@ -12,9 +12,10 @@ use super::sign_in::{leads_to, page, send_to};
 use super::start::ProviderButton;
 use super::user::sign_in_first;
 use super::user_view::Moment;
-use super::{csrf, reasons};
+use super::{csrf, reasons, token_health};
 use crate::context::Ctx;
 use crate::flows;
+use crate::flows::provider_token::{self, Checkup};
 use crate::flows::social::connect::{self, Begun};
 use crate::flows::social::disconnect;
 use crate::flows::social::provider::{self, Offered};
@@ -22,6 +23,7 @@ use crate::flows::social::start::Request;
 use crate::http::pages::messages::{fill, text};
 use crate::model::client::{Client, Session};
 use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::provider_token::Health;
 use crate::model::user::ExternalAccount;
 
 const PATH: &str = "/user/connections";
@@ -82,6 +84,7 @@ async fn listed(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> 
 
 async fn shown(ctx: &Ctx, client: &Client, session: &Session, remark: Remark) -> Result<Response> {
     let offered = provider::offered(ctx).await?;
+    let tokens = provider_token::checkups(ctx, &session.user.id).await?;
     let accounts = &session.user.external_accounts;
     let is_there = |offered: &Offered| {
         let healthy = |account: &&ExternalAccount| account.is_verified && account.error.is_none();
@@ -96,7 +99,7 @@ async fn shown(ctx: &Ctx, client: &Client, session: &Session, remark: Remark) ->
     let can_be = offered.iter().filter(|offered| !is_there(offered) && !offered.is_not_selectable);
     let connections = Connections {
         instance: &ctx.instance,
-        accounts: accounts.iter().filter_map(|account| connection(ctx, account, &offered)).collect(),
+        accounts: accounts.iter().filter_map(|account| connection(ctx, account, &offered, &tokens)).collect(),
         offered: can_be.map(button).collect(),
         leads_to: offered.iter().filter(|offered| is_there(offered)).filter_map(leads_to).collect(),
         remark,
@@ -106,7 +109,7 @@ async fn shown(ctx: &Ctx, client: &Client, session: &Session, remark: Remark) ->
 }
 
 /// An account as the page shows it; one that waits for somebody to come back is not shown.
-fn connection(ctx: &Ctx, account: &ExternalAccount, offered: &[Offered]) -> Option<Connection> {
+fn connection(ctx: &Ctx, account: &ExternalAccount, offered: &[Offered], tokens: &[Checkup]) -> Option<Connection> {
     let error = account.shown_error();
     if !account.is_verified && error.is_none() {
         return None;
@@ -114,6 +117,8 @@ fn connection(ctx: &Ctx, account: &ExternalAccount, offered: &[Offered]) -> Opti
     let known = offered.iter().find(|offered| offered.slug == account.provider);
     let provider = known.map_or(account.provider.clone(), |offered| offered.name.clone());
     let problem = error.map(|error| reasons::sentence(reasons::of_proof(error), Some(&provider)));
+    let token = tokens.iter().find(|token| token.external_account_id == account.id);
+    let is_lost = token.is_some_and(|token| token.state == Health::NeedsReconnect);
     let parts = [account.first_name.as_deref(), account.last_name.as_deref()];
     let full: Vec<&str> = parts.into_iter().flatten().collect();
     let name = if full.is_empty() { account.username.clone() } else { Some(full.join(" ")) };
@@ -123,6 +128,8 @@ fn connection(ctx: &Ctx, account: &ExternalAccount, offered: &[Offered]) -> Opti
         email: account.email_address.clone(),
         scopes: scopes(ctx, account),
         since: account.verified_at.map(Moment::day),
+        token: token.map(|token| token_health::words(token, &provider)),
+        needs_reconnect: problem.is_some() || is_lost,
         problem,
         provider,
     })
@@ -218,7 +225,7 @@ async fn removal(
 ) -> Result<Response> {
     let offered = provider::offered(ctx).await?;
     let account = session.user.external_accounts.iter().find(|account| account.id.as_str() == id);
-    let Some(account) = account.and_then(|account| connection(ctx, account, &offered)) else {
+    let Some(account) = account.and_then(|account| connection(ctx, account, &offered, &[])) else {
         return Ok(Redirect::to(PATH).into_response());
     };
     let problem = problem.map(|problem| refusal(problem, Some(&account.provider))).transpose()?;

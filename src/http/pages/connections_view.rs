@@ -24,8 +24,12 @@ pub struct Connection {
     pub scopes: Vec<String>,
     /// The day it was connected; `None` for one that never was.
     pub since: Option<String>,
+    /// How its token is doing, as a sentence; `None` for one that never was connected.
+    pub token: Option<String>,
     /// What is wrong with it, as a sentence.
     pub problem: Option<String>,
+    /// Only the person can mend it.
+    pub needs_reconnect: bool,
 }
 
 /// What there is to say on the page beside the accounts.
@@ -74,7 +78,7 @@ impl Connections<'_> {
             Remark::Problem(_) => "error.refused",
             Remark::Done("connections.connected") => "reconnected",
             Remark::Done(_) | Remark::None => {
-                if self.accounts.iter().any(|account| account.problem.is_some()) {
+                if self.accounts.iter().any(|account| account.needs_reconnect) {
                     "needs-attention"
                 } else if self.accounts.is_empty() {
                     "empty"

@@ -136,7 +136,9 @@ fn connections(instance: &Instance) -> Vec<Response> {
         email: Some(text()),
         scopes: vec![text(), text()],
         since: (!is_bad).then(text),
+        token: (!is_bad).then(text),
         problem: is_bad.then(text),
+        needs_reconnect: is_bad,
     };
     let page = |accounts, remark| Connections {
         instance,

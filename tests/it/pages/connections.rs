@@ -72,6 +72,28 @@ async fn a_refused_connection_is_told_and_can_be_tried_again() {
 }
 
 #[tokio::test]
+async fn how_a_token_is_doing_is_said_and_a_lost_one_is_connected_again() {
+    let app = TestApp::start().await;
+    let browser = signed_in(&app).await;
+    let page = open(&browser, app.url("/user/connections")).await.expect(200);
+    assert!(page.text.contains("Working, expires ") && !page.text.contains("Reconnect Google"), "{}", page.text);
+    let end = "update provider_tokens set expires_at = now() - interval '1 min'";
+    sqlx::query(end).execute(&app.app().db).await.unwrap();
+    let page = open(&browser, app.url("/user/connections")).await.expect(200);
+    assert!(page.text.contains("; renewed when an app asks for it") && !page.text.contains("Reconnect Google"));
+    // Nobody has asked for it yet, and nothing could be done if somebody did.
+    sqlx::query("update provider_tokens set refresh_token_sealed = null").execute(&app.app().db).await.unwrap();
+    let page = open(&browser, app.url("/user/connections")).await.expect(200);
+    assert_eq!(state(&page).1, "needs-attention");
+    let lost = "Needs to be connected again: Google did not allow us to renew it";
+    assert!(page.text.contains(lost) && page.text.contains("Reconnect Google"), "{}", page.text);
+    let button = page.text.split("name=\"reconnect\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let back = approve(&app, &browser, &page, ("reconnect", &button), "ada@example.com").await;
+    assert_eq!(state(&back).1, "reconnected");
+    assert!(back.text.contains("Working, expires ") && !back.text.contains("Reconnect Google"), "{}", back.text);
+}
+
+#[tokio::test]
 async fn what_is_refused_is_said_on_the_page() {
     let app = TestApp::start().await;
     let browser = signed_in(&app).await;
