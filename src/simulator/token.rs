@@ -18,8 +18,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::ACCEPT;
 use sqlx::PgConnection;
 
-/// The grant that prolongs an access token by exchanging it, and the member that holds the token.
-const EXCHANGE: &str = "fb_exchange_token";
+/// The grant that prolongs an access token by exchanging it, and the member that holds the token, where the provider
+/// has none of its own and is told to have one.
+const EXCHANGE: (&str, &str) = ("fb_exchange_token", "fb_exchange_token");
 
 /// Why there are no tokens.
 enum Failed {
@@ -55,7 +56,7 @@ impl Simulated<'_> {
     /// Answers a token call, with its fault if it has one.
     pub(super) async fn token(&self, request: Request<'_>) -> Result<Answer, Error> {
         let members = self.read_body(request);
-        let (call, presented) = members.as_ref().map_or((Call::Token, None), asked);
+        let (call, presented) = members.as_ref().map_or((Call::Token, None), |members| self.asked(members));
         let seen = self.seen(call, presented).await?;
         if let Some(answer) = seen.instead(self) {
             return Ok(answer);
@@ -74,7 +75,7 @@ impl Simulated<'_> {
         match members.get("grant_type").map(String::as_str) {
             Some("authorization_code") => self.redeem(&members, seen).await,
             Some("refresh_token") => self.refresh(&members, seen).await,
-            Some(EXCHANGE) if seen.behavior == Some(Behavior::LongLivedExchange) => self.prolong(&members, seen).await,
+            Some(grant) if grant == self.exchange().0 && self.prolongs(seen) => self.prolong(&members, seen).await,
             _ => Err(TokenFault::GrantType.into()),
         }
     }
@@ -137,9 +138,31 @@ impl Simulated<'_> {
         Ok(answer)
     }
 
+    /// The grant that prolongs, and its member.
+    fn exchange(&self) -> (&str, &str) {
+        let own = self.descriptor().refresh.exchange.as_ref();
+        own.map_or(EXCHANGE, |own| (own.grant_type.as_str(), own.token_param.as_str()))
+    }
+
+    /// Whether access tokens are prolonged: where the real provider does, or where a test says so.
+    fn prolongs(&self, seen: &Seen) -> bool {
+        let real = || self.descriptor().refresh.exchange.is_some();
+        seen.behavior.map_or_else(real, |behavior| behavior == Behavior::LongLivedExchange)
+    }
+
+    /// Which call it is, and the secret it presents.
+    fn asked<'m>(&self, members: &'m Members) -> (Call, Option<&'m str>) {
+        let member = |name: &str| members.get(name).map(String::as_str);
+        match member("grant_type") {
+            Some("refresh_token") => (Call::Refresh, member("refresh_token")),
+            Some(grant) if grant == self.exchange().0 => (Call::Refresh, member(self.exchange().1)),
+            _ => (Call::Token, member("code")),
+        }
+    }
+
     /// An access token for one that lives longer.
     async fn prolong(&self, members: &Members, seen: &Seen) -> Result<Answer, Failed> {
-        let token = members.get(EXCHANGE).ok_or(TokenFault::Parameter(EXCHANGE))?;
+        let token = members.get(self.exchange().1).ok_or(TokenFault::Parameter("access_token"))?;
         let mut tx = self.simulator.db.begin().await?;
         let issued = store::valid(&mut tx, self.place(), TokenKind::Access, self.hash(token)).await?;
         let issued = issued.ok_or(TokenFault::RefreshToken)?;
@@ -227,16 +250,6 @@ impl Simulated<'_> {
             access_ttl: self.descriptor().refresh.access_ttl,
             request_id: self.request_id(),
         }
-    }
-}
-
-/// Which call a body makes, and the code or token that it presents.
-fn asked(members: &Members) -> (Call, Option<&str>) {
-    let member = |name: &str| members.get(name).map(String::as_str);
-    match member("grant_type") {
-        Some("refresh_token") => (Call::Refresh, member("refresh_token")),
-        Some(EXCHANGE) => (Call::Refresh, member(EXCHANGE)),
-        _ => (Call::Token, member("code")),
     }
 }
 

@@ -225,6 +225,7 @@ impl CustomProvider {
                 url: None,
                 rotates: Rotates::Sometimes,
                 first_consent_only: false,
+                exchange: None,
                 access_ttl: None,
             },
             revoke: None,

@@ -204,8 +204,20 @@ pub struct Refresh {
     /// A refresh token comes at the first consent only: a later sign-in without one keeps the stored one.
     #[serde(default)]
     pub first_consent_only: bool,
+    /// Prolonging in place of refreshing, where no refresh tokens come.
+    pub exchange: Option<Exchange>,
     /// Life of an access token in seconds, where the provider documents one. For the simulator; never for real tokens.
     pub access_ttl: Option<u32>,
+}
+
+/// A grant that trades an access token, while it lives, for one that lives longer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exchange {
+    /// The value of `grant_type`.
+    pub grant_type: String,
+    /// The member of the request that holds the access token.
+    pub token_param: String,
 }
 
 /// Whether refresh tokens come.

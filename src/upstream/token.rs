@@ -1,7 +1,7 @@
 //! The token endpoint: code for tokens, refresh token for tokens, each in exactly the provider's form.
 
 use super::answer::{Answer, Judge};
-use super::descriptor::{ClientAuth, Encoding, Token};
+use super::descriptor::{ClientAuth, Encoding, Exchange, Token};
 use super::error::{Call, UpstreamError};
 use super::provider::Provider;
 use super::request::Verifier;
@@ -78,6 +78,17 @@ pub async fn refresh(
 ) -> Result<TokenAnswer, UpstreamError> {
     let members = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
     ask(outbound, provider, Call::Refresh, members).await
+}
+
+/// Trades an access token that still lives for one that lives longer. The old one is not used up by it.
+pub async fn prolong(
+    outbound: &Outbound,
+    provider: &Provider,
+    exchange: &Exchange,
+    access_token: &Secret,
+) -> Result<TokenAnswer, UpstreamError> {
+    let token = (exchange.token_param.as_str(), access_token.expose_secret());
+    ask(outbound, provider, Call::Refresh, vec![("grant_type", exchange.grant_type.as_str()), token]).await
 }
 
 async fn ask<'a>(

@@ -1,11 +1,11 @@
 //! How an account's token is doing, in the words that API, page, command line and events share.
 
-use super::{leeway, open};
+use super::open;
 use crate::context::Ctx;
 use crate::crypto::Secret;
 use crate::model::id::{ExternalAccountId, IdentificationId, UserId};
 use crate::model::problem::{Result, code};
-use crate::model::provider_token::{Health, Refusal, health};
+use crate::model::provider_token::{Health, Kept, Refusal, health};
 use crate::model::time::Timestamp;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::provider_tokens::{self, Held, Named, Which};
@@ -44,7 +44,7 @@ pub async fn checkup(ctx: &Ctx, user: Option<&UserId>, account: &str) -> Result<
 /// Storage faults.
 pub async fn checkups(ctx: &Ctx, user: &UserId) -> Result<Vec<Checkup>> {
     let which = Which { user, provider: None, account: None };
-    let held = provider_tokens::held(&ctx.app.db, ctx.instance_id(), which, leeway(ctx), ctx.offset()).await?;
+    let held = super::held(ctx, which).await?;
     Ok(held.map(|held| held.accounts.iter().map(Checkup::of).collect()).unwrap_or_default())
 }
 
@@ -55,7 +55,7 @@ impl Checkup {
             Health::Fresh => held.obtained_at,
             Health::Stale => held.expires_at,
             Health::Refused => held.state_since_at,
-            Health::NeedsReconnect if held.row.refusal.is_some() => held.state_since_at,
+            Health::NeedsReconnect if held.row.state == Kept::NeedsReconnect => held.state_since_at,
             Health::NeedsReconnect => held.expires_at,
         };
         Self {
@@ -99,6 +99,6 @@ pub(super) async fn find(ctx: &Ctx, user: Option<&UserId>, text: &str) -> Result
 
 async fn held(ctx: &Ctx, named: &Named) -> Result<Held> {
     let which = Which { user: &named.user, provider: Some(&named.provider), account: Some(&named.id) };
-    let held = provider_tokens::held(&ctx.app.db, ctx.instance_id(), which, leeway(ctx), ctx.offset()).await?;
+    let held = super::held(ctx, which).await?;
     Ok(held.and_then(|held| held.accounts.into_iter().next()).ok_or(code::RESOURCE_NOT_FOUND)?)
 }

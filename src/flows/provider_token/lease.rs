@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::postgres::types::PgInterval;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Call, late, leeway, record, refresh};
+use super::{Call, held, late, record, refresh};
 use crate::app::App;
 use crate::app::flights::{HeldLease, Landed, Seat};
 use crate::context::Ctx;
@@ -130,7 +130,7 @@ impl Flight {
     async fn look(&self, account: &ExternalAccountId) -> Result<Option<Held>> {
         let (ctx, which) =
             (&self.ctx, Which { user: &self.user, provider: Some(&self.provider), account: Some(account) });
-        let held = provider_tokens::held(&ctx.app.db, ctx.instance_id(), which, leeway(ctx), ctx.offset()).await?;
+        let held = held(ctx, which).await?;
         Ok(held.and_then(|held| held.accounts.into_iter().next()))
     }
 

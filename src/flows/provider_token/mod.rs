@@ -30,7 +30,7 @@ use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::store::audit::Actor;
 use crate::store::interval;
-use crate::store::provider_tokens::{self, Held, Which};
+use crate::store::provider_tokens::{self, Held, HeldAccounts, Which};
 
 /// How long a call may take in all.
 const CALL: Duration = Duration::from_secs(25);
@@ -97,7 +97,7 @@ pub async fn get(ctx: &Ctx, user: &UserId, provider: &str, part: Part, actor: Ac
     let named = ctx.app.catalogue.by_name(provider).ok_or(code::OAUTH_UNSUPPORTED_PROVIDER)?;
     let provider = named.slug();
     let which = Which { user, provider: Some(provider), account: None };
-    let held = provider_tokens::held(&ctx.app.db, ctx.instance_id(), which, leeway(ctx), ctx.offset()).await?;
+    let held = held(ctx, which).await?;
     let held = held.ok_or(code::RESOURCE_NOT_FOUND)?;
     let version = held.enabled_version.ok_or(code::OAUTH_TOKEN_PROVIDER_NOT_ENABLED)?;
     let all = held.accounts.len();
@@ -134,7 +134,7 @@ pub async fn get(ctx: &Ctx, user: &UserId, provider: &str, part: Part, actor: Ac
 pub async fn refresh(ctx: &Ctx, account: &str) -> Result<()> {
     let named = health::find(ctx, None, account).await?;
     let which = Which { user: &named.user, provider: Some(&named.provider), account: Some(&named.id) };
-    let held = provider_tokens::held(&ctx.app.db, ctx.instance_id(), which, leeway(ctx), ctx.offset()).await?;
+    let held = held(ctx, which).await?;
     let held = held.ok_or(code::RESOURCE_NOT_FOUND)?;
     let version = held.enabled_version.ok_or(code::OAUTH_TOKEN_PROVIDER_NOT_ENABLED)?;
     let account = held.accounts.into_iter().next().ok_or(code::RESOURCE_NOT_FOUND)?;
@@ -144,6 +144,16 @@ pub async fn refresh(ctx: &Ctx, account: &str) -> Result<()> {
         Ok(_) => Ok(()),
         Err((refusal, _)) => Err(refusal.problem().into()),
     }
+}
+
+/// What a user's accounts hold, with what their providers are known for.
+async fn held(ctx: &Ctx, which: Which<'_>) -> Result<Option<HeldAccounts>> {
+    let mut held = provider_tokens::held(&ctx.app.db, ctx.instance_id(), which, leeway(ctx), ctx.offset()).await?;
+    for account in held.iter_mut().flat_map(|held| &mut held.accounts) {
+        let known = ctx.app.catalogue.get(&account.provider);
+        account.row.prolongs = known.is_some_and(|known| known.refresh.exchange.is_some());
+    }
+    Ok(held)
 }
 
 /// How long before its end a token is refreshed.

@@ -13,6 +13,8 @@ use crate::model::problem::{Error, FaultKind, Result, code};
 use crate::model::provider_token::{Kept, Lease as Leased, Life, Refusal, Row, judge};
 use crate::model::reason::Reason;
 use crate::store::provider_tokens::{self, Failed, Held, LeftBehind, NewTokens};
+use crate::upstream::descriptor::Exchange;
+use crate::upstream::error::UpstreamError;
 use crate::upstream::provider::Provider;
 use crate::upstream::token::{self, TokenAnswer};
 
@@ -44,10 +46,13 @@ pub(super) async fn prepare(flight: &Flight) -> Result<Result<Provider, Refusal>
 /// Refreshes under `lease`. `None` if newer tokens were stored or the lease was lost meanwhile: look again.
 pub(super) async fn run(flight: &Flight, lease: Lease, provider: Result<Provider, Refusal>) -> Result<Option<Landed>> {
     let ctx = &flight.ctx;
-    let token = open(flight, &lease);
-    let (provider, token) = match (provider, token) {
-        (Ok(provider), Ok(token)) => (provider, token),
-        (Err(refusal), _) | (_, Err(refusal)) => return note(flight, &lease, refusal).await,
+    let provider = match provider {
+        Ok(provider) => provider,
+        Err(refusal) => return note(flight, &lease, refusal).await,
+    };
+    let means = match open(flight, &lease, &provider) {
+        Ok(means) => means,
+        Err(refusal) => return note(flight, &lease, refusal).await,
     };
     // Whoever sends late may send after the next one: a single-use token sent twice looks like theft.
     if lease.since.elapsed() > SEND_WITHIN {
@@ -56,8 +61,7 @@ pub(super) async fn run(flight: &Flight, lease: Lease, provider: Result<Provider
         provider_tokens::leave(&ctx.app.db, ctx.instance_id(), id, owner, left).await?;
         return Ok(Some(Landed::Late));
     }
-    let exchange = token::refresh(&ctx.app.upstream.outbound, &provider, &token);
-    match timeout_at(lease.since + EXCHANGE, exchange).await {
+    match timeout_at(lease.since + EXCHANGE, ask(flight, &provider, &means)).await {
         Ok(Ok(answer)) => keep(flight, lease, &answer).await,
         Ok(Err(error)) => {
             tracing::info!(%error, account = %lease.account.external_account_id, "a refresh failed");
@@ -67,16 +71,38 @@ pub(super) async fn run(flight: &Flight, lease: Lease, provider: Result<Provider
     }
 }
 
-/// The refresh token.
-fn open(flight: &Flight, lease: &Lease) -> Result<Secret, Refusal> {
+/// What the provider gives newer tokens for.
+enum Means<'a> {
+    /// The refresh token.
+    RefreshToken(Secret),
+    /// The access token itself, while it lives.
+    AccessToken(&'a Exchange, Secret),
+}
+
+async fn ask(flight: &Flight, provider: &Provider, means: &Means<'_>) -> Result<TokenAnswer, UpstreamError> {
+    let outbound = &flight.ctx.app.upstream.outbound;
+    match means {
+        Means::RefreshToken(token) => token::refresh(outbound, provider, token).await,
+        Means::AccessToken(exchange, token) => token::prolong(outbound, provider, exchange, token).await,
+    }
+}
+
+fn open<'a>(flight: &Flight, lease: &Lease, provider: &'a Provider) -> Result<Means<'a>, Refusal> {
     let (ctx, id) = (&flight.ctx, &lease.account.external_account_id);
-    let sealed = lease.taken.refresh_token_sealed.as_ref();
-    let sealed = sealed.ok_or(Refusal::new(Reason::TokenMissing, "refresh"))?;
-    let at = provider_tokens::sealed_at(ctx.instance_id(), id, "refresh_token_sealed");
-    ctx.app.ring.open_text(&at, sealed).map_err(|error| {
-        tracing::error!(%error, account = %id, "a stored refresh token does not open");
-        Refusal::new(Reason::Internal, "storage")
-    })
+    let open = |column, sealed: &[u8]| {
+        let at = provider_tokens::sealed_at(ctx.instance_id(), id, column);
+        ctx.app.ring.open_text(&at, sealed).map_err(|error| {
+            tracing::error!(%error, account = %id, column, "a stored token does not open");
+            Refusal::new(Reason::Internal, "storage")
+        })
+    };
+    if let Some(sealed) = &lease.taken.refresh_token_sealed {
+        return open("refresh_token_sealed", sealed).map(Means::RefreshToken);
+    }
+    match (&provider.descriptor.refresh.exchange, &lease.account.access_token_sealed) {
+        (Some(exchange), Some(sealed)) => Ok(Means::AccessToken(exchange, open("access_token_sealed", sealed)?)),
+        _ => Err(Refusal::new(Reason::TokenMissing, "refresh")),
+    }
 }
 
 /// An answer, sealed for its account.
@@ -154,6 +180,7 @@ async fn try_to_keep(
 
 /// The account with the tokens just stored.
 fn after(account: Held, sealed: Sealed, kept: provider_tokens::Kept) -> Held {
+    let (had_refresh_token, prolongs) = (account.row.has_refresh_token, account.row.prolongs);
     Held {
         has_error: false,
         scopes: kept.scopes,
@@ -164,7 +191,8 @@ fn after(account: Held, sealed: Sealed, kept: provider_tokens::Kept) -> Held {
         row: Row {
             generation: kept.generation,
             has_access_token: true,
-            has_refresh_token: true,
+            has_refresh_token: had_refresh_token || sealed.refresh.is_some(),
+            prolongs,
             life: Life::Good,
             state: Kept::Good,
             refusal: None,
@@ -178,7 +206,9 @@ fn after(account: Held, sealed: Sealed, kept: provider_tokens::Kept) -> Held {
 /// Notes a failed refresh.
 async fn note(flight: &Flight, lease: &Lease, failed: Refusal) -> Result<Option<Landed>> {
     let (ctx, account) = (&flight.ctx, &lease.account);
-    let verdict = judge(failed, lease.taken.was_unanswered);
+    // An exchange of the access token uses nothing up, so nothing was lost by one that was never answered.
+    let was_unanswered = lease.taken.was_unanswered && lease.taken.refresh_token_sealed.is_some();
+    let verdict = judge(failed, was_unanswered);
     let error = verdict.refusal.needs_person().then(record::reconnect_error);
     let failed =
         Failed { generation: account.row.generation, owner: &lease.owner, verdict: &verdict, error: error.as_ref() };

@@ -80,6 +80,7 @@ impl World {
             generation: 1,
             has_access_token: true,
             has_refresh_token: true,
+            prolongs: false,
             life: Life::Over,
             state: Kept::Good,
             refusal: None,

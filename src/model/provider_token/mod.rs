@@ -104,6 +104,8 @@ pub struct Row {
     pub has_access_token: bool,
     /// There is a refresh token.
     pub has_refresh_token: bool,
+    /// The provider trades an access token that still lives for one that lives longer.
+    pub prolongs: bool,
     /// What is left of the access token.
     pub life: Life,
     /// The stored state.
@@ -114,6 +116,14 @@ pub struct Row {
     pub last_refresh_at: Option<Timestamp>,
     /// Who refreshes.
     pub lease: Lease,
+}
+
+impl Row {
+    /// There is something that the provider may give newer tokens for. What it refused for good it is not asked again.
+    pub fn can_refresh(&self) -> bool {
+        let can_prolong = self.prolongs && self.life != Life::Over && self.state != Kept::NeedsReconnect;
+        self.has_refresh_token || can_prolong
+    }
 }
 
 /// What is wanted.
@@ -171,7 +181,7 @@ pub fn decide(row: &Row, arrival: &Arrival, asked: Asked) -> Step {
     {
         return Step::Refuse(refusal);
     }
-    if !row.has_refresh_token {
+    if !row.can_refresh() {
         let missing = || Refusal::new(Reason::TokenMissing, "refresh");
         return Step::Refuse(known().filter(|_| row.state == Kept::NeedsReconnect).unwrap_or_else(missing));
     }
@@ -185,10 +195,12 @@ pub fn health(row: &Row) -> (Health, Option<Refusal>) {
     }
     match row.state {
         Kept::NeedsReconnect => (Health::NeedsReconnect, row.refusal.clone()),
-        Kept::Refused => (Health::Refused, row.refusal.clone()),
         Kept::Good if row.life != Life::Over => (Health::Fresh, None),
-        Kept::Good if row.has_refresh_token => (Health::Stale, None),
-        Kept::Good => (Health::NeedsReconnect, Some(Refusal::new(Reason::TokenMissing, "refresh"))),
+        _ if row.life == Life::Over && !row.can_refresh() => {
+            (Health::NeedsReconnect, Some(Refusal::new(Reason::TokenMissing, "refresh")))
+        }
+        Kept::Refused => (Health::Refused, row.refusal.clone()),
+        Kept::Good => (Health::Stale, None),
     }
 }
 
@@ -201,6 +213,7 @@ mod tests {
             generation: 3,
             has_access_token: true,
             has_refresh_token: true,
+            prolongs: false,
             life: Life::Over,
             state: Kept::Good,
             refusal: None,
@@ -241,6 +254,36 @@ mod tests {
         ] {
             assert_eq!(decide(&row, &Arrival::at(&self::row()), Asked::Usable), expected, "{row:?}");
         }
+    }
+
+    #[test]
+    fn an_access_token_is_prolonged_while_it_lives_and_was_not_refused_for_good() {
+        let row = Row { has_refresh_token: false, prolongs: true, ..row() };
+        let dead = Some(Refusal::new(Reason::RefreshRefused, "invalid_grant"));
+        let down = Some(Refusal::new(Reason::Provider5xx, ""));
+        let missing = || refused(Reason::TokenMissing, "refresh");
+        for (row, step, shown) in [
+            (Row { life: Life::Good, ..row.clone() }, Step::HandOut, Health::Fresh),
+            (Row { life: Life::Ending, ..row.clone() }, Step::Take, Health::Fresh),
+            (Row { life: Life::Ending, lease: Lease::Held, ..row.clone() }, Step::Wait, Health::Fresh),
+            (row.clone(), missing(), Health::NeedsReconnect),
+            (
+                Row { life: Life::Ending, state: Kept::Refused, refusal: down.clone(), ..row.clone() },
+                Step::Take,
+                Health::Refused,
+            ),
+            (Row { state: Kept::Refused, refusal: down, ..row.clone() }, missing(), Health::NeedsReconnect),
+            (
+                Row { life: Life::Ending, state: Kept::NeedsReconnect, refusal: dead, ..row.clone() },
+                refused(Reason::RefreshRefused, "invalid_grant"),
+                Health::NeedsReconnect,
+            ),
+        ] {
+            assert_eq!(decide(&row, &Arrival::at(&row), Asked::Usable), step, "{row:?}");
+            assert_eq!(health(&row).0, shown, "{row:?}");
+        }
+        let fresh = Row { life: Life::Good, ..row };
+        assert_eq!(decide(&fresh, &Arrival::at(&fresh), Asked::Newer), Step::Take);
     }
 
     #[test]

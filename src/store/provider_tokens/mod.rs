@@ -207,6 +207,8 @@ pub async fn held(
                 generation: row.generation.unwrap_or_default(),
                 has_access_token: row.access_token_sealed.is_some(),
                 has_refresh_token: row.has_refresh_token,
+                // The caller knows the providers.
+                prolongs: false,
                 life: life(row.is_ending, row.is_over),
                 state: row.state.map_or(model::Kept::Good, |text| model::Kept::parse(&text)),
                 refusal: row.reason.and_then(|text| Refusal::parse(&text)),

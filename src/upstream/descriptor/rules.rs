@@ -1,6 +1,6 @@
 //! The rules between the members of a provider file, and what follows from its members.
 
-use super::{Descriptor, EmailLevel, Hook, Pkce, ProfilePaths};
+use super::{Descriptor, EmailLevel, Hook, Pkce, ProfilePaths, RefreshSupport};
 use crate::upstream::path::Expression;
 
 /// Why a provider file cannot be used.
@@ -63,6 +63,9 @@ impl Descriptor {
         }
         if self.email.trust != EmailLevel::None && self.profile.email.is_none() {
             return Err("profile.email is needed unless email.trust is \"none\"".to_owned());
+        }
+        if self.refresh.exchange.is_some() && self.refresh.supported == RefreshSupport::Always {
+            return Err("refresh.exchange where refresh tokens always come".to_owned());
         }
         self.check_roots()
     }

@@ -111,6 +111,27 @@ async fn a_refresh_asks_in_the_same_form() {
     assert_eq!(answer.expires_in, Some(3600));
 }
 
+#[tokio::test]
+async fn an_access_token_is_exchanged_by_the_grant_that_the_file_names() {
+    let body = json!({"access_token": "longer", "token_type": "bearer", "expires_in": 5_183_944});
+    let server = answering("/login/oauth/access_token", ResponseTemplate::new(200).set_body_json(body)).await;
+    let refresh = "[refresh]\nexchange = { grant_type = \"prolong_it\", token_param = \"held_token\" }";
+    let provider = described(&server, &GITHUB.replace("[refresh]", refresh));
+    let exchange = provider.descriptor.refresh.exchange.as_ref().unwrap();
+    let held = Secret::from("held".to_owned());
+    let answer = token::prolong(&upstream().outbound, &provider, exchange, &held).await.unwrap();
+    assert_eq!((answer.access_token.expose_secret(), answer.expires_in), ("longer", Some(5_183_944)));
+    assert!(answer.refresh_token.is_none() && answer.scopes.is_none());
+    let sent = form(&only_request(&server).await);
+    let expected = [
+        ("grant_type", "prolong_it"),
+        ("held_token", "held"),
+        ("client_id", "our:client"),
+        ("client_secret", "our secret+"),
+    ];
+    assert_eq!(sent, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+}
+
 fn is(outcome: Result<TokenAnswer, UpstreamError>) -> (Reason, &'static str) {
     let error = outcome.unwrap_err();
     (error.reason, error.detail)

@@ -56,6 +56,78 @@ async fn each_behavior_is_followed() {
     );
 }
 
+/// Google as it would be if it gave no refresh tokens and prolonged access tokens.
+fn prolonging() -> String {
+    let file = include_str!("../../../config/providers/google.toml");
+    let refresh = "[refresh]\nexchange = { grant_type = \"exchange_it\", token_param = \"the_token\" }";
+    file.replace("[refresh]", refresh).replace("supported = \"always\"", "supported = \"never\"")
+}
+
+/// How often the provider was asked for newer tokens.
+async fn times_asked(app: &TestApp) -> u64 {
+    let state = app.browser().get(app.url("/_dev/providers/google/state")).await.expect(200).json();
+    // A call that never came is not counted.
+    state["calls"]["refresh"].as_u64().unwrap_or(0)
+}
+
+/// Somebody whose access token is prolonged by exchanging it; the path of the token, that of its health, and the token.
+async fn with_a_short_token(app: &TestApp) -> (String, String, Value) {
+    switch(app, &json!({ "refresh": "long_lived_exchange" })).await;
+    let user = sign_up(app, &app.browser(), "oauth_google", "ada@example.com").await;
+    let path = format!("/v1/users/{user}/oauth_access_tokens/google");
+    let first = app.backend_get(&path).await.expect(200).json()[0].clone();
+    let account = first["external_account_id"].as_str().unwrap();
+    let health = format!("/v1/vestibule/users/{user}/external_accounts/{account}/token");
+    (path, health, first)
+}
+
+#[tokio::test]
+async fn an_access_token_is_prolonged_while_it_lives_and_never_after() {
+    let app = TestApp::knowing(&[&prolonging()]).await;
+    let (path, health, short) = with_a_short_token(&app).await;
+    assert_eq!(times_asked(&app).await, 0, "a token that lives is not exchanged");
+    app.advance(Duration::from_secs(3545)).await;
+    let long = app.backend_get(&path).await.expect(200).json()[0].clone();
+    assert_ne!(long["token"], short["token"]);
+    assert_eq!(long["scopes"], short["scopes"]);
+    let more = long["expires_at"].as_i64().unwrap() - short["expires_at"].as_i64().unwrap();
+    assert!(more > 59 * 86_400_000, "{more}");
+    app.advance(Duration::from_secs(7200)).await;
+    assert_eq!(app.backend_get(&path).await.expect(200).json()[0]["token"], long["token"]);
+    assert_eq!(app.backend_get(&health).await.json()["state"], "fresh");
+    assert_eq!(times_asked(&app).await, 1);
+    // Its end passed without anybody asking: it is too late.
+    app.advance(Duration::from_secs(61 * 86_400)).await;
+    let before = app.backend_get(&health).await.json();
+    assert_eq!((&before["state"], &before["reason"]), (&"needs_reconnect".into(), &"token_missing:refresh".into()));
+    assert_eq!(app.backend_get(&path).await.expect(422).error_code(), "oauth_missing_refresh_token");
+    assert_eq!(times_asked(&app).await, 1, "what has ended cannot be exchanged, and is not tried");
+    crate::support::person::go(&app, &app.browser(), "sign_ins", "oauth_google", "ada@example.com").await.expect(303);
+    app.backend_get(&path).await.expect(200);
+    assert_eq!(app.backend_get(&health).await.json()["state"], "fresh");
+}
+
+#[tokio::test]
+async fn a_token_that_could_not_be_prolonged_is_given_until_it_ends() {
+    let app = TestApp::knowing(&[&prolonging()]).await;
+    let (path, health, short) = with_a_short_token(&app).await;
+    app.advance(Duration::from_secs(3545)).await;
+    switch(&app, &json!({ "fault": "http_500@refresh" })).await;
+    assert_eq!(app.backend_get(&path).await.expect(200).json()[0]["token"], short["token"]);
+    let refused = app.backend_get(&health).await.json();
+    assert_eq!((&refused["state"], &refused["reason"]), (&"refused".into(), &"provider_5xx".into()));
+    switch(&app, &json!({ "fault": null, "expire_access_tokens": true })).await;
+    assert_eq!(app.backend_get(&path).await.expect(200).json()[0]["token"], short["token"]);
+    let dead = app.backend_get(&health).await.json();
+    let reason = "refresh_refused:invalid_grant";
+    assert_eq!((&dead["state"], &dead["reason"]), (&"needs_reconnect".into(), &reason.into()));
+    app.backend_get(&path).await.expect(200);
+    assert_eq!(times_asked(&app).await, 2, "what was refused for good is not asked again");
+    app.advance(Duration::from_secs(120)).await;
+    assert_eq!(app.backend_get(&path).await.expect(400).error_code(), "oauth_token_retrieval_error");
+    assert_eq!(app.backend_get(&health).await.json()["reason"], reason);
+}
+
 #[tokio::test]
 async fn connecting_again_mends_it_without_touching_the_user() {
     let app = TestApp::start().await;

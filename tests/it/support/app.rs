@@ -22,6 +22,7 @@ use vestibule::model::time::Timestamp;
 use vestibule::server::{Caps, Server, bind};
 use vestibule::store::audit::Actor;
 use vestibule::store::{directory, instances, pool, schema};
+use vestibule::upstream::catalogue::Catalogue;
 
 /// One or more replicas over one database, with the development instance `dev`. When it is dropped without a panic, the
 /// database's invariants are checked.
@@ -59,6 +60,15 @@ impl TestApp {
 
     /// Replicas with other settings than the tests' usual ones.
     pub async fn with(count: usize, change: impl FnOnce(&mut Config)) -> Self {
+        Self::assembled(count, change, |_| {}).await
+    }
+
+    /// One replica that knows the providers of these files, in place of those that are compiled in.
+    pub async fn knowing(files: &[&str]) -> Self {
+        Self::assembled(1, |_| {}, |app| app.catalogue = Catalogue::of(files).unwrap()).await
+    }
+
+    async fn assembled(count: usize, change: impl FnOnce(&mut Config), alter: impl Fn(&mut App)) -> Self {
         super::cost::listen();
         let db = TestDb::new().await;
         let ring = vec![RingEntry::generate(&SystemRng)];
@@ -70,7 +80,9 @@ impl TestApp {
         }
         let mut apps = Vec::new();
         for _ in 0..count {
-            apps.push(build(&db, &ring, &config).await);
+            let mut app = build(&db, &ring, &config).await;
+            alter(Arc::get_mut(&mut app).unwrap());
+            apps.push(app);
         }
         let new = NewInstance::on_localhost("dev", bounds[0].port()).unwrap();
         let created = instance::create(&apps[0], &new, Actor::System).await.unwrap();
