@@ -12,7 +12,7 @@ mod oauth_callback;
 mod reverification;
 mod sessions;
 mod sign_ins;
-mod sign_ups;
+pub mod sign_ups;
 mod verify;
 
 use super::route::{Cache, Caller, Cors, Limit, Route, Rules, delete, get, patch, post, put};

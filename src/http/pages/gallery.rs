@@ -7,10 +7,12 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use time::macros::datetime;
 
+use super::code_view::{self, CodePage, Method, Waits};
 use super::connections_view::{self, Connection, Connections, Removal};
 use super::consent::{Consent, ScopeLine, Vouched};
 use super::dev_view::{Index, Person};
 use super::error::{self, Refused};
+use super::fields_view::{Continue, Field};
 use super::fixtures::{Fixed, HOSTILE, development, production};
 use super::flows_view::{Detail, List};
 use super::inbox::{Inbox, Message};
@@ -58,9 +60,59 @@ fn start(instance: &Instance, door: Door, providers: usize, remark: Remark) -> R
         beyond: None,
         csrf: HOSTILE.to_owned(),
         providers: buttons(providers),
+        fields: if providers == 2 { fields(None) } else { Vec::new() },
         remark,
     };
     start.render()
+}
+
+fn fields(problem: Option<&str>) -> Vec<Field> {
+    let names = ["email_address", "username", "legal_accepted"];
+    let field = |name| Field {
+        value: HOSTILE.to_owned(),
+        problem: problem.map(str::to_owned),
+        ..Field::of(name, true).unwrap()
+    };
+    names.into_iter().map(field).collect()
+}
+
+fn codes(instance: &Instance) -> Vec<Response> {
+    let text = || HOSTILE.to_owned();
+    let problem = |state| Waits::Problem(state, text(), StatusCode::UNPROCESSABLE_ENTITY);
+    let waits = [
+        Waits::Code,
+        Waits::CodeAgain,
+        Waits::Link,
+        Waits::Method,
+        problem("error.code"),
+        problem("error.expired"),
+        Waits::Problem("rate-limited", text(), StatusCode::TOO_MANY_REQUESTS),
+    ];
+    let page = |step, waits: &Waits| {
+        let methods = vec![Method { value: text(), label: text() }];
+        let (address, csrf) = (text(), text());
+        let (action, other_href) = ("/sign-in?a=1&b=\"".to_owned(), "/sign-up?a=1&b=\"".to_owned());
+        let waits = waits.clone();
+        CodePage { instance, step, waits, address, action, csrf, methods, other_href, form_action: Vec::new() }.render()
+    };
+    let steps = [code_view::Step::FactorOne, code_view::Step::VerifyEmail, code_view::Step::Link];
+    let mut pages: Vec<Response> = steps.iter().flat_map(|step| waits.iter().map(|waits| page(*step, waits))).collect();
+    for (names, problem) in [(fields(None), None), (fields(Some(HOSTILE)), None), (fields(None), Some(text()))] {
+        for begun_with in [None, Some(text())] {
+            let page = Continue {
+                instance,
+                begun_with,
+                fields: names.clone(),
+                problem: problem.clone(),
+                action: "/sign-up/continue?a=1&b=\"".to_owned(),
+                csrf: text(),
+                other_href: "/sign-up?a=1&b=\"".to_owned(),
+                form_action: Vec::new(),
+            };
+            pages.push(page.render());
+        }
+    }
+    pages
 }
 
 fn starts(instance: &Instance) -> Vec<Response> {
@@ -238,6 +290,7 @@ fn gallery() -> Vec<Response> {
     let mut pages = Vec::new();
     for instance in [production(), development()] {
         pages.extend(starts(&instance));
+        pages.extend(codes(&instance));
         pages.extend(consents(&instance));
         pages.extend(profiles(&instance));
         pages.extend(connections(&instance));
@@ -306,8 +359,9 @@ fn check(html: &str) {
         if tag.name == "script" {
             assert!(tag.attributes["src"].starts_with("/assets/"), "{tag:?}");
         }
-        if tag.name == "input" {
-            assert_eq!(tag.attributes["type"], "hidden", "a visible field needs a label: {tag:?}");
+        if tag.name == "input" && tag.attributes["type"] != "hidden" {
+            let has_label = markup.values("for").any(|id| id == tag.attributes["id"]);
+            assert!(has_label, "a visible field needs a label: {tag:?}");
         }
         if tag.name == "a" {
             let href = &tag.attributes["href"];

@@ -8,6 +8,8 @@
 pub mod assets;
 mod attempt;
 mod beyond;
+mod by_hand;
+pub mod code_view;
 mod connections;
 pub mod connections_view;
 pub mod consent;
@@ -15,6 +17,8 @@ pub mod csrf;
 mod dev;
 pub mod dev_view;
 pub mod error;
+mod factor_one;
+pub mod fields_view;
 mod flows;
 pub mod flows_view;
 pub mod inbox;
@@ -28,7 +32,9 @@ pub mod policy;
 pub mod reasons;
 pub mod shell;
 pub mod sign_in;
+mod sign_up_steps;
 pub mod start;
+mod steps;
 pub mod token_health;
 mod user;
 pub mod user_view;
@@ -51,6 +57,8 @@ pub fn routes() -> Vec<Route> {
     routes.extend(dev::routes());
     routes.extend(inbox::routes());
     routes.extend(link::routes());
+    routes.extend(factor_one::routes());
+    routes.extend(sign_up_steps::routes());
     routes.extend(flows::routes());
     routes
 }

@@ -9,13 +9,15 @@ use super::super::extract::{Body, Browser, Query};
 use super::super::problem::Failure;
 use super::super::route::{Limit, Route, Rules, get, post};
 use super::attempt::{self, Standing, end_too_old, proof, standing};
+use super::by_hand::{self, ByHand};
 use super::error::{self, Refused};
+use super::fields_view::Field;
 use super::landing::{Door, Landing};
 use super::messages::fill;
 use super::notice::Notice;
 use super::policy::FormTarget;
 use super::start::{ProviderButton, Remark, Start};
-use super::{beyond, csrf, onward, reasons};
+use super::{beyond, csrf, onward, reasons, steps};
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::client::Acted;
@@ -24,7 +26,7 @@ use crate::flows::social::start::Request;
 use crate::flows::timeline;
 use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
-use crate::model::verification::Status;
+use crate::model::verification::{Status, Verification};
 
 /// The routes of this file. The budget of starts is spent by the handler: the page that refuses keeps its form.
 pub fn routes() -> Vec<Route> {
@@ -156,8 +158,16 @@ async fn begin(
         let remark = Remark::Wait(refused.retry_after.unwrap_or(10));
         return start_page(ctx, &client, door, &landing, &offered, remark).await;
     }
-    let strategy = form.text("strategy").unwrap_or_default();
     let (token, ended) = end_too_old(ctx, token, &client, &landing).await?;
+    if form.text("strategy").is_none() && by_hand::is_filled_in(&form) {
+        let turn = ByHand { ctx, browser, door, landing: &landing, client: &client, offered: &offered };
+        let mut response = turn.begin(token.as_ref(), &form).await?;
+        if let Some(ended) = ended {
+            hand_over(ctx, browser, &ended, &mut response)?;
+        }
+        return Ok(response);
+    }
+    let strategy = form.text("strategy").unwrap_or_default();
     let request = Request { strategy, ..Request::default() };
     let mut response = match attempt::begin(ctx, token.as_ref(), door, &landing, request).await {
         Ok((acted, url)) => {
@@ -212,14 +222,12 @@ async fn came_back(ctx: &Ctx, browser: &Browser, door: Door, query: Result<Query
     let landing = landing(ctx, door, query)?;
     let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
     let start = landing.carry(door.path());
+    if let Some(step) = client.as_ref().and_then(next_step) {
+        return Ok(Redirect::to(&landing.carry(step)).into_response());
+    }
     let proof = client.as_ref().and_then(proof);
-    let is_unfinished = client
-        .as_ref()
-        .and_then(|client| client.sign_up.as_ref())
-        .is_some_and(|attempt| attempt.status == "missing_requirements");
     let key = proof.and_then(|proof| match proof.status {
         Status::Failed => proof.error.as_ref().map(reasons::of_proof),
-        Status::Verified if is_unfinished => Some("one_more_step"),
         Status::Verified | Status::Unverified | Status::Transferable => None,
     });
     if let (Some(key), Some(proof)) = (key, proof) {
@@ -240,7 +248,11 @@ async fn came_back(ctx: &Ctx, browser: &Browser, door: Door, query: Result<Query
     Ok(response)
 }
 
-fn landing(ctx: &Ctx, door: Door, query: Result<Query, Failure>) -> Result<Landing> {
+/// Where a flow of this page leads.
+///
+/// # Errors
+/// A query that cannot be read.
+pub fn landing(ctx: &Ctx, door: Door, query: Result<Query, Failure>) -> Result<Landing> {
     let Query(query) = query.map_err(|failure| failure.0)?;
     let landing = Landing::read(&ctx.instance, door, &query);
     if !landing.dropped.is_empty() {
@@ -257,12 +269,36 @@ async fn offered(ctx: &Ctx) -> Result<Vec<Offered>> {
     Ok(offered)
 }
 
+/// Where an attempt goes on that a provider's answer did not finish.
+fn next_step(client: &Client) -> Option<&'static str> {
+    let is_good = |proof: Option<&Verification>| proof.is_some_and(|proof| proof.status == Status::Verified);
+    if let Some(attempt) = &client.sign_in {
+        let waits = attempt.status == "needs_first_factor" && attempt.pending_external_account_id.is_some();
+        return waits.then_some("/sign-in/link");
+    }
+    let attempt = client.sign_up.as_ref().filter(|attempt| attempt.status == "missing_requirements")?;
+    is_good(attempt.external_account.as_ref()).then_some(steps::CONTINUE)
+}
+
 async fn start_page(
     ctx: &Ctx,
     client: &Client,
     door: Door,
     landing: &Landing,
     offered: &[Offered],
+    remark: Remark,
+) -> Result<Response> {
+    start_page_with(ctx, client, door, landing, offered, by_hand::fields(ctx, door), remark).await
+}
+
+/// The start page with these fields.
+pub(super) async fn start_page_with(
+    ctx: &Ctx,
+    client: &Client,
+    door: Door,
+    landing: &Landing,
+    offered: &[Offered],
+    fields: Vec<Field>,
     remark: Remark,
 ) -> Result<Response> {
     let button = |offered: &Offered| ProviderButton {
@@ -278,6 +314,7 @@ async fn start_page(
         beyond: beyond::place(ctx, &landing.target).await?,
         csrf: csrf::field(ctx, &client.id, door.path()),
         providers: offered.iter().map(button).collect(),
+        fields,
         remark,
     };
     Ok(start.render())

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
+use super::fields_view::Field;
 use super::landing::{Door, Landing};
 use super::messages::text;
 use super::policy::{FormTarget, Robots};
@@ -62,6 +63,8 @@ pub struct Start<'a> {
     pub csrf: String,
     /// The providers, in the instance's order.
     pub providers: Vec<ProviderButton>,
+    /// What somebody without a provider fills in; none where nobody can go on without one.
+    pub fields: Vec<Field>,
     /// What there is to say.
     pub remark: Remark,
 }
@@ -80,6 +83,8 @@ struct StartPage<'a> {
     csrf: &'a str,
     buttons: &'a [ProviderButton],
     more: &'a [ProviderButton],
+    fields: &'a [Field],
+    submit: &'static str,
     other: &'static str,
     other_link: &'static str,
     other_href: String,
@@ -120,15 +125,21 @@ const SIGN_UP: Words = Words {
 
 impl Start<'_> {
     fn state(&self) -> &'static str {
+        let is_alone = self.fields.is_empty();
         match (&self.remark, self.providers.len(), self.door) {
+            _ if self.has_field_problem() => "error.field",
             (Remark::Wait(_), ..) => "rate-limited",
             (Remark::Problem(..), ..) => "error.provider",
             (Remark::Notice(_), ..) => "notice",
-            (Remark::None, 0, _) => "no-methods",
-            (Remark::None, 1, _) => "only-provider",
+            (Remark::None, 0, _) if is_alone => "no-methods",
+            (Remark::None, 1, _) if is_alone => "only-provider",
             (Remark::None, _, Door::SignIn) => "empty",
             (Remark::None, _, Door::SignUp) => "start",
         }
+    }
+
+    fn has_field_problem(&self) -> bool {
+        self.fields.iter().any(|field| field.problem.is_some())
     }
 
     /// The page.
@@ -141,6 +152,7 @@ impl Start<'_> {
         let full = self.providers.len().min(FULL_BUTTONS);
         let (buttons, more) = self.providers.split_at(full);
         let (status, problem, notice) = match &self.remark {
+            Remark::None if self.has_field_problem() => (StatusCode::UNPROCESSABLE_ENTITY, None, None),
             Remark::None => (StatusCode::OK, None, None),
             Remark::Notice(sentence) => (StatusCode::OK, None, Some(sentence.clone())),
             Remark::Problem(sentence, status) => (*status, Some(sentence.clone()), None),
@@ -160,6 +172,8 @@ impl Start<'_> {
             csrf: &self.csrf,
             buttons,
             more,
+            fields: &self.fields,
+            submit: if self.door == Door::SignIn { "sign-in-submit" } else { "continue" },
             other: text(words.other),
             other_link: text(words.other_link),
             other_href: self.landing.carry(self.door.other().path()),

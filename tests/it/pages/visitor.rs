@@ -18,11 +18,18 @@ pub struct Form {
 }
 
 impl Form {
-    /// The page's one form, with its hidden fields and ticked boxes.
+    /// The page's first form, with its hidden fields and ticked boxes.
     #[track_caller]
     pub fn on(page: &Answer) -> Self {
-        assert_eq!(page.text.matches("<form").count(), 1, "one form: {} {}", page.status, page.text);
-        let form = between(&page.text, "<form", "</form>");
+        Self::with_a(page, "")
+    }
+
+    /// The page's first form that holds `part`.
+    #[track_caller]
+    pub fn with_a(page: &Answer, part: &str) -> Self {
+        let forms = page.text.split("<form").skip(1).map(|rest| rest.split("</form>").next().unwrap());
+        let form = forms.into_iter().find(|form| form.contains(part));
+        let form = form.unwrap_or_else(|| panic!("no form with {part}: {} {}", page.status, page.text));
         let attribute = |tag: &str, name: &str| {
             let value = tag.split_once(&format!("{name}=\"")).and_then(|(_, rest)| rest.split('"').next());
             value.map(unescaped).unwrap_or_default()

@@ -1,0 +1,114 @@
+//! Signing in and up on the start pages without a provider: an identifier, or the fields of a sign-up.
+
+use axum::response::{IntoResponse, Redirect, Response};
+use http::StatusCode;
+
+use super::super::extract::{Browser, Params};
+use super::super::frontend::sign_ups::typed;
+use super::fields_view::Field;
+use super::landing::{Door, Landing};
+use super::sign_in::{hand_over, start_page_with};
+use super::start::Remark;
+use super::{factor_one, reasons, sign_up_steps, steps};
+use crate::context::Ctx;
+use crate::crypto::LookupHash;
+use crate::flows::factors;
+use crate::flows::sign_in::identify::{self, Identify};
+use crate::flows::sign_up::change;
+use crate::flows::social::provider::Offered;
+use crate::model::client::Client;
+use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::settings::SignUpMode;
+
+/// A start page whose fields were filled in.
+pub(super) struct ByHand<'a> {
+    /// The context.
+    pub ctx: &'a Ctx,
+    /// Who calls.
+    pub browser: &'a Browser,
+    /// Which page.
+    pub door: Door,
+    /// Where it leads in the end.
+    pub landing: &'a Landing,
+    /// The caller's client.
+    pub client: &'a Client,
+    /// The page's providers.
+    pub offered: &'a [Offered],
+}
+
+/// What somebody without a provider fills in; nothing where he could not go on.
+pub(super) fn fields(ctx: &Ctx, door: Door) -> Vec<Field> {
+    let settings = &ctx.instance.settings;
+    let rules = &settings.attributes;
+    let can_prove = !factors::offer(ctx).proofs().is_empty();
+    if door == Door::SignIn {
+        return Field::of("identifier", true).into_iter().filter(|_| can_prove).collect();
+    }
+    let can_have = rules.email_address.enabled && (can_prove || !rules.email_address.verify_at_sign_up);
+    if settings.sign_up.mode != SignUpMode::Public || !can_have {
+        return Vec::new();
+    }
+    let wanted = [
+        ("first_name", rules.first_name.required),
+        ("last_name", rules.last_name.required),
+        ("username", rules.username.required),
+        ("email_address", true),
+        ("legal_accepted", settings.legal_consent),
+    ];
+    wanted.into_iter().filter(|(_, is_wanted)| *is_wanted).filter_map(|(name, _)| Field::of(name, true)).collect()
+}
+
+/// True if a form holds something of a person, rather than a provider's button.
+pub(super) fn is_filled_in(form: &Params) -> bool {
+    ["identifier", "email_address", "username"].iter().any(|name| form.text(name).is_some())
+}
+
+impl ByHand<'_> {
+    /// Begins with what was filled in: on to the next step, or the same page with what is wrong.
+    ///
+    /// # Errors
+    /// Refusals that are about none of the fields, storage faults.
+    pub(super) async fn begin(&self, token: Option<&LookupHash>, form: &Params) -> Result<Response> {
+        let begun = match self.door {
+            Door::SignIn => self.sign_in(token, form).await,
+            Door::SignUp => self.sign_up(token, form).await,
+        };
+        match begun {
+            Err(Error::Problem(problem)) if problem.code() == code::SESSION_EXISTS => {
+                Ok(Redirect::to(&self.landing.target).into_response())
+            }
+            Err(Error::Problem(problem)) if matches!(problem.status, 403 | 422) => self.again(form, &problem).await,
+            other => other,
+        }
+    }
+
+    async fn sign_in(&self, token: Option<&LookupHash>, form: &Params) -> Result<Response> {
+        let identifier = form.required("identifier")?.trim();
+        let asked = Identify { identifier, sign_up_if_missing: false, prepare: None };
+        let acted = identify::identify(self.ctx, token, asked).await?;
+        factor_one::send_first(self.ctx, self.browser, &acted).await?;
+        let mut response = Redirect::to(&self.landing.carry(self.door.next_path())).into_response();
+        hand_over(self.ctx, self.browser, &acted, &mut response)?;
+        Ok(response)
+    }
+
+    async fn sign_up(&self, token: Option<&LookupHash>, form: &Params) -> Result<Response> {
+        let begun = change::begin(self.ctx, token, &typed(form)?).await?;
+        steps::go_on_signing_up(self.ctx, self.browser, self.landing, &begun.acted).await
+    }
+
+    /// The page once more, with what was filled in and what is wrong with it.
+    async fn again(&self, form: &Params, problem: &Problem) -> Result<Response> {
+        let (fields, other) = sign_up_steps::told(fields(self.ctx, self.door), Some(form), Some(problem));
+        let remark = match (other, problem.why) {
+            (None, _) => Remark::None,
+            (Some(_), Some(why)) if problem.status == 403 => {
+                let key = reasons::text_key(why.reason, why.detail).unwrap_or("our_fault");
+                Remark::Problem(reasons::sentence(key, None), StatusCode::FORBIDDEN)
+            }
+            (Some(sentence), _) => Remark::Problem(sentence, StatusCode::UNPROCESSABLE_ENTITY),
+        };
+        let (ctx, client, door) = (self.ctx, self.client, self.door);
+        start_page_with(ctx, client, door, self.landing, self.offered, fields, remark).await
+    }
+}

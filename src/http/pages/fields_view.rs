@@ -1,0 +1,111 @@
+//! Fields that people fill in to say who they are: on the start pages, and where a sign-up lacks something.
+
+use askama::Template;
+use axum::response::Response;
+use http::StatusCode;
+
+use super::messages::{fill, text};
+use super::policy::FormTarget;
+use super::shell::{Reply, Shell, page};
+use crate::model::instance::Instance;
+
+/// A field.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Its name and id.
+    pub name: &'static str,
+    /// Its label.
+    pub label: &'static str,
+    /// `text`, `email`, `checkbox`.
+    pub kind: &'static str,
+    /// What a browser may fill in.
+    pub autocomplete: &'static str,
+    /// It cannot be left out.
+    pub is_required: bool,
+    /// What was typed before.
+    pub value: String,
+    /// What is wrong with that.
+    pub problem: Option<String>,
+}
+
+impl Field {
+    /// The field `name`; `None` for a name that is no field.
+    pub fn of(name: &str, is_required: bool) -> Option<Self> {
+        let (name, label, kind, autocomplete) = match name {
+            "identifier" => ("identifier", "fields.identifier", "text", "username"),
+            "first_name" => ("first_name", "fields.first_name", "text", "given-name"),
+            "last_name" => ("last_name", "fields.last_name", "text", "family-name"),
+            "username" => ("username", "fields.username", "text", "username"),
+            "email_address" => ("email_address", "fields.email_address", "email", "email"),
+            "legal_accepted" => ("legal_accepted", "fields.legal_accepted", "checkbox", "off"),
+            _ => return None,
+        };
+        let label = text(label);
+        Some(Self { name, label, kind, autocomplete, is_required, value: String::new(), problem: None })
+    }
+
+    /// It is ticked, not typed.
+    pub fn is_checkbox(&self) -> bool {
+        self.kind == "checkbox"
+    }
+}
+
+/// What a sign-up still lacks.
+#[derive(Clone, Debug)]
+pub struct Continue<'a> {
+    /// Whose.
+    pub instance: &'a Instance,
+    /// The provider and name that it began with.
+    pub begun_with: Option<String>,
+    /// What is missing.
+    pub fields: Vec<Field>,
+    /// Something is wrong with no field in particular: a sentence.
+    pub problem: Option<String>,
+    /// Where the form is posted.
+    pub action: String,
+    /// Its hidden field.
+    pub csrf: String,
+    /// Where to begin with another account.
+    pub other_href: String,
+    /// Where it leads in the end.
+    pub form_action: Vec<FormTarget>,
+}
+
+#[derive(Template)]
+#[template(path = "continue.html")]
+struct View<'a> {
+    shell: Shell,
+    lead: Option<String>,
+    problem: Option<&'a str>,
+    fields: &'a [Field],
+    action: &'a str,
+    csrf: &'a str,
+    other_href: &'a str,
+}
+
+impl Continue<'_> {
+    fn state(&self) -> &'static str {
+        let has_problem = self.problem.is_some() || self.fields.iter().any(|field| field.problem.is_some());
+        match self.fields.first() {
+            _ if has_problem => "error.field",
+            Some(field) if field.name == "email_address" => "continue.email-needed",
+            _ => "continue",
+        }
+    }
+
+    /// The page.
+    pub fn render(&self) -> Response {
+        let shell = Shell::new(self.instance, "sign-up.continue", self.state(), "sign_up.step");
+        let status = if self.state() == "error.field" { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+        let view = View {
+            lead: self.begun_with.as_deref().map(|with| fill("fields.begun_with", &[("account", with)])),
+            problem: self.problem.as_deref(),
+            fields: &self.fields,
+            action: &self.action,
+            csrf: &self.csrf,
+            other_href: &self.other_href,
+            shell,
+        };
+        page(&view, Reply { status, form_action: &self.form_action, ..Reply::default() })
+    }
+}

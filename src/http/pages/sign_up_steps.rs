@@ -1,0 +1,224 @@
+//! `/sign-up/continue` and `/sign-up/verify-email-address`: what a sign-up lacks, and the code that proves its address.
+
+use axum::response::{IntoResponse, Redirect, Response};
+use http::HeaderMap;
+
+use super::super::extract::{Body, Browser, Params, Query};
+use super::super::frontend::sign_ups::typed;
+use super::super::problem::Failure;
+use super::super::route::{Route, Rules, get, post};
+use super::code_view::{CodePage, Method, Step, Waits};
+use super::fields_view::{Continue, Field};
+use super::landing::Door;
+use super::messages::fill;
+use super::sign_in::page;
+use super::steps::{self, CONTINUE, Turn, VERIFY};
+use crate::context::Ctx;
+use crate::flows;
+use crate::flows::client::Acted;
+use crate::flows::email_link;
+use crate::flows::sign_up::{change, verify};
+use crate::flows::social::provider;
+use crate::model::client::SignUp;
+use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::verification::Status;
+
+/// The routes of this file.
+pub fn routes() -> Vec<Route> {
+    vec![
+        get(CONTINUE, Rules::PAGE, show_continue),
+        post(CONTINUE, Rules::PAGE, post_continue),
+        get(VERIFY, Rules::PAGE, show_verify),
+        post(VERIFY, Rules::PAGE, post_verify),
+    ]
+}
+
+/// `GET /sign-up/continue`.
+async fn show_continue(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
+    page(&ctx, lacks(&ctx, &browser, query).await)
+}
+
+/// `POST /sign-up/continue`.
+async fn post_continue(
+    ctx: Ctx,
+    browser: Browser,
+    headers: HeaderMap,
+    query: Result<Query, Failure>,
+    body: Result<Body, Failure>,
+) -> Response {
+    page(&ctx, fill_in(&ctx, &browser, &headers, query, body).await)
+}
+
+/// `GET /sign-up/verify-email-address`.
+async fn show_verify(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
+    page(&ctx, wants_code(&ctx, &browser, query).await)
+}
+
+/// `POST /sign-up/verify-email-address`.
+async fn post_verify(
+    ctx: Ctx,
+    browser: Browser,
+    headers: HeaderMap,
+    query: Result<Query, Failure>,
+    body: Result<Body, Failure>,
+) -> Response {
+    page(&ctx, act(&ctx, &browser, &headers, query, body).await)
+}
+
+/// The attempt that these steps are about.
+fn waiting<'a>(turn: &'a Turn<'_>) -> Option<&'a SignUp> {
+    turn.client.sign_up.as_ref().filter(|attempt| attempt.status == "missing_requirements")
+}
+
+async fn lacks(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
+    let turn = Turn::open(ctx, browser, Door::SignUp, query).await?;
+    let Some((turn, attempt)) = turn.as_ref().and_then(|turn| Some((turn, waiting(turn)?))) else {
+        return steps::nothing_here(ctx, turn.as_ref(), Door::SignUp);
+    };
+    if attempt.fields.as_ref().is_some_and(|fields| fields.missing.is_empty()) {
+        return Ok(Redirect::to(&turn.landing.carry(VERIFY)).into_response());
+    }
+    form(turn, attempt, None, None).await
+}
+
+/// The fields that are missing, with what was typed and what is wrong with it.
+async fn form(turn: &Turn<'_>, attempt: &SignUp, sent: Option<&Params>, problem: Option<&Problem>) -> Result<Response> {
+    let missing = attempt.fields.clone().unwrap_or_default().missing;
+    let fields = missing.iter().filter_map(|field| Field::of(field.as_str(), true)).collect();
+    let (fields, other) = told(fields, sent, problem);
+    let page = Continue {
+        instance: &turn.ctx.instance,
+        begun_with: begun_with(turn.ctx, attempt).await?,
+        fields,
+        problem: other,
+        action: turn.landing.carry(CONTINUE),
+        csrf: turn.csrf(CONTINUE),
+        other_href: turn.landing.carry(Door::SignUp.path()),
+        form_action: turn.landing.form_target().into_iter().collect(),
+    };
+    Ok(page.render())
+}
+
+/// Fields with what was typed into them, and the problem under its field, or by itself.
+pub fn told(mut fields: Vec<Field>, sent: Option<&Params>, problem: Option<&Problem>) -> (Vec<Field>, Option<String>) {
+    let item = problem.and_then(|problem| problem.errors.first());
+    let at = item.and_then(|item| item.meta.get("param_name")).and_then(|name| name.as_str());
+    let sentence = item.map(|item| item.long_message.clone());
+    for field in &mut fields {
+        field.value = sent.and_then(|sent| sent.text(field.name)).unwrap_or_default().to_owned();
+        field.problem = sentence.clone().filter(|_| at == Some(field.name));
+    }
+    let is_told = fields.iter().any(|field| field.problem.is_some());
+    (fields, sentence.filter(|_| !is_told))
+}
+
+/// "Google as Ada", where the sign-up began with a provider.
+async fn begun_with(ctx: &Ctx, attempt: &SignUp) -> Result<Option<String>> {
+    let Some(proof) = attempt.external_account.as_ref().filter(|proof| proof.status == Status::Verified) else {
+        return Ok(None);
+    };
+    let offered = provider::offered(ctx).await?;
+    let name = offered.iter().find(|offered| offered.strategy == proof.strategy).map(|offered| offered.name.clone());
+    let who = attempt.provider_profile.as_ref().and_then(|profile| {
+        profile.username.clone().or_else(|| profile.first_name.clone()).or_else(|| profile.email.clone())
+    });
+    Ok(name.map(|name| who.map_or(name.clone(), |who| format!("{name} ({who})"))))
+}
+
+async fn fill_in(
+    ctx: &Ctx,
+    browser: &Browser,
+    headers: &HeaderMap,
+    query: Result<Query, Failure>,
+    body: Result<Body, Failure>,
+) -> Result<Response> {
+    let (turn, sent) = Turn::posted(ctx, browser, (Door::SignUp, CONTINUE), headers, query, body).await?;
+    let Some(attempt) = waiting(&turn) else { return steps::nothing_here(ctx, Some(&turn), Door::SignUp) };
+    let changed = match typed(&sent) {
+        Ok(typed) => change::change(ctx, turn.token().as_ref(), attempt.id.as_str(), &typed).await,
+        Err(problem) => Err(problem.into()),
+    };
+    match changed {
+        Ok(acted) => steps::go_on_signing_up(ctx, browser, &turn.landing, &acted).await,
+        Err(Error::Problem(problem)) if steps::is_over(&problem) => steps::nothing_here(ctx, Some(&turn), Door::SignUp),
+        Err(Error::Problem(problem)) if problem.status == 422 => {
+            form(&turn, attempt, Some(&sent), Some(&problem)).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn wants_code(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
+    let turn = Turn::open(ctx, browser, Door::SignUp, query).await?;
+    let Some((turn, attempt)) = turn.as_ref().and_then(|turn| Some((turn, waiting(turn)?))) else {
+        return steps::nothing_here(ctx, turn.as_ref(), Door::SignUp);
+    };
+    if email_link::waits(attempt.email_verification.as_ref(), &attempt.status) {
+        let done = email_link::finish_elsewhere_opened(ctx, turn.token().as_ref(), attempt.id.as_str()).await?;
+        if let Some(acted) = done {
+            return steps::go_on_signing_up(ctx, browser, &turn.landing, &acted).await;
+        }
+    }
+    let proof = attempt.email_verification.as_ref();
+    let is_live = proof.is_some_and(|proof| proof.status == Status::Unverified && proof.expires_at > ctx.now);
+    Ok(code_page(turn, attempt, if is_live { Waits::Code } else { Waits::Method }))
+}
+
+fn code_page(turn: &Turn<'_>, attempt: &SignUp, waits: Waits) -> Response {
+    let address = attempt.email_address.clone().unwrap_or_default();
+    let label = fill("code.method_code", &[("address", &address)]);
+    let page = CodePage {
+        instance: &turn.ctx.instance,
+        step: Step::VerifyEmail,
+        waits,
+        address,
+        action: turn.landing.carry(VERIFY),
+        csrf: turn.csrf(VERIFY),
+        methods: vec![Method { value: "email_code:".to_owned(), label }],
+        other_href: turn.landing.carry(Door::SignUp.path()),
+        form_action: turn.landing.form_target().into_iter().collect(),
+    };
+    page.render()
+}
+
+async fn act(
+    ctx: &Ctx,
+    browser: &Browser,
+    headers: &HeaderMap,
+    query: Result<Query, Failure>,
+    body: Result<Body, Failure>,
+) -> Result<Response> {
+    let (turn, sent) = Turn::posted(ctx, browser, (Door::SignUp, VERIFY), headers, query, body).await?;
+    let Some(attempt) = waiting(&turn) else { return steps::nothing_here(ctx, Some(&turn), Door::SignUp) };
+    let outcome = match sent.text("code") {
+        Some(guess) => check(&turn, attempt, guess.trim()).await.map(Some),
+        None => {
+            let token = turn.token();
+            let sent = verify::prepare(ctx, token.as_ref(), attempt.id.as_str(), "email_code", None).await;
+            sent.map(|_| None)
+        }
+    };
+    match outcome {
+        Ok(Some(acted)) => steps::go_on_signing_up(ctx, browser, &turn.landing, &acted).await,
+        Ok(None) => Ok(code_page(&turn, attempt, Waits::CodeAgain)),
+        Err(Error::Problem(problem)) if steps::is_over(&problem) => steps::nothing_here(ctx, Some(&turn), Door::SignUp),
+        Err(Error::Problem(problem)) if problem.code() == code::VERIFICATION_ALREADY_VERIFIED => {
+            Ok(Redirect::to(&turn.landing.carry(CONTINUE)).into_response())
+        }
+        Err(Error::Problem(problem)) if matches!(problem.status, 422 | 429) || is_dead(&problem) => {
+            let fresh = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+            let proof = fresh.as_ref().and_then(|client| client.sign_up.as_ref()?.email_verification.as_ref());
+            Ok(code_page(&turn, attempt, Waits::after(&problem, proof)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_dead(problem: &Problem) -> bool {
+    [code::VERIFICATION_EXPIRED, code::VERIFICATION_FAILED, code::VERIFICATION_MISSING].contains(&problem.code())
+}
+
+async fn check(turn: &Turn<'_>, attempt: &SignUp, guess: &str) -> Result<Acted> {
+    turn.spend_try()?;
+    verify::attempt_code(turn.ctx, turn.token().as_ref(), attempt.id.as_str(), guess).await
+}
