@@ -14,6 +14,8 @@ use crate::store::provider_configs;
 const SILENCE: time::Duration = time::Duration::hours(1);
 /// The window of "same reason".
 const TODAY: time::Duration = time::Duration::hours(24);
+/// How long a page waits for notes that are being written.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// Flows on a page.
 const PAGE: i64 = 50;
 
@@ -72,6 +74,24 @@ pub async fn show(ctx: &Ctx, id: &FlowId) -> Result<Option<Shown>> {
     let hint = hint_of(ctx, &flow, status, reason);
     let configuration = configuration(ctx, &flow).await?;
     Ok(Some(Shown { status, reason, hint, same_today, configuration, steps, flow }))
+}
+
+/// The provider's own code and words for the last failure in this request's flow, for its page on a development
+/// instance. Nothing that goes wrong here is worth a refusal: then there are none.
+pub async fn words_of_provider(ctx: &Ctx) -> Option<String> {
+    let flow = ctx.trail.flow()?;
+    settle(ctx).await;
+    let steps = flows::steps(&ctx.app.db, ctx.instance_id(), &flow).await.ok()?;
+    let failed = steps.iter().rfind(|step| step.detail.get("call").is_some())?;
+    let words =
+        ["provider_code", "provider_message"].map(|name| failed.detail.get(name).and_then(|word| word.as_str()));
+    let words: Vec<&str> = words.into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join(": "))
+}
+
+/// Waits a moment for what was noted to be written.
+pub async fn settle(ctx: &Ctx) {
+    let _ = tokio::time::timeout(PATIENCE, ctx.app.recorder.flush()).await;
 }
 
 /// Open flows that rest for an hour have ended in silence.

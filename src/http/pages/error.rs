@@ -16,6 +16,7 @@ use super::messages::fill;
 use super::reasons::{self, Offer};
 use super::shell::{Brand, Mood, Reply, Shell, page};
 use super::{kinds, messages};
+use crate::model::hint;
 use crate::model::instance::Instance;
 use crate::model::problem::{Error, Problem, code};
 use crate::model::reason::{Reason, Why};
@@ -122,7 +123,8 @@ impl Refused {
     /// A failed flow, in the sentence of its reason, answered with the status of `problem`.
     pub fn of_reason(instance: &Instance, problem: Problem, reason: Reason, detail: &str) -> Self {
         let key = reasons::text_key(reason, detail).unwrap_or("our_fault");
-        Self::new(Some(instance), problem).in_words_of(instance, key, None, "/sign-in", None)
+        let refused = Self::new(Some(instance), problem).in_words_of(instance, key, None, "/sign-in", None);
+        refused.explained(instance, reason, detail, None)
     }
 
     /// A failed attempt that is told on a page of its own: the page is the result, not a refusal of its request.
@@ -159,11 +161,19 @@ impl Refused {
             "error" => vec![Action::home(instance)],
             _ => offers.map(|offer| Action::of_offer(*offer, start, target.unwrap_or(&home))).collect(),
         };
-        // These two never say more than their sentence: no detail that helps guessing.
-        if matches!(text_key, "closed" | "account_closed") {
+        if is_terse(text_key) {
             self.details.clear();
         }
         self
+    }
+
+    /// Adds what a developer looks for first: the reason, its condition, and where to look. Kept on development instances
+    /// only; `provider` is the slug.
+    #[must_use]
+    pub fn explained(self, instance: &Instance, reason: Reason, detail: &str, provider: Option<&str>) -> Self {
+        let condition = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+        let words = hint::fill(hint::hint(reason, detail), provider, &instance.url("/v1/oauth_callback"));
+        self.detail(format!("{reason}{condition}")).detail(words)
     }
 
     /// Replaces the page's status.
@@ -180,10 +190,11 @@ impl Refused {
         self
     }
 
-    /// Adds a sentence for developers; kept on development instances only.
+    /// Adds a sentence for developers; kept on development instances only, and not where a page says nothing but its
+    /// sentence.
     #[must_use]
     pub fn detail(mut self, sentence: impl Into<String>) -> Self {
-        if self.brand.as_ref().is_some_and(|brand| brand.is_development) {
+        if self.brand.as_ref().is_some_and(|brand| brand.is_development) && !is_terse(self.state) {
             self.details.push(sentence.into());
         }
         self
@@ -217,6 +228,11 @@ impl Refused {
         }
         response
     }
+}
+
+/// These two never say more than their sentence: no detail that helps guessing.
+fn is_terse(state: &str) -> bool {
+    matches!(state, "closed" | "account_closed")
 }
 
 /// Left in the extensions of an answer that [`complete`] has to finish.

@@ -21,9 +21,6 @@ use crate::model::id::FlowId;
 use crate::model::problem::{Result, code};
 use crate::store::flows::Filter;
 
-/// How long a page waits for notes that are being written.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
-
 /// The routes of this file.
 pub fn routes() -> Vec<Route> {
     vec![
@@ -51,7 +48,7 @@ async fn show(ctx: Ctx, headers: HeaderMap, Path(id): Path<String>) -> Response 
 async fn listed(ctx: &Ctx, query: Result<Query, Failure>, as_page: bool) -> Result<Response> {
     exists(ctx)?;
     let Query(query) = query.map_err(|failure| failure.0)?;
-    settle(ctx).await;
+    inspector::settle(ctx).await;
     let outcome = query.text("outcome");
     let found = inspector::list(ctx, &filter(&query, outcome)).await?;
     let wanted = |status: &str| outcome.is_none_or(|outcome| outcome == status);
@@ -61,11 +58,6 @@ async fn listed(ctx: &Ctx, query: Result<Query, Failure>, as_page: bool) -> Resu
     }
     let flows: Vec<_> = found.iter().map(|(flow, status)| views::flow::summary(flow, status)).collect();
     Ok(answer::json(&json!({ "flows": flows })))
-}
-
-/// Waits a moment for what was noted to be written.
-async fn settle(ctx: &Ctx) {
-    let _ = tokio::time::timeout(PATIENCE, ctx.app.recorder.flush()).await;
 }
 
 /// Silent flows are stored as open: nobody tells that nothing comes any more.
@@ -84,7 +76,7 @@ fn filter<'a>(query: &'a Params, outcome: Option<&'a str>) -> Filter<'a> {
 async fn shown(ctx: &Ctx, id: &str, as_page: bool) -> Result<Response> {
     exists(ctx)?;
     let id = FlowId::parse(id).ok_or(code::RESOURCE_NOT_FOUND)?;
-    settle(ctx).await;
+    inspector::settle(ctx).await;
     let shown = inspector::show(ctx, &id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
     if as_page {
         return Ok(Detail { instance: &ctx.instance, shown: &shown }.render());

@@ -43,11 +43,16 @@ pub fn text_key(reason: Reason, detail: &str) -> Option<&'static str> {
     })
 }
 
+/// The reason that a flow noted in the error of a failed proof, and its condition.
+pub fn noted(error: &Value) -> Option<(Reason, &str)> {
+    let meta = error.get("meta")?;
+    let noted = |name: &str| meta.get(name).and_then(Value::as_str);
+    Some((noted("reason").and_then(Reason::parse)?, noted("detail").unwrap_or_default()))
+}
+
 /// The text key of a failed proof: by the reason that the flow noted, else by the code that the app sees.
 pub fn of_proof(error: &Value) -> &'static str {
-    let noted = |name: &str| error.get("meta").and_then(|meta| meta.get(name)).and_then(Value::as_str);
-    let reason = noted("reason").and_then(Reason::parse);
-    let by_reason = reason.and_then(|reason| text_key(reason, noted("detail").unwrap_or_default()));
+    let by_reason = noted(error).and_then(|(reason, detail)| text_key(reason, detail));
     by_reason.unwrap_or_else(|| of_code(error.get("code").and_then(Value::as_str).unwrap_or_default()))
 }
 

@@ -2,6 +2,7 @@
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, StatusCode, Uri};
+use serde_json::Value;
 
 use super::super::answer;
 use super::super::cookies;
@@ -21,6 +22,7 @@ use super::{beyond, csrf, onward, reasons, steps};
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::client::Acted;
+use crate::flows::inspector;
 use crate::flows::social::provider::{self, Offered};
 use crate::flows::social::start::Request;
 use crate::flows::timeline;
@@ -235,8 +237,7 @@ async fn came_back(ctx: &Ctx, browser: &Browser, door: Door, query: Result<Query
         let name =
             offered.iter().find(|offered| offered.strategy == proof.strategy).map(|offered| offered.name.as_str());
         let refused = Refused::of_attempt(&ctx.instance, key, name, &start, &landing.target);
-        let said = proof.error.as_ref().and_then(|error| error.get("code")).and_then(|code| code.as_str());
-        return Ok(said.map_or(refused.clone(), |code| refused.detail(code)).into_response());
+        return Ok(explained(ctx, refused, proof).await.into_response());
     }
     if client.as_ref().is_some_and(|client| matches!(standing(ctx, client, &landing), Standing::Done)) {
         return Ok(Redirect::to(&landing.target).into_response());
@@ -246,6 +247,21 @@ async fn came_back(ctx: &Ctx, browser: &Browser, door: Door, query: Result<Query
         cookies::set(response.headers_mut(), &Notice::Expired.carry(ctx))?;
     }
     Ok(response)
+}
+
+/// The failure of `proof` for developers: what the app sees, the reason and where to look, the provider's own words.
+async fn explained(ctx: &Ctx, refused: Refused, proof: &Verification) -> Refused {
+    let Some(error) = proof.error.as_ref().filter(|_| ctx.instance.explains_refusals()) else { return refused };
+    let said = error.get("code").and_then(Value::as_str);
+    let refused = said.into_iter().fold(refused, Refused::detail);
+    let refused = match reasons::noted(error) {
+        Some((reason, detail)) => {
+            let slug = proof.strategy.strip_prefix("oauth_");
+            refused.explained(&ctx.instance, reason, detail, slug)
+        }
+        None => refused,
+    };
+    inspector::words_of_provider(ctx).await.into_iter().fold(refused, Refused::detail)
 }
 
 /// Where a flow of this page leads.

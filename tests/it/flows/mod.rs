@@ -1,6 +1,7 @@
 //! Why it failed: provoked faults, and what the inspector says about each.
 
 mod decisions;
+mod pages;
 mod providers;
 mod record;
 mod starts;
