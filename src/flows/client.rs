@@ -47,7 +47,8 @@ pub async fn read(ctx: &Ctx, token: Option<&LookupHash>) -> Result<Option<Client
     let attempts = client.sign_in.iter().map(|sign_in| &sign_in.flow_id);
     let flow = attempts.chain(client.sign_up.iter().map(|sign_up| &sign_up.flow_id)).flatten().max();
     if let Some(flow) = flow {
-        ctx.trail.resume(flow);
+        // What a request acts on may be another attempt than the browser's own.
+        ctx.trail.resume_if_none(flow);
     }
     let proofs = client.sign_in.iter_mut().filter_map(|sign_in| sign_in.first_factor.as_mut());
     let proofs = proofs.chain(client.sign_up.iter_mut().filter_map(|sign_up| sign_up.external_account.as_mut()));

@@ -9,13 +9,14 @@ use crate::flows::client::{self, Issued};
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::sign_in::first_factor;
 use crate::flows::sign_up::verify;
+use crate::flows::timeline;
 use crate::model::id::{ClientId, IdentificationId, SignInId, SignUpId};
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::redirect::with_query;
 use crate::model::verification::{self as model, Verification};
 use crate::store::verifications::{self, Asked};
-use crate::store::{clients, sign_ins, sign_ups};
+use crate::store::{attempts, clients, sign_ins, sign_ups};
 
 /// A link that was found.
 pub struct Link {
@@ -79,6 +80,8 @@ pub enum Opener {
 pub async fn find(ctx: &Ctx, token: &str) -> Result<Link> {
     for hash in ctx.app.ring.lookup_hashes(Lookup::EmailLink, token) {
         let Some(asked) = verifications::by_link(&ctx.app.db, ctx.instance_id(), &hash).await? else { continue };
+        let flow = attempts::flow_of(&ctx.app.db, ctx.instance_id(), &asked.owner).await?;
+        timeline::resumed(ctx, flow.as_ref(), None);
         if asked.superseded_at.is_some() {
             return Err(code::VERIFICATION_LINK_TOKEN_STALE.because(Reason::ProofDead, "stale").into());
         }
@@ -151,17 +154,18 @@ pub async fn open(ctx: &Ctx, token: Option<&LookupHash>, link: &Link, opener: Op
                 return Ok(landed);
             }
             Err(Interrupted::Lost) => tx.rollback().await?,
-            Err(Interrupted::Error(error)) => return failed(link, error),
+            Err(Interrupted::Error(error)) => return failed(ctx, link, error),
         }
     }
     Err(code::RESOURCE_LOCKED.into())
 }
 
 /// The attempt does not take the proof: it was replaced, abandoned, finished.
-fn failed(link: &Link, error: Error) -> Result<Landed> {
+fn failed(ctx: &Ctx, link: &Link, error: Error) -> Result<Landed> {
     match error {
         Error::Problem(problem) => {
             tracing::info!(code = problem.code().name, "a link's attempt went no further");
+            timeline::refused(ctx, &problem);
             Ok(link.landed(Status::Failed, None, None))
         }
         fault => Err(fault),
@@ -170,6 +174,9 @@ fn failed(link: &Link, error: Error) -> Result<Landed> {
 
 async fn believe(ctx: &Ctx, db: &mut PgConnection, link: &Link) -> Result<Status, Interrupted> {
     let opened = verifications::open_link(db, ctx.instance_id(), &link.asked.id, &link.hash, ctx.offset()).await?;
+    if opened {
+        timeline::proven(ctx, &link.asked.strategy);
+    }
     Ok(if opened { Status::Verified } else { Status::Expired })
 }
 
@@ -187,9 +194,13 @@ async fn finish(ctx: &Ctx, db: &mut PgConnection, token: &LookupHash, link: &Lin
     let issued = match went {
         Ok(issued) => issued,
         Err(problem) if problem.code() == code::SIGN_UP_IF_MISSING_TRANSFER => {
+            timeline::refused(ctx, &problem);
             return Ok(link.landed(Status::Transferable, None, None));
         }
-        Err(_) => return Ok(link.landed(Status::Failed, None, None)),
+        Err(problem) => {
+            timeline::refused(ctx, &problem);
+            return Ok(link.landed(Status::Failed, None, None));
+        }
     };
     let session = match issued {
         Some(_) => created_session(ctx, db, &client, owner).await?,

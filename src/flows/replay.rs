@@ -393,8 +393,10 @@ async fn cause(ctx: &Ctx, flow: &Flow, steps: &[Step], reason: Option<Reason>) -
             }
             None => Cause::Unknown,
         },
-        // The browser may still lose its cookie for the same cause.
-        Reason::CookieMissing => Cause::Unknown,
+        // Whoever reads this has the database.
+        Reason::Internal if flow.detail.as_deref() == Some("storage") => Cause::Gone,
+        // The browser may still lose its cookie for the same cause; what was typed is not kept.
+        Reason::CookieMissing | Reason::CredentialsWrong => Cause::Unknown,
         reason => match reason.again() {
             // A new start begins afresh.
             Again::Yes => Cause::Gone,

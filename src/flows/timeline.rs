@@ -12,7 +12,7 @@ use crate::limits::Limit;
 use crate::model::email::EmailAddress;
 use crate::model::id::{ClientId, FlowId, UserId};
 use crate::model::linking::{Decision, Standing, Started};
-use crate::model::problem::{Error, Result};
+use crate::model::problem::{Error, Problem, Result};
 use crate::model::profile::{EmailTrust, Profile};
 use crate::model::provider_config::ProviderConfig;
 use crate::model::reason::{Reason, Why};
@@ -53,13 +53,17 @@ pub fn dropped(ctx: &Ctx, parameters: &[&'static str]) {
 /// # Errors
 /// Those of `outcome`.
 pub fn told<T>(ctx: &Ctx, outcome: Result<T>) -> Result<T> {
-    if let Err(Error::Problem(problem)) = &outcome
-        && let Some(why) = problem.why
-    {
-        ctx.trail.step(Step::new("refused").because(why).with("code", problem.code().name));
-        ctx.trail.refuse(why);
+    if let Err(Error::Problem(problem)) = &outcome {
+        refused(ctx, problem);
     }
     outcome
+}
+
+/// Notes a refusal that has a reason, however it will be shown.
+pub fn refused(ctx: &Ctx, problem: &Problem) {
+    let Some(why) = problem.why else { return };
+    ctx.trail.step(Step::new("refused").because(why).with("code", problem.code().name));
+    ctx.trail.refuse(why);
 }
 
 /// The provider is known, and how it is configured now.
@@ -226,6 +230,26 @@ pub fn lacking(ctx: &Ctx, fields: &Fields) {
     ctx.trail
         .step(step.with("missing", json!(names(&fields.missing))).with("unverified", json!(names(&fields.unverified))));
     ctx.trail.refuse(why);
+}
+
+/// Goes on with the flow of an attempt by hand: what follows belongs to it.
+pub fn resumed(ctx: &Ctx, flow: Option<&FlowId>, user: Option<&UserId>) {
+    let Some(flow) = flow else { return };
+    ctx.trail.resume(flow);
+    if let Some(user) = user {
+        ctx.trail.about(About { user: Some(user.to_string()), ..About::default() });
+    }
+}
+
+/// A code or link goes out; `is_sent` says whether there is a message at all.
+pub fn proof_sent(ctx: &Ctx, strategy: &str, address: &EmailAddress, is_sent: bool) {
+    let step = Step::new("proof_sent").with("strategy", strategy).with("to", masked(address.as_str()));
+    ctx.trail.step(step.with("message", is_sent));
+}
+
+/// A code or link came back and was right.
+pub fn proven(ctx: &Ctx, strategy: &str) {
+    ctx.trail.step(Step::new("proof_checked").with("strategy", strategy));
 }
 
 /// A session began.

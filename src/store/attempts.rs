@@ -296,3 +296,23 @@ pub async fn sign_up(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, id: &
     .await?;
     Ok(tree.map(|tree| tree.0))
 }
+
+/// The inspector's flow of an attempt, of either kind; `None` for what is no attempt's.
+///
+/// # Errors
+/// Storage faults.
+pub async fn flow_of(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    attempt: &str,
+) -> sqlx::Result<Option<FlowId>> {
+    let found = sqlx::query_scalar!(
+        r#"select flow_id as "flow_id: FlowId" from sign_ins where instance_id = $1 and id = $2
+           union all select flow_id from sign_ups where instance_id = $1 and id = $2"#,
+        instance.as_str(),
+        attempt,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.flatten())
+}

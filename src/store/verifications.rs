@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
 use crate::crypto::LookupHash;
-use crate::model::id::{ClientId, InstanceId, SessionId, VerificationId};
+use crate::model::id::{ClientId, FlowId, InstanceId, SessionId, VerificationId};
 use crate::model::time::Timestamp;
 use crate::model::verification::{Role, Status};
 
@@ -280,6 +280,8 @@ pub struct ProvenAddress {
     pub strategy: String,
     /// The address, canonical.
     pub address: String,
+    /// The inspector's flow of the sign-in.
+    pub flow_id: Option<FlowId>,
 }
 
 /// Uses up the proof of an address that the client's current sign-in found nobody for, once.
@@ -300,7 +302,7 @@ pub async fn take_address(
                and v.instance_id = $1 and v.owner_id = s.id and v.role = 'first_factor' and v.superseded_at is null
                and v.strategy in ('email_code', 'email_link') and v.status = 'transferable'
                and v.transferred_at is null and v.transferable_until > now() + $3
-           returning v.strategy, v.value_key as "address!""#,
+           returning v.strategy, v.value_key as "address!", s.flow_id as "flow_id: FlowId""#,
         instance.as_str(),
         client.as_str(),
         offset,

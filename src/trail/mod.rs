@@ -98,6 +98,13 @@ impl Trail {
         tracing::Span::current().record("flow_id", flow.as_str());
     }
 
+    /// Goes on with `flow` unless this request belongs to one already.
+    pub fn resume_if_none(&self, flow: &FlowId) {
+        if self.flow().is_none() {
+            self.resume(flow);
+        }
+    }
+
     /// The flow that this request belongs to.
     pub fn flow(&self) -> Option<FlowId> {
         self.notes(|notes| notes.flow.clone())

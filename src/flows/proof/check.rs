@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use crate::context::Ctx;
 use crate::crypto::Lookup;
-use crate::flows::lockout;
+use crate::flows::{lockout, timeline};
 use crate::model::id::{ClientId, UserId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
@@ -50,6 +50,7 @@ pub async fn check(ctx: &Ctx, db: &mut PgConnection, who: &Guesser<'_>, guess: &
     match verifications::guess(&mut *db, ctx.instance_id(), &asked.id, who.client, &hashes, ctx.offset()).await? {
         Some(Status::Verified) => {
             lockout::release(ctx, db, &tried).await?;
+            timeline::proven(ctx, &asked.strategy);
             Ok(Guess::Right(Box::new(asked)))
         }
         Some(_) => Ok(Guess::Wrong(lockout::failed(ctx, db, &tried, wrong()).await?)),

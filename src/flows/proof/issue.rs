@@ -6,6 +6,7 @@ use super::delivery;
 use super::message::{self, Purpose};
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
+use crate::flows::timeline;
 use crate::model::email::EmailAddress;
 use crate::model::id::{ClientId, SessionId, VerificationId};
 use crate::model::problem::Result;
@@ -96,7 +97,9 @@ pub async fn issue(ctx: &Ctx, db: &mut PgConnection, ask: &Ask<'_>) -> Result<Ve
         redirect_url,
     };
     verifications::ask(db, ctx.instance_id(), &new, ctx.offset()).await?;
-    if ask.recipient == Recipient::Owner && !is_test {
+    let is_sent = ask.recipient == Recipient::Owner && !is_test;
+    timeline::proof_sent(ctx, ask.means.strategy(), ask.address, is_sent);
+    if is_sent {
         let mail = message::mail(ctx, ask.address, ask.means, purpose(ask), &secret)?;
         delivery::send(ctx, db, &mail).await?;
     }

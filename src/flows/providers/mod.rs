@@ -11,7 +11,7 @@ mod simulation;
 pub use change::{add, change, remove};
 pub use describe::{Description, describe};
 pub use patch::{Patch, Set};
-pub use problem::ProviderError;
+pub use problem::{ProviderError, of_discovery};
 pub use simulation::simulate;
 
 use crate::context::Ctx;

@@ -83,17 +83,19 @@ impl From<ProviderError> for Error {
             }
             ProviderError::Setting { setting, code, what } => Problem::new(code).param(&setting).explain(what),
             ProviderError::Discovery { error, .. } => {
-                let known = [
-                    code::CUSTOM_OAUTH_PROVIDER_CANNOT_USE_DISCOVERY_URL,
-                    code::CUSTOM_OAUTH_PROVIDER_DISCOVERY_ISSUER_MISMATCH,
-                ];
-                let code = known.into_iter().find(|code| code.name == error.failure().code);
-                let code = code.unwrap_or(code::CUSTOM_OAUTH_PROVIDER_DISCOVERY_SERVER_RETRIEVAL_ERROR);
-                Problem::new(code).param("custom.discovery_url").meta("reason", error.reason.name())
+                Problem::new(of_discovery(&error)).param("custom.discovery_url").meta("reason", error.reason.name())
             }
             ProviderError::Active(_) => Problem::new(code::CUSTOM_OAUTH_PROVIDER_CANNOT_DELETE_ACTIVE),
             ProviderError::Busy(_) => Problem::new(code::RESOURCE_LOCKED),
         };
         problem.into()
     }
+}
+
+/// The code for a discovery document that cannot be read or used.
+pub fn of_discovery(error: &UpstreamError) -> Code {
+    let known =
+        [code::CUSTOM_OAUTH_PROVIDER_CANNOT_USE_DISCOVERY_URL, code::CUSTOM_OAUTH_PROVIDER_DISCOVERY_ISSUER_MISMATCH];
+    let code = known.into_iter().find(|code| code.name == error.failure().code);
+    code.unwrap_or(code::CUSTOM_OAUTH_PROVIDER_DISCOVERY_SERVER_RETRIEVAL_ERROR)
 }

@@ -12,6 +12,7 @@ use crate::flows::proof::check::{self, Guess, Guesser};
 use crate::flows::proof::issue::{self, Ask, Means, Recipient};
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::record;
+use crate::flows::timeline;
 use crate::model::client::SignIn;
 use crate::model::id::{ClientId, IdentificationId, UserId};
 use crate::model::linking::Standing;
@@ -74,6 +75,7 @@ fn other() -> Problem {
 pub async fn waiting(ctx: &Ctx, db: &mut PgConnection, client: &ClientId, id: &str) -> Result<SignIn> {
     let found = sign_ins::of_client(db, ctx.instance_id(), client, id, ctx.offset()).await?.ok_or_else(other)?;
     let mut attempt = found.attempt;
+    timeline::resumed(ctx, attempt.flow_id.as_ref(), attempt.user_id.as_ref());
     if found.is_abandoned || attempt.status == "complete" {
         let detail = if found.is_abandoned { "abandoned" } else { "done" };
         return Err(code::CLIENT_STATE_INVALID.because(Reason::AttemptExpired, detail).into());

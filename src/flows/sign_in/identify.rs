@@ -8,6 +8,7 @@ use crate::crypto::LookupHash;
 use crate::flows::client::{self, Acted};
 use crate::flows::factors;
 use crate::flows::social::start;
+use crate::flows::timeline;
 use crate::model::email::EmailAddress;
 use crate::model::id::{ClientId, IdentificationId, UserId};
 use crate::model::linking::Started;
@@ -16,6 +17,7 @@ use crate::model::reason::Reason;
 use crate::model::settings::{EnumerationProtection, SignUpMode};
 use crate::store::attempts::{self, SignUpFields};
 use crate::store::sign_ins::{self, Identified};
+use crate::trail::Kind;
 
 /// Who it is, and how he wants to prove it.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +42,16 @@ enum Identifier {
 /// `form_identifier_not_found`, `session_exists`, the `sign_up_if_missing_…` codes; those of
 /// [`first_factor::prepare`] where a factor is prepared at once. Nothing is written then.
 pub async fn identify(ctx: &Ctx, token: Option<&LookupHash>, asked: Identify<'_>) -> Result<Acted> {
+    let strategy = asked.prepare.map_or("identifier", |prepare| prepare.strategy);
+    let target = asked.prepare.and_then(|prepare| prepare.redirect_url);
+    timeline::started(ctx, Kind::SignIn, strategy, target, None);
     let identifier = parse(ctx, asked.identifier)?;
     if asked.sign_up_if_missing {
         may_sign_up(ctx, &asked)?;
     }
     let mut tx = ctx.app.db.begin().await?;
     let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
+    timeline::on_client(ctx, &client);
     start::refuse_second_session(ctx, &mut tx, &client).await?;
     let owner = owner(ctx, &mut tx, &identifier).await?;
     if owner.is_none() && !asked.sign_up_if_missing && !is_strict(ctx) {

@@ -7,7 +7,7 @@ use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, Lookup, LookupHash, Secret};
 use crate::flows::client::{self, Acted, Issued};
 use crate::flows::race::{Interrupted, TRIES};
-use crate::flows::{factors, password, users};
+use crate::flows::{factors, password, timeline, users};
 use crate::model::client::SignIn;
 use crate::model::id::UserId;
 use crate::model::problem::{Problem, Result, code};
@@ -44,6 +44,7 @@ pub async fn attempt(ctx: &Ctx, token: Option<&LookupHash>, id: &str, typed: &st
     tx.commit().await?;
     factors::chosen(attempt.first_factors.as_deref().unwrap_or_default(), STRATEGY, None)?;
     password::prove(ctx, attempt.user_id.as_ref(), &client, &Secret::from(typed.to_owned())).await?;
+    timeline::proven(ctx, STRATEGY);
     go_on(ctx, token, id, Proven::Password, attempt.user_id.as_ref(), None).await
 }
 
@@ -70,6 +71,7 @@ async fn waiting_for_password(ctx: &Ctx, token: Option<&LookupHash>, id: &str) -
     let client = clients::lock_by_token(&mut tx, ctx.instance_id(), token).await?.ok_or_else(other)?;
     let found = sign_ins::of_client(&mut *tx, ctx.instance_id(), &client, id, ctx.offset()).await?.ok_or_else(other)?;
     tx.commit().await?;
+    timeline::resumed(ctx, found.attempt.flow_id.as_ref(), found.attempt.user_id.as_ref());
     if found.is_replaced || found.is_abandoned || found.attempt.status != "needs_new_password" {
         return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
     }

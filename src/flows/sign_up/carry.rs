@@ -7,6 +7,7 @@ use crate::context::Ctx;
 use crate::flows::client::Issued;
 use crate::flows::race::Interrupted;
 use crate::flows::social::start;
+use crate::flows::timeline;
 use crate::model::id::{ClientId, VerificationId};
 use crate::model::linking::Started;
 use crate::model::problem::Problem;
@@ -34,6 +35,7 @@ pub async fn take_over(
 ) -> Result<Option<Carried>, Interrupted> {
     let (instance, offset) = (ctx.instance_id(), ctx.offset());
     let Some(proven) = verifications::take_address(&mut *db, instance, client, offset).await? else { return Ok(None) };
+    timeline::resumed(ctx, proven.flow_id.as_ref(), None);
     start::refuse_second_session(ctx, &mut *db, client).await?;
     attempts::replace_all(&mut *db, instance, client, ctx.offset()).await?;
     let id = start::create_attempt(ctx, &mut *db, client, Started::SignUp, fields).await?;

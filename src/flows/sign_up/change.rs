@@ -11,6 +11,7 @@ use crate::flows::client::{self, Acted, Issued};
 use crate::flows::password;
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::social::start;
+use crate::flows::timeline;
 use crate::model::client::SignUp;
 use crate::model::email::EmailAddress;
 use crate::model::id::ClientId;
@@ -23,6 +24,7 @@ use crate::model::{social_error, username};
 use crate::store::attempts::{self, CompletedBy, SignUpFields};
 use crate::store::sign_ups::{self, Change};
 use crate::store::{clients, sign_ins, users};
+use crate::trail::Kind;
 
 /// What somebody typed; `None` leaves things as they are.
 #[derive(Clone, Debug, Default)]
@@ -53,10 +55,12 @@ pub struct Changed {
 /// `session_exists`; the codes of what was typed (behaviour.md section 4.2), and nothing is written then; those of
 /// restrictions when the sign-up has all it needs.
 pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, typed: &Typed) -> Result<Changed> {
+    timeline::started(ctx, Kind::SignUp, "form", None, None);
     let digest = digest(ctx, typed).await?;
     for _ in 0..TRIES {
         let mut tx = ctx.app.db.begin().await?;
         let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
+        timeline::on_client(ctx, &client);
         start::refuse_second_session(ctx, &mut tx, &client).await?;
         attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
         let id = start::create_attempt(ctx, &mut tx, &client, Started::SignUp, &SignUpFields::default()).await?;
@@ -109,6 +113,7 @@ pub(super) async fn current(
     let token = token.ok_or_else(other)?;
     let client = clients::lock_by_token(&mut *db, ctx.instance_id(), token).await?.ok_or_else(other)?;
     let found = sign_ups::of_client(db, ctx.instance_id(), &client, id, ctx.offset()).await?.ok_or_else(other)?;
+    timeline::resumed(ctx, found.attempt.flow_id.as_ref(), None);
     if found.is_abandoned || found.attempt.status == "complete" {
         let detail = if found.is_abandoned { "abandoned" } else { "done" };
         return Err(code::CLIENT_STATE_INVALID.because(Reason::AttemptExpired, detail).into());

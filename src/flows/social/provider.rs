@@ -5,6 +5,7 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::context::Ctx;
+use crate::flows::providers::of_discovery;
 use crate::model::problem::{Code, Error, Problem, Result, code};
 use crate::model::provider_config::{Credentials, ProviderConfig, strategy};
 use crate::model::reason::Reason;
@@ -121,7 +122,7 @@ async fn descriptor(ctx: &Ctx, config: &ProviderConfig) -> Result<Arc<Descriptor
 
 fn refused(error: &UpstreamError) -> Error {
     tracing::info!(%error, "discovery failed");
-    Problem::new(code::MISCONFIGURED_OAUTH_PROVIDER).into()
+    of_discovery(error).because(error.reason, error.detail).into()
 }
 
 /// The operator's own credentials, opened.

@@ -13,6 +13,7 @@ use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, Lookup};
 use crate::flows;
 use crate::flows::email_link::{self, Landed, Link, Opener};
+use crate::flows::timeline;
 use crate::model::problem::{Error, Problem, Result, code};
 
 /// The form's name inside its forgery check, and its address.
@@ -41,6 +42,7 @@ fn told(ctx: &Ctx, headers: &HeaderMap, outcome: Result<Response>) -> Answer {
         Err(Error::Problem(problem)) if error::accepts_pages(headers) => problem,
         Err(error) => return Err(Failure(error)),
     };
+    timeline::refused(ctx, &problem);
     let state = match problem.code() {
         code::VERIFICATION_ALREADY_VERIFIED => State::AlreadyUsed,
         code::VERIFICATION_LINK_TOKEN_EXPIRED => State::Expired,
@@ -61,7 +63,7 @@ async fn look(
     let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
     let opener = match link.opener(ctx, client.as_ref().map(|client| &client.id)) {
         Ok(opener) => opener,
-        Err(status) => return refused(&link, link.landed(status, None, None), headers),
+        Err(status) => return refused(ctx, &link, link.landed(status, None, None), headers),
     };
     if opener == Opener::Same && *method == Method::GET && !looks_ahead(headers) {
         return opened(ctx, browser, &link, opener, headers).await;
@@ -83,7 +85,7 @@ async fn press(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, token: Option<
     let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
     match link.opener(ctx, client.as_ref().map(|client| &client.id)) {
         Ok(opener) => opened(ctx, browser, &link, opener, headers).await,
-        Err(status) => refused(&link, link.landed(status, None, None), headers),
+        Err(status) => refused(ctx, &link, link.landed(status, None, None), headers),
     }
 }
 
@@ -102,7 +104,7 @@ fn looks_ahead(headers: &HeaderMap) -> bool {
 
 async fn opened(ctx: &Ctx, browser: &Browser, link: &Link, opener: Opener, headers: &HeaderMap) -> Result<Response> {
     let landed = email_link::open(ctx, browser.hash(ctx).as_ref(), link, opener).await?;
-    let Some(issued) = &landed.issued else { return refused(link, landed, headers) };
+    let Some(issued) = &landed.issued else { return refused(ctx, link, landed, headers) };
     let hash = ctx.app.ring.lookup_hash(Lookup::ClientToken, issued.token.expose_secret());
     let client = flows::client::read(ctx, Some(&hash)).await?;
     let mut response = Redirect::to(&landed.url).into_response();
@@ -111,8 +113,12 @@ async fn opened(ctx: &Ctx, browser: &Browser, link: &Link, opener: Opener, heade
 }
 
 /// On to where the link leads; callers that show no pages are told what became of it.
-fn refused(link: &Link, landed: Landed, headers: &HeaderMap) -> Result<Response> {
-    match link.refusal(landed.status).filter(|_| !error::accepts_pages(headers)) {
+fn refused(ctx: &Ctx, link: &Link, landed: Landed, headers: &HeaderMap) -> Result<Response> {
+    let refusal = link.refusal(landed.status);
+    if let Some(problem) = &refusal {
+        timeline::refused(ctx, problem);
+    }
+    match refusal.filter(|_| !error::accepts_pages(headers)) {
         Some(problem) => Err(problem.into()),
         None => Ok(Redirect::to(&landed.url).into_response()),
     }

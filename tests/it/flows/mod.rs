@@ -1,7 +1,9 @@
 //! Why it failed: provoked faults, and what the inspector says about each.
 
 mod decisions;
+mod elsewhere;
 mod pages;
+mod proofs;
 mod providers;
 mod record;
 mod starts;
