@@ -44,6 +44,13 @@ impl Ctx {
         Self { promised_session: session, ..self.clone() }
     }
 
+    /// The same, for what is tried and taken back: nothing of it belongs on a timeline.
+    #[must_use]
+    pub fn untold(&self) -> Self {
+        let trail = Trail::new(&self.app.recorder, &self.instance.id, self.instance.clock_offset);
+        Self { trail, ..self.clone() }
+    }
+
     /// This moment, on the instance's clock. What is stamped after a wait is stamped with it, not with [`Self::now`].
     pub fn moment(&self) -> Timestamp {
         self.app.clock.now() + self.instance.clock_offset

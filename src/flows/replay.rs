@@ -11,8 +11,9 @@ use super::policy::policy;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, SealedAt};
 use crate::flows::social::proof::Proof;
+use crate::model::connecting::{self, Aim, Meaning, Rules};
 use crate::model::email::EmailAddress;
-use crate::model::id::{ClientId, FlowId, SessionId};
+use crate::model::id::{ClientId, ExternalAccountId, FlowId, SessionId, UserId};
 use crate::model::linking::{self, Decision, Known, Standing, Started};
 use crate::model::problem::{Error, Result};
 use crate::model::profile::EmailTrust;
@@ -21,7 +22,7 @@ use crate::model::reason::{Again, Reason, Why};
 use crate::model::settings::EnumerationProtection;
 use crate::model::sign_up::{self, Closed, Given, Vouched};
 use crate::store::flows::{self, Flow, Step};
-use crate::store::{external_accounts, provider_configs, sessions, users};
+use crate::store::{connections, external_accounts, provider_configs, sessions, users};
 use crate::trail::About;
 
 /// Addresses that are hashed at once.
@@ -42,6 +43,31 @@ struct Inputs {
     /// The person had proven the address before: it is no secret, and no proof is asked again.
     #[serde(default)]
     is_address_proven: bool,
+    /// Who connects an account; nobody in a sign-in or sign-up.
+    #[serde(default)]
+    user: Option<UserId>,
+    /// The account that is approved once more.
+    #[serde(default)]
+    account: Option<ExternalAccountId>,
+}
+
+impl Inputs {
+    fn of(ctx: &Ctx, proof: &Proof) -> Self {
+        let email = proof.profile.email.as_deref().and_then(EmailAddress::parse);
+        let hash = |email: &EmailAddress| hexadecimal(&ctx.app.ring.lookup_hash(Lookup::Address, email.as_str()));
+        Self {
+            provider: proof.provider.clone(),
+            provider_user_id: proof.profile.provider_user_id.clone(),
+            address: email.as_ref().map(hash),
+            trust: email.map(|_| proof.profile.email_trust),
+            is_sign_up: false,
+            has_first_name: proof.profile.first_name.is_some(),
+            has_last_name: proof.profile.last_name.is_some(),
+            is_address_proven: proof.address_proven_by.is_some(),
+            user: None,
+            account: None,
+        }
+    }
 }
 
 /// Keeps what a decision is about to be made from with the flow of this request.
@@ -49,19 +75,24 @@ struct Inputs {
 /// # Errors
 /// A fault if it cannot be sealed.
 pub fn keep(ctx: &Ctx, started: Started, proof: &Proof) -> Result<()> {
-    let Some(flow) = ctx.trail.flow() else { return Ok(()) };
-    let email = proof.profile.email.as_deref().and_then(EmailAddress::parse);
-    let inputs = Inputs {
-        provider: proof.provider.clone(),
-        provider_user_id: proof.profile.provider_user_id.clone(),
-        address: email.as_ref().map(|email| hexadecimal(&ctx.app.ring.lookup_hash(Lookup::Address, email.as_str()))),
-        trust: email.map(|_| proof.profile.email_trust),
-        is_sign_up: started == Started::SignUp,
-        has_first_name: proof.profile.first_name.is_some(),
-        has_last_name: proof.profile.last_name.is_some(),
-        is_address_proven: proof.address_proven_by.is_some(),
+    seal(ctx, &Inputs { is_sign_up: started == Started::SignUp, ..Inputs::of(ctx, proof) })
+}
+
+/// The same for a decision about an account that `user` connects.
+///
+/// # Errors
+/// A fault if it cannot be sealed.
+pub fn keep_connection(ctx: &Ctx, user: &UserId, aim: &Aim, proof: &Proof) -> Result<()> {
+    let account = match aim {
+        Aim::Connect => None,
+        Aim::Reauthorize(account) => Some(account.clone()),
     };
-    let plain = serde_json::to_vec(&inputs).map_err(Error::internal)?;
+    seal(ctx, &Inputs { user: Some(user.clone()), account, ..Inputs::of(ctx, proof) })
+}
+
+fn seal(ctx: &Ctx, inputs: &Inputs) -> Result<()> {
+    let Some(flow) = ctx.trail.flow() else { return Ok(()) };
+    let plain = serde_json::to_vec(inputs).map_err(Error::internal)?;
     let sealed = ctx.app.ring.seal(ctx.rng(), &sealed_at(ctx, &flow), &plain).map_err(Error::internal)?;
     ctx.trail.about(About { decision_sealed: Some(sealed), ..About::default() });
     Ok(())
@@ -209,6 +240,9 @@ async fn decide(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Verdict> {
     if let Some(why) = unavailable(ctx, &strategy(&inputs.provider), use_as).await? {
         return Ok(Verdict::Refused(why));
     }
+    if let Some(user) = &inputs.user {
+        return connect(ctx, user, inputs).await;
+    }
     let known = known(ctx, flow, inputs).await?;
     let mut policy = policy(ctx);
     if inputs.is_address_proven {
@@ -234,6 +268,29 @@ async fn decide(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Verdict> {
         Decision::Closed(Standing::Locked, _) => Verdict::Refused(Why::new(Reason::UserLocked, "")),
         Decision::Closed(..) => Verdict::Refused(Why::new(Reason::UserBanned, "banned")),
         Decision::LinkingOff(_) => Verdict::Refused(Why::new(Reason::LinkingOff, "")),
+    })
+}
+
+/// The real decision about an account that a user connects.
+async fn connect(ctx: &Ctx, user: &UserId, inputs: &Inputs) -> Result<Verdict> {
+    // An address that is nobody's here is as free as any other.
+    let address = match &inputs.address {
+        None => None,
+        Some(hash) => Some(find_address(ctx, hash).await?.unwrap_or_default()),
+    };
+    let connection = &mut *ctx.app.db.acquire().await?;
+    let (instance, provider, id) = (ctx.instance_id(), &inputs.provider, &inputs.provider_user_id);
+    let known = connections::known(connection, instance, user, provider, id, address.as_deref()).await?;
+    let rules = provider_configs::connecting(&mut *connection, instance, provider).await?;
+    let rules = Rules {
+        multiple_accounts: rules.is_some_and(|rules| rules.multiple_accounts),
+        addresses_changeable: ctx.instance.settings.addresses_changeable,
+    };
+    let aim = inputs.account.clone().map_or(Aim::Connect, Aim::Reauthorize);
+    let trust = inputs.trust.unwrap_or(EmailTrust::Unverified);
+    Ok(match connecting::decide(&aim, trust, &known, rules) {
+        Meaning::Connect(_) | Meaning::Refresh(_) => Verdict::Succeeds,
+        Meaning::Refuse(failure) => Verdict::Refused(failure.why()),
     })
 }
 

@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::context::Ctx;
 use crate::limits::Limit;
+use crate::model::connecting::Meaning;
 use crate::model::email::EmailAddress;
 use crate::model::id::{ClientId, FlowId, UserId};
 use crate::model::linking::{Decision, Standing, Started};
@@ -216,6 +217,27 @@ pub fn decided(ctx: &Ctx, started: Started, decision: &Decision) {
     ctx.trail.about(About { user: user.map(ToString::to_string), ..About::default() });
 }
 
+/// The flow is about this user.
+pub fn of_user(ctx: &Ctx, user: &UserId) {
+    ctx.trail.about(About { user: Some(user.to_string()), ..About::default() });
+}
+
+/// What a proven identity means for the signed-in user who connects it; ends the flow.
+pub fn connected(ctx: &Ctx, meaning: &Meaning) {
+    let step = Step::new("decision");
+    match meaning {
+        Meaning::Connect(_) => ctx.trail.step(step.with("what", "account connected")),
+        Meaning::Refresh(account) => {
+            ctx.trail.step(step.with("what", "account brought up to date").with("account", account.as_str()));
+        }
+        Meaning::Refuse(failure) => {
+            ctx.trail.step(step.because(failure.why()).with("what", "refused").with("code", failure.code));
+            return ctx.trail.refuse(failure.why());
+        }
+    }
+    ctx.trail.succeed();
+}
+
 /// A sign-up needs more before it is a user.
 pub fn lacking(ctx: &Ctx, fields: &Fields) {
     let names = |fields: &[Field]| fields.iter().map(|field| field.as_str()).collect::<Vec<_>>();
@@ -237,7 +259,7 @@ pub fn resumed(ctx: &Ctx, flow: Option<&FlowId>, user: Option<&UserId>) {
     let Some(flow) = flow else { return };
     ctx.trail.resume(flow);
     if let Some(user) = user {
-        ctx.trail.about(About { user: Some(user.to_string()), ..About::default() });
+        of_user(ctx, user);
     }
 }
 

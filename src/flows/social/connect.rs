@@ -8,6 +8,7 @@ use crate::crypto::LookupHash;
 use crate::flows::client::{self, Acted};
 use crate::flows::session::active;
 use crate::flows::session::reverify::require_recent_proof;
+use crate::flows::timeline;
 use crate::model::client::Session;
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId};
 use crate::model::problem::{Error, Problem, Result, code};
@@ -16,6 +17,7 @@ use crate::model::reason::Reason;
 use crate::model::user::ExternalAccount;
 use crate::store::connections::{self, NewPending, Own};
 use crate::store::{clients, provider_configs, verifications};
+use crate::trail::Kind;
 
 /// The most scopes of one request, and the longest they may be together.
 const SCOPES: (usize, usize) = (50, 2048);
@@ -73,9 +75,22 @@ pub async fn connect(
     request: Request<'_>,
     scopes: Vec<String>,
 ) -> Result<Begun> {
+    timeline::started(ctx, Kind::Connect, request.strategy, request.redirect_url, request.complete_url);
+    timeline::told(ctx, begin(ctx, token, session, request, scopes).await)
+}
+
+async fn begin(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    session: Option<&str>,
+    request: Request<'_>,
+    scopes: Vec<String>,
+) -> Result<Begun> {
     let session = active::session(ctx, token, session).await?;
+    timeline::of_user(ctx, &session.user.id);
     require_recent_proof(ctx, &session).await?;
     let configured = provider::to_connect(ctx, request.strategy).await?;
+    timeline::configured(ctx, &configured.config);
     let wanted = wanted(ctx, request, configured, scopes).await?;
     let slug = &wanted.configured.config.provider;
     let mut tx = ctx.app.db.begin().await?;
@@ -112,7 +127,20 @@ pub async fn reauthorize(
     request: Request<'_>,
     scopes: Vec<String>,
 ) -> Result<Begun> {
+    timeline::started(ctx, Kind::Reauthorize, "", request.redirect_url, request.complete_url);
+    timeline::told(ctx, begin_again(ctx, token, session, id, request, scopes).await)
+}
+
+async fn begin_again(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    session: Option<&str>,
+    id: &str,
+    request: Request<'_>,
+    scopes: Vec<String>,
+) -> Result<Begun> {
     let session = active::session(ctx, token, session).await?;
+    timeline::of_user(ctx, &session.user.id);
     let (instance, user) = (ctx.instance_id(), &session.user.id);
     let mut db = ctx.app.db.acquire().await?;
     let own = connections::own(&mut db, instance, user, id).await?;
@@ -122,6 +150,7 @@ pub async fn reauthorize(
     let strategy = strategy(&own.provider);
     let request = Request { strategy: &strategy, ..request };
     let configured = provider::to_connect(ctx, request.strategy).await?;
+    timeline::configured(ctx, &configured.config);
     let wanted = wanted(ctx, request, configured, scopes).await?;
     let mut tx = ctx.app.db.begin().await?;
     let client = lock(ctx, &mut tx, token, &session).await?;

@@ -11,6 +11,7 @@ use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::record::{self, AccountChange};
+use crate::flows::{replay, timeline};
 use crate::model::connecting::{self, Aim, Claim, Meaning, Proves, Rules};
 use crate::model::email::EmailAddress;
 use crate::model::id::{ExternalAccountId, IdentificationId, UserId};
@@ -60,6 +61,7 @@ pub async fn finish(ctx: &Ctx, token: Option<&LookupHash>, flow: &SocialFlow, an
         let url = destination(flow, &outcome);
         social_flows::finish(&mut tx, ctx.instance_id(), &flow.id, None, url, ctx.offset()).await?;
         tx.commit().await?;
+        timeline::handed_over(ctx, url);
         return Ok(Landing { url: url.to_owned(), issued: None });
     }
     Err(code::RESOURCE_LOCKED.into())
@@ -118,7 +120,10 @@ async fn meaning(
         Target::Pending => Aim::Connect,
         Target::Verified => Aim::Reauthorize(account_of(flow)?),
     };
-    Ok(connecting::decide(&aim, proof.profile.email_trust, &known, rules))
+    let meaning = connecting::decide(&aim, proof.profile.email_trust, &known, rules);
+    timeline::connected(ctx, &meaning);
+    replay::keep_connection(ctx, user, &aim, proof)?;
+    Ok(meaning)
 }
 
 fn address(proof: &Proof) -> Option<EmailAddress> {

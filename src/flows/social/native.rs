@@ -16,6 +16,7 @@ use crate::crypto::{Lookup, LookupHash};
 use crate::flows::client::{self, Issued};
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::record;
+use crate::flows::timeline;
 use crate::model::id::SessionId;
 use crate::model::linking::Started;
 use crate::model::problem::{Error, Result, code};
@@ -84,6 +85,7 @@ pub async fn hand_over(ctx: &Ctx, flow: &SocialFlow, started: Started, answered:
         let nonce = random::token(ctx.rng());
         hold(ctx, &mut tx, flow, answered, &nonce, &url).await?;
         tx.commit().await?;
+        timeline::handed_over(ctx, &url);
         return Ok(Landing { url: with_query(&url, NONCE, &nonce), issued: None });
     }
     Err(code::RESOURCE_LOCKED.into())
@@ -98,7 +100,7 @@ async fn rehearse(
     answered: &Answered,
 ) -> Result<Rehearsed, Interrupted> {
     let mut rehearsal = db.begin().await?;
-    let applied = apply(ctx, &mut rehearsal, flow, started, answered).await?;
+    let applied = apply(&ctx.untold(), &mut rehearsal, flow, started, answered).await?;
     let instance = ctx.instance_id();
     let rehearsed = match applied {
         Applied::Connection(Outcome::Connected) => Rehearsed::Connects,
@@ -222,6 +224,7 @@ pub async fn redeem(ctx: &Ctx, token: Option<&LookupHash>, nonce: &str) -> Resul
 /// session that is over, leave nothing to settle.
 async fn settle_held(ctx: &Ctx, db: &mut PgConnection, held: &Held) -> Result<Option<Issued>, Interrupted> {
     let flow = social_flows::get(db, ctx.instance_id(), &held.id).await?;
+    timeline::resumed(ctx, flow.flow_id.as_ref(), None);
     let is_current = flow.is_connection() || social_flows::is_current(db, ctx.instance_id(), &flow.target_id).await?;
     if flow.tokens_sealed.is_none() || !is_current {
         return Ok(None);

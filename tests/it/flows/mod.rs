@@ -1,5 +1,6 @@
 //! Why it failed: provoked faults, and what the inspector says about each.
 
+mod connecting;
 mod decisions;
 mod elsewhere;
 mod pages;
