@@ -116,7 +116,9 @@ async fn descriptor(ctx: &Ctx, config: &ProviderConfig) -> Result<Arc<Descriptor
     let descriptor = custom.descriptor(key, metadata.as_deref(), &may_be_http);
     Ok(Arc::new(descriptor.map_err(|error| {
         tracing::warn!(%error, provider = config.provider, "a custom provider cannot be used");
-        Error::from(code::MISCONFIGURED_OAUTH_PROVIDER)
+        let found = metadata.is_some().then_some((Reason::EndpointRefused, "discovery"));
+        let (reason, detail) = found.unwrap_or((Reason::CredentialsUnusable, "malformed"));
+        Error::from(code::MISCONFIGURED_OAUTH_PROVIDER.because(reason, detail))
     })?))
 }
 
