@@ -43,13 +43,13 @@ async fn the_database_is_busy() {
 
     let begun = begin(&app, &browser, "sign_ups", "oauth_google").await.expect(200);
     let callback = approve(&browser, provider_url(&begun), "ada@example.com").await;
-    let page = locked(&app, "external_accounts", as_page(&browser, callback.as_str())).await.expect(503);
+    let page = locked(&app, "identifications", as_page(&browser, callback.as_str())).await.expect(503);
     assert!(
         page.text.contains("data-state=\"unavailable\"") && page.text.contains(&reference(&begun)),
         "{}",
         page.text
     );
-    assert!(!page.text.contains("external_accounts"), "{}", page.text);
+    assert!(!page.text.contains("identifications"), "{}", page.text);
     app.told(&program, &reference(&begun), &STORAGE).await;
 }
 

@@ -196,6 +196,7 @@ async fn a_link_is_stale_or_too_old() {
 async fn a_sign_up_by_hand_is_told_from_its_start_to_its_session() {
     let app = TestApp::start().await;
     let program = app.program();
+    settings(&app, r#"{"attributes": {}}"#).await;
     let browser = app.browser();
     let begun = form(&app, &browser, "/v1/client/sign_ups", &[("email_address", ADA)]).await.expect(200);
     let flow = reference(&begun);
