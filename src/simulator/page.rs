@@ -110,7 +110,7 @@ body { margin: 0; border-top: .5rem solid; border-image: repeating-linear-gradie
 main { max-width: 32rem; margin: 0 auto; padding: 1.5rem 1.25rem 3rem }
 h1 { margin: 0; font-size: 1.5rem }
 h2 { margin: 2rem 0 .75rem; font-size: 1.125rem }
-button, input, select { font: inherit; min-height: 2.75rem; padding: .25rem .75rem; border: 1px solid var(--line); border-radius: .5rem }
+button, input, select { font: inherit; max-width: 100%; min-height: 2.75rem; padding: .25rem .75rem; border: 1px solid var(--line); border-radius: .5rem }
 button { cursor: pointer }
 :focus-visible { outline: 2px solid; outline-offset: 2px }
 input[type=checkbox] { min-height: 0; width: 1.25rem; height: 1.25rem; margin: 0; flex: none }
