@@ -1,5 +1,7 @@
 //! Who knows a password. A try is counted before the hash is computed, and no connection is held meanwhile.
 
+use sqlx::PgConnection;
+
 use crate::context::Ctx;
 use crate::crypto::Secret;
 use crate::crypto::password::PasswordError;
@@ -9,7 +11,7 @@ use crate::model::password;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::EnumerationProtection;
-use crate::store::user_passwords;
+use crate::store::{user_passwords, users};
 
 impl From<PasswordError> for Error {
     fn from(error: PasswordError) -> Self {
@@ -20,13 +22,16 @@ impl From<PasswordError> for Error {
     }
 }
 
-/// Proves that whoever is at `client` knows the password of `user`; `None` is nobody we know, whose answer and effort
-/// are those of a wrong password.
+/// Proves that whoever is at `client` knows the password of `user`, and gives the digest it was compared with; `None` is
+/// nobody we know, whose answer and effort are those of a wrong password.
+///
+/// No connection is held meanwhile, so the password may be gone by now: whatever follows from the proof asks
+/// [`still_stands`] in its own transaction.
 ///
 /// # Errors
 /// `form_password_incorrect`, or `account_lockout_warning` with few tries left; `strategy_for_user_invalid` for a user
 /// without a password, unless strangers may not learn that; `user_locked`; `too_many_requests`; 503 when too many wait.
-pub async fn prove(ctx: &Ctx, user: Option<&UserId>, client: &ClientId, password: &Secret) -> Result<()> {
+pub async fn prove(ctx: &Ctx, user: Option<&UserId>, client: &ClientId, password: &Secret) -> Result<String> {
     let instance = ctx.instance_id();
     let mut tx = ctx.app.db.begin().await?;
     let tried = lockout::reserve(ctx, &mut tx, user, client).await?;
@@ -41,20 +46,36 @@ pub async fn prove(ctx: &Ctx, user: Option<&UserId>, client: &ClientId, password
     };
     let tells = ctx.instance.settings.enumeration_protection != EnumerationProtection::Strict;
     let mut tx = ctx.app.db.begin().await?;
-    let outcome = match verdict {
-        Ok(false) if user.is_some() && digest.is_none() && tells => Err(code::STRATEGY_FOR_USER_INVALID.into()),
-        Ok(false) => {
+    let outcome = match (verdict, digest) {
+        (Ok(true), Some(digest)) => Ok(digest),
+        (Ok(_), None) if user.is_some() && tells => Err(code::STRATEGY_FOR_USER_INVALID.into()),
+        (Ok(_), _) => {
             let refusal = lockout::failed(ctx, &mut tx, &tried, incorrect()).await?;
             tx.commit().await?;
             return Err(refusal.into());
         }
-        Ok(true) => Ok(()),
-        Err(error) => Err(error.into()),
+        (Err(error), _) => Err(error.into()),
     };
     // Right, or nothing that was tried.
     lockout::release(ctx, &mut tx, &tried).await?;
     tx.commit().await?;
     outcome
+}
+
+/// Whether `digest` is still the password of `user`, whose row stays locked until the transaction ends: somebody who
+/// took the account over meanwhile took the password away, and what it proved with it.
+///
+/// # Errors
+/// `form_password_incorrect`; storage faults.
+pub async fn still_stands(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    (user, client): (&UserId, &ClientId),
+    digest: &str,
+) -> Result<()> {
+    let is_there = users::lock(db, ctx.instance_id(), user, client, ctx.offset()).await?.is_some();
+    let stored = user_passwords::digest(&mut *db, ctx.instance_id(), user).await?;
+    if is_there && stored.as_deref() == Some(digest) { Ok(()) } else { Err(incorrect().into()) }
 }
 
 fn incorrect() -> Problem {

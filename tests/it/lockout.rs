@@ -54,7 +54,7 @@ fn stranger(ctx: &Ctx) -> ClientId {
 /// The code of the answer, or `ok`.
 async fn try_password(ctx: &Ctx, user: &UserId, client: &ClientId, text: &str) -> String {
     match password::prove(ctx, Some(user), client, &Secret::from(text.to_owned())).await {
-        Ok(()) => "ok".to_owned(),
+        Ok(_) => "ok".to_owned(),
         Err(Error::Problem(problem)) => problem.code().name.to_owned(),
         Err(Error::Fault(fault)) => format!("fault: {}", fault.source),
     }

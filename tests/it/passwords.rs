@@ -76,6 +76,26 @@ async fn who_signed_up_with_a_password_signs_in_with_it() {
     assert_eq!(app.count(stored, &id).await, 1);
 }
 
+/// Hashing takes its time, and no connection is held meanwhile: here somebody takes the account over just then.
+#[tokio::test]
+async fn a_password_that_went_while_it_was_compared_signs_nobody_in() {
+    let app = start().await;
+    let (_, id) = ada(&app).await;
+    // The good try is given back after the comparison, which is the moment.
+    let takeover = "create function take_over() returns trigger language plpgsql as $$ begin
+            delete from user_passwords where instance_id = new.instance_id and user_id = new.id; return null; end $$;
+        create trigger take_over after update on users for each row
+            when (new.failed_attempts < old.failed_attempts) execute function take_over();";
+    sqlx::raw_sql(takeover).execute(&app.app().db).await.unwrap();
+    let open = "select count(*) from sessions where instance_id = $1 and user_id = $2 and status = 'active'";
+    let before = app.count(open, &id).await;
+    let refused = sign_in(&app, &app.browser(), EMAIL, PASSWORD).await.expect(422);
+    assert_eq!(error(&refused), ("form_password_incorrect".to_owned(), Some("password".to_owned())));
+    assert_eq!(app.count(open, &id).await, before);
+    let left = "select count(*) from user_passwords where instance_id = $1 and user_id = $2";
+    assert_eq!(app.count(left, &id).await, 0, "the moment was hit");
+}
+
 #[tokio::test]
 async fn a_bad_password_is_refused_by_its_rule() {
     let app = start().await;

@@ -52,7 +52,8 @@ pub async fn require_recent_proof(ctx: &Ctx, session: &Session) -> Result<()> {
     }
     let wanted = serde_json::json!({ "level": "first_factor", "after_minutes": RECENT });
     let problem = Problem::new(code::SESSION_REVERIFICATION_REQUIRED).meta("reverification", wanted);
-    if ways(ctx, session).await?.is_empty() {
+    let mut db = ctx.app.db.acquire().await?;
+    if ways(ctx, &mut db, session).await?.is_empty() {
         return Err(problem.meta("reason", "no_factor").into());
     }
     Err(problem.into())
@@ -109,7 +110,7 @@ pub async fn prepare(
     let mut tx = ctx.app.db.begin().await?;
     let (client, session) = current(ctx, &mut tx, token, id).await?;
     must_have_begun(ctx, &mut tx, id).await?;
-    let ways = ways(ctx, &session).await?;
+    let ways = ways(ctx, &mut tx, &session).await?;
     let factor = factors::chosen(&ways, strategy, address)?;
     let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
     exact_limits::before_sending(ctx, &mut tx, address.value.as_str()).await?;
@@ -170,11 +171,14 @@ pub async fn attempt_password(
     let mut tx = ctx.app.db.begin().await?;
     let (client, session) = current(ctx, &mut tx, token, id).await?;
     must_have_begun(ctx, &mut tx, id).await?;
+    let ways = ways(ctx, &mut tx, &session).await?;
     tx.commit().await?;
-    factors::chosen(&ways(ctx, &session).await?, "password", None)?;
-    password::prove(ctx, Some(&session.user.id), &client, &Secret::from(typed.to_owned())).await?;
+    factors::chosen(&ways, "password", None)?;
+    let user = &session.user.id;
+    let digest = password::prove(ctx, Some(user), &client, &Secret::from(typed.to_owned())).await?;
     let mut tx = ctx.app.db.begin().await?;
     let (client, _) = current(ctx, &mut tx, token, id).await?;
+    password::still_stands(ctx, &mut tx, (user, &client), &digest).await?;
     must_have_begun(ctx, &mut tx, id).await?;
     let proof = VerificationId::new(ctx.now, ctx.rng());
     let new = unsent(&proof, id, &client, "password");
@@ -186,9 +190,9 @@ pub async fn attempt_password(
 }
 
 /// The ways in which the session's person can prove it again.
-async fn ways(ctx: &Ctx, session: &Session) -> Result<Vec<Factor>> {
+async fn ways(ctx: &Ctx, db: &mut PgConnection, session: &Session) -> Result<Vec<Factor>> {
     let has_password = ctx.instance.settings.attributes.password.is_enabled()
-        && users::has_password(&ctx.app.db, ctx.instance_id(), &session.user.id).await?;
+        && users::has_password(db, ctx.instance_id(), &session.user.id).await?;
     Ok(factor::reverification_factors(factors::offer(ctx), &session.user, has_password))
 }
 
@@ -216,6 +220,7 @@ async fn shown(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Result<
     let session = acted.client.sessions.iter().find(|session| session.id == *id).cloned();
     let session = session.ok_or(code::RESOURCE_NOT_FOUND)?;
     let asked = verifications::current(&ctx.app.db, ctx.instance_id(), id.as_str(), Role::FirstFactor).await?;
-    let factors = ways(ctx, &session).await?;
+    let mut db = ctx.app.db.acquire().await?;
+    let factors = ways(ctx, &mut db, &session).await?;
     Ok(Reverification { session, factors, asked: asked.filter(|asked| asked.strategy != BEGUN), acted })
 }

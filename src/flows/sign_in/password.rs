@@ -43,9 +43,11 @@ pub async fn attempt(ctx: &Ctx, token: Option<&LookupHash>, id: &str, typed: &st
     let (client, attempt) = current(ctx, &mut tx, token, id).await?;
     tx.commit().await?;
     factors::chosen(attempt.first_factors.as_deref().unwrap_or_default(), STRATEGY, None)?;
-    password::prove(ctx, attempt.user_id.as_ref(), &client, &Secret::from(typed.to_owned())).await?;
+    let user = attempt.user_id.as_ref();
+    let digest = password::prove(ctx, user, &client, &Secret::from(typed.to_owned())).await?;
     timeline::proven(ctx, STRATEGY);
-    go_on(ctx, token, id, Proven::Password, attempt.user_id.as_ref(), None).await
+    let user = user.ok_or(code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED)?;
+    go_on(ctx, token, id, user, Known::Verified(&digest)).await
 }
 
 /// Sets the new password that a sign-in waits for, and goes on with it. Whoever else is signed in to the account is not
@@ -61,7 +63,7 @@ pub async fn reset(ctx: &Ctx, token: Option<&LookupHash>, id: &str, chosen: &str
     names.extend(user.username.as_deref());
     let old = user_passwords::digest(&ctx.app.db, ctx.instance_id(), &user.id).await?;
     let digest = password::replacement(ctx, chosen, old.as_deref(), &names).await?;
-    go_on(ctx, token, id, Proven::NewPassword, Some(&user.id), Some(&digest)).await
+    go_on(ctx, token, id, &user.id, Known::Chosen(&digest)).await
 }
 
 async fn waiting_for_password(ctx: &Ctx, token: Option<&LookupHash>, id: &str) -> Result<SignIn> {
@@ -78,18 +80,20 @@ async fn waiting_for_password(ctx: &Ctx, token: Option<&LookupHash>, id: &str) -
     Ok(found.attempt)
 }
 
-/// From the proof to what comes next, in one transaction; `digest` is stored with it.
-async fn go_on(
-    ctx: &Ctx,
-    token: Option<&LookupHash>,
-    id: &str,
-    proven: Proven<'_>,
-    user: Option<&UserId>,
-    digest: Option<&str>,
-) -> Result<Acted> {
+/// The digest of a password that its user knows.
+#[derive(Clone, Copy)]
+enum Known<'a> {
+    /// Typed, and compared with this one.
+    Verified(&'a str),
+    /// Chosen now; to be stored.
+    Chosen(&'a str),
+}
+
+/// From the proof to what comes next, in one transaction.
+async fn go_on(ctx: &Ctx, token: Option<&LookupHash>, id: &str, user: &UserId, known: Known<'_>) -> Result<Acted> {
     let token = token.ok_or(code::RESOURCE_NOT_FOUND)?;
     for _ in 0..TRIES {
-        match once(ctx, token, id, proven, user, digest).await {
+        match once(ctx, token, id, user, known).await {
             Ok(Ok(issued)) => return client::acted(ctx, Some(token), issued).await,
             Ok(Err(refused)) => return Err(refused.into()),
             Err(Interrupted::Lost) => {}
@@ -103,21 +107,29 @@ async fn once(
     ctx: &Ctx,
     token: &LookupHash,
     id: &str,
-    proven: Proven<'_>,
-    user: Option<&UserId>,
-    digest: Option<&str>,
+    user: &UserId,
+    known: Known<'_>,
 ) -> Result<Result<Option<Issued>, Problem>, Interrupted> {
     let mut tx = ctx.app.db.begin().await?;
     let locked = clients::lock_by_token(&mut tx, ctx.instance_id(), token).await?;
     let client = locked.ok_or_else(|| Problem::new(code::RESOURCE_NOT_FOUND))?;
-    if let (Some(user), Some(digest)) = (user, digest) {
-        users::reset_password(ctx, &mut tx, user, &client, digest).await?;
-    }
+    let proven = match known {
+        Known::Verified(digest) => {
+            password::still_stands(ctx, &mut tx, (user, &client), digest).await?;
+            Proven::Password
+        }
+        Known::Chosen(digest) => {
+            users::reset_password(ctx, &mut tx, user, &client, digest).await?;
+            Proven::NewPassword
+        }
+    };
     let attempt = Attempt { id, client: &client, by: CompletedBy::Call };
     let went = match finish::first_factor_proven(ctx, &mut tx, &attempt, proven, STRATEGY).await? {
         Finished::Complete(issued) => Ok(Some(issued)),
         Finished::Waits(_) => Ok(None),
-        Finished::Closed(standing, user) if digest.is_none() => Err(closed(ctx, &mut tx, standing, &user).await?),
+        Finished::Closed(standing, user) if matches!(known, Known::Verified(_)) => {
+            Err(closed(ctx, &mut tx, standing, &user).await?)
+        }
         // The password stays as it was.
         Finished::Closed(standing, user) => {
             tx.rollback().await?;

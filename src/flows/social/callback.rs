@@ -235,7 +235,11 @@ async fn finish(
                 tx.rollback().await?;
                 continue;
             }
-            Err(Interrupted::Error(error)) => return Err(error),
+            Err(Interrupted::Error(error)) => {
+                tx.rollback().await?;
+                close(ctx, flow).await?;
+                return Err(error);
+            }
         };
         let kept = kept(ctx, flow, answered, &settled)?;
         let kept = kept.as_ref().map(|(id, profile, tokens)| (id.as_str(), profile, tokens.as_slice()));
@@ -245,6 +249,7 @@ async fn finish(
         timeline::handed_over(ctx, &url);
         return Ok(Landing { url, issued: issued.map(|issued| issued.token) });
     }
+    close(ctx, flow).await?;
     Err(code::RESOURCE_LOCKED.into())
 }
 
