@@ -21,6 +21,8 @@ const fn secret(name: &'static str) -> Key {
 pub const KEYS: &[Key] = &[
     plain("server.listen"),
     plain("server.internal_listen"),
+    plain("server.trusted_proxies"),
+    plain("server.client_ip_header"),
     plain("server.shutdown.drain"),
     plain("server.shutdown.grace"),
     plain("server.request_timeout"),

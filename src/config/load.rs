@@ -6,6 +6,7 @@ use lettre::message::Mailbox;
 use url::Url;
 
 use super::limits::Rates;
+use super::proxies::{self, Proxies, Trusted};
 use super::reader::{Notes, Reader};
 use super::sources::{Sources, Written, collect};
 use super::{Config, Database, Dev, Jobs, Limits, Listen, Log, LogFormat, LogLevel, Server, value};
@@ -65,6 +66,7 @@ fn server(reader: &mut Reader, base: Server) -> Server {
     Server {
         listen: reader.listeners("server.listen", base.listen),
         internal_listen: internal_listen(reader, base.internal_listen),
+        proxies: proxies(reader, base.proxies),
         drain: reader.duration("server.shutdown.drain", base.drain),
         grace: reader.duration("server.shutdown.grace", base.grace),
         request_timeout: reader.duration("server.request_timeout", base.request_timeout),
@@ -91,6 +93,28 @@ fn internal_listen(reader: &mut Reader, base: Option<Listen>) -> Option<Listen> 
             }
         },
     }
+}
+
+fn proxies(reader: &mut Reader, base: Proxies) -> Proxies {
+    let mut trusted = base.trusted;
+    if let Some(entries) = reader.list("server.trusted_proxies") {
+        trusted = Vec::new();
+        for entry in entries {
+            match entry.parse::<Trusted>() {
+                Ok(entry) => trusted.push(entry),
+                Err(error) => reader.refuse("server.trusted_proxies", &error.to_string()),
+            }
+        }
+    }
+    let header = reader.text("server.client_ip_header").filter(|name| !name.is_empty());
+    let header = header.and_then(|name| match proxies::header(&name) {
+        Ok(name) => Some(name),
+        Err(form) => {
+            reader.refuse("server.client_ip_header", &format!("must be {form}"));
+            None
+        }
+    });
+    Proxies { trusted, header: header.or(base.header) }
 }
 
 fn database(reader: &mut Reader, base: Database) -> Database {

@@ -8,6 +8,7 @@
 pub mod keys;
 pub mod limits;
 mod load;
+pub mod proxies;
 mod reader;
 mod sources;
 pub mod value;
@@ -19,6 +20,7 @@ use crate::crypto::password::Cost;
 use crate::crypto::{RingEntry, Secret};
 use crate::outbound::mail::MailConfig;
 use crate::outbound::{AllowEntry, OutboundConfig};
+use proxies::Proxies;
 
 pub use limits::Limits;
 pub use load::{ConfigError, Loaded, load};
@@ -71,6 +73,8 @@ pub struct Server {
     pub listen: Vec<Listen>,
     /// `server.internal_listen`: health, later metrics and the console; `None` = off.
     pub internal_listen: Option<Listen>,
+    /// `server.trusted_proxies`, `server.client_ip_header`.
+    pub proxies: Proxies,
     /// `server.shutdown.drain`: how long a stopping server still accepts, so that load balancers see it is not ready.
     pub drain: Duration,
     /// `server.shutdown.grace`: how long requests in flight may take after that.
@@ -79,7 +83,7 @@ pub struct Server {
     pub request_timeout: Duration,
     /// `server.max_connections`, in all.
     pub max_connections: usize,
-    /// `server.max_connections_per_address`; 0 = no limit. Loopback addresses have none.
+    /// `server.max_connections_per_address`; 0 = no limit. Loopback addresses and trusted proxies have none.
     pub max_connections_per_address: usize,
 }
 
@@ -88,6 +92,7 @@ impl Default for Server {
         Self {
             listen: vec![Listen::Localhost(8484)],
             internal_listen: Some(Listen::Localhost(8485)),
+            proxies: Proxies::default(),
             drain: Duration::from_secs(5),
             grace: Duration::from_secs(25),
             request_timeout: Duration::from_secs(30),

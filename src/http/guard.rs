@@ -15,7 +15,7 @@ use super::extract::{StoredUnder, client_token};
 use super::problem::Failure;
 use super::route::{Cache, Caller, Rules};
 use super::trace::{Followed, Served};
-use super::{cors, headers, native, oauth, pages};
+use super::{client_address, cors, headers, native, oauth, pages};
 use crate::app::App;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
@@ -200,7 +200,7 @@ pub fn whence(request: &Request, app: &App) -> Origin {
     let known = request.extensions().get::<RequestId>().cloned();
     Origin {
         request_id: known.unwrap_or_else(|| RequestId::new(app.clock.now(), app.rng.as_ref())),
-        ip: peer.map(|ip| ip.to_canonical()),
+        ip: peer.map(|peer| client_address::behind(peer, request.headers(), &app.config.server.proxies)),
         user_agent: text(USER_AGENT).map(|agent| agent.chars().take(USER_AGENT_LENGTH).collect()),
         origin: text(ORIGIN).map(str::to_owned),
     }

@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use addresses::Addresses;
 pub use listen::{BindError, Bound, bind};
 
-use crate::config;
+use crate::config::{self, proxies::Proxies};
 
 /// How long the loop rests after the system refused a connection (out of file descriptors), at first and at most.
 const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -29,8 +29,10 @@ const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_se
 pub struct Caps {
     /// Connections in all.
     pub connections: usize,
-    /// Connections of one address that is not loopback; 0 = no cap.
+    /// Connections of one address that is not loopback nor a trusted proxy; 0 = no cap.
     pub per_address: usize,
+    /// The proxies in front of the server.
+    pub proxies: Proxies,
     /// How long a request's head may take, from accept or from its first byte.
     pub head: Duration,
     /// How long a connection may rest between requests.
@@ -42,6 +44,7 @@ impl From<&config::Server> for Caps {
         Self {
             connections: server.max_connections,
             per_address: server.max_connections_per_address,
+            proxies: server.proxies.clone(),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
         }
@@ -88,7 +91,7 @@ impl Server {
         let addresses = bound.addresses();
         let shared = Arc::new(Shared {
             router,
-            addresses: Addresses::new(caps.per_address),
+            addresses: Addresses::new(caps.per_address, caps.proxies.clone()),
             caps,
             slots: Arc::clone(&slots),
             stage: receiver,

@@ -82,8 +82,13 @@ async fn an_answer_names_its_api_version_and_an_unknown_one_is_refused() {
 
 /// A server with short limits, whose one page is `ok`.
 async fn quick(change: impl FnOnce(&mut Caps)) -> Server {
-    let mut caps =
-        Caps { connections: 100, per_address: 0, head: Duration::from_millis(150), idle: Duration::from_millis(600) };
+    let mut caps = Caps {
+        connections: 100,
+        per_address: 0,
+        proxies: Default::default(),
+        head: Duration::from_millis(150),
+        idle: Duration::from_millis(600),
+    };
     change(&mut caps);
     let bound = bind(&[Listen::Localhost(0)]).await.unwrap();
     Server::start(bound, Router::new().route("/", get(|| async { "ok" })), caps)

@@ -38,6 +38,7 @@ mod passwords;
 mod proof;
 mod provider_tokens;
 mod providers;
+mod proxies;
 mod races;
 mod routes;
 mod selftest;

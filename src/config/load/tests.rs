@@ -71,6 +71,7 @@ fn the_reference_file_lists_every_setting_with_its_default() {
     assert!(problems.len() == 1 && problems[0].contains("sample key"), "{problems:?}");
     let mut config = read(&given.sources, Config::default()).0;
     // Settings without a default show an example.
+    config.server.proxies.header = None;
     config.database.url = None;
     config.database.direct_url = None;
     config.log.format = None;
@@ -140,6 +141,21 @@ fn every_mistake_is_told_at_once_with_its_place() {
             "vestibule.toml:7: unknown setting servr",
         ]
     );
+}
+
+#[test]
+fn proxies_are_networks_and_a_header() {
+    let listed = given(
+        "[server]\ntrusted_proxies = [\"loopback\", \"10.1.0.0/16\"]\n",
+        &[("VESTIBULE_SERVER__CLIENT_IP_HEADER", "CF-Connecting-IP")],
+    );
+    let proxies = listed.config().server.proxies;
+    assert!(["127.0.0.1", "::1", "10.1.2.3"].iter().all(|address| proxies.trusts(address.parse().unwrap())));
+    assert!(!proxies.trusts("10.2.0.1".parse().unwrap()));
+    assert_eq!(proxies.header.unwrap().as_str(), "cf-connecting-ip");
+    let wrong = given("", &[("VESTIBULE_SERVER__TRUSTED_PROXIES", "10.0.0.0/8,proxy.internal")]);
+    let problems = wrong.problems();
+    assert!(problems.len() == 1 && problems[0].contains("\"proxy.internal\""), "{problems:?}");
 }
 
 #[test]
