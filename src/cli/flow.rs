@@ -10,7 +10,7 @@ use super::show;
 use crate::context::Ctx;
 use crate::flows::inspector::{self, Shown};
 use crate::flows::replay;
-use crate::http::views::flow as view;
+use crate::http::pages::flow_document as view;
 use crate::model::id::FlowId;
 use crate::model::reason::Reason;
 use crate::store::flows::{Filter, Step};

@@ -5,8 +5,9 @@ use serde_json::json;
 use url::Url;
 
 use super::Global;
-use super::dev::{environment, home};
+use super::dev::environment;
 use super::failure::{Exit, Failure};
+use super::home;
 use super::open::{Open, actor};
 use super::settings;
 use super::show;

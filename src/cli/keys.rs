@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Global;
-use super::dev::home;
 use super::failure::Failure;
+use super::home;
 use super::open::{Open, actor};
 use super::show;
 use crate::config::{Config, Sources, load};

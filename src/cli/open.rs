@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::Global;
 use super::database::{Database, private_options};
-use super::dev::home;
 use super::failure::{Exit, Failure};
+use super::home;
 use crate::app::App;
 use crate::config::{Config, Loaded, LogLevel, Sources, load};
 use crate::context::Ctx;

@@ -96,7 +96,7 @@ impl Listeners {
     /// Binds what the configuration names. A busy port is told with the process that has it.
     pub async fn bind(config: &Config) -> Result<Self, Failure> {
         let busy = |error: crate::server::BindError| {
-            let owner = if error.is_busy() { super::dev::port::owner(error.address.port()) } else { None };
+            let owner = if error.is_busy() { super::port::owner(error.address.port()) } else { None };
             let owner = owner.map(|pid| format!(" (process {pid} has it)")).unwrap_or_default();
             Failure::failed(format!("{error}{owner}"))
         };

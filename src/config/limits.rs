@@ -3,15 +3,7 @@
 use std::time::Duration;
 
 use super::reader::Reader;
-
-/// So many per length of time. A count of 0 is no limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// How many.
-    pub count: u32,
-    /// In how long.
-    pub window: Duration,
-}
+pub use super::value::Rate;
 
 impl Rate {
     const fn per_seconds(count: u32, seconds: u64) -> Self {

@@ -25,6 +25,7 @@ use proxies::Proxies;
 pub use limits::Limits;
 pub use load::{ConfigError, Loaded, load};
 pub use sources::Sources;
+pub use value::Listen;
 
 /// All settings.
 #[derive(Clone, Debug, Default)]
@@ -98,42 +99,6 @@ impl Default for Server {
             request_timeout: Duration::from_secs(30),
             max_connections: 10_000,
             max_connections_per_address: 256,
-        }
-    }
-}
-
-/// Where to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// `localhost:<port>`: 127.0.0.1 and, where the machine has it, \[::1\]. Port 0 = any free one.
-    Localhost(u16),
-    /// One address.
-    Address(std::net::SocketAddr),
-}
-
-impl Listen {
-    /// The port asked for.
-    pub fn port(&self) -> u16 {
-        match self {
-            Self::Localhost(port) => *port,
-            Self::Address(address) => address.port(),
-        }
-    }
-
-    /// True if only this machine can reach it.
-    pub fn is_loopback(&self) -> bool {
-        match self {
-            Self::Localhost(_) => true,
-            Self::Address(address) => address.ip().is_loopback(),
-        }
-    }
-}
-
-impl std::fmt::Display for Listen {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Localhost(port) => write!(f, "localhost:{port}"),
-            Self::Address(address) => address.fmt(f),
         }
     }
 }

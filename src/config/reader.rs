@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::limits::Rate;
 use super::sources::{Collected, Found, Written};
-use super::{Listen, value};
+use super::value::{self, Listen, Rate};
 use crate::crypto::{RingEntry, Secret};
 
 /// What came up while reading.

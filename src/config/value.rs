@@ -1,10 +1,52 @@
-//! Values as people write them.
+//! Values as people write them, and what they are read into.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Listen;
-use super::limits::Rate;
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// `localhost:<port>`: 127.0.0.1 and, where the machine has it, \[::1\]. Port 0 = any free one.
+    Localhost(u16),
+    /// One address.
+    Address(SocketAddr),
+}
+
+impl Listen {
+    /// The port asked for.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Localhost(port) => *port,
+            Self::Address(address) => address.port(),
+        }
+    }
+
+    /// True if only this machine can reach it.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Localhost(_) => true,
+            Self::Address(address) => address.ip().is_loopback(),
+        }
+    }
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Localhost(port) => write!(f, "localhost:{port}"),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// So many per length of time. A count of 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// In how long.
+    pub window: Duration,
+}
 
 /// A length of time: a whole number and a unit, `500ms`, `30s`, `10m`, `12h`, `7d`.
 ///

@@ -6,7 +6,8 @@ use crate::flows::proof;
 use crate::model::client::{SignIn, SignUp};
 use crate::model::defences::Defences;
 use crate::model::email::EmailAddress;
-use crate::model::factor::{self, Factor, Offer};
+use crate::model::factor::Factor;
+use crate::model::first_factors::{self, Offer};
 use crate::model::linking;
 use crate::model::problem::{Problem, Result, code};
 use crate::model::sign_up::{self, Given, Vouched};
@@ -37,7 +38,7 @@ pub fn offer(ctx: &Ctx) -> Offer<'_> {
 /// Fills in what the attempt is shown, while it waits for a first factor.
 pub fn fill(ctx: &Ctx, attempt: &mut SignIn) {
     if attempt.status == "needs_first_factor" {
-        attempt.first_factors = Some(factor::first_factors(offer(ctx), attempt));
+        attempt.first_factors = Some(first_factors::first_factors(offer(ctx), attempt));
     }
 }
 

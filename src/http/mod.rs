@@ -28,6 +28,7 @@ pub mod route;
 pub mod router;
 pub mod simulator;
 pub mod trace;
+mod typed;
 pub mod version;
 pub mod views;
 pub mod well_known;

@@ -1,12 +1,7 @@
-//! The ways into an account that an attempt may be shown, in their order (behaviour.md section 4.1): password, codes,
-//! links, providers.
+//! A way into an account, as an attempt shows it.
 
-use super::client::SignIn;
 use super::email::EmailAddress;
 use super::id::IdentificationId;
-use super::provider_config::strategy;
-use super::settings::{EnumerationProtection, Settings};
-use super::user::{Identification, IdentificationStatus, User};
 
 /// A way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,113 +26,8 @@ pub struct FactorAddress {
 }
 
 impl Factor {
-    fn plain(strategy: impl Into<String>) -> Self {
+    /// A factor that is about no address.
+    pub fn plain(strategy: impl Into<String>) -> Self {
         Self { strategy: strategy.into(), address: None }
     }
-}
-
-/// What an instance offers besides its settings.
-#[derive(Clone, Copy, Debug)]
-pub struct Offer<'a> {
-    /// Its settings.
-    pub settings: &'a Settings,
-    /// It can send mail.
-    pub sends_mail: bool,
-}
-
-impl Offer<'_> {
-    /// The ways to prove an address, codes before links.
-    fn by_mail(&self) -> impl Iterator<Item = &'static str> {
-        let email = &self.settings.email;
-        let ways = [("email_code", email.code), ("email_link", email.link)];
-        ways.into_iter().filter(|(_, is_on)| *is_on && self.sends_mail).map(|(strategy, _)| strategy)
-    }
-
-    /// The strategies by which a sign-up proves its address.
-    pub fn proofs(&self) -> Vec<&'static str> {
-        self.by_mail().collect()
-    }
-
-    fn mail_factors(&self, addresses: &[FactorAddress]) -> Vec<Factor> {
-        let factor = |strategy: &str, address: &FactorAddress| Factor {
-            strategy: strategy.to_owned(),
-            address: Some(address.clone()),
-        };
-        self.by_mail().flat_map(|strategy| addresses.iter().map(move |address| factor(strategy, address))).collect()
-    }
-}
-
-/// The first factors of a sign-in that waits for one.
-pub fn first_factors(offer: Offer<'_>, attempt: &SignIn) -> Vec<Factor> {
-    let is_strict = offer.settings.enumeration_protection == EnumerationProtection::Strict;
-    if attempt.pending_external_account_id.is_some() {
-        let wanted = |address: &&Identification| Some(&address.id) == attempt.identification_id.as_ref();
-        let address = attempt.user.iter().flat_map(User::emails).find(wanted).and_then(of_user);
-        return offer.mail_factors(&Vec::from_iter(address));
-    }
-    match &attempt.user {
-        Some(user) if !is_strict => of_known(offer, attempt, user),
-        _ => of_anybody(offer, attempt, is_strict),
-    }
-}
-
-/// The factors that prove once more who is signed in: no provider among them.
-pub fn reverification_factors(offer: Offer<'_>, user: &User, has_password: bool) -> Vec<Factor> {
-    let addresses = proven(user, offer.settings);
-    let password = has_password.then(|| Factor::plain("password"));
-    let mail = offer.mail_factors(&addresses).into_iter().filter(|factor| factor.strategy == "email_code");
-    password.into_iter().chain(mail).collect()
-}
-
-fn of_known(offer: Offer<'_>, attempt: &SignIn, user: &User) -> Vec<Factor> {
-    let mut factors = Vec::new();
-    if attempt.has_password && offer.settings.attributes.password.is_enabled() {
-        factors.push(Factor::plain("password"));
-    }
-    factors.extend(offer.mail_factors(&proven(user, offer.settings)));
-    let has = |slug: &&String| user.external_accounts.iter().any(|eac| eac.is_verified && eac.provider == **slug);
-    let connected: Vec<&String> = attempt.providers.iter().filter(has).collect();
-    let shown = if factors.is_empty() && connected.is_empty() { attempt.providers.iter().collect() } else { connected };
-    factors.extend(shown.into_iter().map(|slug| Factor::plain(strategy(slug))));
-    factors
-}
-
-/// What can be said without knowing, or without telling, who it is.
-fn of_anybody(offer: Offer<'_>, attempt: &SignIn, is_strict: bool) -> Vec<Factor> {
-    let mut factors = Vec::new();
-    if is_strict && offer.settings.attributes.password.is_enabled() {
-        factors.push(Factor::plain("password"));
-    }
-    let typed = attempt.identifier.as_deref().and_then(EmailAddress::parse);
-    let address = typed.map(|value| FactorAddress {
-        id: alias(attempt),
-        value,
-        identification: attempt.identification_id.clone(),
-        is_primary: true,
-    });
-    factors.extend(offer.mail_factors(&Vec::from_iter(address)));
-    factors
-}
-
-/// An id that says no more than the attempt's own.
-fn alias(attempt: &SignIn) -> String {
-    let tail = attempt.id.as_str().split('_').nth(1).unwrap_or_default();
-    format!("{}_{tail}", IdentificationId::PREFIX)
-}
-
-/// The addresses that identify a user, the primary one first.
-fn proven(user: &User, settings: &Settings) -> Vec<FactorAddress> {
-    let counts = |address: &&Identification| {
-        address.status != IdentificationStatus::Unverified || !settings.attributes.email_address.verify_at_sign_up
-    };
-    user.emails().filter(counts).filter_map(of_user).collect()
-}
-
-fn of_user(address: &Identification) -> Option<FactorAddress> {
-    Some(FactorAddress {
-        id: address.id.as_str().to_owned(),
-        value: EmailAddress::parse(&address.value)?,
-        identification: Some(address.id.clone()),
-        is_primary: address.is_primary,
-    })
 }

@@ -220,7 +220,7 @@ impl Instance {
         origin == self.origin
             || self.origins.iter().any(|listed| listed == origin)
             || self.accounts_origin().is_some_and(|sibling| sibling == origin)
-            || (self.allows_loopback_origins() && super::redirect::is_loopback_origin(origin))
+            || (self.allows_loopback_origins() && super::url_rules::is_loopback_origin(origin))
     }
 }
 

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::problem::{Problem, code};
-use super::redirect::{is_loopback_host, is_prohibited};
+use super::url_rules::{is_loopback_host, is_prohibited};
 
 /// The longest address that is listed, in characters.
 const MAX_LENGTH: usize = 1024;

@@ -1,12 +1,13 @@
 //! Where a browser may be sent when a flow ends. Everything is decided when the attempt is created, on the parsed
 //! address, by the parser whose spelling later goes into `Location`.
 
-use url::{Host, Url};
+use url::Url;
 
 use super::instance::Instance;
 use super::native_url;
 use super::problem::{Code, Problem, code};
 use super::reason::Reason;
+use super::url_rules::is_prohibited;
 
 /// The longest redirect address accepted, in characters.
 pub const MAX_LENGTH: usize = 2048;
@@ -15,27 +16,6 @@ pub const MAX_LENGTH: usize = 2048;
 const MAX_OWN_LENGTH: usize = 14 * 1024;
 /// The same for the page that ends a sign-in in a popup, whose address carries those of the app encoded three times.
 const MAX_POPUP_LENGTH: usize = 8192;
-
-/// Schemes that would run or show something in the name of the page that sends the browser there.
-const PROHIBITED: &[&str] = &[
-    "about",
-    "blob",
-    "data",
-    "file",
-    "filesystem",
-    "ftp",
-    "intent",
-    "javascript",
-    "vbscript",
-    "view-source",
-    "ws",
-    "wss",
-];
-
-/// True for a scheme that may never receive anything.
-pub fn is_prohibited(scheme: &str) -> bool {
-    PROHIBITED.contains(&scheme)
-}
 
 /// What the rules say before the instance's list of native targets is asked.
 pub enum Judged {
@@ -165,21 +145,6 @@ fn invalid(code: Code, detail: &'static str, param: &str) -> Problem {
 /// True if the scheme is followed by exactly `//` and a host.
 fn has_authority(raw: &str) -> bool {
     raw.split_once("://").is_some_and(|(_, rest)| !rest.is_empty() && !rest.starts_with('/'))
-}
-
-/// True for `http(s)` origins on `localhost`, `*.localhost`, 127.0.0.0/8 and `[::1]`, on any port.
-pub fn is_loopback_origin(origin: &str) -> bool {
-    let Ok(url) = Url::parse(origin) else { return false };
-    matches!(url.scheme(), "http" | "https") && url.host().is_some_and(|host| is_loopback_host(&host.to_owned()))
-}
-
-/// True for names and addresses that never leave the machine (RFC 6761 section 6.3).
-pub fn is_loopback_host(host: &Host<String>) -> bool {
-    match host {
-        Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    }
 }
 
 /// `url` with `key=value` appended to its query; the existing query and the fragment stay as they are.

@@ -6,9 +6,9 @@ use super::super::Global;
 use super::super::failure::Failure;
 use super::super::show;
 use super::environment;
-use super::home::Home;
 use super::instance::Dev;
 use super::seed::USERS;
+use crate::cli::home::Home;
 use crate::crypto::ExposeSecret;
 
 /// The facts.

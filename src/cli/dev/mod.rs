@@ -5,8 +5,6 @@
 //! with a production instance, and never removes anything unasked.
 
 pub mod environment;
-pub mod home;
-pub mod port;
 
 mod announce;
 mod instance;
@@ -23,6 +21,7 @@ use clap::Args;
 use super::Global;
 use super::database::{Database, private_options};
 use super::failure::{Exit, Failure};
+use super::home::Home;
 use super::open;
 use super::serve::{Listeners, Running};
 use super::signals::Signals;
@@ -34,7 +33,6 @@ use crate::store::instances;
 use crate::telemetry::{self, Output};
 use announce::Announcement;
 use environment::Existing;
-use home::Home;
 use instance::{Simulate, Standing};
 use progress::Progress;
 use reset::Consent;

@@ -110,7 +110,7 @@ impl NewInstance {
             return Err(refuse_api(frontend_api, "a production instance is reached over https"));
         }
         let key_host = authority(&origin);
-        if crate::model::redirect::is_loopback_origin(&origin.origin().ascii_serialization()) {
+        if crate::model::url_rules::is_loopback_origin(&origin.origin().ascii_serialization()) {
             return Err(refuse_api(frontend_api, "a loopback name is for development"));
         }
         if !key_host.contains('.') {

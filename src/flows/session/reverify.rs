@@ -9,7 +9,8 @@ use crate::flows::proof::check::{self, Guess, Guesser};
 use crate::flows::proof::issue::{self, Ask, Means, Recipient};
 use crate::flows::{exact_limits, factors, password};
 use crate::model::client::Session;
-use crate::model::factor::{self, Factor};
+use crate::model::factor::Factor;
+use crate::model::first_factors;
 use crate::model::id::{ClientId, IdentificationId, SessionId, VerificationId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::verification::{Role, Status};
@@ -193,7 +194,7 @@ pub async fn attempt_password(
 async fn ways(ctx: &Ctx, db: &mut PgConnection, session: &Session) -> Result<Vec<Factor>> {
     let has_password = ctx.instance.settings.attributes.password.is_enabled()
         && users::has_password(db, ctx.instance_id(), &session.user.id).await?;
-    Ok(factor::reverification_factors(factors::offer(ctx), &session.user, has_password))
+    Ok(first_factors::reverification_factors(factors::offer(ctx), &session.user, has_password))
 }
 
 /// The caller's session; its client is locked.

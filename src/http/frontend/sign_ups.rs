@@ -3,29 +3,22 @@
 use axum::extract::Path;
 
 use super::super::answer::{self, Resource};
-use super::super::extract::{Body, Browser, Params, Query};
+use super::super::extract::{Body, Browser, Query};
 use super::super::problem::Answer;
+use super::super::typed::typed;
 use super::super::views;
 use super::nonce;
 use super::sign_ins::request;
 use crate::context::Ctx;
-use crate::crypto::Secret;
 use crate::flows;
 use crate::flows::client::Acted;
-use crate::flows::sign_up::change::{self, Typed};
+use crate::flows::sign_up::change;
 use crate::flows::sign_up::verify;
 use crate::flows::social::start;
 use crate::flows::social::transfer;
 use crate::flows::{attempt, email_link};
-use crate::model::email::EmailAddress;
 use crate::model::linking::Started;
-use crate::model::problem::{Problem, code};
-use crate::store::attempts::SignUpFields;
-
-/// The largest metadata object, in bytes.
-const METADATA_SIZE: usize = 8 * 1024;
-/// The longest name, in characters.
-const NAME_LENGTH: usize = 256;
+use crate::model::problem::code;
 
 /// `POST /v1/client/sign_ups`: begins a sign-up with a provider or by hand, or takes one over from a sign-in
 /// (`transfer=true`).
@@ -74,34 +67,6 @@ async fn finished(ctx: &Ctx, browser: &Browser, acted: &Acted, id: &str) -> Answ
     let shown = attempt::sign_up(ctx, &acted.client, id).await?;
     let shown = Resource::Shown(views::sign_up::sign_up(&shown, ctx.now));
     answer::acted(ctx, browser, acted, shown).await
-}
-
-/// What somebody typed, or the app sends along.
-///
-/// # Errors
-/// `form_param_format_invalid`, `form_param_exceeds_allowed_size`.
-pub fn typed(params: &Params) -> Result<Typed, Problem> {
-    let wrong = |param: &str| Problem::new(code::FORM_PARAM_FORMAT_INVALID).param(param);
-    let name = |param: &str| match params.text(param) {
-        Some(name) if name.chars().count() > NAME_LENGTH => Err(wrong(param)),
-        name => Ok(name.map(str::to_owned)),
-    };
-    let unsafe_metadata = params.object("unsafe_metadata")?;
-    if unsafe_metadata.as_ref().is_some_and(|metadata| metadata.to_string().len() > METADATA_SIZE) {
-        return Err(Problem::new(code::FORM_PARAM_EXCEEDS_ALLOWED_SIZE).param("unsafe_metadata"));
-    }
-    let email = params.text("email_address");
-    let email = email.map(|text| EmailAddress::parse(text).ok_or_else(|| wrong("email_address"))).transpose()?;
-    let legal_accepted = params.flag("legal_accepted")?;
-    let fields = SignUpFields {
-        unsafe_metadata,
-        first_name: name("first_name")?,
-        last_name: name("last_name")?,
-        locale: params.text("locale").filter(|locale| locale.len() <= 35).map(str::to_owned),
-        legal_accepted: legal_accepted == Some(true),
-    };
-    let password = params.text("password").map(|text| Secret::from(text.to_owned()));
-    Ok(Typed { email, username: params.text("username").map(str::to_owned), password, legal_accepted, fields })
 }
 
 /// `GET /v1/client/sign_ups/{id}`: the client's current sign-up, finished now if its link was opened in another browser.

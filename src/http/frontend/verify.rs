@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use super::super::answer;
 use super::super::extract::{Body, Browser, Query};
 use super::super::pages::link::{LinkPage, State};
-use super::super::pages::{csrf, error, sign_in};
+use super::super::pages::{csrf, error, outcome};
 use super::super::problem::{Answer, Failure};
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, Lookup};
@@ -76,7 +76,7 @@ async fn look(
         ..LinkPage::new(&ctx.instance, State::Confirm, PATH)
     };
     let mut response = page.render();
-    sign_in::hand_over(ctx, browser, &acted, &mut response)?;
+    outcome::hand_over(ctx, browser, &acted, &mut response)?;
     Ok(response)
 }
 

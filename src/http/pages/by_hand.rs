@@ -4,12 +4,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 
 use super::super::extract::{Browser, Params};
-use super::super::frontend::sign_ups::typed;
+use super::super::typed::typed;
 use super::fields_view::Field;
 use super::landing::{Door, Landing};
-use super::sign_in::{hand_over, start_page_with};
+use super::outcome::hand_over;
 use super::start::Remark;
-use super::{factor_one, reasons, sign_up_steps, steps};
+use super::{factor_one, reasons, sign_up_steps, start_page, steps};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::flows::factors;
@@ -109,6 +109,6 @@ impl ByHand<'_> {
             (Some(sentence), _) => Remark::Problem(sentence, StatusCode::UNPROCESSABLE_ENTITY),
         };
         let (ctx, client, door) = (self.ctx, self.client, self.door);
-        start_page_with(ctx, client, door, self.landing, self.offered, fields, remark).await
+        start_page::show(ctx, client, door, self.landing, self.offered, fields, remark).await
     }
 }

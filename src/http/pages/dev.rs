@@ -1,19 +1,16 @@
 //! `/_dev`: the index of the development pages. It does not exist on production instances, nor where `dev.pages` is off.
 
-use std::collections::BTreeSet;
-
 use axum::response::{IntoResponse, Redirect, Response};
 use http::HeaderMap;
 
 use super::super::extract::{Body, Browser, Params};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get, post};
-use super::super::router;
 use super::attempt;
 use super::csrf;
 use super::dev_view::{Index, Person};
 use super::landing::{Door, Landing};
-use super::sign_in::{hand_over, page};
+use super::outcome::{hand_over, page};
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::social::provider;
@@ -23,15 +20,13 @@ use crate::model::redirect::with_query;
 
 const PATH: &str = "/_dev";
 
-/// What the index links to, as far as it exists.
+/// What the index links to.
 const LINKS: &[&str] = &[
     "/sign-in",
     "/sign-up",
     "/user",
     "/_dev/inbox",
-    "/_dev/clock",
     "/_dev/flows",
-    "/_dev/pages",
     "/v1/environment",
     "/.well-known/openid-configuration",
     "/.well-known/oauth-authorization-server",
@@ -73,7 +68,6 @@ pub fn exists(ctx: &Ctx) -> Result<(), Problem> {
 async fn index(ctx: &Ctx, browser: &Browser) -> Result<Response> {
     exists(ctx)?;
     let acted = flows::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
-    let paths: BTreeSet<&str> = router::routes().iter().map(|route| route.path).collect();
     let people = match simulated(ctx).await? {
         Some(_) => PEOPLE.map(|(hint, name)| Person { hint: hint.to_owned(), name: name.to_owned() }).to_vec(),
         None => Vec::new(),
@@ -81,7 +75,7 @@ async fn index(ctx: &Ctx, browser: &Browser) -> Result<Response> {
     let view = Index {
         instance: &ctx.instance,
         people,
-        links: LINKS.iter().copied().filter(|link| paths.contains(link)).collect(),
+        links: LINKS.to_vec(),
         action: PATH.to_owned(),
         csrf: csrf::field(ctx, &acted.client.id, PATH),
         form_action: landing(ctx).form_target().into_iter().collect(),

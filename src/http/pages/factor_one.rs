@@ -10,7 +10,7 @@ use super::super::route::{Route, Rules, get, post};
 use super::code_view::{CodePage, Method, Step, Waits};
 use super::landing::Door;
 use super::messages::fill;
-use super::sign_in::page;
+use super::outcome::page;
 use super::steps::{self, Turn};
 use crate::context::Ctx;
 use crate::flows;

@@ -10,11 +10,11 @@ use super::super::answer;
 use super::super::extract::{Params, Query};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get};
-use super::super::views;
 use super::dev::exists;
 use super::error::accepts_pages;
+use super::flow_document;
 use super::flows_view::{Detail, List};
-use super::sign_in::page;
+use super::outcome::page;
 use crate::context::Ctx;
 use crate::flows::inspector;
 use crate::model::id::FlowId;
@@ -56,7 +56,7 @@ async fn listed(ctx: &Ctx, query: Result<Query, Failure>, as_page: bool) -> Resu
     if as_page {
         return Ok(List { instance: &ctx.instance, flows: &found }.render());
     }
-    let flows: Vec<_> = found.iter().map(|(flow, status)| views::flow::summary(flow, status)).collect();
+    let flows: Vec<_> = found.iter().map(|(flow, status)| flow_document::summary(flow, status)).collect();
     Ok(answer::json(&json!({ "flows": flows })))
 }
 
@@ -81,5 +81,5 @@ async fn shown(ctx: &Ctx, id: &str, as_page: bool) -> Result<Response> {
     if as_page {
         return Ok(Detail { instance: &ctx.instance, shown: &shown }.render());
     }
-    Ok(answer::json(&views::flow::flow(&shown)))
+    Ok(answer::json(&flow_document::flow(&shown)))
 }

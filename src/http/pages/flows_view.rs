@@ -3,10 +3,10 @@
 use askama::Template;
 use axum::response::Response;
 
+use super::flow_document::{again, moment};
 use super::reasons;
 use super::shell::{Reply, Shell, page};
 use crate::flows::inspector::Shown;
-use crate::http::views::flow::{again, moment};
 use crate::model::instance::Instance;
 use crate::store::flows::Flow;
 

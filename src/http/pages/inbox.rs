@@ -9,8 +9,8 @@ use super::super::extract::Query;
 use super::super::problem::Answer;
 use super::super::route::{Route, Rules, get};
 use super::dev;
+use super::outcome;
 use super::shell::{Reply, Shell, page};
-use super::sign_in;
 use crate::context::Ctx;
 use crate::flows::proof::delivery::{self, Opened};
 use crate::model::instance::Instance;
@@ -27,7 +27,7 @@ pub fn routes() -> Vec<Route> {
 
 /// `GET /_dev/inbox`.
 async fn show(ctx: Ctx) -> Response {
-    sign_in::page(&ctx, shown(&ctx).await)
+    outcome::page(&ctx, shown(&ctx).await)
 }
 
 async fn shown(ctx: &Ctx) -> Result<Response> {

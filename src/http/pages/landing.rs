@@ -1,9 +1,13 @@
 //! Where a person lands when a flow of these pages ends (pages.md section 2.3). Every candidate is parsed and compared
 //! with the instance's origins; what does not pass is dropped and never shown again.
 
-use super::super::extract::Params;
+use super::super::extract::{Params, Query};
+use super::super::problem::Failure;
 use super::policy::FormTarget;
+use crate::context::Ctx;
+use crate::flows::timeline;
 use crate::model::instance::Instance;
+use crate::model::problem::Result;
 use crate::model::redirect::RedirectTarget;
 
 /// Which flow lands.
@@ -97,6 +101,20 @@ impl Landing {
         let named = |wanted: &str| kept.iter().find(|(name, _)| *name == wanted).map(|(_, target)| target.clone());
         let target = door.precedence().into_iter().find_map(named).unwrap_or_else(|| home(instance));
         Self { target, kept, dropped }
+    }
+
+    /// Where a flow of `door`'s page leads; what was dropped is logged and noted.
+    ///
+    /// # Errors
+    /// A query that cannot be read.
+    pub fn of(ctx: &Ctx, door: Door, query: Result<Query, Failure>) -> Result<Self> {
+        let Query(query) = query.map_err(|failure| failure.0)?;
+        let landing = Self::read(&ctx.instance, door, &query);
+        if !landing.dropped.is_empty() {
+            tracing::info!(reason = "redirect_unlisted", detail = "portal", parameters = ?landing.dropped, "target dropped");
+            timeline::dropped(ctx, &landing.dropped);
+        }
+        Ok(landing)
     }
 
     /// `path` with what is kept in its query.

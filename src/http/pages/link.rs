@@ -8,9 +8,9 @@ use super::super::extract::{Browser, Query};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get};
 use super::landing::{Door, Landing};
+use super::outcome;
 use super::policy::FormTarget;
 use super::shell::{Reply, Shell, page};
-use super::sign_in;
 use crate::context::Ctx;
 use crate::flows;
 use crate::model::instance::Instance;
@@ -127,12 +127,12 @@ impl<'a> LinkPage<'a> {
 
 /// `GET /sign-in/verify`.
 async fn show_sign_in(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
-    sign_in::page(&ctx, landed(&ctx, &browser, Door::SignIn, query).await)
+    outcome::page(&ctx, landed(&ctx, &browser, Door::SignIn, query).await)
 }
 
 /// `GET /sign-up/verify`.
 async fn show_sign_up(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
-    sign_in::page(&ctx, landed(&ctx, &browser, Door::SignUp, query).await)
+    outcome::page(&ctx, landed(&ctx, &browser, Door::SignUp, query).await)
 }
 
 /// The status in the query is what somebody says; whether it leads on is the client's state alone.

@@ -2,11 +2,13 @@
 //! a link with a refresh for places that a policy cannot spell.
 
 use askama::Template;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 
 use super::assets;
 use super::policy::FormTarget;
 use super::shell::{Reply, Shell, form_post_page, page};
+use crate::context::Ctx;
+use crate::flows::social::provider::Offered;
 use crate::model::instance::Instance;
 use crate::model::oauth::redirect_uri;
 
@@ -26,6 +28,22 @@ struct GoPage<'a> {
     shell: Shell,
     target: &'a str,
     place: &'a str,
+}
+
+/// On to the provider: by a redirect to a simulated one, which is our own origin, and by a page to a real one. A browser
+/// stops the redirects after a form at the first origin that the form's page does not name, and real providers send on
+/// between hosts of theirs that nobody can list.
+pub fn send_to(ctx: &Ctx, provider: Option<&Offered>, url: &str) -> Response {
+    match provider.is_some_and(|provider| provider.is_simulated) {
+        true => Redirect::to(url).into_response(),
+        false => go(&ctx.instance, url),
+    }
+}
+
+/// The provider's origin, for the policy of the page that starts it; the simulation is our own.
+pub fn leads_to(provider: &Offered) -> Option<FormTarget> {
+    let real = provider.authorization_url.as_deref().filter(|_| !provider.is_simulated);
+    real.and_then(FormTarget::of_url)
 }
 
 /// Posts an authorization response to a client (OAuth 2.0 Form Post Response Mode; oauth-provider.md section 5.2).

@@ -4,7 +4,6 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, StatusCode, Uri};
 use serde_json::Value;
 
-use super::super::answer;
 use super::super::cookies;
 use super::super::extract::{Body, Browser, Query};
 use super::super::problem::Failure;
@@ -12,20 +11,17 @@ use super::super::route::{Limit, Route, Rules, get, post};
 use super::attempt::{self, Standing, end_too_old, proof, standing};
 use super::by_hand::{self, ByHand};
 use super::error::{self, Refused};
-use super::fields_view::Field;
 use super::landing::{Door, Landing};
 use super::messages::fill;
 use super::notice::Notice;
-use super::policy::FormTarget;
-use super::start::{ProviderButton, Remark, Start};
-use super::{beyond, csrf, onward, reasons, steps};
+use super::outcome::{hand_over, page};
+use super::start::Remark;
+use super::{csrf, onward, reasons, start_page, steps};
 use crate::context::Ctx;
 use crate::flows;
-use crate::flows::client::Acted;
 use crate::flows::inspector;
 use crate::flows::social::provider::{self, Offered};
 use crate::flows::social::start::Request;
-use crate::flows::timeline;
 use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::verification::{Status, Verification};
@@ -96,11 +92,6 @@ async fn sign_up_callback(ctx: Ctx, browser: Browser, query: Result<Query, Failu
     page(&ctx, came_back(&ctx, &browser, Door::SignUp, query).await)
 }
 
-/// An outcome, or its error page.
-pub fn page(ctx: &Ctx, outcome: Result<Response>) -> Response {
-    outcome.unwrap_or_else(|error| error::refusal(Some(&ctx.instance), error))
-}
-
 /// To a start page, the query kept as it is: that page judges it.
 fn elsewhere(door: Door, uri: &Uri) -> Response {
     let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
@@ -116,7 +107,7 @@ async fn show(
     headers: &HeaderMap,
     query: Result<Query, Failure>,
 ) -> Result<Response> {
-    let landing = landing(ctx, door, query)?;
+    let landing = Landing::of(ctx, door, query)?;
     let acted = flows::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
     let mut response = match standing(ctx, &acted.client, &landing) {
         Standing::Done => Redirect::to(&landing.target).into_response(),
@@ -128,7 +119,7 @@ async fn show(
             };
             let named = [("application", ctx.instance.display_name())];
             let remark = words.map_or(Remark::None, |key| Remark::Notice(fill(key, &named)));
-            let offered = offered(ctx).await?;
+            let offered = start_page::offered(ctx).await?;
             let mut shown = start_page(ctx, &acted.client, door, &landing, &offered, remark).await?;
             if notice.is_some() {
                 cookies::set(shown.headers_mut(), &Notice::clear(&ctx.instance))?;
@@ -149,13 +140,13 @@ async fn begin(
     query: Result<Query, Failure>,
     body: Result<Body, Failure>,
 ) -> Result<Response> {
-    let landing = landing(ctx, door, query)?;
+    let landing = Landing::of(ctx, door, query)?;
     let Body(form) = body.map_err(|failure| failure.0)?;
     let token = browser.hash(ctx);
     let client = flows::client::read(ctx, token.as_ref()).await?;
     csrf::check(ctx, client.as_ref().map(|client| &client.id), door.path(), headers, &form)?;
     let Some(client) = client else { return Err(code::FORM_INVALID.into()) };
-    let offered = offered(ctx).await?;
+    let offered = start_page::offered(ctx).await?;
     if let Err(refused) = ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip) {
         let remark = Remark::Wait(refused.retry_after.unwrap_or(10));
         return start_page(ctx, &client, door, &landing, &offered, remark).await;
@@ -174,7 +165,7 @@ async fn begin(
     let mut response = match attempt::begin(ctx, token.as_ref(), door, &landing, request).await {
         Ok((acted, url)) => {
             let provider = offered.iter().find(|offered| offered.strategy == strategy);
-            let mut response = send_to(ctx, provider, &url);
+            let mut response = onward::send_to(ctx, provider, &url);
             hand_over(ctx, browser, &acted, &mut response)?;
             response
         }
@@ -193,22 +184,6 @@ async fn begin(
     Ok(response)
 }
 
-/// On to the provider: by a redirect to a simulated one, which is our own origin, and by a page to a real one. A browser
-/// stops the redirects after a form at the first origin that the form's page does not name, and real providers send on
-/// between hosts of theirs that nobody can list.
-pub(super) fn send_to(ctx: &Ctx, provider: Option<&Offered>, url: &str) -> Response {
-    match provider.is_some_and(|provider| provider.is_simulated) {
-        true => Redirect::to(url).into_response(),
-        false => onward::go(&ctx.instance, url),
-    }
-}
-
-/// The provider's origin, for the policy of the page that starts it; the simulation is our own.
-pub(super) fn leads_to(provider: &Offered) -> Option<FormTarget> {
-    let real = provider.authorization_url.as_deref().filter(|_| !provider.is_simulated);
-    real.and_then(FormTarget::of_url)
-}
-
 /// What the page says about a refused start; refusals that are not about the provider stay errors.
 fn refused_start(problem: &Problem, strategy: &str, offered: &[Offered]) -> Result<Remark> {
     let key = reasons::of_code(problem.code().name);
@@ -221,7 +196,7 @@ fn refused_start(problem: &Problem, strategy: &str, offered: &[Offered]) -> Resu
 
 /// What became of an attempt that did not end at its target. The transfers happened at the callback already.
 async fn came_back(ctx: &Ctx, browser: &Browser, door: Door, query: Result<Query, Failure>) -> Result<Response> {
-    let landing = landing(ctx, door, query)?;
+    let landing = Landing::of(ctx, door, query)?;
     let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
     let start = landing.carry(door.path());
     if let Some(step) = client.as_ref().and_then(next_step) {
@@ -264,27 +239,6 @@ async fn explained(ctx: &Ctx, refused: Refused, proof: &Verification) -> Refused
     inspector::words_of_provider(ctx).await.into_iter().fold(refused, Refused::detail)
 }
 
-/// Where a flow of this page leads.
-///
-/// # Errors
-/// A query that cannot be read.
-pub fn landing(ctx: &Ctx, door: Door, query: Result<Query, Failure>) -> Result<Landing> {
-    let Query(query) = query.map_err(|failure| failure.0)?;
-    let landing = Landing::read(&ctx.instance, door, &query);
-    if !landing.dropped.is_empty() {
-        tracing::info!(reason = "redirect_unlisted", detail = "portal", parameters = ?landing.dropped, "target dropped");
-        timeline::dropped(ctx, &landing.dropped);
-    }
-    Ok(landing)
-}
-
-/// The providers a start page shows.
-async fn offered(ctx: &Ctx) -> Result<Vec<Offered>> {
-    let mut offered = provider::offered(ctx).await?;
-    offered.retain(|provider| provider.is_authenticatable && !provider.is_not_selectable);
-    Ok(offered)
-}
-
 /// Where an attempt goes on that a provider's answer did not finish.
 fn next_step(client: &Client) -> Option<&'static str> {
     let is_good = |proof: Option<&Verification>| proof.is_some_and(|proof| proof.status == Status::Verified);
@@ -304,42 +258,5 @@ async fn start_page(
     offered: &[Offered],
     remark: Remark,
 ) -> Result<Response> {
-    start_page_with(ctx, client, door, landing, offered, by_hand::fields(ctx, door), remark).await
-}
-
-/// The start page with these fields.
-pub(super) async fn start_page_with(
-    ctx: &Ctx,
-    client: &Client,
-    door: Door,
-    landing: &Landing,
-    offered: &[Offered],
-    fields: Vec<Field>,
-    remark: Remark,
-) -> Result<Response> {
-    let button = |offered: &Offered| ProviderButton {
-        key: offered.slug.clone(),
-        name: offered.name.clone(),
-        was_last: client.last_authentication_strategy.as_ref() == Some(&offered.strategy),
-        leads_to: leads_to(offered),
-    };
-    let start = Start {
-        instance: &ctx.instance,
-        door,
-        landing,
-        beyond: beyond::place(ctx, &landing.target).await?,
-        csrf: csrf::field(ctx, &client.id, door.path()),
-        providers: offered.iter().map(button).collect(),
-        fields,
-        remark,
-    };
-    Ok(start.render())
-}
-
-/// The cookies that belong to an act.
-///
-/// # Errors
-/// A fault if a cookie cannot be written as a header.
-pub fn hand_over(ctx: &Ctx, browser: &Browser, acted: &Acted, response: &mut Response) -> Result<()> {
-    answer::set_cookies(ctx, browser, acted.client.uat(), acted.issued.as_ref(), response)
+    start_page::show(ctx, client, door, landing, offered, by_hand::fields(ctx, door), remark).await
 }

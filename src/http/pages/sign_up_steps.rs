@@ -4,14 +4,14 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::HeaderMap;
 
 use super::super::extract::{Body, Browser, Params, Query};
-use super::super::frontend::sign_ups::typed;
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get, post};
+use super::super::typed::typed;
 use super::code_view::{CodePage, Method, Step, Waits};
 use super::fields_view::{Continue, Field};
 use super::landing::Door;
 use super::messages::fill;
-use super::sign_in::page;
+use super::outcome::page;
 use super::steps::{self, CONTINUE, Turn, VERIFY};
 use crate::context::Ctx;
 use crate::flows;

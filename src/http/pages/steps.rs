@@ -7,10 +7,10 @@ use super::super::cookies;
 use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Failure;
 use super::super::route::Limit;
+use super::csrf;
 use super::landing::{Door, Landing};
 use super::notice::Notice;
-use super::sign_in::hand_over;
-use super::{csrf, sign_in};
+use super::outcome::hand_over;
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, Lookup, LookupHash};
 use crate::flows;
@@ -48,7 +48,7 @@ impl<'a> Turn<'a> {
         door: Door,
         query: Result<Query, Failure>,
     ) -> Result<Option<Self>> {
-        let landing = sign_in::landing(ctx, door, query)?;
+        let landing = Landing::of(ctx, door, query)?;
         let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
         Ok(client.map(|client| Self { ctx, browser, client, landing }))
     }

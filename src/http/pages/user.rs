@@ -11,7 +11,7 @@ use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get, post};
 use super::csrf;
 use super::notice::Notice;
-use super::sign_in::{hand_over, page};
+use super::outcome::{hand_over, page};
 use super::token_health;
 use super::user_view::{Account, Email, Moment, Profile};
 use crate::context::Ctx;

@@ -3,7 +3,6 @@
 
 pub mod client;
 pub mod environment;
-pub mod flow;
 pub mod provider_token;
 pub mod reverification;
 pub mod sign_in;

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure};
 use crate::crypto::{ExposeSecret, RingEntry, Secret};
 use crate::model::random::{Rng, base62};
 

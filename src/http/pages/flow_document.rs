@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
+use super::reasons;
 use crate::flows::inspector::Shown;
-use crate::http::pages::reasons;
 use crate::model::reason::{Actor, Again, Reason};
 use crate::model::time::Timestamp;
 use crate::store::flows::Flow;
