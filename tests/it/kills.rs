@@ -97,6 +97,7 @@ async fn a_killed_callback_is_done_as_a_whole_or_not_at_all() {
     let (mut answered, mut cut) = (0, 0);
     let mut recovering = JoinSet::new();
     for kill in 0..kills() {
+        app.gather_statistics(kill).await;
         let people = (0..AT_ONCE).map(|one| trip(&app, format!("k{kill}-{one}@example.com")));
         let trips = join_all(people).await;
         let under_way = tokio::spawn({

@@ -51,6 +51,7 @@ async fn landed(browser: &Arc<Browser>, callbacks: Vec<url::Url>) -> Vec<Answer>
 async fn of_twenty_equal_callbacks_one_exchanges_and_all_go_to_one_place() {
     let app = TestApp::processes(2).await;
     for round in 0..rounds() {
+        app.gather_statistics(round).await;
         let browser = Arc::new(app.browser());
         let begun = begin(&app, &browser, "sign_ups", "oauth_google").await.expect(200);
         let callback = approve(&browser, provider_url(&begun), &format!("p{round}@example.com")).await;
@@ -64,6 +65,7 @@ async fn of_twenty_equal_callbacks_one_exchanges_and_all_go_to_one_place() {
 async fn of_ten_codes_for_one_state_one_is_exchanged() {
     let app = TestApp::processes(2).await;
     for round in 0..rounds() {
+        app.gather_statistics(round).await;
         let browser = Arc::new(app.browser());
         let begun = begin(&app, &browser, "sign_ups", "oauth_google").await.expect(200);
         let mut callbacks = Vec::new();
@@ -83,6 +85,7 @@ async fn of_ten_codes_for_one_state_one_is_exchanged() {
 async fn of_ten_transfers_one_makes_a_user() {
     let app = TestApp::processes(2).await;
     for round in 0..rounds() {
+        app.gather_statistics(round).await;
         let browser = app.browser();
         go(&app, &browser, "sign_ins", "oauth_google", &format!("p{round}@example.com")).await.expect(303);
         let url = app.url("/v1/client/sign_ups");
@@ -101,6 +104,7 @@ async fn of_ten_transfers_one_makes_a_user() {
 async fn of_ten_sign_ups_with_one_account_one_makes_a_user() {
     let app = TestApp::processes(2).await;
     for round in 0..rounds() {
+        app.gather_statistics(round).await;
         let person = format!("p{round}@example.com");
         let mut callbacks = Vec::new();
         for _ in 0..10 {
@@ -120,6 +124,7 @@ async fn of_ten_sign_ups_with_one_account_one_makes_a_user() {
 async fn of_ten_sign_ups_with_one_address_one_owns_it() {
     let app = TestApp::processes(2).await;
     for round in 0..rounds() {
+        app.gather_statistics(round).await;
         let address = format!("p{round}@example.com");
         let mut callbacks = Vec::new();
         for other in 0..10 {
@@ -167,7 +172,8 @@ async fn of_ten_redemptions_of_a_code_one_wins() {
     let browser = app.browser();
     let person = app.person("ada").await;
     app.sign_in(&browser, &person).await;
-    for _ in 0..rounds() {
+    for round in 0..rounds() {
+        app.gather_statistics(round).await;
         let code = app.code(&browser, &client, &[]).await;
         let answers = join_all((0..10).map(|_| app.redeem(&client, &code, &[]))).await;
         let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
@@ -184,6 +190,7 @@ async fn of_ten_uses_of_an_e_mail_code_one_makes_a_user() {
     let app = TestApp::processes(2).await;
     app.execute("update instances set settings = settings || $2::jsonb where id = $1", r#"{"attributes": {}}"#).await;
     for round in 0..rounds() {
+        app.gather_statistics(round).await;
         let (browser, address) = (app.browser(), format!("p{round}@example.com"));
         let url = app.url("/v1/client/sign_ups");
         let begun = browser.post_form(&url, APP, &[("email_address", address.as_str())]).await.expect(200).json();

@@ -10,7 +10,7 @@ use super::super::problem::Failure;
 use super::super::route::{Limit, Route, Rules, get, post};
 use super::attempt::{self, Standing, end_too_old, proof, standing};
 use super::by_hand::{self, ByHand};
-use super::error::{self, Refused};
+use super::error::Refused;
 use super::landing::{Door, Landing};
 use super::messages::fill;
 use super::notice::Notice;
