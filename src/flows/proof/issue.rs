@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 
 use super::delivery;
+pub use super::means::Means;
 use super::message::{self, Purpose};
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
@@ -16,25 +17,6 @@ use crate::store::verifications::{self, NewProof};
 
 /// Digits of a code.
 const DIGITS: usize = 6;
-
-/// By what an address is proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Means<'a> {
-    /// A code, typed where it was asked for.
-    Code,
-    /// A link that leads to this address in the end, which was checked.
-    Link(&'a str),
-}
-
-impl Means<'_> {
-    /// `email_code`, `email_link`.
-    pub fn strategy(self) -> &'static str {
-        match self {
-            Self::Code => "email_code",
-            Self::Link(_) => "email_link",
-        }
-    }
-}
 
 /// Who gets the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::delivery::Mail;
-use super::issue::Means;
+use super::means::Means;
 use crate::context::Ctx;
 use crate::model::email::EmailAddress;
 use crate::model::problem::{Error, Result};

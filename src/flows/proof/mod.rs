@@ -6,6 +6,7 @@
 pub mod check;
 pub mod delivery;
 pub mod issue;
+mod means;
 mod message;
 
 pub use delivery::can_send;
