@@ -7,10 +7,13 @@ use crate::crypto::{Lookup, LookupHash, SealedAt, Secret};
 use crate::flows::factors;
 use crate::model::client::Client;
 use crate::model::id::{ClientId, VerificationId};
-use crate::model::problem::{Error, Result, code};
+use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::random;
 use crate::model::verification::{Status, Verification};
 use crate::store::clients;
+
+/// When a browser whose token was just replaced may come again, in seconds.
+const MOMENT: u32 = 3;
 
 /// A client token that the answer must hand to the browser.
 pub struct Issued {
@@ -102,6 +105,10 @@ pub async fn acted(ctx: &Ctx, presented: Option<&LookupHash>, issued: Option<Iss
 /// # Errors
 /// `resource_locked` for a token that was replaced a moment ago: another request of the same browser is ahead of this
 /// one, and a new client here would push its sign-in out of the browser. Storage faults.
+///
+/// A browser that lost the answer with its next token looks the same for that moment. It is told when to come again, and
+/// then begins on a new client: what it would need to reach the session that was begun for it, nobody can tell from a
+/// planted token.
 pub async fn lock_or_create(
     ctx: &Ctx,
     db: &mut PgConnection,
@@ -113,9 +120,9 @@ pub async fn lock_or_create(
         return Ok((client, None));
     }
     if let Some(token) = token
-        && clients::tree(&mut *db, ctx.instance_id(), token, ctx.offset()).await?.is_some()
+        && clients::is_overtaken(db, ctx.instance_id(), token, ctx.offset()).await?
     {
-        return Err(code::RESOURCE_LOCKED.into());
+        return Err(Problem::new(code::RESOURCE_LOCKED).retry_after(MOMENT).into());
     }
     let id = ClientId::new(ctx.now, ctx.rng());
     let issued = new_token(ctx);

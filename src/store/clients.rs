@@ -12,6 +12,10 @@ use crate::model::id::{ClientId, InstanceId, SessionId};
 /// How long a replaced token still reads, for requests that were already on their way.
 const GRACE: PgInterval = interval::seconds(10);
 
+/// How long after its replacement a token may still come from a page that had not been answered yet. What comes later
+/// comes from a browser that the answer with the next token never reached.
+const UNDER_WAY: PgInterval = interval::seconds(3);
+
 /// The whole client that `token` names, in one statement. A replaced token reads for ten more seconds, and never sees
 /// a session that is younger than its replacement. A banned user has no session here.
 ///
@@ -62,6 +66,29 @@ pub async fn tree(
     .fetch_optional(db)
     .await?;
     Ok(found.map(|tree| tree.0))
+}
+
+/// True if `token` was replaced so short a time ago that the answer with the next one may still be on its way.
+///
+/// # Errors
+/// Storage faults.
+pub async fn is_overtaken(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    token: &LookupHash,
+    offset: PgInterval,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from client_tokens t
+               join clients c on c.instance_id = $1 and c.id = t.client_id and c.removed_at is null
+               where t.instance_id = $1 and t.hash = $2 and t.superseded_at + $4 > now() + $3) as "is_overtaken!""#,
+        instance.as_str(),
+        token.as_bytes(),
+        offset,
+        UNDER_WAY,
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// Which of these hashes, one per key of the ring, a token is stored under.

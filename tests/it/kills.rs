@@ -63,7 +63,7 @@ async fn recover(app: Arc<TestApp>, trip: Trip) {
         status => panic!("{person}: a reload answered {status}: {}", reloaded.text),
     }
     let mut begun = begin(&app, &browser, "sign_ups", "oauth_google").await;
-    // The answer with the next client token was lost: for ten seconds the old one is taken for that of a request which
+    // The answer with the next client token was lost: for a moment the old one is taken for that of a request which
     // another one overtook, then for none.
     for _ in 0..PATIENCE {
         if begun.status != 409 {

@@ -1,11 +1,11 @@
 //! Sessions of the frontend API: tokens, touch, signing out, the handshake.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 use crate::support::TestApp;
 use crate::support::browser::{Answer, Browser};
-use crate::support::person::{APP, client, sign_up};
+use crate::support::person::{APP, approve, begin, client, go, provider_url, sign_up};
 
 async fn signed_in(app: &TestApp) -> (Browser, String) {
     let browser = app.browser();
@@ -196,11 +196,34 @@ async fn a_request_that_comes_late_does_not_push_the_sign_in_out() {
     let late = app.browser();
     late.set_cookie("localhost", "__client", &old);
     let form = [("strategy", "oauth_google"), ("redirect_url", "/x")];
+    // Just now, however slow this machine is.
+    let now = "update client_tokens set superseded_at = now() where instance_id = $1 and superseded_at is not null
+        and $2 = ''";
+    app.execute(now, "").await;
     let refused = late.post_form(app.url("/v1/client/sign_ins"), APP, &form).await.expect(409);
-    assert_eq!(refused.error_code(), "resource_locked");
+    assert_eq!((refused.error_code().as_str(), refused.header("retry-after")), ("resource_locked", Some("3")));
     assert!(refused.set_cookies().is_empty());
-    app.advance(Duration::from_secs(11)).await;
-    late.post_form(app.url("/v1/client/sign_ins"), APP, &form).await.expect(200);
+}
+
+#[tokio::test]
+async fn whoever_lost_the_answer_of_a_sign_in_starts_again_when_told() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    let begun = begin(&app, &browser, "sign_ups", "oauth_google").await.expect(200);
+    let old = browser.cookie("localhost", "__client").unwrap();
+    let callback = approve(&browser, provider_url(&begun), "ada@example.com").await;
+    browser.get(callback.clone()).await.expect(303);
+    // The answer never reached the browser: it still has the old token, and loads the page once more.
+    let lost = app.browser();
+    lost.set_cookie("localhost", "__client", &old);
+    assert_eq!(lost.get(callback).await.expect(400).error_code(), "oauth_callback_invalid");
+    assert_eq!(client(&app, &lost).await["sessions"], json!([]), "an old token never reaches a newer session");
+    app.advance(Duration::from_secs(3)).await;
+    let again = go(&app, &lost, "sign_ins", "oauth_google", "ada@example.com").await.expect(303);
+    assert_eq!(again.location().as_str(), format!("{APP}/done"));
+    let (here, there) = (client(&app, &lost).await, client(&app, &browser).await);
+    assert_eq!(here["sessions"][0]["user"]["id"], there["sessions"][0]["user"]["id"]);
+    assert_ne!(here["id"], there["id"], "on a client of its own");
 }
 
 #[tokio::test]
