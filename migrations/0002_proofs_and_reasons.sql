@@ -205,6 +205,8 @@ select s.instance_id, s.id, s.client_id, s.replaced_at, s.abandon_at, s.complete
             where f.instance_id = s.instance_id and f.target_id = s.id and f.tokens_sealed is not null
                 and (f.transport = 'cookie' or f.rotating_token_nonce_used_at is not null)
             order by f.id desc limit 1),
+        'providers', coalesce((select json_agg(p.provider order by p.provider) from provider_configs p
+            where p.instance_id = s.instance_id and p.enabled and p.authenticatable), '[]'::json),
         'external_account', (select v.tree from verification_trees v
             where v.instance_id = s.instance_id and v.owner_id = s.id and v.role = 'external_account'),
         'email_verification', (select v.tree from verification_trees v

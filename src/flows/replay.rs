@@ -421,7 +421,7 @@ async fn unavailable(ctx: &Ctx, strategy: &str, use_as: Use) -> Result<Option<Wh
 async fn cause(ctx: &Ctx, flow: &Flow, steps: &[Step], reason: Option<Reason>) -> Result<Cause> {
     let Some(reason) = reason else { return Ok(Cause::Unknown) };
     let of_start = |name: &str| {
-        let start = steps.iter().find(|step| step.name == "started");
+        let start = steps.iter().rfind(|step| step.name == "started");
         start.and_then(|start| start.detail.get(name)).and_then(|value| value.as_str())
     };
     let use_as = Use::of(flow);

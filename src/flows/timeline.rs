@@ -35,6 +35,11 @@ pub fn kind(started: Started) -> Kind {
 /// A flow begins: somebody asked to go to a provider.
 pub fn started(ctx: &Ctx, kind: Kind, strategy: &str, redirect: Option<&str>, complete: Option<&str>) {
     ctx.trail.begin(kind);
+    asked(ctx, strategy, redirect, complete);
+}
+
+/// Somebody asked for a way in or up: at the beginning of a flow, or on its way.
+pub fn asked(ctx: &Ctx, strategy: &str, redirect: Option<&str>, complete: Option<&str>) {
     let step = Step::new("started")
         .with("strategy", cut(strategy))
         .with("origin", ctx.from.origin.as_deref().map(cut))

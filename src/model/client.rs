@@ -143,6 +143,8 @@ pub struct SignUp {
     pub has_password: bool,
     /// What the provider told, while that waits with the attempt.
     pub provider_profile: Option<Profile>,
+    /// The providers that it can bring an account of.
+    pub providers: Vec<String>,
     /// What it has to bring; filled in by whoever shows the attempt.
     #[serde(skip)]
     pub fields: Option<Fields>,

@@ -108,6 +108,30 @@ pub async fn identify(
     Ok(())
 }
 
+/// A sign-in that waited for a first factor is for nobody any more.
+///
+/// # Errors
+/// Storage faults.
+pub async fn forget_who(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update sign_ins set status = 'needs_identifier', user_id = null, identification_id = null,
+               pending_external_account_id = null, identifier = null, sign_up_if_missing = false,
+               updated_at = now() + $3
+           where instance_id = $1 and id = $2 and status = 'needs_first_factor'"#,
+        instance.as_str(),
+        id,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Moves a sign-in that goes on to `status`; nothing waits for a proof any more.
 ///
 /// # Errors

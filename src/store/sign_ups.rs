@@ -23,7 +23,7 @@ pub struct Filling<'a> {
     pub last_name: Option<&'a str>,
 }
 
-/// Fills a sign-up from the provider's profile; what the app sent wins.
+/// Fills a sign-up from the provider's profile; what the app sent wins. Returns the address that it has then.
 ///
 /// # Errors
 /// Storage faults.
@@ -33,14 +33,14 @@ pub async fn fill(
     id: &str,
     filling: Filling<'_>,
     offset: PgInterval,
-) -> sqlx::Result<()> {
-    sqlx::query!(
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
         r#"update sign_ups set email_address = coalesce(email_address, $3),
                email_address_key = coalesce(email_address_key, $3), first_name = coalesce(first_name, $4),
                last_name = coalesce(last_name, $5), updated_at = now() + $6,
                username = coalesce(username, case when not exists (select from users u where u.instance_id = $1
                    and u.username_key = lower($7)) then $7 end)
-           where instance_id = $1 and id = $2"#,
+           where instance_id = $1 and id = $2 returning email_address_key"#,
         instance.as_str(),
         id,
         filling.email,
@@ -48,6 +48,26 @@ pub async fn fill(
         filling.last_name,
         offset,
         filling.username,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Takes the username away from a sign-up: somebody has it.
+///
+/// # Errors
+/// Storage faults.
+pub async fn drop_username(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    id: &str,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update sign_ups set username = null, updated_at = now() + $3 where instance_id = $1 and id = $2",
+        instance.as_str(),
+        id,
+        offset,
     )
     .execute(db)
     .await?;

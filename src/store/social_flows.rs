@@ -204,6 +204,8 @@ pub async fn consume(
            where f.instance_id = $1 and f.state_hash = $2 and f.consumed_at is null and f.expires_at > now() + $4
                and (f.transport = 'nonce' or exists (select from client_tokens t
                    where t.instance_id = $1 and t.hash = $3 and t.superseded_at is null and t.client_id = f.client_id))
+               and (f.session_id is not null or exists (select from verifications v
+                   where v.instance_id = $1 and v.id = f.verification_id and v.superseded_at is null))
                and (exists (select from sign_ins s where s.instance_id = $1 and s.id = f.target_id
                        and s.replaced_at is null and s.completed_at is null)
                    or exists (select from sign_ups s where s.instance_id = $1 and s.id = f.target_id
@@ -226,19 +228,27 @@ pub async fn consume(
     .await
 }
 
-/// True while `target` is an attempt that was neither replaced nor finished. Asked with its client locked, because every
-/// start, transfer and sign-out takes that lock.
+/// True while `target` is an attempt that was neither replaced nor finished, and `proof` is what is asked of it. Asked
+/// with its client locked, because every start, transfer and sign-out takes that lock.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn is_current(db: &mut PgConnection, instance: &InstanceId, target: &str) -> sqlx::Result<bool> {
+pub async fn is_current(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    target: &str,
+    proof: &VerificationId,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"select exists (select from sign_ins where instance_id = $1 and id = $2 and replaced_at is null
+        r#"select (exists (select from sign_ins where instance_id = $1 and id = $2 and replaced_at is null
                    and completed_at is null)
                or exists (select from sign_ups where instance_id = $1 and id = $2 and replaced_at is null
-                   and completed_at is null) as "is_current!""#,
+                   and completed_at is null))
+               and exists (select from verifications where instance_id = $1 and id = $3 and superseded_at is null)
+               as "is_current!""#,
         instance.as_str(),
         target,
+        proof.as_str(),
     )
     .fetch_one(db)
     .await
@@ -400,6 +410,22 @@ pub async fn forget_tokens(db: &mut PgConnection, instance: &InstanceId, id: &So
         "update social_flows set tokens_sealed = null where instance_id = $1 and id = $2",
         instance.as_str(),
         id.as_str(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Forgets the tokens of every trip for `target`: another one takes their place.
+///
+/// # Errors
+/// Storage faults.
+pub async fn forget_waiting(db: &mut PgConnection, instance: &InstanceId, target: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update social_flows set tokens_sealed = null
+         where instance_id = $1 and target_id = $2 and tokens_sealed is not null",
+        instance.as_str(),
+        target,
     )
     .execute(db)
     .await?;

@@ -77,14 +77,15 @@ pub async fn ask(
 pub async fn supersede_trip(
     db: &mut PgConnection,
     instance: &InstanceId,
-    account: &str,
+    owner: &str,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update verifications set superseded_at = now() + $3
-           where instance_id = $1 and owner_id = $2 and role = 'external_account' and superseded_at is null"#,
+           where instance_id = $1 and owner_id = $2 and role in ('external_account', 'first_factor')
+               and superseded_at is null"#,
         instance.as_str(),
-        account,
+        owner,
         offset,
     )
     .execute(db)

@@ -12,10 +12,11 @@ use crate::flows::proof::check::{self, Guess, Guesser};
 use crate::flows::proof::issue::{self, Ask, Means, Recipient};
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::record;
+use crate::flows::social::start::{self, Request};
 use crate::flows::timeline;
 use crate::model::client::SignIn;
 use crate::model::id::{ClientId, IdentificationId, UserId};
-use crate::model::linking::Standing;
+use crate::model::linking::{Standing, Started};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::redirect::RedirectTarget;
@@ -43,6 +44,22 @@ pub async fn prepare(ctx: &Ctx, token: Option<&LookupHash>, id: &str, asked: Pre
     let mut tx = ctx.app.db.begin().await?;
     let (client, attempt) = current(ctx, &mut tx, token, id).await?;
     send(ctx, &mut tx, &client, &attempt, asked).await?;
+    tx.commit().await?;
+    client::acted(ctx, token, None).await
+}
+
+/// Sends the person to a provider whose account is a way into the identified one. Who comes back is who the provider
+/// says; an older proof that was asked for is dead.
+///
+/// # Errors
+/// Those of the attempt and of [`factors::chosen`] as for [`prepare`]; the codes of behaviour.md sections 2.1 and 2.2.
+pub async fn prepare_social(ctx: &Ctx, token: Option<&LookupHash>, id: &str, request: Request<'_>) -> Result<Acted> {
+    let ready = start::ready(ctx, token, request).await?;
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, attempt) = current(ctx, &mut tx, token, id).await?;
+    factors::chosen(attempt.first_factors.as_deref().unwrap_or_default(), ready.strategy(), None)?;
+    start::turn_back(ctx, &mut tx, id).await?;
+    start::depart(ctx, &mut tx, Started::SignIn, id, &client, &ready).await?;
     tx.commit().await?;
     client::acted(ctx, token, None).await
 }
@@ -102,7 +119,7 @@ pub(super) async fn send(
     asked: Prepare<'_>,
 ) -> Result<()> {
     let factor = factors::chosen(attempt.first_factors.as_deref().unwrap_or_default(), asked.strategy, asked.address)?;
-    // A password needs no preparation, a provider an attempt of its own.
+    // A password needs no preparation, a provider a trip.
     let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
     let target = target(ctx, asked)?;
     let means = target.as_ref().map_or(Means::Code, |target| Means::Link(target.as_str()));

@@ -10,7 +10,7 @@ use crate::crypto::{ExposeSecret, LookupHash, Secret};
 use crate::flows::client::{self, Acted, Issued};
 use crate::flows::password;
 use crate::flows::race::{Interrupted, TRIES};
-use crate::flows::social::start;
+use crate::flows::social::start::{self, Ready, Request};
 use crate::flows::timeline;
 use crate::model::client::SignUp;
 use crate::model::email::EmailAddress;
@@ -49,13 +49,33 @@ pub struct Changed {
     pub acted: Acted,
 }
 
-/// Begins a sign-up with what was typed; replaces what the client had begun before.
+/// Begins a sign-up with what was typed, and with the provider that is named, if one is; replaces what the client had
+/// begun before.
 ///
 /// # Errors
-/// `session_exists`; the codes of what was typed (behaviour.md section 4.2), and nothing is written then; those of
-/// restrictions when the sign-up has all it needs.
-pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, typed: &Typed) -> Result<Changed> {
-    timeline::started(ctx, Kind::SignUp, "form", None, None);
+/// `session_exists`; the codes of what was typed (behaviour.md section 4.2) and of [`start::check`], and nothing is
+/// written then; those of restrictions when the sign-up has all it needs.
+pub async fn begin(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    typed: &Typed,
+    provider: Option<Request<'_>>,
+) -> Result<Changed> {
+    let Some(request) = provider else {
+        timeline::started(ctx, Kind::SignUp, "form", None, None);
+        return begin_checked(ctx, token, typed, None).await;
+    };
+    timeline::started(ctx, Kind::SignUp, request.strategy, request.redirect_url, request.complete_url);
+    let ready = timeline::told(ctx, start::check(ctx, request).await)?;
+    timeline::told(ctx, begin_checked(ctx, token, typed, Some(&ready)).await)
+}
+
+async fn begin_checked(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    typed: &Typed,
+    ready: Option<&Ready<'_>>,
+) -> Result<Changed> {
     let digest = digest(ctx, typed).await?;
     for _ in 0..TRIES {
         let mut tx = ctx.app.db.begin().await?;
@@ -64,7 +84,8 @@ pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, typed: &Typed) -> Resu
         start::refuse_second_session(ctx, &mut tx, &client).await?;
         attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
         let id = start::create_attempt(ctx, &mut tx, &client, Started::SignUp, &SignUpFields::default()).await?;
-        match apply(ctx, &mut tx, &client, &id, typed, digest.as_deref()).await {
+        write(ctx, &mut tx, &id, typed, digest.as_deref()).await?;
+        match go_on(ctx, &mut tx, &client, &id, ready).await {
             Ok(went) => {
                 tx.commit().await?;
                 let issued = went?.or(issued);
@@ -77,16 +98,31 @@ pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, typed: &Typed) -> Resu
     Err(code::RESOURCE_LOCKED.into())
 }
 
-/// Changes the client's sign-up.
+/// Changes the client's sign-up, and sends the person to the provider that is named, if one is: what another one brought
+/// is forgotten.
 ///
 /// # Errors
 /// `resource_not_found`, `resource_forbidden`, `client_state_invalid` for the attempt; else those of [`begin`].
-pub async fn change(ctx: &Ctx, token: Option<&LookupHash>, id: &str, typed: &Typed) -> Result<Acted> {
+pub async fn change(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    id: &str,
+    typed: &Typed,
+    provider: Option<Request<'_>>,
+) -> Result<Acted> {
+    let ready = match provider {
+        Some(request) => Some(start::ready(ctx, token, request).await?),
+        None => None,
+    };
     let digest = digest(ctx, typed).await?;
     for _ in 0..TRIES {
         let mut tx = ctx.app.db.begin().await?;
         let (client, _) = current(ctx, &mut tx, token, id).await?;
-        match apply(ctx, &mut tx, &client, id, typed, digest.as_deref()).await {
+        write(ctx, &mut tx, id, typed, digest.as_deref()).await?;
+        if ready.is_some() {
+            start::turn_back(ctx, &mut tx, id).await?;
+        }
+        match go_on(ctx, &mut tx, &client, id, ready.as_ref()).await {
             Ok(went) => {
                 tx.commit().await?;
                 return client::acted(ctx, token, went?).await;
@@ -96,6 +132,20 @@ pub async fn change(ctx: &Ctx, token: Option<&LookupHash>, id: &str, typed: &Typ
         }
     }
     Err(code::RESOURCE_LOCKED.into())
+}
+
+/// Sends the person to the provider; without one, makes the user if nothing is missing any more. Whoever asks for a
+/// provider is not made a user before he comes back, whatever else he brings.
+async fn go_on(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    id: &str,
+    ready: Option<&Ready<'_>>,
+) -> Result<Result<Option<Issued>, Problem>, Interrupted> {
+    let Some(ready) = ready else { return settle(ctx, db, client, id, CompletedBy::Call).await };
+    start::depart(ctx, db, Started::SignUp, id, client, ready).await?;
+    Ok(Ok(None))
 }
 
 /// The caller's sign-up, locked with its client, while it can be changed.
@@ -131,14 +181,8 @@ async fn digest(ctx: &Ctx, typed: &Typed) -> Result<Option<String>> {
     password::choose(ctx, chosen.expose_secret(), &names).await.map(Some)
 }
 
-async fn apply(
-    ctx: &Ctx,
-    db: &mut PgConnection,
-    client: &ClientId,
-    id: &str,
-    typed: &Typed,
-    digest: Option<&str>,
-) -> Result<Result<Option<Issued>, Problem>, Interrupted> {
+/// Writes down what was typed.
+async fn write(ctx: &Ctx, db: &mut PgConnection, id: &str, typed: &Typed, digest: Option<&str>) -> Result<()> {
     may_have(ctx, typed)?;
     are_free(ctx, db, typed).await?;
     let fields = &typed.fields;
@@ -153,7 +197,7 @@ async fn apply(
         password_digest: digest,
     };
     sign_ups::change(&mut *db, ctx.instance_id(), id, &change, ctx.offset()).await?;
-    settle(ctx, db, client, id, CompletedBy::Call).await
+    Ok(())
 }
 
 /// Whether the instance knows these attributes, and their form.

@@ -95,9 +95,12 @@ pub async fn complete_with(
     proof: Option<&Proof>,
 ) -> Result<Finished, Interrupted> {
     let row = sign_ups::row(db, ctx.instance_id(), attempt.id, ctx.offset()).await?;
-    let row = row.ok_or(code::RESOURCE_NOT_FOUND).map_err(Problem::from)?;
+    let mut row = row.ok_or(code::RESOURCE_NOT_FOUND).map_err(Problem::from)?;
     may_change(&row)?;
     let proof = proof.filter(|_| row.external_account.is_some());
+    if proof.is_some() {
+        drop_taken_username(ctx, db, attempt, &mut row).await?;
+    }
     let given = given(ctx, &row, proof);
     let fields = sign_up::fields(&ctx.instance.settings, &given, Defences::ALL);
     if !fields.is_ready() {
@@ -128,6 +131,23 @@ fn may_change(row: &Row) -> Result<(), Problem> {
         let detail = if life == Life::Abandoned { "abandoned" } else { "done" };
         code::CLIENT_STATE_INVALID.because(Reason::AttemptExpired, detail)
     })
+}
+
+/// A name is no reason to turn away who comes with an identity of his own: one that somebody has meanwhile is dropped
+/// (behaviour.md section 2.7), and asked for anew where one is required.
+async fn drop_taken_username(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &Attempt<'_>,
+    row: &mut Row,
+) -> Result<(), Interrupted> {
+    let instance = ctx.instance_id();
+    let Some(username) = &row.username else { return Ok(()) };
+    if users::has_username(&mut *db, instance, username).await? {
+        sign_ups::drop_username(db, instance, attempt.id, ctx.offset()).await?;
+        row.username = None;
+    }
+    Ok(())
 }
 
 /// What the attempt has.
@@ -177,7 +197,7 @@ async fn taken(
         let may_transfer = is_strict && row.proven_by.is_some() && proof.is_some_and(|proof| names(proof, email));
         return if may_transfer { Ok(Some(Finished::Transferable)) } else { Err(claimed()) };
     }
-    if let Some(username) = &row.username
+    if let (Some(username), None) = (&row.username, proof)
         && users::has_username(&mut *db, instance, username).await?
     {
         return Err(claimed());

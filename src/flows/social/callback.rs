@@ -262,7 +262,7 @@ async fn is_still_wanted(
     flow: &SocialFlow,
 ) -> Result<bool> {
     Ok(lock_client(ctx, db, token, flow).await?
-        && social_flows::is_current(db, ctx.instance_id(), &flow.target_id).await?)
+        && social_flows::is_current(db, ctx.instance_id(), &flow.target_id, &flow.verification_id).await?)
 }
 
 /// Locks the client that began; false if the token is not its token any more.

@@ -54,8 +54,7 @@ pub async fn hand_over(ctx: &Ctx, flow: &SocialFlow, started: Started, answered:
     for _ in 0..TRIES {
         let mut tx = ctx.app.db.begin().await?;
         clients::lock(&mut tx, ctx.instance_id(), &flow.client_id).await?;
-        let is_current =
-            flow.is_connection() || social_flows::is_current(&mut tx, ctx.instance_id(), &flow.target_id).await?;
+        let is_current = is_current(ctx, &mut tx, flow).await?;
         if !is_current {
             tx.rollback().await?;
             callback::close(ctx, flow).await?;
@@ -220,13 +219,18 @@ pub async fn redeem(ctx: &Ctx, token: Option<&LookupHash>, nonce: &str) -> Resul
     Err(code::RESOURCE_LOCKED.into())
 }
 
+/// A connection's own state says whether it is still wanted; an attempt's is asked for here.
+async fn is_current(ctx: &Ctx, db: &mut PgConnection, flow: &SocialFlow) -> Result<bool> {
+    let (instance, target) = (ctx.instance_id(), &flow.target_id);
+    Ok(flow.is_connection() || social_flows::is_current(db, instance, target, &flow.verification_id).await?)
+}
+
 /// Settles what waited; the token of the session that begins, if one does. An attempt that was replaced meanwhile, and a
 /// session that is over, leave nothing to settle.
 async fn settle_held(ctx: &Ctx, db: &mut PgConnection, held: &Held) -> Result<Option<Issued>, Interrupted> {
     let flow = social_flows::get(db, ctx.instance_id(), &held.id).await?;
     timeline::resumed(ctx, flow.flow_id.as_ref(), None);
-    let is_current = flow.is_connection() || social_flows::is_current(db, ctx.instance_id(), &flow.target_id).await?;
-    if flow.tokens_sealed.is_none() || !is_current {
+    if flow.tokens_sealed.is_none() || !is_current(ctx, db, &flow).await? {
         return Ok(None);
     }
     let answered = Answered::Proof(Box::new(Proof::reopen(ctx, &flow)?));

@@ -109,6 +109,7 @@ pub async fn settle(
     }
 }
 
+const CLAIMED: Failure = Failure::new(Reason::AccountInUse, "meanwhile", "identification_claimed");
 const UNPROVABLE: Failure = Failure::new(Reason::EmailUnverified, "unprovable", social_error::UNPROVABLE);
 
 /// Row 2.
@@ -269,17 +270,20 @@ async fn create(
         first_name: profile.first_name.as_deref().filter(|_| rules.first_name.is_enabled()),
         last_name: profile.last_name.as_deref().filter(|_| rules.last_name.is_enabled()),
     };
-    sign_ups::fill(db, ctx.instance_id(), attempt.id, filling, ctx.offset()).await?;
+    let named = sign_ups::fill(db, ctx.instance_id(), attempt.id, filling, ctx.offset()).await?;
     verified(ctx, db, attempt).await?;
     let target = sign_up::Attempt { id: attempt.id, client: attempt.client, by: attempt.by };
-    let finished =
-        sign_up::complete_with(ctx, db, &target, Some(proof)).await.map_err(|interrupted| match interrupted {
-            // Identity and address were free when this was decided: somebody was faster. Decide again.
-            Interrupted::Error(Error::Problem(problem)) if problem.code() == code::IDENTIFICATION_CLAIMED => {
-                Interrupted::Lost
+    let finished = match sign_up::complete_with(ctx, db, &target, Some(proof)).await {
+        Err(Interrupted::Error(Error::Problem(problem))) if problem.code() == code::IDENTIFICATION_CLAIMED => {
+            // The address that the person typed was not looked at when this was decided, and is somebody else's now.
+            if named.as_deref() != address {
+                return fail(ctx, db, attempt, &CLAIMED).await;
             }
-            other => other,
-        })?;
+            // Identity and address were free then: somebody was faster. Decide again.
+            return Err(Interrupted::Lost);
+        }
+        other => other?,
+    };
     match finished {
         sign_up::Finished::Complete(issued) => Ok(Settled::Complete(issued)),
         sign_up::Finished::Waits(fields) if fields.unverified.contains(&Field::EmailAddress) && !can_prove(ctx) => {
@@ -300,7 +304,17 @@ async fn transferable(ctx: &Ctx, db: &mut PgConnection, attempt: &Attempt<'_>) -
     ctx.trail.refuse(Why::new(Reason::Transfer, to));
     let error = social_error::object(code, Map::new());
     answer(ctx, db, attempt, Status::Transferable, Some(&error)).await?;
+    leads_nowhere(ctx, db, attempt).await?;
     Ok(Settled::Transferable)
+}
+
+/// A sign-in whose provider did not prove a user is for nobody, whomever it was for before: in any other state the SDK
+/// asks for a first factor instead of showing why it failed (behaviour.md section 4.1).
+async fn leads_nowhere(ctx: &Ctx, db: &mut PgConnection, attempt: &Attempt<'_>) -> Result<(), Interrupted> {
+    if attempt.started == Started::SignIn {
+        sign_ins::forget_who(db, ctx.instance_id(), attempt.id, ctx.offset()).await?;
+    }
+    Ok(())
 }
 
 async fn verified(ctx: &Ctx, db: &mut PgConnection, attempt: &Attempt<'_>) -> Result<(), Interrupted> {
@@ -330,6 +344,7 @@ async fn fail_with(
 ) -> Result<Settled, Interrupted> {
     let error = social_error::object(code, meta);
     answer(ctx, db, attempt, Status::Failed, Some(&error)).await?;
+    leads_nowhere(ctx, db, attempt).await?;
     Ok(Settled::Failed)
 }
 

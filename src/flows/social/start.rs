@@ -17,6 +17,7 @@ use crate::store::attempts::{self, NewVerification, SignUpFields};
 use crate::store::redirect_urls;
 use crate::store::sessions;
 use crate::store::social_flows::{self, NewFlow, Transport};
+use crate::store::verifications;
 use crate::upstream::request::{self, AuthorizationRequest, Verifier};
 
 /// What an app asks for.
@@ -32,8 +33,6 @@ pub struct Request<'a> {
     pub prompt: Option<&'a str>,
     /// Forwarded to providers that know it.
     pub login_hint: Option<&'a str>,
-    /// What a sign-up brings along.
-    pub fields: SignUpFields,
     /// How the client token travels.
     pub transport: Transport,
 }
@@ -74,18 +73,82 @@ pub async fn start(ctx: &Ctx, token: Option<&LookupHash>, started: Started, requ
 }
 
 async fn begin(ctx: &Ctx, token: Option<&LookupHash>, started: Started, request: Request<'_>) -> Result<Acted> {
-    let targets = targets(ctx, &request).await?;
-    check_hints(&request)?;
-    let configured = provider::to_sign_in_with(ctx, request.strategy).await?;
-    timeline::configured(ctx, &configured.config);
+    let ready = check(ctx, request).await?;
     let mut tx = ctx.app.db.begin().await?;
     let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
     refuse_second_session(ctx, &mut tx, &client).await?;
     attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
-    let target = create_attempt(ctx, &mut tx, &client, started, &request.fields).await?;
-    begin_trip(ctx, &mut tx, &trip(started, &target, &client), &configured, &request, &targets).await?;
+    let target = create_attempt(ctx, &mut tx, &client, started, &SignUpFields::default()).await?;
+    depart(ctx, &mut tx, started, &target, &client, &ready).await?;
     tx.commit().await?;
     client::acted(ctx, token, issued).await
+}
+
+/// A trip that was checked and can begin.
+pub struct Ready<'a> {
+    request: Request<'a>,
+    targets: Targets,
+    configured: Configured,
+}
+
+impl<'a> Ready<'a> {
+    /// `oauth_google`.
+    pub fn strategy(&self) -> &'a str {
+        self.request.strategy
+    }
+}
+
+/// Checks a trip for an attempt that the client has already.
+///
+/// # Errors
+/// Those of [`check`].
+pub async fn ready<'a>(ctx: &Ctx, token: Option<&LookupHash>, request: Request<'a>) -> Result<Ready<'a>> {
+    timeline::asked(ctx, request.strategy, request.redirect_url, request.complete_url);
+    let checked = check(ctx, request).await;
+    if checked.is_err() {
+        // The refusal stands in the flow of the client's attempt, which is read for that.
+        client::read(ctx, token).await?;
+    }
+    timeline::told(ctx, checked)
+}
+
+/// Checks where a trip leads and what it is made with, before anything is written.
+///
+/// # Errors
+/// The codes of behaviour.md sections 2.1 and 2.2.
+pub async fn check<'a>(ctx: &Ctx, request: Request<'a>) -> Result<Ready<'a>> {
+    let targets = targets(ctx, &request).await?;
+    check_hints(&request)?;
+    let configured = provider::to_sign_in_with(ctx, request.strategy).await?;
+    timeline::configured(ctx, &configured.config);
+    Ok(Ready { request, targets, configured })
+}
+
+/// An attempt of the client turns to another way: its trip that is under way leads nowhere any more, and what an earlier
+/// one brought back is forgotten.
+///
+/// # Errors
+/// Storage faults.
+pub async fn turn_back(ctx: &Ctx, db: &mut PgConnection, id: &str) -> Result<()> {
+    verifications::supersede_trip(&mut *db, ctx.instance_id(), id, ctx.offset()).await?;
+    social_flows::forget_waiting(&mut *db, ctx.instance_id(), id).await?;
+    Ok(())
+}
+
+/// Begins the trip of the attempt `id` of `client`, which the caller has locked.
+///
+/// # Errors
+/// Storage faults.
+pub async fn depart(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    started: Started,
+    id: &str,
+    client: &ClientId,
+    ready: &Ready<'_>,
+) -> Result<()> {
+    begin_trip(ctx, db, &trip(started, id, client), &ready.configured, &ready.request, &ready.targets).await?;
+    Ok(())
 }
 
 /// Begins an attempt that names nobody and nothing yet: how the SDK resets one.

@@ -23,7 +23,6 @@ fn request<'a>(params: &'a Params, browser: &Browser) -> Request<'a> {
         prompt: params.text("oidc_prompt"),
         login_hint: params.text("oidc_login_hint"),
         transport: browser.transport(),
-        ..Request::default()
     }
 }
 

@@ -32,8 +32,7 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
         let (acted, id) = password::begin(&ctx, token.as_ref(), identifier, typed).await?;
         return finished(&ctx, &browser, &acted, &id).await;
     }
-    let is_social = params.text("strategy").is_some_and(|strategy| strategy.starts_with("oauth_"));
-    let acted = match params.text("identifier").filter(|_| !is_social) {
+    let acted = match params.text("identifier").filter(|_| !is_social(&params)) {
         Some(identifier) => {
             let sign_up_if_missing = params.flag("sign_up_if_missing")? == Some(true);
             let asked = Identify { identifier, sign_up_if_missing, prepare: prepare_of(&params) };
@@ -54,6 +53,11 @@ fn prepare_of(params: &Params) -> Option<Prepare<'_>> {
         address: params.text("email_address_id"),
         redirect_url: params.text("redirect_url"),
     })
+}
+
+/// True if a body names a provider's strategy.
+pub fn is_social(params: &Params) -> bool {
+    params.text("strategy").is_some_and(|strategy| strategy.starts_with("oauth_"))
 }
 
 /// True if a body names no way to sign in or up: the SDK resets an attempt with such.
@@ -77,14 +81,18 @@ pub fn request<'a>(params: &'a Params, browser: &Browser) -> Result<Request<'a>,
         complete_url: params.text("action_complete_redirect_url"),
         prompt: params.text("oidc_prompt"),
         login_hint: params.text("oidc_login_hint"),
-        fields: SignUpFields::default(),
         transport: browser.transport(),
     })
 }
 
-/// `POST /v1/client/sign_ins/{id}/prepare_first_factor`: sends a code or link.
+/// `POST /v1/client/sign_ins/{id}/prepare_first_factor`: sends a code or link, or the person to a provider.
 pub async fn prepare_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
     params.required("strategy")?;
+    if is_social(&params) {
+        let token = browser.hash(&ctx);
+        let acted = first_factor::prepare_social(&ctx, token.as_ref(), &id, request(&params, &browser)?).await?;
+        return answer::acted(&ctx, &browser, &acted, Resource::SignIn).await;
+    }
     let asked = prepare_of(&params).ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("strategy"))?;
     let acted = first_factor::prepare(&ctx, browser.hash(&ctx).as_ref(), &id, asked).await?;
     answer::acted(&ctx, &browser, &acted, Resource::SignIn).await

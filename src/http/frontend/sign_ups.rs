@@ -3,22 +3,22 @@
 use axum::extract::Path;
 
 use super::super::answer::{self, Resource};
-use super::super::extract::{Body, Browser, Query};
+use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Answer;
 use super::super::typed::typed;
 use super::super::views;
 use super::nonce;
-use super::sign_ins::request;
+use super::sign_ins::{is_social, request};
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::client::Acted;
-use crate::flows::sign_up::change;
+use crate::flows::sign_up::change::{self, Typed};
 use crate::flows::sign_up::verify;
-use crate::flows::social::start;
+use crate::flows::social::start::Request;
 use crate::flows::social::transfer;
 use crate::flows::{attempt, email_link};
 use crate::model::linking::Started;
-use crate::model::problem::code;
+use crate::model::problem::{Problem, code};
 
 /// `POST /v1/client/sign_ups`: begins a sign-up with a provider or by hand, or takes one over from a sign-in
 /// (`transfer=true`).
@@ -29,25 +29,24 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
         let moved = transfer::transfer(&ctx, token.as_ref(), Started::SignUp, &typed.fields).await?;
         return finished(&ctx, &browser, &moved.acted, &moved.attempt).await;
     }
-    if params.text("strategy").is_some_and(|strategy| strategy.starts_with("oauth_")) {
-        let mut request = request(&params, &browser)?;
-        request.fields = typed.fields;
-        let acted = start::start(&ctx, token.as_ref(), Started::SignUp, request).await?;
-        return answer::acted(&ctx, &browser, &acted, Resource::SignUp).await;
-    }
-    let begun = change::begin(&ctx, token.as_ref(), &typed).await?;
+    let begun = change::begin(&ctx, token.as_ref(), &typed, provider(&params, &browser)?).await?;
     finished(&ctx, &browser, &begun.acted, &begun.id).await
 }
 
-/// `PATCH /v1/client/sign_ups/{id}`: changes what the attempt has.
+/// `PATCH /v1/client/sign_ups/{id}`: changes what the attempt has, or adds a provider.
 pub async fn update(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
-    let acted = change::change(&ctx, browser.hash(&ctx).as_ref(), &id, &typed(&params)?).await?;
+    let (token, typed) = (browser.hash(&ctx), typed(&params)?);
+    let acted = change::change(&ctx, token.as_ref(), &id, &typed, provider(&params, &browser)?).await?;
     finished(&ctx, &browser, &acted, &id).await
 }
 
-/// `POST /v1/client/sign_ups/{id}/prepare_verification`: sends a code or link.
+/// `POST /v1/client/sign_ups/{id}/prepare_verification`: sends a code or link, or the person to a provider.
 pub async fn prepare_verification(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
     let (token, strategy) = (browser.hash(&ctx), params.required("strategy")?);
+    if let Some(request) = provider(&params, &browser)? {
+        let acted = change::change(&ctx, token.as_ref(), &id, &Typed::default(), Some(request)).await?;
+        return answer::acted(&ctx, &browser, &acted, Resource::SignUp).await;
+    }
     let acted = verify::prepare(&ctx, token.as_ref(), &id, strategy, params.text("redirect_url")).await?;
     answer::acted(&ctx, &browser, &acted, Resource::SignUp).await
 }
@@ -60,6 +59,11 @@ pub async fn attempt_verification(ctx: Ctx, browser: Browser, Path(id): Path<Str
     let token = browser.hash(&ctx);
     let acted = verify::attempt_code(&ctx, token.as_ref(), &id, params.required("code")?).await?;
     finished(&ctx, &browser, &acted, &id).await
+}
+
+/// The trip to a provider that a body asks for.
+fn provider<'a>(params: &'a Params, browser: &Browser) -> Result<Option<Request<'a>>, Problem> {
+    if is_social(params) { request(params, browser).map(Some) } else { Ok(None) }
 }
 
 /// The attempt of an act, which may be over and gone from the client.

@@ -93,7 +93,7 @@ impl ByHand<'_> {
     }
 
     async fn sign_up(&self, token: Option<&LookupHash>, form: &Params) -> Result<Response> {
-        let begun = change::begin(self.ctx, token, &typed(form)?).await?;
+        let begun = change::begin(self.ctx, token, &typed(form)?, None).await?;
         steps::go_on_signing_up(self.ctx, self.browser, self.landing, &begun.acted).await
     }
 

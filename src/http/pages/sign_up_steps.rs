@@ -135,7 +135,7 @@ async fn fill_in(
     let (turn, sent) = Turn::posted(ctx, browser, (Door::SignUp, CONTINUE), headers, query, body).await?;
     let Some(attempt) = waiting(&turn) else { return steps::nothing_here(ctx, Some(&turn), Door::SignUp) };
     let changed = match typed(&sent) {
-        Ok(typed) => change::change(ctx, turn.token().as_ref(), attempt.id.as_str(), &typed).await,
+        Ok(typed) => change::change(ctx, turn.token().as_ref(), attempt.id.as_str(), &typed, None).await,
         Err(problem) => Err(problem.into()),
     };
     match changed {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::verification;
 use crate::model::client::SignUp;
+use crate::model::provider_config::strategy;
 use crate::model::sign_up::Field;
 use crate::model::time::{Timestamp, millis};
 use crate::model::verification::Status;
@@ -15,6 +16,9 @@ fn names(fields: &[Field]) -> Vec<&'static str> {
 /// A sign-up attempt.
 pub fn sign_up(attempt: &SignUp, now: Timestamp) -> Value {
     let fields = attempt.fields.clone().unwrap_or_default();
+    // No sign-up depends on an account of a certain provider.
+    let providers = attempt.providers.iter().map(|slug| strategy(slug));
+    let optional: Vec<String> = names(&fields.optional).into_iter().map(str::to_owned).chain(providers).collect();
     let is_complete = attempt.status == "complete";
     let open = |fields: &[Field]| if is_complete { Vec::new() } else { names(fields) };
     let external_account = attempt.external_account.as_ref().map(|proof| verification::oauth(proof, now));
@@ -23,7 +27,7 @@ pub fn sign_up(attempt: &SignUp, now: Timestamp) -> Value {
         "id": attempt.id,
         "status": attempt.status,
         "required_fields": names(&fields.required),
-        "optional_fields": names(&fields.optional),
+        "optional_fields": optional,
         "missing_fields": open(&fields.missing),
         "unverified_fields": open(&fields.unverified),
         "verifications": {

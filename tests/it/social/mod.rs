@@ -1,5 +1,6 @@
 //! Social sign-in and sign-up through the frontend API, against the simulated providers.
 
+mod added;
 mod attacks;
 pub mod connecting;
 mod disconnect;
@@ -9,3 +10,4 @@ mod linking;
 mod reauthorize;
 mod signing_up;
 mod starting;
+mod usernames;

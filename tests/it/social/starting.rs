@@ -1,7 +1,11 @@
 //! What is refused before a browser leaves for a provider.
 
+use serde_json::{Value, json};
+
+use super::linking::{ADA, set};
+use crate::proof::form;
 use crate::support::TestApp;
-use crate::support::person::{APP, begin, provider_url};
+use crate::support::person::{APP, begin, client, go, provider_url, sign_up, transfer};
 
 async fn start_with(app: &TestApp, form: &[(&str, &str)]) -> crate::support::browser::Answer {
     app.browser().post_form(app.url("/v1/client/sign_ins"), APP, form).await
@@ -170,4 +174,69 @@ async fn an_empty_start_resets_the_attempts() {
     assert_eq!(blank["response"]["status"], "needs_identifier");
     assert!(blank["response"]["first_factor_verification"].is_null());
     assert!(blank["client"]["sign_up"].is_null(), "a stale attempt would win in the SDK");
+}
+
+/// Everything that begins an attempt.
+const BEGINNINGS: [(&str, &[(&str, &str)]); 7] = [
+    ("sign_ins", &[("strategy", "oauth_google"), ("redirect_url", "/x")]),
+    ("sign_ins", &[("identifier", ADA)]),
+    ("sign_ins", &[("identifier", ADA), ("strategy", "email_code")]),
+    ("sign_ins", &[("locale", "en-US")]),
+    ("sign_ups", &[("strategy", "oauth_google"), ("redirect_url", "/x")]),
+    ("sign_ups", &[("email_address", "new@example.com")]),
+    ("sign_ups", &[("locale", "en-US")]),
+];
+
+#[tokio::test]
+async fn whoever_is_signed_in_begins_nothing() {
+    let app = TestApp::start().await;
+    set(&app, json!({ "attributes": {} })).await;
+    let browser = app.browser();
+    sign_up(&app, &browser, "oauth_google", ADA).await;
+    let session = client(&app, &browser).await["sessions"][0]["id"].clone();
+    for (kind, fields) in BEGINNINGS {
+        let refused = form(&app, &browser, &format!("/v1/client/{kind}"), fields).await.expect(400);
+        assert_eq!(refused.error_code(), "session_exists", "{kind} {fields:?}");
+        assert_eq!(refused.json()["errors"][0]["meta"]["session_id"], session, "{kind} {fields:?}");
+    }
+    let found = client(&app, &browser).await;
+    assert_eq!((&found["sign_in"], &found["sessions"][0]["id"]), (&Value::Null, &session));
+    // Signed out, everything begins.
+    browser.post_form(app.url("/v1/client/sessions?_method=DELETE"), APP, &[]).await.expect(200);
+    for (kind, fields) in BEGINNINGS {
+        form(&app, &browser, &format!("/v1/client/{kind}"), fields).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_taken_over_beside_a_session_either() {
+    let app = TestApp::start().await;
+    set(&app, json!({ "single_session_mode": false })).await;
+    let browser = app.browser();
+    sign_up(&app, &browser, "oauth_google", ADA).await;
+    go(&app, &browser, "sign_ins", "oauth_google", "grace@navy.mil").await.expect(303);
+    set(&app, json!({ "single_session_mode": true })).await;
+    let refused = transfer(&app, &browser, "sign_ups").await.expect(400);
+    assert_eq!(refused.error_code(), "session_exists");
+    set(&app, json!({ "single_session_mode": false })).await;
+    let done = transfer(&app, &browser, "sign_ups").await.expect(200).json();
+    assert_eq!(done["response"]["status"], "complete", "the refusal used nothing up");
+}
+
+#[tokio::test]
+async fn where_several_sessions_may_be_everything_begins_beside_one() {
+    let app = TestApp::start().await;
+    set(&app, json!({ "attributes": {}, "single_session_mode": false })).await;
+    let browser = app.browser();
+    sign_up(&app, &browser, "oauth_google", ADA).await;
+    let session = client(&app, &browser).await["sessions"][0]["id"].clone();
+    for (kind, fields) in BEGINNINGS {
+        form(&app, &browser, &format!("/v1/client/{kind}"), fields).await.expect(200);
+        assert_eq!(client(&app, &browser).await["sessions"][0]["id"], session, "{kind} {fields:?}");
+    }
+    go(&app, &browser, "sign_ups", "oauth_google", "grace@navy.mil").await.expect(303);
+    let found = client(&app, &browser).await;
+    let sessions: Vec<&Value> = found["sessions"].as_array().unwrap().iter().map(|session| &session["id"]).collect();
+    assert_eq!((sessions.len(), sessions[0]), (2, &session));
+    assert_eq!(found["last_active_session_id"], *sessions[1]);
 }
