@@ -12,6 +12,7 @@ mod attacks_http;
 mod attacks_input;
 mod attacks_production;
 mod attacks_secrets;
+mod attempts;
 mod backend;
 mod background;
 mod cli;
