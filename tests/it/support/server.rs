@@ -23,13 +23,14 @@ const FAST: [&str; 6] = [
     "max_connections=300",
 ];
 
-/// Runs its arguments after the first as a child; ends it when the file named first was not touched for two minutes.
+/// Runs its arguments after the first as a child; ends it when the file named first was not touched for two minutes. A
+/// `find` that says nothing, because there is no memory or no process left for it, says nothing about the file.
 const WATCHDOG: &str = r#"heartbeat=$1; shift
 "$@" </dev/null & pg=$!
 trap 'kill -INT $pg 2>/dev/null' INT TERM HUP
 while kill -0 $pg 2>/dev/null; do
     sleep 2
-    [ -n "$(find "$heartbeat" -mmin -2 2>/dev/null)" ] || kill -INT $pg 2>/dev/null
+    [ -e "$heartbeat" ] && [ -z "$(find "$heartbeat" -mmin +2 2>/dev/null)" ] || kill -INT $pg 2>/dev/null
 done"#;
 
 /// `migrate` gives the role the limits of requests; cloning a template on a busy machine may take longer.
@@ -37,6 +38,8 @@ const PATIENT: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout",
 
 const HEARTBEAT: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a server that lives may stay silent: on a busy machine its queue of connections is full for a while.
+const BUSY: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A server on which tests make and drop databases.
@@ -137,16 +140,23 @@ impl Home {
             return;
         }
         self.prepare_data().await;
-        if self.start().await {
+        // One that lives after all has the directory, and is waited for.
+        if self.start().await || self.settles().await {
             return;
         }
-        // It held copies only: a directory that does not start is made anew.
+        // It held copies only: a directory that does not start is made anew, unless somebody works in it.
+        assert!(!self.lives(), "a server that does not answer has {}", self.data.display());
         fs::remove_dir_all(&self.data).unwrap();
         self.prepare_data().await;
         assert!(self.start().await, "the test server does not start: see {}", self.log().display());
     }
 
-    /// Waits out a start or a shutdown that is under way; true if the server answers.
+    /// Whether the process lives that has the data directory.
+    fn lives(&self) -> bool {
+        fs::read_to_string(self.data.join("postmaster.pid")).is_ok_and(|file| is_postgres_alive(&file))
+    }
+
+    /// Waits out a start or a shutdown that is under way, and a server that is too busy to answer; true if it answers.
     async fn settles(&self) -> bool {
         let begun = Instant::now();
         loop {
@@ -156,7 +166,8 @@ impl Home {
                     return true;
                 }
                 Err(sqlx::Error::Io(_)) if !self.data.join("postmaster.pid").exists() => return false,
-                // A pid file without a listener: it starts, or it died and left the file.
+                Err(_) if self.lives() && begun.elapsed() < BUSY => tokio::time::sleep(POLL).await,
+                // A pid file without its process: it was killed and left the file, or a new one is about to write its own.
                 Err(sqlx::Error::Io(_)) if begun.elapsed() > Duration::from_secs(5) => return false,
                 Err(_) if begun.elapsed() > PATIENCE => return false,
                 Err(_) => tokio::time::sleep(POLL).await,
@@ -173,6 +184,7 @@ impl Home {
             .await
             .unwrap_or_else(|refusal| panic!("{refusal}"));
         if self.data.exists() && Wanted::by(&self.data) != Wanted::Major(programs.major) {
+            assert!(!self.lives(), "a server of another version has {}", self.data.display());
             fs::remove_dir_all(&self.data).unwrap();
         }
         if !self.data.exists() {
@@ -217,6 +229,37 @@ impl Home {
 
     fn log(&self) -> PathBuf {
         self.folder.join("postgres.log")
+    }
+}
+
+/// Whether the process lives that a `postmaster.pid` names in its first line. Another program may have its number by now.
+fn is_postgres_alive(file: &str) -> bool {
+    let Some(pid) = file.lines().next().and_then(|line| line.trim().parse::<i32>().ok()) else { return false };
+    let Some(process) = rustix::process::Pid::from_raw(pid) else { return false };
+    let is_there = match rustix::process::test_kill_process(process) {
+        Ok(()) => true,
+        Err(error) => error == rustix::io::Errno::PERM,
+    };
+    // Where there is no such file, the number has to do.
+    let name = fs::read_to_string(format!("/proc/{pid}/comm"));
+    is_there && name.map_or(!Path::new("/proc/self/comm").exists(), |name| name.trim().starts_with("postgres"))
+}
+
+#[test]
+fn a_directory_belongs_to_the_process_that_its_pid_file_names() {
+    let own = std::process::id();
+    assert!(!is_postgres_alive(""), "half written");
+    assert!(!is_postgres_alive("no number\n"));
+    assert!(!is_postgres_alive("999999999\n/data\n"), "nobody has that number");
+    let is_checked = Path::new("/proc/self/comm").exists();
+    assert_eq!(is_postgres_alive(&format!("{own}\n/data\n")), !is_checked, "another program has the number");
+}
+
+#[tokio::test]
+async fn the_running_server_is_alive() {
+    let server = TestServer::get().await;
+    if server.is_private {
+        assert!(Home::choose().await.lives());
     }
 }
 
