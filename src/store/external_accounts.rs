@@ -154,7 +154,8 @@ pub async fn create(
     Ok(())
 }
 
-/// Brings an account up to date with what the provider says now, at every successful callback.
+/// Brings an account up to date with what the provider says now, at every successful callback. False if it is gone. The
+/// caller holds the user's lock.
 ///
 /// # Errors
 /// Storage faults.
@@ -165,8 +166,8 @@ pub async fn refresh(
     profile: &Profile,
     scopes: &[String],
     offset: PgInterval,
-) -> sqlx::Result<()> {
-    sqlx::query!(
+) -> sqlx::Result<bool> {
+    let refreshed = sqlx::query!(
         r#"update external_accounts set email_address = $3, email_verified = $4, first_name = $5, last_name = $6,
                username = $7, avatar_url = $8, phone_number = $9, approved_scopes = $10, error = null,
                updated_at = now() + $11
@@ -185,7 +186,7 @@ pub async fn refresh(
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(refreshed.rows_affected() == 1)
 }
 
 /// Links an account that waited for the proof of `address`. False if it is gone, or the identity is another user's by

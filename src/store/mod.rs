@@ -73,7 +73,14 @@ fn is_transient(error: &sqlx::Error) -> bool {
     }
 }
 
-/// True if `error` is a violation of the unique constraint or index `name`.
+/// True if the database rolled a transaction back for another's sake (class 40: a deadlock, a conflict of serialized
+/// transactions): tried again as a whole, it may well succeed.
+pub fn is_interrupted(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("40"))
+}
+
+/// True if `error` is a violation of the constraint or unique index `name`.
 pub fn violates(error: &sqlx::Error, name: &str) -> bool {
     error.as_database_error().is_some_and(|database| database.constraint() == Some(name))
 }

@@ -300,7 +300,8 @@ pub async fn has_base(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, base
 }
 
 /// Locks a user until the transaction ends, and says whether he may sign in on `client`; `None` if he is gone. Strangers'
-/// failures do not shut out a browser that he signed in from before.
+/// failures do not shut out a browser that he signed in from before. Nobody's rows keep this waiting that only point to the
+/// user: they would wait for each other.
 ///
 /// # Errors
 /// Storage faults.
@@ -317,7 +318,7 @@ pub async fn lock(
                and not (u.lock_reason is not distinct from 'attempts' and exists (select from known_clients k where k.instance_id = $1
                    and k.user_id = u.id and k.client_id = $4
                    and (k.locked_until is null or k.locked_until <= now() + $3))) as "is_locked!"
-           from users u where u.instance_id = $1 and u.id = $2 for update of u"#,
+           from users u where u.instance_id = $1 and u.id = $2 for no key update of u"#,
         instance.as_str(),
         id.as_str(),
         offset,

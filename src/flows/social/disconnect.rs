@@ -7,11 +7,12 @@ use super::revoke;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::flows::client::{self, Acted};
+use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::record::{self, AccountChange};
 use crate::flows::session::active;
 use crate::flows::session::reverify::require_recent_proof;
 use crate::model::id::{ExternalAccountId, UserId};
-use crate::model::problem::{Result, code};
+use crate::model::problem::{Problem, Result, code};
 use crate::store::audit::Actor;
 use crate::store::connections::{self, Own};
 use crate::store::provider_tokens::forget;
@@ -30,11 +31,8 @@ pub async fn disconnect(
     let session = active::session(ctx, token, session).await?;
     let user = &session.user.id;
     require_recent_proof(ctx, &session).await?;
-    let mut tx = ctx.app.db.begin().await?;
-    let own = own(ctx, &mut tx, user, id).await?.ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
-    remove(ctx, &mut tx, user, &own, Actor::User(user.clone())).await?;
-    tx.commit().await?;
-    Ok((own.id, client::acted(ctx, token, None).await?))
+    let removed = remove(ctx, user, id, &Actor::User(user.clone())).await?.ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
+    Ok((removed, client::acted(ctx, token, None).await?))
 }
 
 /// A backend takes an account of a user away.
@@ -42,11 +40,7 @@ pub async fn disconnect(
 /// # Errors
 /// `resource_not_found`; `identification_deletion_failed`, `last_required_identification_deletion_failed`.
 pub async fn disconnect_by_backend(ctx: &Ctx, user: &UserId, id: &str, actor: Actor) -> Result<ExternalAccountId> {
-    let mut tx = ctx.app.db.begin().await?;
-    let own = own(ctx, &mut tx, user, id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
-    remove(ctx, &mut tx, user, &own, actor).await?;
-    tx.commit().await?;
-    Ok(own.id)
+    Ok(remove(ctx, user, id, &actor).await?.ok_or(code::RESOURCE_NOT_FOUND)?)
 }
 
 /// The signed-in user has the tokens of an account forgotten; it still signs in.
@@ -75,21 +69,45 @@ async fn own(ctx: &Ctx, db: &mut PgConnection, user: &UserId, id: &str) -> Resul
     Ok(connections::own(db, ctx.instance_id(), user, id).await?)
 }
 
-async fn remove(ctx: &Ctx, db: &mut PgConnection, user: &UserId, own: &Own, actor: Actor) -> Result<()> {
+/// Takes the account away; `None` if the user has none of that id.
+async fn remove(ctx: &Ctx, user: &UserId, id: &str, actor: &Actor) -> Result<Option<ExternalAccountId>> {
+    for _ in 0..TRIES {
+        let mut tx = ctx.app.db.begin().await?;
+        match try_to_remove(ctx, &mut tx, user, id, actor).await {
+            Ok(removed) => {
+                tx.commit().await?;
+                return Ok(removed);
+            }
+            Err(Interrupted::Lost) => tx.rollback().await?,
+            Err(Interrupted::Error(error)) => return Err(error),
+        }
+    }
+    Err(code::RESOURCE_LOCKED.into())
+}
+
+async fn try_to_remove(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    user: &UserId,
+    id: &str,
+    actor: &Actor,
+) -> Result<Option<ExternalAccountId>, Interrupted> {
+    let Some(own) = own(ctx, db, user, id).await? else { return Ok(None) };
     if own.is_verified {
         let settings = &ctx.instance.settings;
         let proves_addresses =
             settings.attributes.email_address.enabled && (settings.email.code || settings.email.link);
         let left = connections::left_without(db, ctx.instance_id(), user, &own.id, proves_addresses).await?;
         if !left.has_way_in {
-            return Err(code::IDENTIFICATION_DELETION_FAILED.into());
+            return Err(Problem::new(code::IDENTIFICATION_DELETION_FAILED).into());
         }
         if left.is_last_required {
-            return Err(code::LAST_REQUIRED_IDENTIFICATION_DELETION_FAILED.into());
+            return Err(Problem::new(code::LAST_REQUIRED_IDENTIFICATION_DELETION_FAILED).into());
         }
     }
     let held = forget::forget(db, ctx.instance_id(), &own.id, ctx.offset()).await?;
     revoke::put(ctx, db, &own.provider, &own.id, held).await?;
     connections::remove(db, ctx.instance_id(), own.id.as_str()).await?;
-    record::account_changed(ctx, db, user, &own.id, AccountChange::Disconnected, actor).await
+    record::account_changed(ctx, db, user, &own.id, AccountChange::Disconnected, actor.clone()).await?;
+    Ok(Some(own.id))
 }

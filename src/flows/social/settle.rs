@@ -26,6 +26,7 @@ use crate::model::username;
 use crate::model::verification::Status;
 use crate::store::addresses;
 use crate::store::attempts::{self, CompletedBy};
+use crate::store::connections;
 use crate::store::external_accounts::{self, NewAccount};
 use crate::store::sign_ins::{self, Identified};
 use crate::store::sign_ups::{self, Filling};
@@ -89,9 +90,17 @@ pub async fn settle(
     let decision = linking::decide(attempt.started, trust, &known, &policy);
     timeline::decided(ctx, attempt.started, &decision);
     replay::keep(ctx, attempt.started, proof)?;
+    if let Decision::SignIn { user, .. } | Decision::Link { user, .. } | Decision::Prove { user, .. } = &decision {
+        // Before the user's accounts: whoever takes one away has the user first, too.
+        if !connections::lock_user(db, instance, user).await? {
+            return Err(Interrupted::Lost);
+        }
+    }
     match decision {
         Decision::SignIn { user, account } => {
-            external_accounts::refresh(db, instance, &account, profile, &proof.scopes, ctx.offset()).await?;
+            if !external_accounts::refresh(db, instance, &account, profile, &proof.scopes, ctx.offset()).await? {
+                return Err(Interrupted::Lost);
+            }
             proof.store_tokens(ctx, db, &account).await?;
             go_on(ctx, db, attempt, proof, &user).await
         }

@@ -5,8 +5,12 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
+use vestibule::flows::race::Interrupted;
+use vestibule::model::problem::Error;
+
 use super::connecting::{accounts, configure, connect, connect_as, me};
-use crate::support::person::{APP, go, sign_up};
+use crate::support::person::{APP, approve, begin, go, provider_url, sign_up};
+use crate::support::processes::rounds;
 use crate::support::{Answer, Browser, TestApp};
 
 async fn delete(app: &TestApp, browser: &Browser, path: &str) -> Answer {
@@ -168,4 +172,82 @@ async fn the_provider_is_told_of_both_ways_to_forget() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!((app.count(live, "google").await, app.count(live, "notion").await), (0, 0));
+}
+
+/// Whoever signs in and whoever takes the account away want the same two rows: the user's comes first, for both, so
+/// that the second waits with nothing in its hands that the first may want.
+#[tokio::test]
+async fn a_callback_waits_for_a_removal_without_the_account_in_its_hands() {
+    let app = TestApp::start().await;
+    let (user, before) = ada(&app, &app.browser()).await;
+    let elsewhere = app.browser();
+    let begun = begin(&app, &elsewhere, "sign_ins", "oauth_google").await.expect(200);
+    let callback = approve(&elsewhere, provider_url(&begun), "ada@example.com").await;
+    let pool = app.db.pool().await;
+    let mut removal = pool.begin().await.unwrap();
+    let lock = "select id from users where instance_id = $1 and id = $2 for no key update";
+    sqlx::query(lock).bind(app.instance.as_str()).bind(&user).execute(&mut *removal).await.unwrap();
+    let removes = async {
+        let waiting =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&app.app().db).await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let take = "update external_accounts set updated_at = updated_at where instance_id = $1 and id = $2";
+        let taken = sqlx::query(take).bind(app.instance.as_str()).bind(id(&before[0])).execute(&mut *removal).await;
+        taken.expect("nobody has the account");
+        removal.commit().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(elsewhere.get(callback), removes);
+    assert_eq!(answer.expect(303).location().as_str(), format!("{APP}/done"));
+}
+
+#[tokio::test]
+async fn callbacks_and_removals_at_once_are_all_answered() {
+    let app = TestApp::replicas(2).await;
+    let (user, _) = ada(&app, &app.browser()).await;
+    let mut removed = 0;
+    for _ in 0..rounds() {
+        let elsewhere = app.browser();
+        let begun = begin(&app, &elsewhere, "sign_ins", "oauth_google").await.expect(200);
+        let callback = approve(&elsewhere, provider_url(&begun), "ada@example.com").await;
+        let shown = app.backend_get(&format!("/v1/users/{user}")).await.json();
+        let accounts = shown["external_accounts"].as_array().unwrap().clone();
+        let google = accounts.iter().find(|account| account["provider"] == "oauth_google").map(id);
+        let removal = async {
+            let Some(google) = google else { return 0 };
+            let path = format!("/v1/users/{user}/external_accounts/{google}");
+            app.backend(Method::DELETE, &path, &json!({})).await.expect(200);
+            1
+        };
+        let (answer, count) = tokio::join!(elsewhere.get(callback), removal);
+        // Signed in by the account, or by the address that the provider vouches for.
+        assert_eq!(answer.expect(303).location().as_str(), format!("{APP}/done"));
+        removed += count;
+    }
+    assert!(removed > 0);
+}
+
+/// What PostgreSQL ends for another's sake is decided again, in whatever form the error comes.
+#[tokio::test]
+async fn a_deadlock_is_a_lost_race() {
+    let app = TestApp::start().await;
+    let (user, other) = (app.person("ada").await.user_id, app.person("bob").await.user_id);
+    let pool = app.db.pool().await;
+    let lock = "select id from users where id = $1 for no key update";
+    let deadlock = async || {
+        let (mut one, mut two) = (pool.begin().await.unwrap(), pool.begin().await.unwrap());
+        sqlx::query(lock).bind(&user).execute(&mut *one).await.unwrap();
+        sqlx::query(lock).bind(&other).execute(&mut *two).await.unwrap();
+        let crossed = tokio::join!(async { sqlx::query(lock).bind(&other).execute(&mut *one).await.err() }, async {
+            let error = sqlx::query(lock).bind(&user).execute(&mut *two).await.err();
+            two.rollback().await.unwrap();
+            error
+        });
+        crossed.0.or(crossed.1).expect("one of them is ended")
+    };
+    assert!(matches!(Interrupted::from(deadlock().await), Interrupted::Lost));
+    assert!(matches!(Interrupted::from(Error::from(deadlock().await)), Interrupted::Lost));
+    let other = sqlx::query("select no_such_column").execute(&pool).await.unwrap_err();
+    assert!(matches!(Interrupted::from(Error::from(other)), Interrupted::Error(Error::Fault(_))));
 }
