@@ -210,3 +210,17 @@ where credentials = 'simulated'
 select 'provider with a scope twice: ' || p.provider
 from provider_configs p
 where cardinality(p.scopes) <> (select count(distinct scope) from unnest(p.scopes) scope);
+
+-- What proved an exchange is gone when the trip is over, and a provider's tokens when its attempt is complete.
+select 'verifier of a finished trip: ' || f.id
+from social_flows f where f.finished_at is not null and f.pkce_verifier_sealed is not null;
+
+select 'tokens of a trip whose sign-in is complete: ' || f.id
+from social_flows f
+join sign_ins s on s.instance_id = f.instance_id and s.id = f.target_id
+where s.completed_at is not null and f.tokens_sealed is not null;
+
+select 'tokens of a trip whose sign-up is complete: ' || f.id
+from social_flows f
+join sign_ups s on s.instance_id = f.instance_id and s.id = f.target_id
+where s.completed_at is not null and f.tokens_sealed is not null;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Stop;
 use crate::app::App;
-use crate::store::{connections, flows, inbox, jobs, outbox, rate_limits};
+use crate::store::{connections, flows, inbox, jobs, outbox, rate_limits, social_flows};
 
 /// How often due tasks are looked for.
 const LOOK: Duration = Duration::from_secs(30);
@@ -30,6 +30,8 @@ enum Task {
     RemoveOldFlows,
     /// Removes accounts that nobody came back to connect.
     RemoveStaleConnections,
+    /// Empties trips to providers that nobody can go on from, and removes old ones.
+    ForgetAbandonedTrips,
 }
 
 impl Task {
@@ -39,6 +41,7 @@ impl Task {
         Self::EmptyInboxes,
         Self::RemoveOldFlows,
         Self::RemoveStaleConnections,
+        Self::ForgetAbandonedTrips,
     ];
 
     fn name(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Task {
             Self::EmptyInboxes => "empty_inboxes",
             Self::RemoveOldFlows => "remove_old_flows",
             Self::RemoveStaleConnections => "remove_stale_connections",
+            Self::ForgetAbandonedTrips => "forget_abandoned_trips",
         }
     }
 
@@ -56,7 +60,7 @@ impl Task {
             Self::RemoveOldOutbox | Self::RemoveOldRateLimits | Self::EmptyInboxes | Self::RemoveOldFlows => {
                 Duration::from_secs(3600)
             }
-            Self::RemoveStaleConnections => Duration::from_secs(600),
+            Self::RemoveStaleConnections | Self::ForgetAbandonedTrips => Duration::from_secs(600),
         }
     }
 
@@ -72,6 +76,10 @@ impl Task {
             }
             Self::RemoveStaleConnections => {
                 while connections::remove_stale(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
+            }
+            Self::ForgetAbandonedTrips => {
+                while social_flows::forget_abandoned(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
+                while social_flows::remove_old(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
             }
         }
         Ok(())

@@ -79,7 +79,7 @@ pub async fn complete_if_ready(
     let proof = Proof::reopen(ctx, &trip)?;
     let finished = complete_with(ctx, db, attempt, Some(&proof)).await?;
     if matches!(finished, Finished::Complete(_)) {
-        social_flows::forget_tokens(db, ctx.instance_id(), &trip.id).await?;
+        social_flows::forget_waiting(db, ctx.instance_id(), attempt.id).await?;
     }
     Ok(finished)
 }

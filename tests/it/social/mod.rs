@@ -6,6 +6,7 @@ pub mod connecting;
 mod disconnect;
 mod hijacking;
 mod journeys;
+mod leftovers;
 mod linking;
 mod reauthorize;
 mod signing_up;
