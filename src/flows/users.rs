@@ -7,6 +7,7 @@ use crate::context::Ctx;
 use crate::flows::record;
 use crate::model::id::{ClientId, OutboxId, UserId};
 use crate::model::problem::{Result, code};
+use crate::model::reason::Reason;
 use crate::model::user::User;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::{bans, lockouts, outbox, user_passwords, users};
@@ -69,20 +70,23 @@ pub async fn change(ctx: &Ctx, actor: Actor, user: &str, change: Change) -> Resu
     Ok(changed)
 }
 
-/// Gives a user a new password that he chose after proving who he is: present sessions and grants end. The
-/// caller has locked `client`, where he chose it.
+/// Gives a user a new password that he chose after proving who he is, in the sign-in `attempt`: present sessions and
+/// grants end, and so do other sign-ins that wait for one. The caller has locked `client`, where he chose it.
 ///
 /// # Errors
-/// Storage faults.
+/// `verification_missing` where another password was chosen since the proof; storage faults.
 pub async fn reset_password(
     ctx: &Ctx,
     db: &mut PgConnection,
     user: &UserId,
-    client: &ClientId,
+    (client, attempt): (&ClientId, &str),
     digest: &str,
 ) -> Result<()> {
     let (instance, offset) = (ctx.instance_id(), ctx.offset());
     users::lock(&mut *db, instance, user, client, offset).await?;
+    if user_passwords::is_newer_than(&mut *db, instance, user, attempt).await? {
+        return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
+    }
     user_passwords::set(&mut *db, instance, user, digest, offset).await?;
     for session in &bans::end_access(&mut *db, instance, user, "password_reset", offset).await? {
         record::signed_out(ctx, &mut *db, user, session, "revoked").await?;

@@ -4,6 +4,7 @@
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
+use super::bans;
 use crate::model::id::{ExternalAccountId, IdentificationId, InstanceId, UserId};
 use crate::model::sign_in::TakeOver;
 
@@ -119,8 +120,8 @@ pub async fn take_over(
     goes: TakeOver,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
-    if goes.sessions {
-        end_sessions(&mut *db, instance, user, offset).await?;
+    if goes.sessions || goes.grants {
+        bans::end_access(&mut *db, instance, user, "taken_over", offset).await?;
     }
     if goes.accounts {
         sqlx::query!(
@@ -139,31 +140,6 @@ pub async fn take_over(
             .execute(&mut *db)
             .await?;
     }
-    if goes.grants {
-        revoke_grants(db, instance, user, offset).await?;
-    }
-    Ok(())
-}
-
-/// Ends a user's sessions, and forgets the browsers they were on.
-async fn end_sessions(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    user: &UserId,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        r#"with ended as (
-               update sessions set status = 'revoked', ended_at = now() + $3, updated_at = now() + $3, tasks = '{}'
-               where instance_id = $1 and user_id = $2 and status in ('pending', 'active')
-           )
-           delete from known_clients where instance_id = $1 and user_id = $2"#,
-        instance.as_str(),
-        user.as_str(),
-        offset,
-    )
-    .execute(db)
-    .await?;
     Ok(())
 }
 
@@ -193,27 +169,4 @@ async fn drop_other_claims(
     .execute(&mut *db)
     .await?;
     choose_primary(db, instance, user, offset).await
-}
-
-/// Revokes what OAuth applications were granted, and what they are about to be granted.
-async fn revoke_grants(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    user: &UserId,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        r#"with codes as (
-               update oauth_codes set failures = 5 where instance_id = $1 and user_id = $2 and consumed_at is null
-           ),
-           consents as (delete from oauth_consents where instance_id = $1 and user_id = $2)
-           update oauth_grants set revoked_at = now() + $3, revoked_reason = 'taken_over'
-           where instance_id = $1 and user_id = $2 and revoked_at is null"#,
-        instance.as_str(),
-        user.as_str(),
-        offset,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
 }

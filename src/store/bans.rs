@@ -31,8 +31,9 @@ pub async fn ban(
     end_access(db, instance, user, "banned", offset).await.map(Some)
 }
 
-/// Ends what a user has open: sessions are revoked, and grants to OAuth applications end, for `reason`. Returns the
-/// sessions.
+/// Ends what a user has open, for `reason`: sessions are revoked, and browsers that he signed in from are strangers
+/// again; grants to OAuth applications end, codes that nobody has redeemed are worth nothing, and applications have to
+/// ask again (security.md sections 3 and 4). Returns the sessions. The caller holds the user's lock.
 ///
 /// # Errors
 /// Storage faults.
@@ -43,8 +44,14 @@ pub async fn end_access(
     reason: &str,
     offset: PgInterval,
 ) -> sqlx::Result<Vec<SessionId>> {
+    // A code lies under a day that is not before the one on which it ends.
     sqlx::query!(
-        r#"update oauth_grants set revoked_at = now() + $3, revoked_reason = $4
+        r#"with codes as (
+               update oauth_codes set failures = 5 where instance_id = $1 and user_id = $2 and consumed_at is null
+                   and expires_day >= floor(extract(epoch from now() + $3) / 86400)::int
+           ),
+           consents as (delete from oauth_consents where instance_id = $1 and user_id = $2)
+           update oauth_grants set revoked_at = now() + $3, revoked_reason = $4
            where instance_id = $1 and user_id = $2 and revoked_at is null"#,
         instance.as_str(),
         user.as_str(),
@@ -54,7 +61,8 @@ pub async fn end_access(
     .execute(&mut *db)
     .await?;
     sqlx::query_scalar!(
-        r#"update sessions set status = 'revoked', ended_at = now() + $3, updated_at = now() + $3, tasks = '{}'
+        r#"with known as (delete from known_clients where instance_id = $1 and user_id = $2)
+           update sessions set status = 'revoked', ended_at = now() + $3, updated_at = now() + $3, tasks = '{}'
            where instance_id = $1 and user_id = $2 and status in ('pending', 'active')
            returning id as "id: SessionId""#,
         instance.as_str(),

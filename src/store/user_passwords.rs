@@ -5,17 +5,43 @@ use sqlx::postgres::types::PgInterval;
 
 use crate::model::id::{InstanceId, UserId};
 
-/// The digest of a user's password; `None` if he has none.
+/// The digest of a user's password; `None` if he has none, or is nobody, by the same statement.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn digest(db: impl PgExecutor<'_>, instance: &InstanceId, user: &UserId) -> sqlx::Result<Option<String>> {
+pub async fn digest(
+    db: impl PgExecutor<'_>,
+    instance: &InstanceId,
+    user: Option<&UserId>,
+) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
         "select digest from user_passwords where instance_id = $1 and user_id = $2",
         instance.as_str(),
-        user.as_str(),
+        user.map(UserId::as_str),
     )
     .fetch_optional(db)
+    .await
+}
+
+/// True if the user chose his password after the sign-in `attempt` went as far as it has: what was proven there was about
+/// the one before.
+///
+/// # Errors
+/// Storage faults.
+pub async fn is_newer_than(
+    db: impl PgExecutor<'_>,
+    instance: &InstanceId,
+    user: &UserId,
+    attempt: &str,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from user_passwords p join sign_ins s on s.instance_id = $1 and s.id = $3
+               where p.instance_id = $1 and p.user_id = $2 and p.updated_at > s.updated_at) as "is_newer!""#,
+        instance.as_str(),
+        user.as_str(),
+        attempt,
+    )
+    .fetch_one(db)
     .await
 }
 

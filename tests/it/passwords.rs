@@ -224,6 +224,53 @@ async fn a_new_password_ends_every_other_session() {
     assert_eq!(app.count(resets, &id).await, 1);
 }
 
+/// What was about to be granted before the new password is worth nothing after it, and a browser of before is a stranger.
+#[tokio::test]
+async fn a_new_password_ends_codes_and_consents_and_forgets_browsers() {
+    let app = start().await;
+    let (elsewhere, id) = ada(&app).await;
+    let oauth = app.application(json!({})).await;
+    let code = app.code(&elsewhere, &oauth, &[]).await;
+    let browser = app.browser();
+    let fields = [("identifier", EMAIL), ("strategy", "email_code")];
+    let begun = form(&app, &browser, "/v1/client/sign_ins", &fields).await.expect(200).json();
+    let attempt = begun["response"]["id"].as_str().unwrap();
+    app.execute("update sign_ins set status = 'needs_new_password' where instance_id = $1 and id = $2", attempt).await;
+    let path = format!("/v1/client/sign_ins/{attempt}/reset_password");
+    form(&app, &browser, &path, &[("password", OTHER)]).await.expect(200);
+    let refused = app.redeem(&oauth, &code, &[]).await.expect(400).json();
+    assert_eq!(refused["error"], "invalid_grant");
+    let consents = "select count(*) from oauth_consents where instance_id = $1 and user_id = $2";
+    assert_eq!(app.count(consents, &id).await, 0);
+    let known = "select count(*) from known_clients where instance_id = $1 and user_id = $2";
+    assert_eq!(app.count(known, &id).await, 1, "the one that chose the password");
+    for _ in 0..10 {
+        sign_in(&app, &app.browser(), EMAIL, PASSWORD).await.expect(422);
+    }
+    assert_eq!(sign_in(&app, &elsewhere, EMAIL, OTHER).await.error_code(), "user_locked");
+}
+
+/// Whoever had the mailbox for a moment and waits with what it proved gets nothing once the owner has chosen.
+#[tokio::test]
+async fn of_two_sign_ins_that_wait_for_a_new_password_the_first_chooses() {
+    let app = start().await;
+    ada(&app).await;
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let browser = app.browser();
+        let begun = form(&app, &browser, "/v1/client/sign_ins", &[("identifier", EMAIL)]).await.expect(200).json();
+        let attempt = begun["response"]["id"].as_str().unwrap().to_owned();
+        app.execute("update sign_ins set status = 'needs_new_password' where instance_id = $1 and id = $2", &attempt)
+            .await;
+        waiting.push((browser, format!("/v1/client/sign_ins/{attempt}/reset_password")));
+    }
+    form(&app, &waiting[1].0, &waiting[1].1, &[("password", OTHER)]).await.expect(200);
+    let late = [("password", "vier kutschen ohne pferd")];
+    let refused = form(&app, &waiting[0].0, &waiting[0].1, &late).await.expect(400);
+    assert_eq!(refused.error_code(), "verification_missing");
+    sign_in(&app, &app.browser(), EMAIL, OTHER).await.expect(200);
+}
+
 #[tokio::test]
 async fn a_password_proves_who_is_signed_in() {
     let app = start().await;

@@ -61,7 +61,7 @@ pub async fn reset(ctx: &Ctx, token: Option<&LookupHash>, id: &str, chosen: &str
     let user = attempt.user.as_ref().ok_or(code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED)?;
     let mut names: Vec<&str> = user.emails().map(|address| address.value.as_str()).collect();
     names.extend(user.username.as_deref());
-    let old = user_passwords::digest(&ctx.app.db, ctx.instance_id(), &user.id).await?;
+    let old = user_passwords::digest(&ctx.app.db, ctx.instance_id(), Some(&user.id)).await?;
     let digest = password::replacement(ctx, chosen, old.as_deref(), &names).await?;
     go_on(ctx, token, id, &user.id, Known::Chosen(&digest)).await
 }
@@ -119,7 +119,7 @@ async fn once(
             Proven::Password
         }
         Known::Chosen(digest) => {
-            users::reset_password(ctx, &mut tx, user, &client, digest).await?;
+            users::reset_password(ctx, &mut tx, user, (&client, id), digest).await?;
             Proven::NewPassword
         }
     };

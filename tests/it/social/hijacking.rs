@@ -35,6 +35,31 @@ async fn classic_federated_merge_the_planted_password_is_gone() {
     assert_eq!(again["status"], "complete");
 }
 
+/// A code that the claimant's application holds, and what his browser was known for.
+#[tokio::test]
+async fn unredeemed_code_what_was_about_to_be_granted_is_not() {
+    let app = TestApp::start().await;
+    let attacker = app.browser();
+    let id = sign_up(&app, &attacker, "oauth_notion", ADA).await;
+    let oauth = app.application(json!({})).await;
+    let code = app.code(&attacker, &oauth, &[("scope", "profile")]).await;
+    let owner = app.browser();
+    let attempt = arrive(&app, &owner, "sign_ins", "oauth_google", ADA).await;
+    prove(&app, &owner, &attempt, ADA).await.expect(200);
+    let refused = app.redeem(&oauth, &code, &[]).await.expect(400).json();
+    assert_eq!(refused["error"], "invalid_grant");
+    let attackers = app
+        .count(
+            "select count(*) from known_clients k join client_tokens t on t.instance_id = k.instance_id
+        and t.client_id = k.client_id where k.instance_id = $1 and k.user_id = $2 and t.created_at < (
+            select max(created_at) from sign_ins where instance_id = $1 and user_id = $2)",
+            &id,
+        )
+        .await;
+    let consents = "select count(*) from oauth_consents where instance_id = $1 and user_id = $2";
+    assert_eq!((attackers, app.count(consents, &id).await), (0, 0));
+}
+
 #[tokio::test]
 async fn unexpired_session_what_was_open_is_closed() {
     let app = TestApp::start().await;
