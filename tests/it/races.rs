@@ -214,3 +214,42 @@ async fn of_ten_uses_of_an_e_mail_code_one_makes_a_user() {
         assert_eq!((users(&app).await, sessions), (made, made));
     }
 }
+
+/// A code has a million values, an account ten tries: over as many sign-ins, addresses and processes as there are.
+#[tokio::test]
+async fn of_a_thousand_parallel_guesses_of_codes_ten_are_verified() {
+    const SIGN_INS: usize = 10;
+    // As many as one address of the network may try at once.
+    const AT_ONCE: usize = 25;
+    let guesses = usize::try_from(rounds() * 2).unwrap().max(100);
+    let app = TestApp::processes(2).await;
+    go(&app, &app.browser(), "sign_ups", "oauth_google", "ada@example.com").await.expect(303);
+    let (mut tasks, mut last) = (Vec::new(), None);
+    for _ in 0..SIGN_INS {
+        let browser = app.browser();
+        let fields = [("identifier", "ada@example.com"), ("strategy", "email_code")];
+        let begun = browser.post_form(app.url("/v1/client/sign_ins"), APP, &fields).await.expect(200).json();
+        let id = begun["response"]["id"].as_str().unwrap();
+        let url = app.url(&format!("/v1/client/sign_ins/{id}/attempt_first_factor"));
+        for start in (0..guesses / SIGN_INS).step_by(AT_ONCE) {
+            let copy = Arc::new(copy_of(&app, &browser));
+            for _ in start..(start + AT_ONCE).min(guesses / SIGN_INS) {
+                let (copy, url) = (Arc::clone(&copy), url.clone());
+                // Seven digits are no code.
+                let fields = [("strategy", "email_code"), ("code", "1234567")];
+                tasks.push(async move { copy.post_form(url, APP, &fields).await });
+            }
+        }
+        last = Some((browser, url));
+    }
+    assert_eq!(tasks.len(), guesses / SIGN_INS * SIGN_INS);
+    let answers = join_all(tasks.into_iter().map(tokio::spawn)).await.into_iter().map(Result::unwrap);
+    let codes: Vec<String> = answers.map(|answer| answer.error_code()).collect();
+    let verified = |code: &&String| ["form_code_incorrect", "account_lockout_warning"].contains(&code.as_str());
+    assert_eq!(codes.iter().filter(verified).count(), 10, "{codes:?}");
+    // The right code comes too late.
+    let (browser, url) = last.unwrap();
+    let code = code_for(&app, "ada@example.com").await;
+    let fields = [("strategy", "email_code"), ("code", code.as_str())];
+    assert_eq!(browser.post_form(url, APP, &fields).await.expect(403).error_code(), "user_locked");
+}
