@@ -97,6 +97,7 @@ impl Passwords {
     async fn run(&self, cost: Cost, salt: Vec<u8>, length: usize, password: &Secret) -> Result<Vec<u8>, PasswordError> {
         let _place = self.places.try_acquire().map_err(|_| PasswordError::Busy)?;
         let _work = self.work.acquire().await.map_err(|_| PasswordError::Busy)?;
+        tracing::trace!(cost.memory, cost.passes, "hashing a password");
         let (password, memory) = (password.clone(), Arc::clone(&self.memory));
         let work = move || {
             let mut blocks = memory.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();

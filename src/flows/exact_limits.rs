@@ -6,9 +6,11 @@ use crate::config::limits::Rate;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
 use crate::limits::{address_key, seconds};
+use crate::model::id::{ClientId, UserId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
+use crate::store::lockouts;
 use crate::store::rate_limits::{self, Log};
 
 /// What is counted.
@@ -91,14 +93,25 @@ fn log(what: Exact, rate: Rate, key: &LookupHash) -> Log<'_> {
     Log { kind: what.name(), key, count: rate.count, window: rate.window }
 }
 
-/// Counts a code or link that is about to be sent to `recipient` (a canonical address): in the transaction that makes
-/// it, so that what is not sent is not counted. Strangers' addresses count like known ones.
+/// Counts a code or link that is about to be sent to `recipient` (a canonical address), because `client` asked for it to
+/// prove that it is `user`: in the transaction that makes it, so that what is not sent is not counted. Strangers'
+/// addresses count like known ones. All strangers share what may be sent to a recipient; a browser that the user signed in
+/// from before has as much of its own, so that nobody shuts people out of their accounts by asking for codes.
 ///
 /// # Errors
 /// 429 `verification_code_too_many_requests` with the seconds to wait.
-pub async fn before_sending(ctx: &Ctx, db: &mut PgConnection, recipient: &str) -> Result<()> {
-    spend(ctx, &mut *db, Exact::SendAgain, recipient).await?;
-    spend(ctx, &mut *db, Exact::SendToRecipient, recipient).await?;
+pub async fn before_sending(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    recipient: &str,
+    (user, client): (Option<&UserId>, &ClientId),
+) -> Result<()> {
+    let is_known = lockouts::knows_client(&mut *db, ctx.instance_id(), user, client, recipient).await?;
+    // No address has a blank in it.
+    let own = is_known.then(|| format!("{recipient} {client}"));
+    let budget = own.as_deref().unwrap_or(recipient);
+    spend(ctx, &mut *db, Exact::SendAgain, budget).await?;
+    spend(ctx, &mut *db, Exact::SendToRecipient, budget).await?;
     spend(ctx, &mut *db, Exact::SendFromAddress, &address_key(ctx.from.ip)).await?;
     Ok(())
 }

@@ -1,5 +1,8 @@
 //! Every try of a proof is counted before it is believed: against the account it would open, and against the address of
 //! the network it comes from (security.md section 11).
+//!
+//! Where answers must not tell who has an account, a stranger is not told either that one is locked, or about to be:
+//! the try is refused like a wrong one, unseen. A browser that the user signed in from before is told.
 
 use sqlx::PgConnection;
 
@@ -9,9 +12,11 @@ use crate::limits::address_key;
 use crate::model::id::{ClientId, UserId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
+use crate::model::settings::EnumerationProtection;
 use crate::model::time::Timestamp;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::lockouts::{self, Budget, Reserved};
+use crate::store::outbox::Effort;
 
 /// From so many tries left on a failure says how many.
 const WARNS_FROM: i16 = 2;
@@ -22,11 +27,20 @@ pub struct Try {
     account: Option<(UserId, ClientId, Budget)>,
     /// Failures left after this one; `None` without an account.
     left: Option<i16>,
+    /// The account is locked, and whoever tries must not learn that.
+    is_in_vain: bool,
     from_address: Option<Spent>,
 }
 
+impl Try {
+    /// Whatever is tried is wrong: it must not be compared with anything, and takes as long as if it were.
+    pub fn is_in_vain(&self) -> bool {
+        self.is_in_vain
+    }
+}
+
 /// Counts a try of a proof of `user` on `client`, before it is verified; `user` is `None` while nobody is named yet (a
-/// sign-up, an unknown identifier), and then only the address counts. It stands once the caller's transaction does:
+/// sign-up, an unknown identifier), and then only the address counts, by as many statements. It stands once the caller's transaction does:
 /// commit it before the verdict, or with it. Whoever sees the verdict has paid for it. Locks the user's row, so what
 /// locks the client comes before, everything else after.
 ///
@@ -34,20 +48,28 @@ pub struct Try {
 /// 403 `user_locked` with `meta.lockout_expires_in_seconds`; 429 `too_many_requests`.
 pub async fn reserve(ctx: &Ctx, db: &mut PgConnection, user: Option<&UserId>, client: &ClientId) -> Result<Try> {
     let rule = ctx.instance.settings.lockout.rule();
-    let mut found = Try { account: None, left: None, from_address: None };
-    if let (Some(user), Some(rule)) = (user, rule) {
+    let mut found = Try { account: None, left: None, is_in_vain: false, from_address: None };
+    if let Some(rule) = rule {
         let reserved = lockouts::reserve(&mut *db, ctx.instance_id(), user, client, rule, ctx.offset()).await?;
-        match reserved {
-            Reserved::Locked { until, detail } => return Err(locked(ctx, until, detail).into()),
-            Reserved::Nobody => {}
-            Reserved::Granted { budget, left } => {
+        match (reserved, user) {
+            (Reserved::Locked { until, detail, is_known }, _) if tells(ctx) || is_known => {
+                return Err(locked(ctx, until, detail).into());
+            }
+            (Reserved::Locked { .. }, _) => found.is_in_vain = true,
+            (Reserved::Granted { budget, left }, Some(user)) => {
                 found.account = Some((user.clone(), client.clone(), budget));
                 found.left = Some(left);
             }
+            (Reserved::Nobody | Reserved::Granted { .. }, _) => {}
         }
     }
     found.from_address = exact_limits::spend(ctx, db, Exact::FailedProofs, &address_key(ctx.from.ip)).await?;
     Ok(found)
+}
+
+/// Whether answers may say that somebody has an account.
+fn tells(ctx: &Ctx) -> bool {
+    ctx.instance.settings.enumeration_protection != EnumerationProtection::Strict
 }
 
 /// The proof was right: takes the try back.
@@ -70,20 +92,24 @@ pub async fn release(ctx: &Ctx, db: &mut PgConnection, done: &Try) -> Result<()>
 /// # Errors
 /// Storage faults.
 pub async fn failed(ctx: &Ctx, db: &mut PgConnection, done: &Try, refusal: Problem) -> Result<Problem> {
-    if let (Some((user, _, _)), Some(0)) = (&done.account, done.left) {
-        record_lock(ctx, db, user).await?;
+    let locks = done.account.as_ref().filter(|_| done.left == Some(0)).map(|(user, _, _)| user);
+    if locks.is_some() || !tells(ctx) {
+        record_lock(ctx, db, locks).await?;
     }
+    let is_known = matches!(&done.account, Some((_, _, Budget::KnownClient)));
     Ok(match done.left {
-        Some(left) if left <= WARNS_FROM => warned(refusal, left),
+        Some(left) if left <= WARNS_FROM && (tells(ctx) || is_known) => warned(refusal, left),
         _ => refusal,
     })
 }
 
-async fn record_lock(ctx: &Ctx, db: &mut PgConnection, user: &UserId) -> Result<()> {
+/// Writes down that an account is locked; for nobody, the same effort.
+async fn record_lock(ctx: &Ctx, db: &mut PgConnection, user: Option<&UserId>) -> Result<()> {
     let now = ctx.app.clock.now();
     let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "user.locked", Actor::System, now);
     entry.reason = Some("failures");
-    entry.user = Some(user);
+    entry.user = user;
+    entry.effort = if user.is_some() { Effort::Real } else { Effort::Pretended };
     entry.from = Some(&ctx.from);
     Ok(audit::append(db, ctx.rng(), entry).await?)
 }

@@ -35,10 +35,8 @@ pub async fn prove(ctx: &Ctx, user: Option<&UserId>, client: &ClientId, password
     let instance = ctx.instance_id();
     let mut tx = ctx.app.db.begin().await?;
     let tried = lockout::reserve(ctx, &mut tx, user, client).await?;
-    let digest = match user {
-        Some(user) => user_passwords::digest(&mut *tx, instance, user).await?,
-        None => None,
-    };
+    let digest = user_passwords::digest(&mut *tx, instance, user).await?;
+    let digest = digest.filter(|_| !tried.is_in_vain());
     tx.commit().await?;
     let verdict = match &digest {
         Some(digest) => ctx.app.passwords.verify(password, digest).await,
@@ -74,7 +72,7 @@ pub async fn still_stands(
     digest: &str,
 ) -> Result<()> {
     let is_there = users::lock(db, ctx.instance_id(), user, client, ctx.offset()).await?.is_some();
-    let stored = user_passwords::digest(&mut *db, ctx.instance_id(), user).await?;
+    let stored = user_passwords::digest(&mut *db, ctx.instance_id(), Some(user)).await?;
     if is_there && stored.as_deref() == Some(digest) { Ok(()) } else { Err(incorrect().into()) }
 }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::ipnet::IpNet;
 
+use super::outbox::Effort;
 use crate::model::id::{AuditEventId, UserId};
 use crate::model::random::Rng;
 use crate::model::request::Origin;
@@ -81,6 +82,8 @@ pub struct AuditEvent<'a> {
     pub changes: Value,
     /// When, on the server's clock.
     pub at: Timestamp,
+    /// Whether it is written down, or only takes as long as if it were.
+    pub effort: Effort,
 }
 
 impl<'a> AuditEvent<'a> {
@@ -98,6 +101,7 @@ impl<'a> AuditEvent<'a> {
             flow: None,
             changes: Value::Object(serde_json::Map::new()),
             at,
+            effort: Effort::Real,
         }
     }
 }
@@ -112,7 +116,7 @@ pub async fn append(db: &mut PgConnection, rng: &dyn Rng, event: AuditEvent<'_>)
     sqlx::query!(
         r#"insert into audit_events (instance_id, id, action, outcome, reason, actor_kind, actor_id, user_id,
                target_kind, target_id, ip_address, user_agent, request_id, flow_id, changes, created_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"#,
+           select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 where $17"#,
         event.instance,
         id.as_str(),
         event.action,
@@ -129,6 +133,7 @@ pub async fn append(db: &mut PgConnection, rng: &dyn Rng, event: AuditEvent<'_>)
         event.flow,
         event.changes,
         event.at,
+        event.effort == Effort::Real,
     )
     .execute(db)
     .await?;

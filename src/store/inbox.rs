@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
+use super::outbox::Effort;
 use crate::crypto::SealedAt;
 use crate::model::id::{InboxMessageId, InstanceId};
 use crate::model::time::Timestamp;
@@ -12,7 +13,7 @@ pub fn content_at<'a>(instance: &'a InstanceId, id: &'a InboxMessageId) -> Seale
     SealedAt { table: "inbox_messages", column: "content_sealed", row: id.as_str(), instance: instance.as_str() }
 }
 
-/// Keeps a mail.
+/// Keeps a mail, or pretends to.
 ///
 /// # Errors
 /// Storage faults.
@@ -22,16 +23,18 @@ pub async fn keep(
     id: &InboxMessageId,
     recipient: &str,
     content: &[u8],
+    effort: Effort,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into inbox_messages (instance_id, id, kind, recipient, content_sealed, created_at)
-           values ($1, $2, 'mail', $3, $4, now() + $5)"#,
+           select $1, $2, 'mail', $3, $4, now() + $5 where $6"#,
         instance.as_str(),
         id.as_str(),
         recipient,
         content,
         offset,
+        effort == Effort::Real,
     )
     .execute(db)
     .await?;

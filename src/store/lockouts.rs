@@ -34,20 +34,23 @@ pub enum Reserved {
         until: Option<Timestamp>,
         /// `failures`, `operator`.
         detail: &'static str,
+        /// Whether the user signed in from this browser before.
+        is_known: bool,
     },
     /// There is no such user.
     Nobody,
 }
 
 /// Counts one try of a proof of `user` from `client`. The user's row is locked first, whoever asks: what follows in the
-/// transaction waits in one order. The last try of a budget locks it until the try is released.
+/// transaction waits in one order. The last try of a budget locks it until the try is released. Two statements, also
+/// for nobody and for an account that is locked: the time it takes tells nothing.
 ///
 /// # Errors
 /// Storage faults.
 pub async fn reserve(
     db: &mut PgConnection,
     instance: &InstanceId,
-    user: &UserId,
+    user: Option<&UserId>,
     client: &ClientId,
     rule: LockoutRule,
     offset: PgInterval,
@@ -61,36 +64,39 @@ pub async fn reserve(
            where u.instance_id = $1 and u.id = $2
            for no key update of u"#,
         instance.as_str(),
-        user.as_str(),
+        user.map(UserId::as_str),
         client.as_str(),
         offset,
     )
     .fetch_optional(&mut *db)
     .await?;
-    let Some(row) = row else { return Ok(Reserved::Nobody) };
-    let by_failures = row.lock_reason.as_deref() == Some("attempts");
-    let detail = if by_failures { "failures" } else { "operator" };
-    if row.is_locked && !by_failures {
-        return Ok(Reserved::Locked { until: row.locked_until, detail });
-    }
-    if row.is_known {
-        let failed = known_client_tries(db, instance, user, client, rule, offset).await?;
-        return Ok(Reserved::Granted { budget: Budget::KnownClient, left: rule.attempts - failed });
-    }
-    if row.is_locked {
-        return Ok(Reserved::Locked { until: row.locked_until, detail });
-    }
-    let failed = strangers_try(db, instance, user, rule, offset).await?;
-    Ok(Reserved::Granted { budget: Budget::Strangers, left: rule.attempts - failed })
+    let locked = row.as_ref().and_then(|row| {
+        let by_failures = row.lock_reason.as_deref() == Some("attempts");
+        let detail = if by_failures { "failures" } else { "operator" };
+        let is_shut = row.is_locked && !(by_failures && row.is_known);
+        is_shut.then_some(Reserved::Locked { until: row.locked_until, detail, is_known: row.is_known })
+    });
+    let (user, is_known) = match (&row, &locked) {
+        (Some(row), None) => (user, row.is_known),
+        _ => (None, false),
+    };
+    let (budget, failed) = if is_known {
+        (Budget::KnownClient, known_client_tries(db, instance, user, client, rule, offset).await?)
+    } else {
+        (Budget::Strangers, strangers_try(db, instance, user, rule, offset).await?)
+    };
+    let granted = failed.map(|failed| Reserved::Granted { budget, left: rule.attempts - failed });
+    Ok(locked.or(granted).unwrap_or(Reserved::Nobody))
 }
 
+/// Failures with this one; `None` for nobody.
 async fn strangers_try(
     db: &mut PgConnection,
     instance: &InstanceId,
-    user: &UserId,
+    user: Option<&UserId>,
     rule: LockoutRule,
     offset: PgInterval,
-) -> sqlx::Result<i16> {
+) -> sqlx::Result<Option<i16>> {
     sqlx::query_scalar!(
         r#"update users u
            set failed_attempts = n.failed, locked_at = case when n.failed >= $3 then now() + $5 end,
@@ -101,23 +107,23 @@ async fn strangers_try(
            where u.instance_id = $1 and u.id = $2
            returning u.failed_attempts"#,
         instance.as_str(),
-        user.as_str(),
+        user.map(UserId::as_str),
         rule.attempts,
         interval(rule.duration),
         offset,
     )
-    .fetch_one(db)
+    .fetch_optional(db)
     .await
 }
 
 async fn known_client_tries(
     db: &mut PgConnection,
     instance: &InstanceId,
-    user: &UserId,
+    user: Option<&UserId>,
     client: &ClientId,
     rule: LockoutRule,
     offset: PgInterval,
-) -> sqlx::Result<i16> {
+) -> sqlx::Result<Option<i16>> {
     sqlx::query_scalar!(
         r#"update known_clients k
            set failed_attempts = n.failed,
@@ -127,11 +133,37 @@ async fn known_client_tries(
            where k.instance_id = $1 and k.user_id = $2 and k.client_id = $3
            returning k.failed_attempts"#,
         instance.as_str(),
-        user.as_str(),
+        user.map(UserId::as_str),
         client.as_str(),
         rule.attempts,
         interval(rule.duration),
         offset,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Whether `user` signed in from this browser before, and has proven that `address` is his; `false` for nobody, by the
+/// same statement.
+///
+/// # Errors
+/// Storage faults.
+pub async fn knows_client(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: Option<&UserId>,
+    client: &ClientId,
+    address: &str,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from known_clients k
+               join identifications i on i.instance_id = $1 and i.user_id = k.user_id and i.kind = 'email_address'
+                   and i.value_key = $4 and i.status = 'verified'
+               where k.instance_id = $1 and k.user_id = $2 and k.client_id = $3) as "knows!""#,
+        instance.as_str(),
+        user.map(UserId::as_str),
+        client.as_str(),
+        address,
     )
     .fetch_one(db)
     .await

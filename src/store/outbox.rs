@@ -52,6 +52,15 @@ pub async fn put(
     Ok(())
 }
 
+/// Whether what is asked for happens, or only takes as long as if it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// It happens.
+    Real,
+    /// Nothing is written: the same work for somebody whom we do not know.
+    Pretended,
+}
+
 /// Puts a side effect into the outbox whose payload holds something secret.
 ///
 /// # Errors
@@ -62,14 +71,16 @@ pub async fn put_sealed(
     id: &OutboxId,
     kind: Kind,
     payload: &[u8],
+    effort: Effort,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into outbox (instance_id, id, kind, payload_sealed, run_at, created_at)
-           values ($1, $2, $3, $4, now(), now())"#,
+           select $1, $2, $3, $4, now(), now() where $5"#,
         instance.as_str(),
         id.as_str(),
         kind.as_str(),
         payload,
+        effort == Effort::Real,
     )
     .execute(db)
     .await?;

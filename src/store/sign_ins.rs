@@ -267,6 +267,18 @@ pub async fn owner_of_username(
     .await
 }
 
+/// What somebody typed to say who he is, and who has that.
+pub struct Typed<'a> {
+    /// What was typed.
+    pub identifier: &'a str,
+    /// Whom it names; nobody, where that must not be told.
+    pub user: Option<&'a UserId>,
+    /// The address that led to him.
+    pub address: Option<&'a IdentificationId>,
+    /// Whoever has no account may sign up after the proof.
+    pub sign_up_if_missing: bool,
+}
+
 /// Remembers what somebody typed to say who he is; a first factor comes next, whether or not anybody has that.
 ///
 /// # Errors
@@ -275,18 +287,19 @@ pub async fn remember(
     db: &mut PgConnection,
     instance: &InstanceId,
     id: &str,
-    typed: &str,
-    sign_up_if_missing: bool,
+    typed: &Typed<'_>,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        r#"update sign_ins set identifier = $3, sign_up_if_missing = $4, status = 'needs_first_factor',
-               updated_at = now() + $5
+        r#"update sign_ins set identifier = $3, user_id = $4, identification_id = $5, sign_up_if_missing = $6,
+               status = 'needs_first_factor', updated_at = now() + $7
            where instance_id = $1 and id = $2"#,
         instance.as_str(),
         id,
-        typed,
-        sign_up_if_missing,
+        typed.identifier,
+        typed.user.map(UserId::as_str),
+        typed.address.map(IdentificationId::as_str),
+        typed.sign_up_if_missing,
         offset,
     )
     .execute(db)

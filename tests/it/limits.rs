@@ -3,12 +3,16 @@
 
 use std::sync::Arc;
 
+use vestibule::config::limits::{Rate, Rates};
 use vestibule::context::Ctx;
 use vestibule::flows::exact_limits::{self, Exact};
+use vestibule::model::id::ClientId;
 use vestibule::model::problem::{Error, Problem};
 use vestibule::store::{directory, instances, rate_limits};
 
-use crate::support::TestApp;
+use crate::proof::{code_for, form};
+use crate::support::person::{APP, sign_up};
+use crate::support::{Browser, TestApp};
 
 async fn strict(replicas: usize) -> TestApp {
     TestApp::with(replicas, |config| config.limits.relaxed = false).await
@@ -21,6 +25,10 @@ async fn ctx(app: &TestApp, index: usize, ip: &str) -> Ctx {
     let mut from = app.ctx().await.from;
     from.ip = Some(ip.parse().unwrap());
     Ctx::new(shared, Arc::new(instance), from)
+}
+
+fn stranger(ctx: &Ctx) -> ClientId {
+    ClientId::new(ctx.now, ctx.rng())
 }
 
 async fn spend(ctx: &Ctx, what: Exact, key: &str) -> Result<Option<exact_limits::Spent>, Box<Problem>> {
@@ -81,7 +89,7 @@ async fn what_is_sent_is_counted_with_what_sends_it() {
     let now = ctx(&app, 0, "192.0.2.1").await;
     let send = async |now: &Ctx, commit: bool| {
         let mut tx = now.app.db.begin().await.unwrap();
-        let sent = exact_limits::before_sending(now, &mut tx, "a@example.com").await;
+        let sent = exact_limits::before_sending(now, &mut tx, "a@example.com", (None, &stranger(now))).await;
         if commit && sent.is_ok() {
             tx.commit().await.unwrap();
         }
@@ -96,10 +104,12 @@ async fn what_is_sent_is_counted_with_what_sends_it() {
     // Another recipient, the same address of the network: twenty in all.
     for index in 0..19 {
         let mut db = now.app.db.acquire().await.unwrap();
-        exact_limits::before_sending(&now, &mut db, &format!("{index}@example.com")).await.unwrap();
+        exact_limits::before_sending(&now, &mut db, &format!("{index}@example.com"), (None, &stranger(&now)))
+            .await
+            .unwrap();
     }
     let mut db = now.app.db.acquire().await.unwrap();
-    assert!(exact_limits::before_sending(&now, &mut db, "last@example.com").await.is_err());
+    assert!(exact_limits::before_sending(&now, &mut db, "last@example.com", (None, &stranger(&now))).await.is_err());
 }
 
 /// 10 000 addresses of one /64 are one address.
@@ -121,8 +131,9 @@ async fn addresses_of_one_network_share_an_exact_budget_and_one_in_memory() {
     for index in 0..40 {
         let from = ctx(&app, 0, &format!("2001:db8:7:7::{index:x}")).await;
         let mut db = from.app.db.acquire().await.unwrap();
-        sent +=
-            usize::from(exact_limits::before_sending(&from, &mut db, &format!("{index}@example.com")).await.is_ok());
+        let recipient = format!("{index}@example.com");
+        let outcome = exact_limits::before_sending(&from, &mut db, &recipient, (None, &stranger(&from))).await;
+        sent += usize::from(outcome.is_ok());
     }
     assert_eq!(sent, 20);
 }
@@ -173,4 +184,51 @@ async fn old_logs_go() {
     spend(&ctx(&app, 0, "192.0.2.1").await, Exact::SendAgain, "c").await.unwrap();
     assert_eq!(rate_limits::remove_old(&app.app().db, 1).await.unwrap(), 1);
     assert_eq!(rate_limits::remove_old(&app.app().db, 10).await.unwrap(), 1, "the one in use stays");
+}
+
+/// Whoever asks for codes to somebody's address uses up the strangers' share of it, not that of the owner's browser.
+#[tokio::test]
+async fn asking_for_codes_shuts_nobody_out_of_their_own_browser() {
+    let app = TestApp::with(2, |config| {
+        config.limits.relaxed = false;
+        let rates = config.limits.rates.times(1_000);
+        let seconds = std::time::Duration::from_secs;
+        let (send_again, send_to_recipient) =
+            (Rate { count: 1, window: seconds(30) }, Rate { count: 2, window: seconds(600) });
+        config.limits.rates = Rates { send_again, send_to_recipient, ..rates };
+    })
+    .await;
+    let email = "ada@example.com";
+    let owner = app.browser();
+    sign_up(&app, &owner, "oauth_google", email).await;
+    let sign_out = async || {
+        owner.post_form(app.url("/v1/client/sessions?_method=DELETE"), APP, &[]).await.expect(200);
+    };
+    let ask = async |browser: &Browser| {
+        let fields = [("identifier", email), ("strategy", "email_code")];
+        form(&app, browser, "/v1/client/sign_ins", &fields).await
+    };
+    sign_out().await;
+    ask(&app.browser()).await.expect(200);
+    let refused = ask(&app.browser()).await.expect(429);
+    assert_eq!(refused.error_code(), "verification_code_too_many_requests");
+    // Her own browser gets its code at once, and comes in.
+    let begun = ask(&owner).await.expect(200).json();
+    let path = format!("/v1/client/sign_ins/{}/attempt_first_factor", begun["response"]["id"].as_str().unwrap());
+    let code = code_for(&app, email).await;
+    let done = form(&app, &owner, &path, &[("strategy", "email_code"), ("code", &code)]).await.expect(200).json();
+    assert_eq!(done["response"]["status"], "complete");
+    sign_out().await;
+    // Its share has an end, too; and another user's browser is a stranger like any.
+    ask(&owner).await.expect(429);
+    app.advance(std::time::Duration::from_secs(31)).await;
+    ask(&owner).await.expect(200);
+    let zoe = app.browser();
+    sign_up(&app, &zoe, "oauth_google", "zoe@example.com").await;
+    zoe.post_form(app.url("/v1/client/sessions?_method=DELETE"), APP, &[]).await.expect(200);
+    ask(&zoe).await.expect(200);
+    app.advance(std::time::Duration::from_secs(31)).await;
+    for browser in [&owner, &zoe] {
+        ask(browser).await.expect(429);
+    }
 }

@@ -45,8 +45,11 @@ pub async fn check(ctx: &Ctx, db: &mut PgConnection, who: &Guesser<'_>, guess: &
         return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
     };
     let hashes = ctx.app.ring.lookup_hashes(Lookup::OneTimeCode(asked.id.as_str()), guess);
-    let hashes: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+    let mut hashes: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect();
     let tried = lockout::reserve(ctx, &mut *db, who.user, who.client).await?;
+    if tried.is_in_vain() {
+        hashes.clear();
+    }
     match verifications::guess(&mut *db, ctx.instance_id(), &asked.id, who.client, &hashes, ctx.offset()).await? {
         Some(Status::Verified) => {
             lockout::release(ctx, db, &tried).await?;

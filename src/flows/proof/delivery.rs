@@ -12,7 +12,7 @@ use crate::model::instance::Instance;
 use crate::model::problem::{Error, Result};
 use crate::outbound::mail::Letter;
 use crate::store::inbox::{self, Kept};
-use crate::store::outbox::{self, Kind, Taken};
+use crate::store::outbox::{self, Effort, Kind, Taken};
 
 /// A message to one address.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,8 +43,8 @@ fn keeps_messages(app: &App, instance: &Instance) -> bool {
     app.mailer.is_none() && instance.may_keep_messages() && app.config.dev.pages
 }
 
-/// Brings `mail` on its way when the transaction commits.
-pub(super) async fn send(ctx: &Ctx, db: &mut PgConnection, mail: &Mail) -> Result<()> {
+/// Brings `mail` on its way when the transaction commits, or takes as long as that takes.
+pub(super) async fn send(ctx: &Ctx, db: &mut PgConnection, mail: &Mail, effort: Effort) -> Result<()> {
     let instance = ctx.instance_id();
     let content = Zeroizing::new(serde_json::to_vec(mail).map_err(Error::internal)?);
     if keeps_messages(&ctx.app, &ctx.instance) {
@@ -52,7 +52,7 @@ pub(super) async fn send(ctx: &Ctx, db: &mut PgConnection, mail: &Mail) -> Resul
         let sealed = ctx.app.ring.seal(ctx.rng(), &inbox::content_at(instance, &id), &content);
         let sealed = sealed.map_err(Error::internal)?;
         // The subject names the code: it lies sealed with the rest.
-        inbox::keep(db, instance, &id, &mail.to, &sealed, ctx.offset()).await?;
+        inbox::keep(db, instance, &id, &mail.to, &sealed, effort, ctx.offset()).await?;
         return Ok(());
     }
     if ctx.app.mailer.is_none() {
@@ -61,7 +61,7 @@ pub(super) async fn send(ctx: &Ctx, db: &mut PgConnection, mail: &Mail) -> Resul
     let id = OutboxId::new(ctx.app.clock.now(), ctx.rng());
     let at = outbox::payload_at(instance.as_str(), id.as_str());
     let sealed = ctx.app.ring.seal(ctx.rng(), &at, &content).map_err(Error::internal)?;
-    outbox::put_sealed(db, instance, &id, Kind::Mail, &sealed).await?;
+    outbox::put_sealed(db, instance, &id, Kind::Mail, &sealed, effort).await?;
     Ok(())
 }
 

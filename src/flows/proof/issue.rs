@@ -13,6 +13,7 @@ use crate::model::id::{ClientId, SessionId, VerificationId};
 use crate::model::problem::Result;
 use crate::model::random;
 use crate::model::verification::{Role, TEST_CODE};
+use crate::store::outbox::Effort;
 use crate::store::verifications::{self, NewProof};
 
 /// Digits of a code.
@@ -79,11 +80,11 @@ pub async fn issue(ctx: &Ctx, db: &mut PgConnection, ask: &Ask<'_>) -> Result<Ve
         redirect_url,
     };
     verifications::ask(db, ctx.instance_id(), &new, ctx.offset()).await?;
-    let is_sent = ask.recipient == Recipient::Owner && !is_test;
-    timeline::proof_sent(ctx, ask.means.strategy(), ask.address, is_sent);
-    if is_sent {
+    let effort = if ask.recipient == Recipient::Owner { Effort::Real } else { Effort::Pretended };
+    timeline::proof_sent(ctx, ask.means.strategy(), ask.address, effort == Effort::Real && !is_test);
+    if !is_test {
         let mail = message::mail(ctx, ask.address, ask.means, purpose(ask), &secret)?;
-        delivery::send(ctx, db, &mail).await?;
+        delivery::send(ctx, db, &mail, effort).await?;
     }
     Ok(id)
 }

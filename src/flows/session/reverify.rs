@@ -114,7 +114,8 @@ pub async fn prepare(
     let ways = ways(ctx, &mut tx, &session).await?;
     let factor = factors::chosen(&ways, strategy, address)?;
     let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
-    exact_limits::before_sending(ctx, &mut tx, address.value.as_str()).await?;
+    let asks = (Some(&session.user.id), &client);
+    exact_limits::before_sending(ctx, &mut tx, address.value.as_str(), asks).await?;
     let ask = Ask {
         owner: id.as_str(),
         role: Role::FirstFactor,

@@ -124,7 +124,8 @@ pub(super) async fn send(
     let target = target(ctx, asked)?;
     let means = target.as_ref().map_or(Means::Code, |target| Means::Link(target.as_str()));
     let is_known = attempt.user_id.is_some() || attempt.sign_up_if_missing;
-    exact_limits::before_sending(ctx, &mut *db, address.value.as_str()).await?;
+    let asks = (attempt.user_id.as_ref(), client);
+    exact_limits::before_sending(ctx, &mut *db, address.value.as_str(), asks).await?;
     let ask = Ask {
         owner: attempt.id.as_str(),
         role: Role::FirstFactor,

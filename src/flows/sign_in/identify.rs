@@ -16,7 +16,7 @@ use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::{EnumerationProtection, SignUpMode};
 use crate::store::attempts::{self, SignUpFields};
-use crate::store::sign_ins::{self, Identified};
+use crate::store::sign_ins::{self, Typed};
 use crate::trail::Kind;
 
 /// Who it is, and how he wants to prove it.
@@ -129,18 +129,14 @@ async fn name(
     owner: Option<&(UserId, Option<IdentificationId>)>,
     sign_up_if_missing: bool,
 ) -> Result<()> {
-    let instance = ctx.instance_id();
-    if let Some((user, address)) = owner {
-        let status = "needs_first_factor";
-        let who = Identified { user, address: address.as_ref(), pending: None, status };
-        sign_ins::identify(&mut *db, instance, id, &who, ctx.offset()).await?;
-    }
     let typed = match identifier {
         Identifier::Address(address) => address.as_str(),
         Identifier::Username(name) => name,
     };
-    sign_ins::remember(db, instance, id, typed, sign_up_if_missing, ctx.offset()).await?;
-    Ok(())
+    let user = owner.map(|(user, _)| user);
+    let address = owner.and_then(|(_, address)| address.as_ref());
+    let typed = Typed { identifier: typed, user, address, sign_up_if_missing };
+    Ok(sign_ins::remember(db, ctx.instance_id(), id, &typed, ctx.offset()).await?)
 }
 
 async fn prepare_at_once(

@@ -17,6 +17,7 @@ use crate::model::problem::{Problem, Result, code};
 use crate::model::redirect::RedirectTarget;
 use crate::model::verification::{Role, Status};
 use crate::store::attempts::CompletedBy;
+use crate::store::sign_ins;
 
 /// Sends a code or link to the sign-up's address.
 ///
@@ -61,7 +62,7 @@ async fn send(
         }
         _ => None,
     };
-    exact_limits::before_sending(ctx, &mut *db, address.as_str()).await?;
+    exact_limits::before_sending(ctx, &mut *db, address.as_str(), (None, client)).await?;
     let ask = Ask {
         owner: attempt.id.as_str(),
         role: Role::EmailAddress,
@@ -108,8 +109,12 @@ async fn try_code(
     id: &str,
     guess: &str,
 ) -> Result<Result<Option<Issued>, Problem>, Interrupted> {
-    let (client, _) = current(ctx, db, token, id).await?;
-    let who = Guesser { owner: id, role: Role::EmailAddress, client: &client, user: None };
+    let (client, attempt) = current(ctx, db, token, id).await?;
+    // A proven address may lead into its owner's account: guesses count there, as those of a sign-in do.
+    let address = attempt.email_address.as_deref().unwrap_or_default();
+    let owner = sign_ins::owner_of_address(&mut *db, ctx.instance_id(), address, false).await?;
+    let user = owner.as_ref().map(|(user, _)| user);
+    let who = Guesser { owner: id, role: Role::EmailAddress, client: &client, user };
     match check::check(ctx, db, &who, guess).await? {
         Guess::Wrong(problem) => Ok(Err(problem)),
         Guess::Right(_) => settle(ctx, db, &client, id, CompletedBy::Call).await,

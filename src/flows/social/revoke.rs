@@ -16,7 +16,7 @@ use crate::model::problem::{Error, Result};
 use crate::model::reason::Again;
 use crate::model::request::Origin;
 use crate::store::directory;
-use crate::store::outbox::{self, Kind, Taken};
+use crate::store::outbox::{self, Effort, Kind, Taken};
 use crate::store::provider_tokens::{self, forget::Forgotten};
 use crate::upstream::revoke;
 
@@ -68,7 +68,7 @@ pub async fn put(
     let plain = Zeroizing::new(serde_json::to_vec(&unwanted).map_err(Error::internal)?);
     let at = outbox::payload_at(ctx.instance_id().as_str(), id.as_str());
     let sealed = ctx.app.ring.seal(ctx.rng(), &at, &plain).map_err(Error::internal)?;
-    outbox::put_sealed(db, ctx.instance_id(), &id, Kind::ProviderRevoke, &sealed).await?;
+    outbox::put_sealed(db, ctx.instance_id(), &id, Kind::ProviderRevoke, &sealed, Effort::Real).await?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Proof of an address: codes and links, their way to the person and back.
 
 mod delivery;
+mod enumeration;
 mod guesses;
 mod links;
 mod reverification;

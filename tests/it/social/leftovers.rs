@@ -76,7 +76,7 @@ async fn a_proof_waits_as_long_as_the_sign_up_that_needs_it() {
     assert_eq!((forget(&app).await, holding(&app).await), (0, 2));
     let attempt = client(&app, &one).await["sign_up"]["id"].as_str().unwrap().to_owned();
     let path = app.url(&format!("/v1/client/sign_ups/{attempt}?_method=PATCH"));
-    let done = one.post_form(path, APP, &[("username", "ada")]).await.expect(200).json();
+    let done = one.post_form(path, APP, &[("username", "ada_lovelace")]).await.expect(200).json();
     assert_eq!(done["response"]["status"], "complete", "{done}");
     forget(&app).await;
     assert_eq!(holding(&app).await, 1, "what is complete needs nothing");

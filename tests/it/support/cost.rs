@@ -1,7 +1,7 @@
 //! What an act costs the database: sqlx tells every statement as a tracing event, on the thread that runs it, and a
 //! test runs its server on its own thread. So counting by thread counts by test.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Once;
 
 use tracing::field::{Field, Visit};
@@ -13,7 +13,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 thread_local! {
     static STATEMENTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static HASHES: Cell<usize> = const { Cell::new(0) };
 }
+
+/// Who tells that a password is hashed.
+const PASSWORDS: &str = "vestibule::crypto::password";
 
 /// Counted statements.
 #[derive(Debug)]
@@ -22,8 +26,9 @@ pub struct Cost {
     pub statements: usize,
     /// Transactions that were committed explicitly.
     pub commits: usize,
-    /// Their beginnings, for reading when a count surprises.
-    #[allow(dead_code, reason = "read through Debug")]
+    /// Passwords that were hashed.
+    pub hashes: usize,
+    /// Their beginnings, in order.
     pub told: Vec<String>,
 }
 
@@ -31,7 +36,9 @@ pub struct Cost {
 pub fn listen() {
     static LISTENING: Once = Once::new();
     LISTENING.call_once(|| {
-        let filter = tracing_subscriber::filter::Targets::new().with_target("sqlx::query", tracing::Level::DEBUG);
+        let filter = tracing_subscriber::filter::Targets::new()
+            .with_target("sqlx::query", tracing::Level::DEBUG)
+            .with_target(PASSWORDS, tracing::Level::TRACE);
         let shown = std::env::var("VESTIBULE_TEST_LOG").map_or_else(|_| EnvFilter::new("off"), EnvFilter::new);
         let shown = tracing_subscriber::fmt::layer().with_test_writer().with_filter(shown);
         tracing_subscriber::registry().with(Statements.with_filter(filter)).with(shown).init();
@@ -41,18 +48,23 @@ pub fn listen() {
 /// Runs `act` and returns what it cost.
 pub async fn of<T>(act: impl Future<Output = T>) -> Cost {
     STATEMENTS.with_borrow_mut(Vec::clear);
+    HASHES.set(0);
     act.await;
     let told = STATEMENTS.with_borrow_mut(std::mem::take);
     let is = |statement: &String, word: &str| statement.to_lowercase().starts_with(word);
     let commits = told.iter().filter(|statement| is(statement, "commit")).count();
     let frames = told.iter().filter(|statement| ["begin", "commit", "rollback"].iter().any(|word| is(statement, word)));
-    Cost { statements: told.len() - frames.count(), commits, told }
+    let (statements, hashes) = (told.len() - frames.count(), HASHES.take());
+    Cost { statements, commits, hashes, told }
 }
 
 struct Statements;
 
 impl<S: Subscriber> Layer<S> for Statements {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == PASSWORDS {
+            return HASHES.set(HASHES.get() + 1);
+        }
         let mut summary = Summary(String::new());
         event.record(&mut summary);
         STATEMENTS.with_borrow_mut(|statements| statements.push(summary.0));
