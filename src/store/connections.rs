@@ -380,7 +380,8 @@ pub async fn healthy(
     .await
 }
 
-/// The account of this user that `id` names: its own id, or that of the identification behind it.
+/// The account of this user that `id` names: its own id, or that of the identification behind it. Locked for as long as
+/// the caller's transaction lasts, before its tokens.
 ///
 /// # Errors
 /// Storage faults.
@@ -389,7 +390,8 @@ pub async fn own(db: &mut PgConnection, instance: &InstanceId, user: &UserId, id
         Own,
         r#"select id as "id: ExternalAccountId", provider, status = 'verified' as "is_verified!",
                error is not null as "has_error!", approved_scopes
-           from external_accounts where instance_id = $1 and user_id = $2 and (id = $3 or identification_id = $3)"#,
+           from external_accounts where instance_id = $1 and user_id = $2 and (id = $3 or identification_id = $3)
+           for update"#,
         instance.as_str(),
         user.as_str(),
         id,

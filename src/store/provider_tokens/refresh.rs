@@ -88,7 +88,8 @@ pub struct Kept {
 
 /// Keeps an answer, if the stored tokens are still those of `generation`: whoever holds the lease by now, an older
 /// answer never replaces a newer one. Clears the account's error, ends the lease and tells those who wait. `None` if
-/// newer tokens are stored, or the account is gone.
+/// newer tokens are stored, or the account is gone. The account is locked before its tokens, as by a callback that brings
+/// new ones: neither is ended for the other's sake, and an answer that the provider gives once is not lost.
 ///
 /// # Errors
 /// Storage faults.
@@ -101,9 +102,12 @@ pub async fn keep(
     offset: PgInterval,
 ) -> sqlx::Result<Option<Kept>> {
     let row = sqlx::query!(
-        r#"with before as (
-               select state from provider_tokens
-               where instance_id = $1 and external_account_id = $2 and generation = $3 for update),
+        r#"with account_first as materialized (
+               select id from external_accounts where instance_id = $1 and id = $2 for no key update),
+           before as (
+               select t.state from account_first f
+               join provider_tokens t on t.instance_id = $1 and t.external_account_id = f.id
+               where t.generation = $3 for update of t),
            kept as (
                update provider_tokens t set generation = t.generation + 1, access_token_sealed = $4,
                    refresh_token_sealed = coalesce($5, t.refresh_token_sealed),
@@ -172,10 +176,12 @@ pub async fn fail(
 ) -> sqlx::Result<Option<model::Kept>> {
     let verdict = failed.verdict;
     let row = sqlx::query!(
-        r#"with before as (
-               select state from provider_tokens
-               where instance_id = $1 and external_account_id = $2 and generation = $3 and refresh_lease_owner = $4
-               for update),
+        r#"with account_first as materialized (
+               select id from external_accounts where instance_id = $1 and id = $2 for no key update),
+           before as (
+               select t.state from account_first f
+               join provider_tokens t on t.instance_id = $1 and t.external_account_id = f.id
+               where t.generation = $3 and t.refresh_lease_owner = $4 for update of t),
            noted as (
                update provider_tokens t set state = $5, reason = $6,
                    state_since_at = case when t.state = $5 then t.state_since_at else now() + $10 end,
@@ -259,16 +265,21 @@ pub async fn miss(
     offset: PgInterval,
 ) -> sqlx::Result<bool> {
     let row = sqlx::query!(
-        r#"with noted as (
-               update provider_tokens set state = 'needs_reconnect', reason = $4, state_since_at = now() + $6,
+        r#"with account_first as materialized (
+               select id from external_accounts where instance_id = $1 and id = $2 for no key update),
+           noted as (
+               update provider_tokens t set state = 'needs_reconnect', reason = $4, state_since_at = now() + $6,
                    updated_at = now() + $6
-               where instance_id = $1 and external_account_id = $2 and generation = $3 and state <> 'needs_reconnect'
-                   and (refresh_token_sealed is null or access_token_sealed is null)
-                   and (refresh_lease_until is null or refresh_lease_until <= now())
+               from account_first f
+               where t.instance_id = $1 and t.external_account_id = f.id and t.generation = $3
+                   and t.state <> 'needs_reconnect'
+                   and (t.refresh_token_sealed is null or t.access_token_sealed is null)
+                   and (t.refresh_lease_until is null or t.refresh_lease_until <= now())
                returning 1),
            account as (
-               update external_accounts set error = $5, updated_at = now() + $6
-               where instance_id = $1 and id = $2 and error is null
+               update external_accounts a set error = $5, updated_at = now() + $6
+               from account_first f
+               where a.instance_id = $1 and a.id = f.id and a.error is null
                    and not exists (select from provider_tokens t where t.instance_id = $1 and t.external_account_id = $2
                        and t.generation > $3)
                returning 1)

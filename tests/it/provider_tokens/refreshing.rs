@@ -35,6 +35,32 @@ async fn an_expired_token_is_refreshed_and_a_valid_one_is_not() {
     }
 }
 
+/// Accounts come before their tokens: an answer waits for a callback with nothing in its hands that the callback wants.
+#[tokio::test]
+async fn an_answer_waits_for_a_callback_without_the_tokens_in_its_hands() {
+    let app = TestApp::start().await;
+    let issuer = Issuer::start(&app).await;
+    let ada = issuer.connect(&app, "ada").await;
+    issuer.expire(&app, &ada).await;
+    let pool = app.db.pool().await;
+    let mut callback = pool.begin().await.unwrap();
+    sqlx::query("select id from external_accounts for no key update").execute(&mut *callback).await.unwrap();
+    let comes_back = async {
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database()
+            and wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&app.app().db).await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let take = "select external_account_id from provider_tokens for update nowait";
+        sqlx::query(take).execute(&mut *callback).await.expect("nobody has the tokens");
+        callback.commit().await.unwrap();
+    };
+    let path = ada.path();
+    let (answer, ()) = tokio::join!(app.backend_get(&path), comes_back);
+    answer.expect(200);
+    assert_eq!(issuer.asked(), 1);
+}
+
 #[tokio::test]
 async fn nothing_is_refreshed_by_itself() {
     let mut app = TestApp::start().await;

@@ -193,7 +193,7 @@ async fn a_callback_waits_for_a_removal_without_the_account_in_its_hands() {
         while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&app.app().db).await.unwrap() == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let take = "update external_accounts set updated_at = updated_at where instance_id = $1 and id = $2";
+        let take = "select id from external_accounts where instance_id = $1 and id = $2 for update nowait";
         let taken = sqlx::query(take).bind(app.instance.as_str()).bind(id(&before[0])).execute(&mut *removal).await;
         taken.expect("nobody has the account");
         removal.commit().await.unwrap();
