@@ -77,7 +77,9 @@ impl ByHand<'_> {
             Err(Error::Problem(problem)) if problem.code() == code::SESSION_EXISTS => {
                 Ok(Redirect::to(&self.landing.target).into_response())
             }
-            Err(Error::Problem(problem)) if matches!(problem.status, 403 | 422) => self.again(form, &problem).await,
+            Err(Error::Problem(problem)) if matches!(problem.status, 403 | 409 | 422) => {
+                self.again(form, &problem).await
+            }
             other => other,
         }
     }
@@ -102,6 +104,7 @@ impl ByHand<'_> {
         let (fields, other) = sign_up_steps::told(fields(self.ctx, self.door), Some(form), Some(problem));
         let remark = match (other, problem.why) {
             (None, _) => Remark::None,
+            _ if problem.status == 409 => Remark::Wait(problem.retry_after.unwrap_or(1)),
             (Some(_), Some(why)) if problem.status == 403 => {
                 let key = reasons::text_key(why.reason, why.detail).unwrap_or("our_fault");
                 Remark::Problem(reasons::sentence(key, None), StatusCode::FORBIDDEN)

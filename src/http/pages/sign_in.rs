@@ -172,6 +172,11 @@ async fn begin(
         Err(Error::Problem(problem)) if problem.code() == code::SESSION_EXISTS => {
             Redirect::to(&landing.target).into_response()
         }
+        // The answer to an earlier request of this browser is on its way, or was lost.
+        Err(Error::Problem(problem)) if problem.code() == code::RESOURCE_LOCKED => {
+            let remark = Remark::Wait(problem.retry_after.unwrap_or(1));
+            start_page(ctx, &client, door, &landing, &offered, remark).await?
+        }
         Err(Error::Problem(problem)) => {
             let remark = refused_start(&problem, strategy, &offered)?;
             start_page(ctx, &client, door, &landing, &offered, remark).await?

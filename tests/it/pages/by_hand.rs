@@ -154,3 +154,30 @@ async fn whoever_proves_the_address_joins_the_account() {
     assert_eq!(app.count(users, "").await, 1, "joined, not doubled");
     assert_eq!(app.count("select count(*) from external_accounts where instance_id = $1 and $2 = ''", "").await, 2);
 }
+
+#[tokio::test]
+async fn a_browser_that_lost_an_answer_is_told_to_wait_and_then_gets_in() {
+    let app = app().await;
+    let browser = app.browser();
+    let page = open(&browser, app.url("/sign-in")).await.expect(200);
+    let lost = app.browser();
+    lost.set_cookie("localhost", "__client", &browser.cookie("localhost", "__client").unwrap());
+    sign_in_as(&app, &browser, "/sign-in", "ada").await;
+    let now = "update client_tokens set superseded_at = now() where instance_id = $1 and superseded_at is not null
+        and $2 = ''";
+    for (part, name, value) in
+        [("name=\"strategy\"", "strategy", "oauth_google"), ("name=\"identifier\"", "identifier", "x@y.z")]
+    {
+        app.execute(now, "").await;
+        let told = Form::with_a(&page, part).press(&lost, name, value).await.expect(429);
+        assert_eq!((state(&told).1.as_str(), told.header("retry-after")), ("rate-limited", Some("3")), "{name}");
+        assert!(told.set_cookies().iter().all(|cookie| !cookie.starts_with("__client=")));
+    }
+    // As it was: the session is younger than the old token's end.
+    let then = "update client_tokens set superseded_at = (select min(created_at) from sessions where instance_id = $1)
+        where instance_id = $1 and superseded_at is not null and $2 = ''";
+    app.execute(then, "").await;
+    app.advance(std::time::Duration::from_secs(3)).await;
+    let done = sign_in_as(&app, &lost, "/sign-in", "ada").await;
+    assert_eq!(done.location().as_str(), app.url("/user"));
+}
