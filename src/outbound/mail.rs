@@ -1,6 +1,7 @@
 //! Mail over SMTP, or into a directory. What goes wrong is told without a word of the server's answer, which may repeat
 //! the address.
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -223,9 +224,23 @@ fn refusal(error: &lettre::transport::smtp::Error) -> MailError {
     match error.status() {
         Some(code) => MailError::Refused(code.to_string()),
         None if error.is_timeout() => MailError::Unreachable("too slow"),
-        None if error.is_tls() => MailError::Unreachable("no TLS"),
-        None => MailError::Unreachable("no connection"),
+        None => MailError::Unreachable(why_unreachable(error)),
     }
+}
+
+/// What went wrong before the server could answer. The library calls a failed handshake a failed connection.
+fn why_unreachable(error: &lettre::transport::smtp::Error) -> &'static str {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let inside = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        match inside.and_then(|inside| inside.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(_)) => return "its certificate is not trusted",
+            Some(_) => return "no TLS",
+            None => source = cause.source(),
+        }
+    }
+    // What it can do is said before a word of ours that matters: nothing was sent.
+    if error.is_client() { "it offers no TLS, or no login that we know" } else { "no connection" }
 }
 
 #[cfg(test)]

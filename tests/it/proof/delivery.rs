@@ -1,12 +1,12 @@
 //! The way of a message: over SMTP, into a directory, or onto the inbox page.
 
 use super::{ask, client_of, messages, newest};
-use crate::support::smtp::Smtp;
+use crate::support::smtp::{Offers, Smtp, authority};
 use crate::support::{TestApp, scratch};
 use std::time::{Duration, Instant};
 use vestibule::flows::proof::can_send;
 use vestibule::model::instance::Environment;
-use vestibule::outbound::mail::{MailConfig, MailRoute};
+use vestibule::outbound::mail::{Letter, MailConfig, MailError, MailRoute, Mailer};
 
 const ADA: &str = "ada@example.com";
 const OWNER: &str = "sia_2O4BCh3zUONvWlZHtBXv6s6tm7u";
@@ -26,7 +26,7 @@ fn eventually(done: impl Fn() -> bool) -> impl Future<Output = ()> {
 
 #[tokio::test]
 async fn a_code_travels_over_smtp() {
-    let smtp = Smtp::start().await;
+    let smtp = Smtp::start();
     let mut app = TestApp::with(1, |config| config.email = Some(smtp.config())).await;
     let ctx = app.ctx().await;
     let client = client_of(&ctx).await;
@@ -51,9 +51,77 @@ async fn a_code_travels_over_smtp() {
     assert!(handed.data.contains(&format!("Message-ID: <{id}@acme.example>")), "{}", handed.data);
 }
 
+/// By both ways of TLS, with an authority of the operator's own; the login travels under it.
+#[tokio::test]
+async fn a_code_travels_over_tls() {
+    for (offers, scheme) in [(Offers::Tls, "smtps"), (Offers::StartTls, "smtp+starttls")] {
+        let smtp = Smtp::offering(offers);
+        let mut app = TestApp::with(1, |config| {
+            config.email = Some(smtp.config_by(scheme));
+            config.outbound.ca_file = Some(authority());
+        })
+        .await;
+        let ctx = app.ctx().await;
+        let client = client_of(&ctx).await;
+        ask(&ctx, &client, OWNER, ADA).await;
+        app.start_jobs();
+        eventually(|| !smtp.handed().is_empty()).await;
+        let handed = smtp.handed().remove(0);
+        assert!(handed.is_protected, "{scheme}");
+        assert_eq!(handed.to, [format!("<{ADA}>")]);
+        assert_eq!(handed.login.as_deref(), Some("AHZlc3RpYnVsZQBodW50ZXIy"));
+        assert!(handed.data.contains("is your ") && handed.data.contains("text/html"), "{}", handed.data);
+        let clear = smtp.heard_in_the_clear();
+        assert!(clear.iter().all(|verb| verb == "EHLO" || verb == "STAR"), "{scheme}: {clear:?}");
+    }
+}
+
+/// Sends a letter without the way of the outbox: the refusal that it would be tried again for.
+async fn refused(config: &MailConfig, trusting: bool) -> String {
+    let authority = authority();
+    let mailer = Mailer::new(config, trusting.then_some(authority.as_path())).unwrap();
+    let text = || "ada".to_owned();
+    let letter = Letter { id: "msg_1".to_owned(), to: ADA.to_owned(), subject: text(), text: text(), html: text() };
+    match mailer.send(letter).await {
+        Err(error @ MailError::Unreachable(_)) => error.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_prove_itself_gets_nothing() {
+    for (offers, scheme) in [(Offers::Tls, "smtps"), (Offers::StartTls, "smtp+starttls")] {
+        let smtp = Smtp::offering(offers);
+        let error = refused(&smtp.config_by(scheme), false).await;
+        assert!(error.ends_with("its certificate is not trusted"), "{scheme}: {error}");
+        // Trusted, but another's: the certificate names 127.0.0.1 and idp.example.
+        let mut config = smtp.config_by(scheme);
+        if let MailRoute::Smtp(server) = &mut config.route {
+            server.host = "localhost".to_owned();
+        }
+        let error = refused(&config, true).await;
+        assert!(error.ends_with("its certificate is not trusted"), "{scheme}: {error}");
+        assert!(smtp.handed().is_empty());
+        let clear = smtp.heard_in_the_clear();
+        assert!(clear.iter().all(|verb| verb == "EHLO" || verb == "STAR"), "{scheme}: {clear:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_tls_is_demanded_a_server_without_it_gets_nothing() {
+    let plain = Smtp::start();
+    let error = refused(&plain.config_by("smtp+starttls"), true).await;
+    assert!(error.ends_with("it offers no TLS, or no login that we know"), "{error}");
+    let error = refused(&plain.config_by("smtps"), true).await;
+    assert!(error.ends_with("no TLS"), "{error}");
+    assert!(plain.handed().is_empty());
+    let clear = plain.heard_in_the_clear();
+    assert!(!clear.iter().any(|verb| ["AUTH", "MAIL", "DATA"].contains(&verb.as_str())), "{clear:?}");
+}
+
 #[tokio::test]
 async fn a_refused_mail_is_tried_again_and_its_error_tells_nothing() {
-    let smtp = Smtp::start().await;
+    let smtp = Smtp::start();
     smtp.refuse(1);
     let mut app = TestApp::with(1, |config| config.email = Some(smtp.config())).await;
     let ctx = app.ctx().await;
@@ -80,7 +148,7 @@ async fn a_refused_mail_is_tried_again_and_its_error_tells_nothing() {
 
 #[tokio::test]
 async fn a_mail_that_comes_too_late_is_dropped() {
-    let smtp = Smtp::start().await;
+    let smtp = Smtp::start();
     let app = TestApp::with(1, |config| config.email = Some(smtp.config())).await;
     let ctx = app.ctx().await;
     let mail = vestibule::flows::proof::delivery::Mail {
