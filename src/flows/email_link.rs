@@ -13,7 +13,7 @@ use crate::flows::timeline;
 use crate::model::id::{ClientId, IdentificationId, SignInId, SignUpId};
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
-use crate::model::redirect::with_query;
+use crate::model::redirect::{CREATED_SESSION, with_query};
 use crate::model::verification::{self as model, Verification};
 use crate::store::verifications::{self, Asked};
 use crate::store::{attempts, clients, sign_ins, sign_ups};
@@ -114,7 +114,7 @@ impl Link {
         let url = self.asked.redirect_url.as_deref().unwrap_or("/");
         let url = with_query(url, "__clerk_status", status.as_str());
         let url = match session {
-            Some(session) => with_query(&url, "__clerk_created_session", session),
+            Some(session) => with_query(&url, CREATED_SESSION, session),
             None => url,
         };
         Landed { status, url, issued }

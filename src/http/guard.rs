@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Redirect, Response};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method};
+use axum::response::{IntoResponse, Response};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, LOCATION, ORIGIN, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Host;
 
 use super::extract::{StoredUnder, client_token};
@@ -23,6 +23,7 @@ use crate::model::id::RequestId;
 use crate::model::instance::Instance;
 use crate::model::problem::{Error, code};
 use crate::model::reason::Why;
+use crate::model::redirect::POPUP_PAGE;
 use crate::model::request::Origin;
 use crate::model::url_rules::is_loopback_host;
 use crate::store::clients;
@@ -83,7 +84,7 @@ fn answered(response: &Response) -> Answered {
 }
 
 /// Finds the instance and the caller; puts [`Ctx`] (and [`KeyHolder`]) where the extractors look for them. A page asked
-/// for under another loopback name is answered with a redirect to the configured one.
+/// for under another of the instance's names is answered with a redirect to the configured one.
 async fn admit(
     post: &Post,
     request: &mut Request,
@@ -163,17 +164,21 @@ pub fn host(request: &Request) -> Option<Host<String>> {
     (url.username().is_empty() && url.path() == "/").then(|| url.host().map(|host| host.to_owned()))?
 }
 
-/// Sends a `GET` for a page under another loopback name to the configured one: cookies belong to that name.
+/// Sends a `GET` for a page under another of the instance's names to the configured one, to which its cookies belong: from
+/// the `accounts.` sibling, except for the one page that the browser SDK wants there, and from another loopback name.
 fn configured_host(instance: &Instance, request: &Request) -> Option<Response> {
-    if *request.method() != Method::GET || !instance.answers_on_loopback() {
+    if *request.method() != Method::GET {
         return None;
     }
-    let configured = url::Url::parse(&instance.origin).ok()?.host()?.to_owned();
-    if host(request)? == configured {
+    let named = |origin: &str| url::Url::parse(origin).ok().and_then(|url| url.host().map(|host| host.to_owned()));
+    let (asked, configured) = (host(request)?, named(&instance.origin)?);
+    let is_sibling = instance.accounts_origin().and_then(|origin| named(&origin)) == Some(asked.clone());
+    let is_at_home = if is_sibling { request.uri().path() == POPUP_PAGE } else { !instance.answers_on_loopback() };
+    if asked == configured || is_at_home {
         return None;
     }
     let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    Some(Redirect::to(&instance.url(path)).into_response())
+    Some((StatusCode::FOUND, [(LOCATION, instance.url(path))]).into_response())
 }
 
 /// The holder of the secret key in `Authorization`.

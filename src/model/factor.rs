@@ -3,10 +3,13 @@
 use super::email::EmailAddress;
 use super::id::IdentificationId;
 
+/// The strategy by which somebody who forgot his password chooses a new one: a code to his address.
+pub const RESET: &str = "reset_password_email_code";
+
 /// A way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Factor {
-    /// `email_code`, `email_link`, `password`, `oauth_google`.
+    /// `password`, `email_code`, `email_link`, `reset_password_email_code`, `oauth_google`.
     pub strategy: String,
     /// The address, for factors that are about one.
     pub address: Option<FactorAddress>,
@@ -29,5 +32,10 @@ impl Factor {
     /// A factor that is about no address.
     pub fn plain(strategy: impl Into<String>) -> Self {
         Self { strategy: strategy.into(), address: None }
+    }
+
+    /// A factor that goes to an address.
+    pub fn mailed(strategy: &str, address: &FactorAddress) -> Self {
+        Self { strategy: strategy.to_owned(), address: Some(address.clone()) }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::client::SignIn;
 use super::email::EmailAddress;
-use super::factor::{Factor, FactorAddress};
+use super::factor::{Factor, FactorAddress, RESET};
 use super::id::IdentificationId;
 use super::provider_config::strategy;
 use super::settings::{EnumerationProtection, Settings};
@@ -32,11 +32,16 @@ impl Offer<'_> {
     }
 
     fn mail_factors(&self, addresses: &[FactorAddress]) -> Vec<Factor> {
-        let factor = |strategy: &str, address: &FactorAddress| Factor {
-            strategy: strategy.to_owned(),
-            address: Some(address.clone()),
-        };
-        self.by_mail().flat_map(|strategy| addresses.iter().map(move |address| factor(strategy, address))).collect()
+        self.by_mail().flat_map(|strategy| addresses.iter().map(|address| Factor::mailed(strategy, address))).collect()
+    }
+
+    /// There are passwords, and whoever has forgotten his can be sent a code.
+    pub fn resets_passwords(&self) -> bool {
+        self.sends_mail && self.settings.attributes.password.is_enabled()
+    }
+
+    fn resets(&self, addresses: &[FactorAddress]) -> Vec<Factor> {
+        addresses.iter().filter(|_| self.resets_passwords()).map(|address| Factor::mailed(RESET, address)).collect()
     }
 }
 
@@ -67,7 +72,11 @@ fn of_known(offer: Offer<'_>, attempt: &SignIn, user: &User) -> Vec<Factor> {
     if attempt.has_password && offer.settings.attributes.password.is_enabled() {
         factors.push(Factor::plain("password"));
     }
-    factors.extend(offer.mail_factors(&proven(user, offer.settings)));
+    let addresses = proven(user, offer.settings);
+    factors.extend(offer.mail_factors(&addresses));
+    if attempt.has_password {
+        factors.extend(offer.resets(&addresses));
+    }
     let has = |slug: &&String| user.external_accounts.iter().any(|eac| eac.is_verified && eac.provider == **slug);
     let connected: Vec<&String> = attempt.providers.iter().filter(has).collect();
     let shown = if factors.is_empty() && connected.is_empty() { attempt.providers.iter().collect() } else { connected };
@@ -88,7 +97,11 @@ fn of_anybody(offer: Offer<'_>, attempt: &SignIn, is_strict: bool) -> Vec<Factor
         identification: attempt.identification_id.clone(),
         is_primary: true,
     });
-    factors.extend(offer.mail_factors(&Vec::from_iter(address)));
+    let addresses = Vec::from_iter(address);
+    factors.extend(offer.mail_factors(&addresses));
+    if is_strict {
+        factors.extend(offer.resets(&addresses));
+    }
     factors
 }
 

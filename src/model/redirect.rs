@@ -7,7 +7,7 @@ use super::instance::Instance;
 use super::native_url;
 use super::problem::{Code, Problem, code};
 use super::reason::Reason;
-use super::url_rules::is_prohibited;
+use super::url_rules::{is_loopback_origin, is_prohibited};
 
 /// The longest redirect address accepted, in characters.
 pub const MAX_LENGTH: usize = 2048;
@@ -16,6 +16,20 @@ pub const MAX_LENGTH: usize = 2048;
 const MAX_OWN_LENGTH: usize = 14 * 1024;
 /// The same for the page that ends a sign-in in a popup, whose address carries those of the app encoded three times.
 const MAX_POPUP_LENGTH: usize = 8192;
+
+/// The page that ends a sign-in in a popup.
+pub const POPUP_PAGE: &str = "/popup-callback";
+/// The parameter that names the session which a link or a callback began, where no cookie tells.
+pub const CREATED_SESSION: &str = "__clerk_created_session";
+
+/// What an address is given beside the browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handed {
+    /// Nothing: the browser's own cookie tells who comes.
+    Nothing,
+    /// The nonce that signs a native application in: worth a session to whoever reads it.
+    Nonce,
+}
 
 /// What the rules say before the instance's list of native targets is asked.
 pub enum Judged {
@@ -62,41 +76,88 @@ impl RedirectTarget {
     /// # Errors
     /// The codes of behaviour.md section 2.2, under `param`.
     pub fn parse(instance: &Instance, raw: &str, base: Option<&str>, param: &str) -> Result<Self, Problem> {
-        match Self::judge(instance, raw, base, param)? {
-            Judged::Allowed(target) => Ok(target),
-            Judged::IfListed { otherwise, .. } => Err(otherwise),
-        }
+        Self::judge(instance, raw, base, param, Handed::Nothing)?.unless_to_be_listed()
     }
 
-    /// The same where a native application may be sent, too.
+    /// The address in the query of the page that ends a sign-in in a popup, which carries those of the app.
+    ///
+    /// # Errors
+    /// The codes of behaviour.md section 2.2.
+    pub fn parse_return(instance: &Instance, raw: &str) -> Result<Self, Problem> {
+        short_enough(raw, MAX_POPUP_LENGTH, "return_url")?;
+        Self::judge_short(instance, raw, None, "return_url", Handed::Nothing)?.unless_to_be_listed()
+    }
+
+    /// The same where a native application may be sent, too, or the browser on its behalf.
     ///
     /// # Errors
     /// The codes of behaviour.md section 2.2, under `param`.
-    pub fn judge(instance: &Instance, raw: &str, base: Option<&str>, param: &str) -> Result<Judged, Problem> {
+    pub fn judge(
+        instance: &Instance,
+        raw: &str,
+        base: Option<&str>,
+        param: &str,
+        handed: Handed,
+    ) -> Result<Judged, Problem> {
+        short_enough(raw, longest(instance, raw), param)?;
+        Self::judge_short(instance, raw, base, param, handed)
+    }
+
+    fn judge_short(
+        instance: &Instance,
+        raw: &str,
+        base: Option<&str>,
+        param: &str,
+        handed: Handed,
+    ) -> Result<Judged, Problem> {
         let refused = |code: Code, detail| invalid(code, detail, param);
-        if raw.chars().count() > longest(instance, raw) {
-            return Err(refused(code::REDIRECT_URL_TOO_LONG, "long"));
-        }
         let url = resolve(raw, base, param)?;
         if is_prohibited(url.scheme()) {
             return Err(refused(code::PROHIBITED_REDIRECT_URL, "scheme"));
         }
+        let unlisted = || code::RESOURCE_MISSMATCH.because(Reason::NativeRefused, "unlisted").param(param);
+        let if_listed = |url: Url, otherwise| {
+            Ok(Judged::IfListed { key: native_url::key(&url), target: Self(url.into()), otherwise })
+        };
         if !matches!(url.scheme(), "http" | "https") {
-            let otherwise = code::RESOURCE_MISSMATCH.because(Reason::NativeRefused, "unlisted").param(param);
-            return Ok(Judged::IfListed { key: native_url::key(&url), target: Self(url.into()), otherwise });
+            return if_listed(url, unlisted());
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refused(code::INVALID_REDIRECT_URL, "unparseable"));
         }
         let origin = url.origin().ascii_serialization();
         if instance.is_own_origin(&origin) {
-            return Ok(Judged::Allowed(Self(url.into())));
+            let may_read = handed == Handed::Nothing || reads_nonce(instance, &url, &origin);
+            return if may_read { Ok(Judged::Allowed(Self(url.into()))) } else { if_listed(url, unlisted()) };
         }
         let words = format!("{origin} is not one of this instance's origins.");
         let otherwise = code::REDIRECT_URL_DOMAIN_MISMATCH.because(Reason::RedirectUnlisted, "api");
-        let otherwise = otherwise.param(param).explain(words);
-        Ok(Judged::IfListed { key: native_url::key(&url), target: Self(url.into()), otherwise })
+        if_listed(url, otherwise.param(param).explain(words))
     }
+}
+
+impl Judged {
+    /// The address, where the list is not asked.
+    fn unless_to_be_listed(self) -> Result<RedirectTarget, Problem> {
+        match self {
+            Self::Allowed(target) => Ok(target),
+            Self::IfListed { otherwise, .. } => Err(otherwise),
+        }
+    }
+}
+
+/// True for pages of the instance's own origins that may be handed a nonce without standing on the list (security.md
+/// section 2): any other could leak what it is called with. The popup page passes no nonce on, and a developer's own
+/// machine has no list.
+fn reads_nonce(instance: &Instance, url: &Url, origin: &str) -> bool {
+    is_popup_page(instance, url.as_str()) || (instance.allows_loopback_origins() && is_loopback_origin(origin))
+}
+
+fn short_enough(raw: &str, longest: usize, param: &str) -> Result<(), Problem> {
+    if raw.chars().count() > longest {
+        return Err(invalid(code::REDIRECT_URL_TOO_LONG, "long", param));
+    }
+    Ok(())
 }
 
 /// How long an address may be: longer for those of ours that carry others.
@@ -110,8 +171,8 @@ fn longest(instance: &Instance, raw: &str) -> usize {
 /// True for the page that ends a sign-in in a popup: on the `accounts.` sibling, or on the instance's own origin.
 pub fn is_popup_page(instance: &Instance, url: &str) -> bool {
     let page = url.split(['?', '#']).next().unwrap_or_default();
-    let sibling = instance.accounts_origin().map(|origin| format!("{origin}/popup-callback"));
-    page == instance.url("/popup-callback") || sibling.is_some_and(|sibling| page == sibling)
+    let sibling = instance.accounts_origin().map(|origin| format!("{origin}{POPUP_PAGE}"));
+    page == instance.url(POPUP_PAGE) || sibling.is_some_and(|sibling| page == sibling)
 }
 
 /// Parses an absolute address, or a relative one against `base`.

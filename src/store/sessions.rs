@@ -253,3 +253,36 @@ pub async fn proven_again(
     .await?;
     Ok(())
 }
+
+/// The page on which somebody began what ended in `session` within the last ten minutes, if it was a page.
+///
+/// # Errors
+/// Storage faults.
+pub async fn page_that_began(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    session: &SessionId,
+    offset: PgInterval,
+) -> sqlx::Result<Option<String>> {
+    let origin = sqlx::query_scalar!(
+        r#"select f.origin
+           from sessions s
+           join lateral (
+               select a.id from sign_ins a
+               where a.instance_id = $1 and a.client_id = s.client_id and a.created_session_id = s.id
+               union all
+               select a.id from sign_ups a
+               where a.instance_id = $1 and a.client_id = s.client_id and a.created_session_id = s.id) a on true
+           join verifications v
+               on v.instance_id = $1 and v.owner_id = a.id and v.role in ('first_factor', 'external_account')
+           join social_flows f on f.instance_id = $1 and f.verification_id = v.id
+           where s.instance_id = $1 and s.id = $2 and f.finished_at > now() + $3 - interval '10 min'
+           order by f.finished_at desc limit 1"#,
+        instance.as_str(),
+        session.as_str(),
+        offset,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(origin.flatten())
+}

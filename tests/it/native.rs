@@ -334,15 +334,40 @@ async fn production_sends_people_to_listed_addresses_alone() {
         assert_eq!(refused.json()["errors"][0]["meta"]["param_name"], "redirect_url");
     }
     assert_eq!(start("https://links.example/cb").await.expect(422).error_code(), "redirect_url_domain_mismatch");
-    for url in ["my-app://callback", "https://links.example/cb"] {
+    // A page of the instance's own that nobody listed could pass the nonce on. The page of popups does not.
+    let add = "insert into instance_origins (instance_id, origin, kind, created_at)
+        select id, 'https://shop.example', 'allowed', now() from instances where name = 'shop' and $1 <> $2";
+    app.execute(add, "").await;
+    app.app().forget_directory();
+    for target in [
+        "https://clerk.shop.example/user",
+        "https://clerk.shop.example/sign-in/sso-callback?redirect_url=https%3A%2F%2Fshop.example%2F",
+        "https://clerk.shop.example/popup-callback/../user",
+        "https://clerk.shop.example/v1/oauth_callback",
+        "https://accounts.shop.example/user",
+        "https://shop.example/any/page",
+        "https://clerk.shop.example/",
+    ] {
+        let refused = start(target).await.expect(400);
+        assert_eq!(refused.error_code(), "resource_missmatch", "{target}");
+    }
+    for own in
+        ["https://clerk.shop.example/popup-callback", "https://accounts.shop.example/popup-callback?return_url=x"]
+    {
+        assert_eq!(start(own).await.expect(400).error_code(), "oauth_provider_not_enabled", "{own}");
+    }
+    for url in ["my-app://callback", "https://links.example/cb", "https://shop.example/native"] {
         let request = app.browser().raw(Method::POST, &app.url("/v1/redirect_urls")).bearer_auth(&secret);
         send(request.json(&json!({ "url": url }))).await.expect(200);
     }
     // Now the provider is what is missing.
-    for target in ["my-app://callback", "MY-APP://Callback", "https://links.example/cb"] {
+    let listed = ["my-app://callback", "MY-APP://Callback", "https://links.example/cb", "https://shop.example/native"];
+    for target in listed {
         assert_eq!(start(target).await.expect(400).error_code(), "oauth_provider_not_enabled", "{target}");
     }
-    for target in ["my-app://callback/", "my-app://callback?x=1", "https://links.example/CB"] {
+    for target in
+        ["my-app://callback/", "my-app://callback?x=1", "https://links.example/CB", "https://shop.example/Native"]
+    {
         assert_ne!(start(target).await.error_code(), "oauth_provider_not_enabled", "{target}: exactly the entry");
     }
 }

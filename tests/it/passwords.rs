@@ -271,6 +271,151 @@ async fn of_two_sign_ins_that_wait_for_a_new_password_the_first_chooses() {
     sign_in(&app, &app.browser(), EMAIL, OTHER).await.expect(200);
 }
 
+const RESET: &str = "reset_password_email_code";
+
+/// Names `identifier` and has a code sent for a new password; the path of the sign-in.
+async fn forgot(app: &TestApp, browser: &Browser, identifier: &str) -> String {
+    let fields = [("strategy", RESET), ("identifier", identifier)];
+    let begun = form(app, browser, "/v1/client/sign_ins", &fields).await.expect(200).json();
+    assert_eq!(begun["response"]["status"], "needs_first_factor");
+    let proof = &begun["response"]["first_factor_verification"];
+    assert_eq!((&proof["strategy"], &proof["status"]), (&json!(RESET), &json!("unverified")));
+    format!("/v1/client/sign_ins/{}", begun["response"]["id"].as_str().unwrap())
+}
+
+async fn attempt(app: &TestApp, browser: &Browser, path: &str, strategy: &str, code: &str) -> Answer {
+    form(app, browser, &format!("{path}/attempt_first_factor"), &[("strategy", strategy), ("code", code)]).await
+}
+
+fn wrong(code: &str) -> &'static str {
+    if code == "111111" { "222222" } else { "111111" }
+}
+
+#[tokio::test]
+async fn who_forgot_his_password_proves_his_address_and_chooses_another() {
+    let app = start().await;
+    let (elsewhere, id) = ada(&app).await;
+    let browser = app.browser();
+    let begun = form(&app, &browser, "/v1/client/sign_ins", &[("identifier", EMAIL)]).await.expect(200).json();
+    let factors = begun["response"]["supported_first_factors"].as_array().unwrap();
+    let names: Vec<&str> = factors.iter().map(|factor| factor["strategy"].as_str().unwrap()).collect();
+    assert_eq!(names, ["password", "email_code", RESET]);
+    assert_eq!(factors[2]["safe_identifier"], "a****@example.com");
+
+    let path = forgot(&app, &browser, EMAIL).await;
+    let mail = crate::proof::newest(&app, EMAIL).await;
+    assert!(mail["text"].as_str().unwrap().contains("choose a new password"), "{mail}");
+    let code = mail["code"].as_str().unwrap().to_owned();
+    let early = form(&app, &browser, &format!("{path}/reset_password"), &[("password", OTHER)]).await.expect(400);
+    assert_eq!(early.error_code(), "verification_missing", "nothing is proven yet");
+    // It is no code to sign in with, nor is one of those good for this.
+    let other = attempt(&app, &browser, &path, "email_code", &code).await.expect(400);
+    assert_eq!(other.error_code(), "verification_missing");
+    let refused = attempt(&app, &browser, &path, RESET, wrong(&code)).await.expect(422);
+    assert_eq!(error(&refused), ("form_code_incorrect".to_owned(), Some("code".to_owned())));
+
+    let proven = attempt(&app, &browser, &path, RESET, &code).await.expect(200).json();
+    assert_eq!(proven["response"]["status"], "needs_new_password");
+    assert!(proven["client"]["sessions"].as_array().unwrap().is_empty(), "nobody is signed in by the code alone");
+    let again = attempt(&app, &browser, &path, RESET, &code).await.expect(400);
+    assert_eq!(again.error_code(), "client_state_invalid");
+    assert_eq!(client(&app, &elsewhere).await["sessions"].as_array().unwrap().len(), 1, "nothing has ended yet");
+
+    let same = form(&app, &browser, &format!("{path}/reset_password"), &[("password", PASSWORD)]).await.expect(422);
+    assert_eq!(same.error_code(), "form_new_password_matches_current");
+    // The flag changes nothing: a reset ends every other session.
+    let fields = [("password", OTHER), ("sign_out_of_other_sessions", "false")];
+    let done = form(&app, &browser, &format!("{path}/reset_password"), &fields).await.expect(200).json();
+    assert_eq!(done["response"]["status"], "complete");
+    assert_eq!(done["response"]["created_session_id"], done["client"]["sessions"][0]["id"]);
+    assert!(client(&app, &elsewhere).await["sessions"].as_array().unwrap().is_empty());
+    assert_eq!(sign_in(&app, &app.browser(), EMAIL, PASSWORD).await.error_code(), "form_password_incorrect");
+    sign_in(&app, &app.browser(), EMAIL, OTHER).await.expect(200);
+    let resets =
+        "select count(*) from audit_events where instance_id = $1 and action = 'password.reset' and user_id = $2";
+    assert_eq!(app.count(resets, &id).await, 1);
+    let proven = "select count(*) from identifications where instance_id = $1 and value_key = $2
+        and verification_strategy = 'email_code'";
+    assert_eq!(app.count(proven, EMAIL).await, 1, "the address remembers how it was proven first");
+}
+
+#[tokio::test]
+async fn a_new_password_may_come_along_with_the_code() {
+    let app = start().await;
+    ada(&app).await;
+    let browser = app.browser();
+    let path = forgot(&app, &browser, EMAIL).await;
+    let code = code_for(&app, EMAIL).await;
+    let fields = [("strategy", RESET), ("code", code.as_str()), ("password", "12345678")];
+    let refused = form(&app, &browser, &format!("{path}/attempt_first_factor"), &fields).await.expect(422);
+    assert_eq!(refused.error_code(), "form_password_pwned");
+    // The code is used up; what it proved stands.
+    let shown = browser.get(app.url(&path)).await.expect(200).json();
+    assert_eq!(shown["response"]["status"], "needs_new_password");
+    form(&app, &browser, &format!("{path}/reset_password"), &[("password", OTHER)]).await.expect(200);
+
+    let browser = app.browser();
+    let path = forgot(&app, &browser, EMAIL).await;
+    let code = code_for(&app, EMAIL).await;
+    let fields = [("strategy", RESET), ("code", code.as_str()), ("password", PASSWORD)];
+    let done = form(&app, &browser, &format!("{path}/attempt_first_factor"), &fields).await.expect(200).json();
+    assert_eq!(done["response"]["status"], "complete");
+    sign_in(&app, &app.browser(), EMAIL, PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn there_is_nothing_to_reset_where_there_is_no_password() {
+    let app = start().await;
+    sign_up(&app, &app.browser(), "oauth_google", EMAIL).await;
+    let begin = async |identifier: &str| {
+        let fields = [("strategy", RESET), ("identifier", identifier)];
+        form(&app, &app.browser(), "/v1/client/sign_ins", &fields).await
+    };
+    assert_eq!(begin(EMAIL).await.expect(400).error_code(), "strategy_for_user_invalid");
+    assert_eq!(begin("nobody@example.com").await.expect(422).error_code(), "form_identifier_not_found");
+    // Where nobody may learn who has an account, it is promised to everybody, and sent to whoever has one.
+    settings(&app, r#"{"enumeration_protection": "strict"}"#).await;
+    let mut shapes = Vec::new();
+    for identifier in [EMAIL, "ada@example.org"] {
+        let mut shown = begin(identifier).await.expect(200).json()["response"].clone();
+        for member in ["id", "identifier", "abandon_at", "supported_first_factors"] {
+            shown[member] = Value::Null;
+        }
+        shown["first_factor_verification"]["expire_at"] = Value::Null;
+        shapes.push(shown);
+    }
+    assert_eq!(shapes[0], shapes[1]);
+    assert_eq!(crate::proof::messages(&app, EMAIL).await.len(), 1);
+    assert!(crate::proof::messages(&app, "ada@example.org").await.is_empty());
+    settings(&app, r#"{"enumeration_protection": "off", "attributes": {"password": {"enabled": false}}}"#).await;
+    assert_eq!(begin(EMAIL).await.expect(400).error_code(), "strategy_for_user_invalid");
+}
+
+/// Security.md section 11 counts a reset among the proofs of an account.
+#[tokio::test]
+async fn wrong_guesses_of_reset_codes_lock_the_account() {
+    let app = start().await;
+    let (_, id) = ada(&app).await;
+    let mut codes = Vec::new();
+    for _ in 0..3 {
+        let browser = app.browser();
+        let path = forgot(&app, &browser, EMAIL).await;
+        let code = code_for(&app, EMAIL).await;
+        for _ in 0..4 {
+            codes.push(attempt(&app, &browser, &path, RESET, wrong(&code)).await.error_code());
+        }
+    }
+    assert_eq!(codes[..7], vec!["form_code_incorrect"; 7]);
+    assert_eq!(codes[7..10], vec!["account_lockout_warning"; 3]);
+    assert_eq!(codes[10..], vec!["user_locked"; 2]);
+    let browser = app.browser();
+    let path = forgot(&app, &browser, EMAIL).await;
+    let code = code_for(&app, EMAIL).await;
+    assert_eq!(attempt(&app, &browser, &path, RESET, &code).await.expect(403).error_code(), "user_locked");
+    assert_eq!(app.backend_get(&format!("/v1/users/{id}")).await.json()["locked"], true);
+    sign_in(&app, &app.browser(), EMAIL, PASSWORD).await.expect(403);
+}
+
 #[tokio::test]
 async fn a_password_proves_who_is_signed_in() {
     let app = start().await;

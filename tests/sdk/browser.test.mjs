@@ -236,6 +236,71 @@ for (const javaScriptEnabled of [true, false]) {
       visit.forgive(/Failed to load resource: .* status of 40[014]/);
     });
 
+    story('chooses a password, forgets it and chooses another', async () => {
+      const settings = ['attributes.password.enabled=true', 'attributes.email_address.verify_at_sign_up=true'];
+      const changed = await vestibule.run(['instance', 'set', ...settings]);
+      assert.equal(changed.code, 0, changed.stderr);
+      const newest = async (to) => {
+        const { messages } = await (await fetch(`${vestibule.url}/_dev/inbox.json?to=${encodeURIComponent(to)}`)).json();
+        return messages[0].code;
+      };
+      const wait = (state) => page.waitForSelector(`main[data-state="${state}"]`);
+      const address = 'wheatear@example.com';
+      await page.goto(`${vestibule.url}/sign-up`);
+      await visit.at('sign-up.start');
+      await visit.shots(name('sign-up-password'));
+      await page.fill('#email_address', address);
+      await page.fill('#password', 'blauwale fliegen nie');
+      const look = page.locator('#show-password');
+      assert.equal(await look.isVisible(), javaScriptEnabled, 'needs script, and is there only with it');
+      if (javaScriptEnabled) {
+        await look.click();
+        assert.equal(await page.getAttribute('#password', 'type'), 'text');
+        await look.click();
+      }
+      await page.click('form:has(#password) #continue');
+      await visit.at('sign-up.verify');
+      await page.fill('#code', await newest(address));
+      await page.click('#continue');
+      await visit.at('user.profile');
+      await page.click('#sign-out');
+
+      await visit.at('sign-in.start');
+      await visit.shots(name('sign-in-password'));
+      await page.fill('#identifier', address);
+      await page.click('#sign-in-submit');
+      await visit.at('sign-in.factor-one');
+      await wait('password');
+      await visit.shots(name('factor-one-password'));
+      await page.fill('#password', 'not this one at all');
+      await page.click('#continue');
+      await wait('error.credentials');
+      await visit.shots(name('factor-one-wrong'));
+      await page.click('#forgot-password');
+      await visit.at('sign-in.reset');
+      assert.equal(await page.inputValue('#identifier'), address);
+      await visit.shots(name('reset-begin'));
+      await page.click('#continue');
+      await wait('code');
+      await page.fill('#code', await newest(address));
+      await page.click('#continue');
+      await wait('reset.new');
+      await visit.shots(name('reset-new'));
+      await page.fill('#new-password', '12345678');
+      await page.click('#continue');
+      await wait('error.reset');
+      await page.fill('#new-password', 'drei ziegen im regen');
+      await page.click('#continue');
+      await visit.at('user.profile');
+      await page.click('#sign-out');
+      await visit.at('sign-in.start');
+      await page.fill('#identifier', address);
+      await page.fill('#password', 'drei ziegen im regen');
+      await page.click('#sign-in-submit');
+      await visit.at('user.profile');
+      visit.forgive(/Failed to load resource: .* status of 422/);
+    });
+
     story('shows the development pages', async () => {
       await page.goto(`${vestibule.url}/_dev`);
       assert.match(await page.textContent('main'), new RegExp(vestibule.publishableKey.replace('$', '\\$')));
@@ -243,3 +308,127 @@ for (const javaScriptEnabled of [true, false]) {
     });
   });
 }
+
+/** An app that signs in by a popup as the browser SDK does, and shows every message that it is sent. */
+async function popupApp(vestibule) {
+  const server = createServer((request, response) => {
+    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' });
+    response.end(`<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>App</title>
+<button id="go">Sign in</button><script>
+  window.told = [];
+  addEventListener('message', ({ origin, data }) => window.told.push({ origin, data }));
+  document.getElementById('go').onclick = async () => {
+    const popup = open('about:blank', '_blank', 'width=500,height=700');
+    popup.location = await window.start();
+  };
+</script></html>`);
+  });
+  await new Promise((listening) => server.listen(0, 'localhost', listening));
+  const url = `http://localhost:${server.address().port}`;
+  const close = () => new Promise((closed) => (server.closeAllConnections(), server.close(closed)));
+  /** What the button does before the popup leaves: begins an attempt, or nothing but naming an address. */
+  const begins = (page, kind) =>
+    page.evaluate(
+      ([fapi, app, kind]) => {
+        window.start = async () => {
+          const end = `${fapi}/popup-callback`;
+          const incomplete = `${end}?return_url=${encodeURIComponent(`${app}/sso-callback?a=1&b=2`)}`;
+          const form = { strategy: 'oauth_google', redirect_url: incomplete, action_complete_redirect_url: end };
+          const body = new URLSearchParams(form);
+          const answer = await fetch(`${fapi}/v1/client/${kind}`, { method: 'POST', credentials: 'include', body });
+          const { response } = await answer.json();
+          const proof = response.first_factor_verification ?? response.verifications.external_account;
+          return proof.external_verification_redirect_url;
+        };
+      },
+      [vestibule.url, url, kind],
+    );
+  return { url, close, begins };
+}
+
+describe('a popup of an app on another origin', () => {
+  let vestibule, browser, app, stranger, visit, page;
+
+  before(async () => {
+    [vestibule, browser] = await Promise.all([Vestibule.start(), launch()]);
+    [app, stranger] = await Promise.all([popupApp(vestibule), popupApp(vestibule)]);
+    visit = await Visit.open(browser);
+    page = visit.page;
+  });
+  after(async () => {
+    await browser?.close();
+    await app?.close();
+    await stranger?.close();
+    await vestibule?.stop();
+  });
+
+  /** Presses the button; the popup, and what its own pages complain about. */
+  async function opened() {
+    const [popup] = await Promise.all([visit.context.waitForEvent('page'), page.click('#go')]);
+    popup.setDefaultTimeout(15_000);
+    popup.complaints = [];
+    popup.on('console', (message) => message.type() === 'error' && popup.complaints.push(message.text()));
+    popup.on('pageerror', (error) => popup.complaints.push(error.message));
+    return popup;
+  }
+
+  /** Is `person` at the simulated provider, and sees the popup close by itself. */
+  async function through(popup, person) {
+    await popup.waitForSelector('main[data-page="simulator.authorize"]');
+    assert.equal(await popup.evaluate(() => window.opener !== null), true, 'the opener survives the way there');
+    await popup.fill('input[name=email]', person);
+    const closed = popup.waitForEvent('close');
+    // The popup is gone before the click is over.
+    await popup.click('form button[type=submit]:not([name])', { noWaitAfter: true }).catch(() => {});
+    await closed;
+    assert.deepEqual(popup.complaints, []);
+  }
+
+  const told = () => page.evaluate(() => window.told);
+  let session;
+
+  test('tells the session that began, once', async () => {
+    await page.goto(app.url);
+    await app.begins(page, 'sign_ups');
+    await through(await opened(), 'wren@example.com');
+    const messages = await told();
+    assert.equal(messages.length, 1);
+    session = messages[0].data.session;
+    assert.match(session, /^sess_/);
+    assert.deepEqual(messages, [{ origin: vestibule.url, data: { session } }]);
+    const client = await page.evaluate(async (fapi) => (await fetch(`${fapi}/v1/client`, { credentials: 'include' })).json(), vestibule.url);
+    assert.deepEqual(client.response.sessions.map(({ id }) => id), [session]);
+    assert.deepEqual(visit.complaints, []);
+  });
+
+  test('tells a window of another origin nothing', async () => {
+    const end = `${vestibule.url}/popup-callback?__clerk_created_session=${session}`;
+    for (const [opener, expected] of [[stranger, []], [app, [{ origin: vestibule.url, data: { session } }]]]) {
+      await page.goto(opener.url);
+      await page.evaluate((end) => (window.start = () => end), end);
+      const popup = await opened();
+      if (!popup.isClosed()) await popup.waitForEvent('close');
+      assert.deepEqual(await told(), expected, opener.url);
+    }
+    // Without an opener there is a way on.
+    await page.goto(end);
+    await page.waitForSelector('main[data-page="popup.callback"][data-state="no-opener"]');
+    assert.equal(await page.getAttribute('#continue', 'href'), app.url);
+    await visit.shots('popup-no-opener');
+    await page.goto(`${vestibule.url}/popup-callback?return_url=https%3A%2F%2Fevil.example%2F`);
+    await page.waitForSelector('main[data-state="refused"]');
+    await visit.shots('popup-refused');
+    visit.forgive(/Failed to load resource: .* status of 400/);
+    assert.deepEqual(visit.complaints, []);
+  });
+
+  test('sends the app on where more is to be done', async () => {
+    visit = await Visit.open(browser);
+    page = visit.page;
+    await page.goto(app.url);
+    await app.begins(page, 'sign_ins');
+    await through(await opened(), 'nobody.yet@example.com');
+    assert.deepEqual(await told(), [{ origin: vestibule.url, data: { return_url: `${app.url}/sso-callback?a=1&b=2` } }]);
+    await visit.end();
+  });
+});

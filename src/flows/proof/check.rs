@@ -28,6 +28,8 @@ pub struct Guesser<'a> {
     pub owner: &'a str,
     /// What it proves to the owner.
     pub role: Role,
+    /// How: a code that was sent for something else is worth nothing.
+    pub strategy: &'a str,
     /// The calling client. Locked by the caller.
     pub client: &'a ClientId,
     /// Whose account it would open, where it is somebody's.
@@ -41,7 +43,7 @@ pub struct Guesser<'a> {
 /// `verification_already_verified`: then nothing was counted, because there is nothing to guess.
 pub async fn check(ctx: &Ctx, db: &mut PgConnection, who: &Guesser<'_>, guess: &str) -> Result<Guess> {
     let asked = verifications::current(&mut *db, ctx.instance_id(), who.owner, who.role).await?;
-    let Some(asked) = asked.filter(|asked| asked.strategy.ends_with("_code")) else {
+    let Some(asked) = asked.filter(|asked| asked.strategy.ends_with("_code") && asked.strategy == who.strategy) else {
         return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
     };
     let hashes = ctx.app.ring.lookup_hashes(Lookup::OneTimeCode(asked.id.as_str()), guess);

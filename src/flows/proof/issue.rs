@@ -57,13 +57,13 @@ pub async fn issue(ctx: &Ctx, db: &mut PgConnection, ask: &Ask<'_>) -> Result<Ve
     let id = VerificationId::new(ctx.now, ctx.rng());
     let is_test = ask.address.is_test() && ctx.instance.has_test_mode();
     let secret = match ask.means {
-        Means::Code if is_test => TEST_CODE.to_owned(),
-        Means::Code => random::digits(ctx.rng(), DIGITS),
+        Means::Code | Means::ResetCode if is_test => TEST_CODE.to_owned(),
+        Means::Code | Means::ResetCode => random::digits(ctx.rng(), DIGITS),
         Means::Link(_) => random::token(ctx.rng()),
     };
     let hash = hash(ctx, ask.means, &id, &secret);
     let (code, link, redirect_url) = match ask.means {
-        Means::Code => (Some(&hash), None, None),
+        Means::Code | Means::ResetCode => (Some(&hash), None, None),
         Means::Link(target) => (None, Some(&hash), Some(target)),
     };
     let new = NewProof {
@@ -91,7 +91,7 @@ pub async fn issue(ctx: &Ctx, db: &mut PgConnection, ask: &Ask<'_>) -> Result<Ve
 
 fn hash(ctx: &Ctx, means: Means<'_>, id: &VerificationId, secret: &str) -> LookupHash {
     let label = match means {
-        Means::Code => Lookup::OneTimeCode(id.as_str()),
+        Means::Code | Means::ResetCode => Lookup::OneTimeCode(id.as_str()),
         Means::Link(_) => Lookup::EmailLink,
     };
     ctx.app.ring.lookup_hash(label, secret)
@@ -100,6 +100,7 @@ fn hash(ctx: &Ctx, means: Means<'_>, id: &VerificationId, secret: &str) -> Looku
 fn purpose(ask: &Ask<'_>) -> Purpose {
     match (ask.role, ask.session) {
         (Role::EmailAddress, _) => Purpose::Address,
+        (Role::FirstFactor, None) if ask.means == Means::ResetCode => Purpose::NewPassword,
         (Role::FirstFactor, None) => Purpose::SignIn,
         (Role::FirstFactor, Some(_)) => Purpose::Reverification,
     }

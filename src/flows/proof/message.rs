@@ -13,6 +13,8 @@ use crate::model::problem::{Error, Result};
 pub enum Purpose {
     /// Somebody signs in.
     SignIn,
+    /// Somebody has forgotten his password.
+    NewPassword,
     /// Somebody says that the address is his.
     Address,
     /// Somebody who is signed in does something important.
@@ -23,6 +25,7 @@ impl Purpose {
     fn words(self) -> &'static str {
         match self {
             Self::SignIn => "sign in",
+            Self::NewPassword => "choose a new password",
             Self::Address => "verify your e-mail address",
             Self::Reverification => "confirm that it is you",
         }
@@ -58,7 +61,7 @@ pub(super) fn mail(ctx: &Ctx, to: &EmailAddress, means: Means<'_>, purpose: Purp
     let mark = if ctx.instance.shows_development_banner() { "[Development] " } else { "" };
     let purpose = purpose.words();
     let (code, link) = match means {
-        Means::Code => (Some(secret.to_owned()), None),
+        Means::Code | Means::ResetCode => (Some(secret.to_owned()), None),
         Means::Link(_) => (None, Some(ctx.instance.url(&format!("/v1/verify?token={secret}")))),
     };
     let (subject, lead, life) = match &code {

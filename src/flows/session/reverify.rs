@@ -71,7 +71,19 @@ pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Res
     let new = unsent(&proof, id, &client, BEGUN);
     verifications::ask(&mut tx, ctx.instance_id(), &new, ctx.offset()).await?;
     tx.commit().await?;
-    shown(ctx, token, id).await
+    read(ctx, token, id).await
+}
+
+/// Begins, unless something is asked already.
+///
+/// # Errors
+/// See [`begin`].
+pub async fn begin_once(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Result<()> {
+    let asked = verifications::current(&ctx.app.db, ctx.instance_id(), id.as_str(), Role::FirstFactor).await?;
+    if asked.is_none() {
+        begin(ctx, token, id).await?;
+    }
+    Ok(())
 }
 
 /// A proof of which no message tells.
@@ -128,7 +140,7 @@ pub async fn prepare(
     };
     issue::issue(ctx, &mut tx, &ask).await?;
     tx.commit().await?;
-    shown(ctx, token, id).await
+    read(ctx, token, id).await
 }
 
 /// Checks a code; the session's next token shows the fresh proof.
@@ -145,7 +157,7 @@ pub async fn attempt_code(
     let (client, session) = current(ctx, &mut tx, token, id).await?;
     must_have_begun(ctx, &mut tx, id).await?;
     let user = Some(&session.user.id);
-    let who = Guesser { owner: id.as_str(), role: Role::FirstFactor, client: &client, user };
+    let who = Guesser { owner: id.as_str(), role: Role::FirstFactor, strategy: "email_code", client: &client, user };
     let wrong = match check::check(ctx, &mut tx, &who, guess).await? {
         Guess::Wrong(problem) => Some(problem),
         Guess::Right(_) => {
@@ -156,7 +168,7 @@ pub async fn attempt_code(
     tx.commit().await?;
     match wrong {
         Some(problem) => Err(problem.into()),
-        None => shown(ctx, token, id).await,
+        None => read(ctx, token, id).await,
     }
 }
 
@@ -188,7 +200,7 @@ pub async fn attempt_password(
     attempts::answer_verification(&mut tx, ctx.instance_id(), &proof, Status::Verified, None, ctx.offset()).await?;
     sessions::proven_again(&mut tx, ctx.instance_id(), id, ctx.offset()).await?;
     tx.commit().await?;
-    shown(ctx, token, id).await
+    read(ctx, token, id).await
 }
 
 /// The ways in which the session's person can prove it again.
@@ -217,7 +229,10 @@ async fn must_have_begun(ctx: &Ctx, db: &mut PgConnection, id: &SessionId) -> Re
 }
 
 /// How it stands now.
-async fn shown(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Result<Reverification> {
+///
+/// # Errors
+/// `resource_not_found` for a session that is not the caller's.
+pub async fn read(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Result<Reverification> {
     let acted = client::acted(ctx, token, None).await?;
     let session = acted.client.sessions.iter().find(|session| session.id == *id).cloned();
     let session = session.ok_or(code::RESOURCE_NOT_FOUND)?;

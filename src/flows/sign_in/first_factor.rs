@@ -15,6 +15,7 @@ use crate::flows::record;
 use crate::flows::social::start::{self, Request};
 use crate::flows::timeline;
 use crate::model::client::SignIn;
+use crate::model::factor::RESET;
 use crate::model::id::{ClientId, IdentificationId, UserId};
 use crate::model::linking::{Standing, Started};
 use crate::model::problem::{Problem, Result, code};
@@ -27,7 +28,7 @@ use crate::store::{clients, sign_ins, verifications};
 /// The factor that is prepared.
 #[derive(Clone, Copy, Debug)]
 pub struct Prepare<'a> {
-    /// `email_code`, `email_link`.
+    /// `email_code`, `email_link`, `reset_password_email_code`.
     pub strategy: &'a str,
     /// The id of the factor's address; the first one's without.
     pub address: Option<&'a str>,
@@ -122,7 +123,11 @@ pub(super) async fn send(
     // A password needs no preparation, a provider a trip.
     let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
     let target = target(ctx, asked)?;
-    let means = target.as_ref().map_or(Means::Code, |target| Means::Link(target.as_str()));
+    let means = match &target {
+        Some(target) => Means::Link(target.as_str()),
+        None if asked.strategy == RESET => Means::ResetCode,
+        None => Means::Code,
+    };
     let is_known = attempt.user_id.is_some() || attempt.sign_up_if_missing;
     let asks = (attempt.user_id.as_ref(), client);
     exact_limits::before_sending(ctx, &mut *db, address.value.as_str(), asks).await?;
@@ -200,7 +205,7 @@ async fn try_code(
     factors::chosen(attempt.first_factors.as_deref().unwrap_or_default(), strategy, None)?;
     let guess = guess.ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("code"))?;
     let user = attempt.user_id.as_ref();
-    let who = Guesser { owner: id, role: Role::FirstFactor, client: &client, user };
+    let who = Guesser { owner: id, role: Role::FirstFactor, strategy, client: &client, user };
     match check::check(ctx, db, &who, guess).await? {
         Guess::Wrong(problem) => Ok(Outcome::Refused(problem)),
         Guess::Right(asked) => {
@@ -224,7 +229,12 @@ async fn go_on(
         return Ok(Outcome::Refused(nobody(ctx, db, attempt).await?));
     };
     let target = Attempt { id: attempt.id.as_str(), client, by };
-    match finish::first_factor_proven(ctx, db, &target, Proven::Address(address), strategy).await? {
+    // What the address remembers; a session begins with the new password only.
+    let (proven, strategy) = match strategy {
+        RESET => (Proven::ResetCode(address), "email_code"),
+        strategy => (Proven::Address(address), strategy),
+    };
+    match finish::first_factor_proven(ctx, db, &target, proven, strategy).await? {
         Finished::Complete(issued) => Ok(Outcome::Went(Some(issued))),
         Finished::Waits(_) => Ok(Outcome::Went(None)),
         Finished::Closed(standing, user) => Ok(Outcome::Refused(closed(ctx, db, standing, &user).await?)),

@@ -114,7 +114,7 @@ async fn try_code(
     let address = attempt.email_address.as_deref().unwrap_or_default();
     let owner = sign_ins::owner_of_address(&mut *db, ctx.instance_id(), address, false).await?;
     let user = owner.as_ref().map(|(user, _)| user);
-    let who = Guesser { owner: id, role: Role::EmailAddress, client: &client, user };
+    let who = Guesser { owner: id, role: Role::EmailAddress, strategy: "email_code", client: &client, user };
     match check::check(ctx, db, &who, guess).await? {
         Guess::Wrong(problem) => Ok(Err(problem)),
         Guess::Right(_) => settle(ctx, db, &client, id, CompletedBy::Call).await,

@@ -20,8 +20,10 @@ use crate::model::id::FlowId;
 use crate::model::linking::Started;
 use crate::model::problem::{Error, Result, code};
 use crate::model::reason::{Failure, Reason, Why};
+use crate::model::redirect::{self, CREATED_SESSION, with_query};
 use crate::store::attempts::{CompletedBy, SignUpFields};
 use crate::store::clients;
+use crate::store::nonces;
 use crate::store::social_flows::{self, SocialFlow};
 use crate::upstream::error::UpstreamError;
 use crate::upstream::oidc::NonceCheck;
@@ -243,7 +245,7 @@ async fn finish(
         };
         let kept = kept(ctx, flow, answered, &settled)?;
         let kept = kept.as_ref().map(|(id, profile, tokens)| (id.as_str(), profile, tokens.as_slice()));
-        let (url, issued) = destination(flow, settled);
+        let (url, issued) = destination(ctx, &mut tx, flow, settled).await?;
         social_flows::finish(&mut tx, ctx.instance_id(), &flow.id, kept, &url, ctx.offset()).await?;
         tx.commit().await?;
         timeline::handed_over(ctx, &url);
@@ -333,13 +335,20 @@ pub(super) fn keep(ctx: &Ctx, flow: &SocialFlow, proof: &Proof) -> Result<(Strin
     Ok((id, profile, proof.seal_tokens(ctx, &flow.id)?))
 }
 
-/// A finished attempt goes to the complete address, if one was given; everything else to the redirect address.
-fn destination(flow: &SocialFlow, settled: Settled) -> (String, Option<Issued>) {
-    match settled {
-        Settled::Complete(issued) => {
-            let url = flow.action_complete_redirect_url.as_ref().unwrap_or(&flow.redirect_url);
-            (url.clone(), Some(issued))
-        }
-        Settled::Waits | Settled::GoesOn | Settled::Transferable | Settled::Failed => (flow.redirect_url.clone(), None),
+/// A finished attempt goes to the complete address, if one was given; everything else to the redirect address. The page
+/// that ends a sign-in in a popup sees no cookie: it is told which session began.
+async fn destination(
+    ctx: &Ctx,
+    db: &mut sqlx::PgConnection,
+    flow: &SocialFlow,
+    settled: Settled,
+) -> Result<(String, Option<Issued>)> {
+    let Settled::Complete(issued) = settled else { return Ok((flow.redirect_url.clone(), None)) };
+    let url = flow.action_complete_redirect_url.as_ref().unwrap_or(&flow.redirect_url);
+    if !redirect::is_popup_page(&ctx.instance, url) {
+        return Ok((url.clone(), Some(issued)));
     }
+    let session = nonces::created_session(db, ctx.instance_id(), &flow.target_id).await?;
+    let told = session.map(|session| with_query(url, CREATED_SESSION, session.as_str()));
+    Ok((told.unwrap_or_else(|| url.clone()), Some(issued)))
 }

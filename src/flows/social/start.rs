@@ -12,7 +12,7 @@ use crate::model::linking::Started;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::random;
 use crate::model::reason::Reason;
-use crate::model::redirect::{Judged, RedirectTarget};
+use crate::model::redirect::{Handed, Judged, RedirectTarget};
 use crate::store::attempts::{self, NewVerification, SignUpFields};
 use crate::store::redirect_urls;
 use crate::store::sessions;
@@ -177,17 +177,18 @@ fn trip<'a>(started: Started, target: &'a str, client: &'a ClientId) -> Trip<'a>
 pub(super) async fn targets(ctx: &Ctx, request: &Request<'_>) -> Result<Targets> {
     let missing = || code::FORM_PARAM_MISSING.because(Reason::RedirectInvalid, "missing").param("redirect_url");
     let raw = request.redirect_url.ok_or_else(missing)?;
-    let redirect = target(ctx, raw, ctx.from.origin.as_deref(), "redirect_url").await?;
+    let handed = if request.transport == Transport::Nonce { Handed::Nonce } else { Handed::Nothing };
+    let redirect = target(ctx, (raw, "redirect_url"), ctx.from.origin.as_deref(), handed).await?;
     let complete = match request.complete_url {
         None => None,
-        Some(raw) => Some(target(ctx, raw, Some(redirect.as_str()), "action_complete_redirect_url").await?),
+        Some(raw) => Some(target(ctx, (raw, "action_complete_redirect_url"), Some(redirect.as_str()), handed).await?),
     };
     Ok(Targets { redirect, complete })
 }
 
 /// One address: by the rules, else by the instance's list.
-async fn target(ctx: &Ctx, raw: &str, base: Option<&str>, param: &str) -> Result<RedirectTarget> {
-    let (target, key, otherwise) = match RedirectTarget::judge(&ctx.instance, raw, base, param)? {
+async fn target(ctx: &Ctx, (raw, param): (&str, &str), base: Option<&str>, handed: Handed) -> Result<RedirectTarget> {
+    let (target, key, otherwise) = match RedirectTarget::judge(&ctx.instance, raw, base, param, handed)? {
         Judged::Allowed(target) => return Ok(target),
         Judged::IfListed { target, key, otherwise } => (target, key, otherwise),
     };

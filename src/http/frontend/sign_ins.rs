@@ -16,6 +16,7 @@ use crate::flows::sign_in::password;
 use crate::flows::social::start::{self, Request};
 use crate::flows::social::transfer;
 use crate::flows::{attempt, email_link};
+use crate::model::factor::RESET;
 use crate::model::linking::Started;
 use crate::model::problem::{Problem, code};
 use crate::store::attempts::SignUpFields;
@@ -104,6 +105,11 @@ pub async fn attempt_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<Str
     let acted = match strategy {
         "password" => password::attempt(&ctx, token.as_ref(), &id, params.required("password")?).await?,
         _ => first_factor::attempt_code(&ctx, token.as_ref(), &id, strategy, params.text("code")).await?,
+    };
+    // Whoever sends the new password along with the code has chosen it already.
+    let acted = match params.text("password").filter(|_| strategy == RESET) {
+        Some(chosen) => password::reset(&ctx, token.as_ref(), &id, chosen).await?,
+        None => acted,
     };
     finished(&ctx, &browser, &acted, &id).await
 }

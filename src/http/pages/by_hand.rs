@@ -12,8 +12,11 @@ use super::start::Remark;
 use super::{factor_one, reasons, sign_up_steps, start_page, steps};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
+use crate::flows;
+use crate::flows::client::Acted;
 use crate::flows::factors;
 use crate::flows::sign_in::identify::{self, Identify};
+use crate::flows::sign_in::password;
 use crate::flows::sign_up::change;
 use crate::flows::social::provider::Offered;
 use crate::model::client::Client;
@@ -41,8 +44,12 @@ pub(super) fn fields(ctx: &Ctx, door: Door) -> Vec<Field> {
     let settings = &ctx.instance.settings;
     let rules = &settings.attributes;
     let can_prove = !factors::offer(ctx).proofs().is_empty();
+    let has_passwords = rules.password.is_enabled();
     if door == Door::SignIn {
-        return Field::of("identifier", true).into_iter().filter(|_| can_prove).collect();
+        // Whoever has a code sent leaves the password out.
+        let wanted = [("identifier", can_prove || has_passwords, true), ("password", has_passwords, !can_prove)];
+        let wanted = wanted.into_iter().filter(|(_, is_wanted, _)| *is_wanted);
+        return wanted.filter_map(|(name, _, is_required)| Field::of(name, is_required)).collect();
     }
     let can_have = rules.email_address.enabled && (can_prove || !rules.email_address.verify_at_sign_up);
     if settings.sign_up.mode != SignUpMode::Public || !can_have {
@@ -53,9 +60,12 @@ pub(super) fn fields(ctx: &Ctx, door: Door) -> Vec<Field> {
         ("last_name", rules.last_name.required),
         ("username", rules.username.required),
         ("email_address", true),
+        ("password", has_passwords),
         ("legal_accepted", settings.legal_consent),
     ];
-    wanted.into_iter().filter(|(_, is_wanted)| *is_wanted).filter_map(|(name, _)| Field::of(name, true)).collect()
+    let wanted = wanted.into_iter().filter(|(_, is_wanted)| *is_wanted);
+    let is_required = |name: &str| name != "password" || rules.password.required;
+    wanted.filter_map(|(name, _)| Field::chosen(name, is_required(name), &rules.password)).collect()
 }
 
 /// True if a form holds something of a person, rather than a provider's button.
@@ -77,8 +87,12 @@ impl ByHand<'_> {
             Err(Error::Problem(problem)) if problem.code() == code::SESSION_EXISTS => {
                 Ok(Redirect::to(&self.landing.target).into_response())
             }
-            Err(Error::Problem(problem)) if matches!(problem.status, 403 | 409 | 422) => {
+            Err(Error::Problem(problem)) if matches!(problem.status, 403 | 409 | 422 | 429) => {
                 self.again(form, &problem).await
+            }
+            // The account has no password, and that is no secret here: the page offers what it has.
+            Err(Error::Problem(problem)) if problem.code() == code::STRATEGY_FOR_USER_INVALID => {
+                self.other_ways().await
             }
             other => other,
         }
@@ -86,12 +100,24 @@ impl ByHand<'_> {
 
     async fn sign_in(&self, token: Option<&LookupHash>, form: &Params) -> Result<Response> {
         let identifier = form.required("identifier")?.trim();
+        if let Some(typed) = form.text("password") {
+            let (acted, _) = password::begin(self.ctx, token, identifier, typed).await?;
+            return steps::go_on_signing_in(self.ctx, self.browser, self.landing, &acted);
+        }
         let asked = Identify { identifier, sign_up_if_missing: false, prepare: None };
         let acted = identify::identify(self.ctx, token, asked).await?;
         factor_one::send_first(self.ctx, self.browser, &acted).await?;
         let mut response = Redirect::to(&self.landing.carry(self.door.next_path())).into_response();
         hand_over(self.ctx, self.browser, &acted, &mut response)?;
         Ok(response)
+    }
+
+    /// To the ways into the account that was named.
+    async fn other_ways(&self) -> Result<Response> {
+        let client = flows::client::read(self.ctx, self.browser.hash(self.ctx).as_ref()).await?;
+        let client = client.ok_or(code::RESOURCE_NOT_FOUND)?;
+        factor_one::send_first(self.ctx, self.browser, &Acted { client, issued: None }).await?;
+        Ok(Redirect::to(&self.landing.carry(self.door.next_path())).into_response())
     }
 
     async fn sign_up(&self, token: Option<&LookupHash>, form: &Params) -> Result<Response> {
@@ -104,7 +130,7 @@ impl ByHand<'_> {
         let (fields, other) = sign_up_steps::told(fields(self.ctx, self.door), Some(form), Some(problem));
         let remark = match (other, problem.why) {
             (None, _) => Remark::None,
-            _ if problem.status == 409 => Remark::Wait(problem.retry_after.unwrap_or(1)),
+            _ if matches!(problem.status, 409 | 429) => Remark::Wait(problem.retry_after.unwrap_or(1)),
             (Some(_), Some(why)) if problem.status == 403 => {
                 let key = reasons::text_key(why.reason, why.detail).unwrap_or("our_fault");
                 Remark::Problem(reasons::sentence(key, None), StatusCode::FORBIDDEN)

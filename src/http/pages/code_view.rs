@@ -5,8 +5,9 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
+use super::fields_view::Field;
 use super::messages::{fill, text};
-use super::policy::FormTarget;
+use super::policy::{FormTarget, Opener};
 use super::reasons;
 use super::shell::{Reply, Shell, page};
 use crate::model::instance::Instance;
@@ -22,6 +23,10 @@ pub enum Step {
     VerifyEmail,
     /// The address of an account that a provider's identity is to be joined to.
     Link,
+    /// The address of somebody who has forgotten his password.
+    Reset,
+    /// Somebody who is signed in, before something important.
+    Reverify,
 }
 
 /// What the page waits for.
@@ -35,6 +40,10 @@ pub enum Waits {
     Link,
     /// A choice of method: nothing was sent yet.
     Method,
+    /// The password.
+    Password,
+    /// The password, for what was typed was wrong, or too much: a sentence, and the status to answer with.
+    PasswordProblem(String, StatusCode),
     /// A new code: the old one is over, or wrong; a sentence, and the status to answer with.
     Problem(&'static str, String, StatusCode),
 }
@@ -42,24 +51,38 @@ pub enum Waits {
 impl Waits {
     /// What a refused code or message leaves to wait for.
     pub fn after(problem: &Problem, proof: Option<&Verification>) -> Self {
+        Self::after_guess(problem, proof.map_or(GUESSES, |proof| GUESSES - proof.attempts))
+    }
+
+    /// The same where so many guesses are left.
+    pub fn after_guess(problem: &Problem, left: i16) -> Self {
         let key = problem.why.map_or("our_fault", |why| reasons::text_key(why.reason, why.detail).unwrap_or("wrong"));
         let mut sentence = reasons::sentence(key, None);
         let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
         match problem.code() {
             code::FORM_CODE_INCORRECT => {
-                let left = proof.map_or(GUESSES, |proof| (GUESSES - proof.attempts).max(0));
                 if left < 3 {
-                    let left = fill("code.left", &[("count", &left.to_string())]);
+                    let left = fill("code.left", &[("count", &left.max(0).to_string())]);
                     sentence = format!("{sentence} {left}");
                 }
                 Self::Problem("error.code", sentence, unprocessable)
             }
+            code::ACCOUNT_LOCKOUT_WARNING => Self::Problem("error.code", explained(problem), unprocessable),
             code::VERIFICATION_CODE_TOO_MANY_REQUESTS | code::TOO_MANY_REQUESTS => {
-                let seconds = problem.retry_after.unwrap_or(30).to_string();
-                let sentence = fill("start.wait", &[("seconds", &seconds)]);
-                Self::Problem("rate-limited", sentence, StatusCode::TOO_MANY_REQUESTS)
+                Self::Problem("rate-limited", to_wait(problem), StatusCode::TOO_MANY_REQUESTS)
             }
             _ => Self::Problem("error.expired", sentence, unprocessable),
+        }
+    }
+
+    /// What a refused password leaves to wait for.
+    pub fn after_password(problem: &Problem) -> Self {
+        match problem.code() {
+            code::TOO_MANY_REQUESTS => Self::PasswordProblem(to_wait(problem), StatusCode::TOO_MANY_REQUESTS),
+            code::ACCOUNT_LOCKOUT_WARNING => {
+                Self::PasswordProblem(explained(problem), StatusCode::UNPROCESSABLE_ENTITY)
+            }
+            _ => Self::PasswordProblem(reasons::sentence("wrong", None), StatusCode::UNPROCESSABLE_ENTITY),
         }
     }
 
@@ -67,6 +90,9 @@ impl Waits {
         match (self, step) {
             (Self::Problem("error.code" | "error.expired", ..), Step::Link) => "error.proof",
             (Self::Problem("error.code" | "error.expired", ..), Step::VerifyEmail) => "error.verify",
+            (Self::PasswordProblem(_, StatusCode::TOO_MANY_REQUESTS), _) => "rate-limited",
+            (Self::PasswordProblem(..), _) => "error.credentials",
+            (Self::Password, _) => "password",
             (Self::Problem(state, ..), _) => state,
             (Self::Method, Step::Link) => "confirm",
             (_, Step::Link) => "proof",
@@ -77,6 +103,16 @@ impl Waits {
             (Self::Method, _) => "methods",
         }
     }
+}
+
+/// How long to wait, in words.
+fn to_wait(problem: &Problem) -> String {
+    fill("start.wait", &[("seconds", &problem.retry_after.unwrap_or(30).to_string())])
+}
+
+/// The sentence that a refusal itself says: it counts the tries that are left.
+fn explained(problem: &Problem) -> String {
+    problem.errors.first().map(|item| item.long_message.clone()).unwrap_or_default()
 }
 
 /// Another way to go on.
@@ -105,7 +141,9 @@ pub struct CodePage<'a> {
     pub csrf: String,
     /// Other ways.
     pub methods: Vec<Method>,
-    /// Where to go to begin with somebody else.
+    /// Where somebody goes who has forgotten the password; `None` where that helps nobody.
+    pub forgot: Option<String>,
+    /// Where to go to begin with somebody else; back, for somebody who is signed in.
     pub other_href: String,
     /// Where it leads in the end.
     pub form_action: Vec<FormTarget>,
@@ -121,7 +159,10 @@ struct View<'a> {
     resent: bool,
     wants_code: bool,
     wants_link: bool,
+    password: &'a [Field],
     offers_resend: bool,
+    forgot: Option<&'a str>,
+    other: &'static str,
     action: &'a str,
     csrf: &'a str,
     methods: &'a [Method],
@@ -135,11 +176,15 @@ impl CodePage<'_> {
             Step::FactorOne => ("sign-in.factor-one", "sign_in.step", "code.heading"),
             Step::VerifyEmail => ("sign-up.verify", "sign_up.step", "code.heading_address"),
             Step::Link => ("sign-in.link", "sign_in.step", "code.heading_link"),
+            Step::Reset => ("sign-in.reset", "new_password.step", "new_password.heading_code"),
+            Step::Reverify => ("user.reverify", "user.reverify", "prove_again.heading"),
         }
     }
 
     fn lead(&self) -> String {
         let key = match self.waits {
+            Waits::Password | Waits::PasswordProblem(..) => "code.lead_password",
+            Waits::Method if self.step == Step::Reverify => "prove_again.lead_method",
             Waits::Method => "code.lead_method",
             Waits::Link => "code.lead_link",
             Waits::Code | Waits::CodeAgain | Waits::Problem(..) => "code.lead",
@@ -151,24 +196,34 @@ impl CodePage<'_> {
     pub fn render(&self) -> Response {
         let (name, step, heading) = self.words();
         let (status, problem) = match &self.waits {
-            Waits::Problem(_, sentence, status) => (*status, Some(sentence.as_str())),
+            Waits::Problem(_, sentence, status) | Waits::PasswordProblem(sentence, status) => {
+                (*status, Some(sentence.as_str()))
+            }
             _ => (StatusCode::OK, None),
         };
         let is_over = matches!(self.waits, Waits::Problem("error.expired", ..));
+        let wants_password = matches!(self.waits, Waits::Password | Waits::PasswordProblem(..));
+        let nothing_sent = wants_password || self.waits == Waits::Method;
+        let password = Vec::from_iter(Field::of("password", true).filter(|_| wants_password));
+        let is_signed_in = self.step == Step::Reverify;
         let view = View {
             shell: Shell::new(self.instance, name, self.waits.state(self.step), step),
-            heading: text(heading),
+            heading: text(if wants_password && !is_signed_in { "code.heading_password" } else { heading }),
             lead: self.lead(),
             problem,
             resent: self.waits == Waits::CodeAgain,
-            wants_code: !is_over && !matches!(self.waits, Waits::Link | Waits::Method),
+            wants_code: !is_over && !nothing_sent && self.waits != Waits::Link,
             wants_link: self.waits == Waits::Link,
-            offers_resend: self.waits != Waits::Method,
+            password: &password,
+            offers_resend: !nothing_sent,
+            forgot: self.forgot.as_deref().filter(|_| wants_password),
+            other: if is_signed_in { "prove_again.back" } else { "code.other" },
             action: &self.action,
             csrf: &self.csrf,
             methods: &self.methods,
             other_href: &self.other_href,
         };
-        page(&view, Reply { status, form_action: &self.form_action, ..Reply::default() })
+        let opener = if is_signed_in { Opener::Cut } else { Opener::Kept };
+        page(&view, Reply { status, form_action: &self.form_action, opener, ..Reply::default() })
     }
 }

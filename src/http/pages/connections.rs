@@ -10,13 +10,14 @@ use super::super::route::{Route, Rules, get, post};
 use super::connections_view::{Connection, Connections, Remark, Removal};
 use super::onward::{leads_to, send_to};
 use super::outcome::page;
+use super::reverify::{About, CONNECTIONS as PATH, REMOVE};
 use super::start::ProviderButton;
-use super::user::sign_in_first;
+use super::user::{sign_in_first, signed_in};
 use super::user_view::Moment;
 use super::{csrf, reasons, token_health};
 use crate::context::Ctx;
-use crate::flows;
 use crate::flows::provider_token::{self, Checkup};
+use crate::flows::session::reverify;
 use crate::flows::social::connect::{self, Begun};
 use crate::flows::social::disconnect;
 use crate::flows::social::provider::{self, Offered};
@@ -27,9 +28,8 @@ use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::provider_token::Health;
 use crate::model::user::ExternalAccount;
 
-const PATH: &str = "/user/connections";
 /// The form's name inside its forgery check.
-const REMOVE: &str = "connections-remove";
+const REMOVAL: &str = "connections-remove";
 /// How long a connection counts as new on the page that it leads back to.
 const FRESH: time::Duration = time::Duration::minutes(1);
 
@@ -38,8 +38,8 @@ pub fn routes() -> Vec<Route> {
     vec![
         get(PATH, Rules::PAGE, show),
         post(PATH, Rules::PAGE, start),
-        get("/user/connections/remove", Rules::PAGE, confirm),
-        post("/user/connections/remove", Rules::PAGE, remove),
+        get(REMOVE, Rules::PAGE, confirm),
+        post(REMOVE, Rules::PAGE, remove),
     ]
 }
 
@@ -63,12 +63,6 @@ async fn remove(ctx: Ctx, browser: Browser, headers: HeaderMap, body: Result<Bod
     page(&ctx, removed(&ctx, &browser, &headers, body).await)
 }
 
-/// The client with the session that pages act for.
-async fn signed_in(ctx: &Ctx, browser: &Browser) -> Result<Option<(Client, Session)>> {
-    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
-    Ok(client.and_then(|client| client.active_session().cloned().map(|session| (client, session))))
-}
-
 async fn listed(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
     let Query(query) = query.map_err(|failure| failure.0)?;
     let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
@@ -78,6 +72,9 @@ async fn listed(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> 
             Remark::Done("connections.connected")
         }
         Some("removed") => Remark::Done("connections.removed"),
+        Some("confirmed") if reverify::require_recent_proof(ctx, &session).await.is_ok() => {
+            Remark::Done("connections.confirmed")
+        }
         _ => Remark::None,
     };
     shown(ctx, &client, &session, remark).await
@@ -166,6 +163,7 @@ async fn begin(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<B
     let known = offered.iter().find(|offered| Some(&offered.slug) == slug.as_ref());
     match begun {
         Ok(begun) => Ok(send_to(ctx, known, &begun.url)),
+        Err(Error::Problem(problem)) if wants_proof(&problem) => Ok(About::default().reverify()),
         Err(Error::Problem(problem)) => {
             let sentence = refusal(&problem, known.map(|offered| offered.name.as_str()))?;
             shown(ctx, &client, &session, Remark::Problem(sentence)).await
@@ -189,6 +187,12 @@ async fn begun(ctx: &Ctx, browser: &Browser, session: &Session, form: &Params) -
     let request = Request { strategy, ..request };
     let slug = strategy.strip_prefix("oauth_").map(str::to_owned);
     (connect::connect(ctx, token.as_ref(), named, request, Vec::new()).await, slug)
+}
+
+/// True where the person can prove once more that it is he; somebody without a factor has to sign in again.
+fn wants_proof(problem: &Problem) -> bool {
+    let has_none = problem.errors.iter().any(|item| item.meta.contains_key("reason"));
+    problem.code() == code::SESSION_REVERIFICATION_REQUIRED && !has_none
 }
 
 /// What is wrong, as a sentence; refusals that a person cannot mend stay errors.
@@ -230,18 +234,19 @@ async fn removal(
         return Ok(Redirect::to(PATH).into_response());
     };
     let problem = problem.map(|problem| refusal(problem, Some(&account.provider))).transpose()?;
-    let csrf = csrf::field(ctx, &client.id, REMOVE);
+    let csrf = csrf::field(ctx, &client.id, REMOVAL);
     Ok(Removal { instance: &ctx.instance, account, problem, csrf }.render())
 }
 
 async fn removed(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<Body, Failure>) -> Result<Response> {
     let Body(form) = body.map_err(|failure| failure.0)?;
     let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
-    csrf::check(ctx, Some(&client.id), REMOVE, headers, &form)?;
+    csrf::check(ctx, Some(&client.id), REMOVAL, headers, &form)?;
     let id = form.text("account").unwrap_or_default();
     let token = browser.hash(ctx);
     match disconnect::disconnect(ctx, token.as_ref(), Some(session.id.as_str()), id).await {
         Ok(_) => Ok(Redirect::to(&format!("{PATH}?done=removed")).into_response()),
+        Err(Error::Problem(problem)) if wants_proof(&problem) => Ok(About { account: Some(id.to_owned()) }.reverify()),
         Err(Error::Problem(problem)) => removal(ctx, &client, &session, id, Some(&problem)).await,
         Err(fault) => Err(fault),
     }

@@ -16,9 +16,10 @@ use crate::context::Ctx;
 use crate::flows;
 use crate::flows::email_link;
 use crate::flows::sign_in::first_factor::{self, Prepare};
+use crate::flows::sign_in::password;
 use crate::model::client::SignIn;
 use crate::model::email::EmailAddress;
-use crate::model::factor::Factor;
+use crate::model::factor::{Factor, RESET};
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::verification::{Status, Verification};
 
@@ -90,15 +91,20 @@ async fn show(ctx: &Ctx, browser: &Browser, step: Step, query: Result<Query, Fai
     if email_link::waits(attempt.first_factor.as_ref(), &attempt.status) {
         let done = email_link::finish_elsewhere_opened(ctx, turn.token().as_ref(), attempt.id.as_str()).await?;
         if let Some(acted) = done {
-            return turn.go(&acted, &turn.landing.target);
+            return steps::go_on_signing_in(ctx, browser, &turn.landing, &acted);
         }
     }
     let waits = match live(ctx, attempt).map(|proof| proof.strategy.as_str()) {
         Some("email_link") => Waits::Link,
         Some(_) => Waits::Code,
+        None if has_password(attempt) => Waits::Password,
         None => Waits::Method,
     };
     Ok(shown(turn, attempt, step, waits))
+}
+
+fn has_password(attempt: &SignIn) -> bool {
+    attempt.first_factors.iter().flatten().any(|factor| factor.strategy == "password")
 }
 
 fn shown(turn: &Turn<'_>, attempt: &SignIn, step: Step, waits: Waits) -> Response {
@@ -114,15 +120,16 @@ fn shown(turn: &Turn<'_>, attempt: &SignIn, step: Step, waits: Waits) -> Respons
         action: turn.landing.carry(path),
         csrf: turn.csrf(path),
         methods: factors.iter().filter_map(method).collect(),
+        forgot: factors.iter().any(|factor| factor.strategy == RESET).then(|| turn.landing.carry(steps::RESET)),
         other_href: turn.landing.carry(Door::SignIn.path()),
         form_action: turn.landing.form_target().into_iter().collect(),
     };
     page.render()
 }
 
-/// A factor as a button. Providers stand on the start page; a password has a page of its own.
-fn method(factor: &Factor) -> Option<Method> {
-    let address = factor.address.as_ref()?;
+/// A factor as a button. Providers stand on the start page; a password is typed, and a forgotten one has a page of its own.
+pub(super) fn method(factor: &Factor) -> Option<Method> {
+    let address = factor.address.as_ref().filter(|_| factor.strategy != RESET)?;
     let key = if factor.strategy == "email_link" { "code.method_link" } else { "code.method_code" };
     let label = fill(key, &[("address", &address.value.masked())]);
     Some(Method { value: format!("{}:{}", factor.strategy, address.id), label })
@@ -138,9 +145,10 @@ async fn act(
 ) -> Result<Response> {
     let (turn, form) = Turn::posted(ctx, browser, (Door::SignIn, path(step)), headers, query, body).await?;
     let Some(attempt) = waiting(&turn) else { return steps::nothing_here(ctx, Some(&turn), Door::SignIn) };
-    let outcome = match form.text("code") {
-        Some(guess) => check(&turn, attempt, guess.trim()).await,
-        None => send(&turn, attempt, step, &form).await,
+    let outcome = match (form.text("code"), form.text("password")) {
+        (Some(guess), _) => check(&turn, attempt, guess.trim()).await,
+        (None, Some(typed)) => check_password(&turn, attempt, typed).await,
+        (None, None) => send(&turn, attempt, step, &form).await,
     };
     match outcome {
         Err(Error::Problem(problem)) if steps::is_over(&problem) => steps::nothing_here(ctx, Some(&turn), Door::SignIn),
@@ -148,16 +156,22 @@ async fn act(
             // The count that the guess left behind is read again.
             let fresh = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
             let proof = fresh.as_ref().and_then(|client| client.sign_in.as_ref()?.first_factor.as_ref());
-            Ok(shown(&turn, attempt, step, Waits::after(&problem, proof)))
+            let waits = match form.text("password") {
+                Some(_) => Waits::after_password(&problem),
+                None => Waits::after(&problem, proof),
+            };
+            Ok(shown(&turn, attempt, step, waits))
         }
         other => other,
     }
 }
 
 /// True for refusals that leave the person on this page.
-fn is_about_the_proof(problem: &Problem) -> bool {
+pub(super) fn is_about_the_proof(problem: &Problem) -> bool {
     let stays = [
         code::FORM_CODE_INCORRECT,
+        code::FORM_PASSWORD_INCORRECT,
+        code::ACCOUNT_LOCKOUT_WARNING,
         code::VERIFICATION_EXPIRED,
         code::VERIFICATION_FAILED,
         code::VERIFICATION_MISSING,
@@ -172,11 +186,13 @@ async fn check(turn: &Turn<'_>, attempt: &SignIn, guess: &str) -> Result<Respons
     turn.spend_try()?;
     let id = attempt.id.as_str();
     let acted = first_factor::attempt_code(turn.ctx, turn.token().as_ref(), id, "email_code", Some(guess)).await?;
-    match acted.client.active_session() {
-        Some(_) => turn.go(&acted, &turn.landing.target),
-        // A second factor or a new password is wanted: those pages take over from the start page.
-        None => turn.go(&acted, &turn.landing.carry(Door::SignIn.path())),
-    }
+    steps::go_on_signing_in(turn.ctx, turn.browser, &turn.landing, &acted)
+}
+
+async fn check_password(turn: &Turn<'_>, attempt: &SignIn, typed: &str) -> Result<Response> {
+    turn.spend_try()?;
+    let acted = password::attempt(turn.ctx, turn.token().as_ref(), attempt.id.as_str(), typed).await?;
+    steps::go_on_signing_in(turn.ctx, turn.browser, &turn.landing, &acted)
 }
 
 /// Sends what was chosen, or the same once more.

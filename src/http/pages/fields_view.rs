@@ -8,6 +8,7 @@ use super::messages::{fill, text};
 use super::policy::FormTarget;
 use super::shell::{Reply, Shell, page};
 use crate::model::instance::Instance;
+use crate::model::settings::PasswordAttribute;
 
 /// A field.
 #[derive(Clone, Debug)]
@@ -16,13 +17,15 @@ pub struct Field {
     pub name: &'static str,
     /// Its label.
     pub label: &'static str,
-    /// `text`, `email`, `checkbox`.
+    /// `text`, `email`, `password`, `checkbox`.
     pub kind: &'static str,
     /// What a browser may fill in.
     pub autocomplete: &'static str,
     /// It cannot be left out.
     pub is_required: bool,
-    /// What was typed before.
+    /// What to know before typing.
+    pub hint: Option<String>,
+    /// What was typed before; never a password.
     pub value: String,
     /// What is wrong with that.
     pub problem: Option<String>,
@@ -37,11 +40,42 @@ impl Field {
             "last_name" => ("last_name", "fields.last_name", "text", "family-name"),
             "username" => ("username", "fields.username", "text", "username"),
             "email_address" => ("email_address", "fields.email_address", "email", "email"),
+            "password" => ("password", "fields.password", "password", "current-password"),
+            "new-password" => ("new-password", "fields.new_password", "password", "new-password"),
             "legal_accepted" => ("legal_accepted", "fields.legal_accepted", "checkbox", "off"),
             _ => return None,
         };
         let label = text(label);
-        Some(Self { name, label, kind, autocomplete, is_required, value: String::new(), problem: None })
+        Some(Self { name, label, kind, autocomplete, is_required, hint: None, value: String::new(), problem: None })
+    }
+
+    /// The same where somebody signs up, or chooses: a password is a new one there, and its rule stands beside it.
+    pub fn chosen(name: &str, is_required: bool, rules: &PasswordAttribute) -> Option<Self> {
+        let field = Self::of(name, is_required)?;
+        if !field.is_password() {
+            return Some(field);
+        }
+        let (least, _) = rules.lengths();
+        let rule = fill("fields.password_rule", &[("count", &least.to_string())]);
+        Some(Self { autocomplete: "new-password", hint: Some(rule), ..field })
+    }
+
+    /// The same with what was typed into it, which is not shown again where it is a secret.
+    pub fn typed(self, value: Option<&str>) -> Self {
+        let value = value.filter(|_| !self.is_password()).unwrap_or_default().to_owned();
+        Self { value, ..self }
+    }
+
+    /// What is typed into it is a secret.
+    pub fn is_password(&self) -> bool {
+        self.kind == "password"
+    }
+
+    /// The ids of what describes it, for assistive technology.
+    pub fn described_by(&self) -> String {
+        let named = |is_there: bool, part: &str| is_there.then(|| format!("{}-{part}", self.name));
+        let ids = [named(self.hint.is_some(), "hint"), named(self.problem.is_some(), "problem")];
+        ids.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
     /// It is ticked, not typed.

@@ -7,14 +7,13 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use time::macros::datetime;
 
-use super::code_view::{self, CodePage, Method, Waits};
 use super::connections_view::{self, Connection, Connections, Removal};
 use super::consent::{Consent, ScopeLine, Vouched};
 use super::dev_view::{Index, Person};
 use super::error::{self, Refused};
-use super::fields_view::{Continue, Field};
 use super::fixtures::{Fixed, HOSTILE, development, production};
 use super::flows_view::{Detail, List};
+use super::gallery_steps::{codes, fields, popups, resets};
 use super::inbox::{Inbox, Message};
 use super::landing::{Door, Landing};
 use super::link::{self, LinkPage};
@@ -61,58 +60,10 @@ fn start(instance: &Instance, door: Door, providers: usize, remark: Remark) -> R
         csrf: HOSTILE.to_owned(),
         providers: buttons(providers),
         fields: if providers == 2 { fields(None) } else { Vec::new() },
+        forgot: (door == Door::SignIn).then(|| "/sign-in/reset-password?a=1&b=\"".to_owned()),
         remark,
     };
     start.render()
-}
-
-fn fields(problem: Option<&str>) -> Vec<Field> {
-    let names = ["email_address", "username", "legal_accepted"];
-    let field = |name| Field {
-        value: HOSTILE.to_owned(),
-        problem: problem.map(str::to_owned),
-        ..Field::of(name, true).unwrap()
-    };
-    names.into_iter().map(field).collect()
-}
-
-fn codes(instance: &Instance) -> Vec<Response> {
-    let text = || HOSTILE.to_owned();
-    let problem = |state| Waits::Problem(state, text(), StatusCode::UNPROCESSABLE_ENTITY);
-    let waits = [
-        Waits::Code,
-        Waits::CodeAgain,
-        Waits::Link,
-        Waits::Method,
-        problem("error.code"),
-        problem("error.expired"),
-        Waits::Problem("rate-limited", text(), StatusCode::TOO_MANY_REQUESTS),
-    ];
-    let page = |step, waits: &Waits| {
-        let methods = vec![Method { value: text(), label: text() }];
-        let (address, csrf) = (text(), text());
-        let (action, other_href) = ("/sign-in?a=1&b=\"".to_owned(), "/sign-up?a=1&b=\"".to_owned());
-        let waits = waits.clone();
-        CodePage { instance, step, waits, address, action, csrf, methods, other_href, form_action: Vec::new() }.render()
-    };
-    let steps = [code_view::Step::FactorOne, code_view::Step::VerifyEmail, code_view::Step::Link];
-    let mut pages: Vec<Response> = steps.iter().flat_map(|step| waits.iter().map(|waits| page(*step, waits))).collect();
-    for (names, problem) in [(fields(None), None), (fields(Some(HOSTILE)), None), (fields(None), Some(text()))] {
-        for begun_with in [None, Some(text())] {
-            let page = Continue {
-                instance,
-                begun_with,
-                fields: names.clone(),
-                problem: problem.clone(),
-                action: "/sign-up/continue?a=1&b=\"".to_owned(),
-                csrf: text(),
-                other_href: "/sign-up?a=1&b=\"".to_owned(),
-                form_action: Vec::new(),
-            };
-            pages.push(page.render());
-        }
-    }
-    pages
 }
 
 fn starts(instance: &Instance) -> Vec<Response> {
@@ -311,6 +262,8 @@ fn gallery() -> Vec<Response> {
             form_action: Vec::new(),
         };
         pages.extend(flows(&instance));
+        pages.extend(popups(&instance));
+        pages.extend(resets(&instance));
         pages.push(index(people).render());
         pages.push(index(Vec::new()).render());
         let text = || HOSTILE.to_owned();
@@ -395,6 +348,16 @@ async fn every_state_renders_and_keeps_the_rules_of_all_pages() {
     }
     for state in ["empty", "connections", "needs-attention", "reconnected", "remove.confirm", "error.remove"] {
         assert!(seen.contains(&format!("user.connections {state}")), "{state}");
+    }
+    for state in ["reset.begin", "reset.new", "error.reset", "rate-limited", "code", "error.code", "methods"] {
+        assert!(seen.contains(&format!("sign-in.reset {state}")), "{state}");
+    }
+    for state in ["password", "code", "methods", "error.code", "error.credentials"] {
+        assert!(seen.contains(&format!("user.reverify {state}")), "{state}");
+        assert!(seen.contains(&format!("sign-in.factor-one {state}")), "{state}");
+    }
+    for state in ["no-opener", "refused"] {
+        assert!(seen.contains(&format!("popup.callback {state}")), "{state}");
     }
     for kind in kinds::ALL.iter().filter(|kind| kind.state != "gone") {
         assert!(seen.contains(&format!("error {}", kind.state)), "{}", kind.state);

@@ -31,7 +31,11 @@ pub mod notice;
 pub mod onward;
 pub mod outcome;
 pub mod policy;
+pub mod popup;
 pub mod reasons;
+mod reset;
+pub mod reset_view;
+mod reverify;
 pub mod shell;
 pub mod sign_in;
 mod sign_up_steps;
@@ -46,6 +50,8 @@ pub mod user_view;
 mod fixtures;
 #[cfg(test)]
 mod gallery;
+#[cfg(test)]
+mod gallery_steps;
 #[cfg(test)]
 mod markup;
 
@@ -63,5 +69,8 @@ pub fn routes() -> Vec<Route> {
     routes.extend(factor_one::routes());
     routes.extend(sign_up_steps::routes());
     routes.extend(flows::routes());
+    routes.extend(popup::routes());
+    routes.extend(reset::routes());
+    routes.extend(reverify::routes());
     routes
 }

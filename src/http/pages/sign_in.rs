@@ -248,6 +248,9 @@ async fn explained(ctx: &Ctx, refused: Refused, proof: &Verification) -> Refused
 fn next_step(client: &Client) -> Option<&'static str> {
     let is_good = |proof: Option<&Verification>| proof.is_some_and(|proof| proof.status == Status::Verified);
     if let Some(attempt) = &client.sign_in {
+        if attempt.status == "needs_new_password" {
+            return Some(steps::RESET);
+        }
         let waits = attempt.status == "needs_first_factor" && attempt.pending_external_account_id.is_some();
         return waits.then_some("/sign-in/link");
     }

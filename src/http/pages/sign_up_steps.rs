@@ -84,7 +84,8 @@ async fn lacks(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> R
 /// The fields that are missing, with what was typed and what is wrong with it.
 async fn form(turn: &Turn<'_>, attempt: &SignUp, sent: Option<&Params>, problem: Option<&Problem>) -> Result<Response> {
     let missing = attempt.fields.clone().unwrap_or_default().missing;
-    let fields = missing.iter().filter_map(|field| Field::of(field.as_str(), true)).collect();
+    let rules = &turn.ctx.instance.settings.attributes.password;
+    let fields = missing.iter().filter_map(|field| Field::chosen(field.as_str(), true, rules)).collect();
     let (fields, other) = told(fields, sent, problem);
     let page = Continue {
         instance: &turn.ctx.instance,
@@ -105,7 +106,7 @@ pub fn told(mut fields: Vec<Field>, sent: Option<&Params>, problem: Option<&Prob
     let at = item.and_then(|item| item.meta.get("param_name")).and_then(|name| name.as_str());
     let sentence = item.map(|item| item.long_message.clone());
     for field in &mut fields {
-        field.value = sent.and_then(|sent| sent.text(field.name)).unwrap_or_default().to_owned();
+        *field = field.clone().typed(sent.and_then(|sent| sent.text(field.name)));
         field.problem = sentence.clone().filter(|_| at == Some(field.name));
     }
     let is_told = fields.iter().any(|field| field.problem.is_some());
@@ -175,6 +176,7 @@ fn code_page(turn: &Turn<'_>, attempt: &SignUp, waits: Waits) -> Response {
         action: turn.landing.carry(VERIFY),
         csrf: turn.csrf(VERIFY),
         methods: vec![Method { value: "email_code:".to_owned(), label }],
+        forgot: None,
         other_href: turn.landing.carry(Door::SignUp.path()),
         form_action: turn.landing.form_target().into_iter().collect(),
     };

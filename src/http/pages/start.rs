@@ -65,6 +65,8 @@ pub struct Start<'a> {
     pub providers: Vec<ProviderButton>,
     /// What somebody without a provider fills in; none where nobody can go on without one.
     pub fields: Vec<Field>,
+    /// Where somebody goes who has forgotten the password; `None` where that helps nobody.
+    pub forgot: Option<String>,
     /// What there is to say.
     pub remark: Remark,
 }
@@ -84,6 +86,7 @@ struct StartPage<'a> {
     buttons: &'a [ProviderButton],
     more: &'a [ProviderButton],
     fields: &'a [Field],
+    forgot: Option<&'a str>,
     submit: &'static str,
     other: &'static str,
     other_link: &'static str,
@@ -173,6 +176,7 @@ impl Start<'_> {
             buttons,
             more,
             fields: &self.fields,
+            forgot: self.forgot.as_deref(),
             submit: if self.door == Door::SignIn { "sign-in-submit" } else { "continue" },
             other: text(words.other),
             other_link: text(words.other_link),

@@ -6,8 +6,9 @@ use super::fields_view::Field;
 use super::landing::{Door, Landing};
 use super::onward::leads_to;
 use super::start::{ProviderButton, Remark, Start};
-use super::{beyond, csrf};
+use super::{beyond, csrf, steps};
 use crate::context::Ctx;
+use crate::flows::factors;
 use crate::flows::social::provider::{self, Offered};
 use crate::model::client::Client;
 use crate::model::problem::Result;
@@ -49,6 +50,7 @@ pub async fn show(
         csrf: csrf::field(ctx, &client.id, door.path()),
         providers: offered.iter().map(button).collect(),
         fields,
+        forgot: (door == Door::SignIn && factors::offer(ctx).resets_passwords()).then(|| landing.carry(steps::RESET)),
         remark,
     };
     Ok(start.render())

@@ -18,8 +18,11 @@ use crate::flows::client::Acted;
 use crate::flows::sign_up::verify;
 use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::sign_in::Status;
 use crate::model::sign_up::Field;
 
+/// The page on which somebody who forgot his password chooses another.
+pub const RESET: &str = "/sign-in/reset-password";
 /// The page that asks for the code of a sign-up.
 pub const VERIFY: &str = "/sign-up/verify-email-address";
 /// The page that asks for what a sign-up lacks.
@@ -124,6 +127,24 @@ pub fn token_after(ctx: &Ctx, browser: &Browser, acted: &Acted) -> Option<Lookup
     let issued = acted.issued.as_ref();
     let issued = issued.map(|token| ctx.app.ring.lookup_hash(Lookup::ClientToken, token.expose_secret()));
     issued.or_else(|| browser.hash(ctx))
+}
+
+/// On from a sign-in that a proof took a step further: to the target, to the new password that it waits for, or to the
+/// start, if it waits for what only that page offers.
+///
+/// # Errors
+/// A fault if a cookie cannot be written as a header.
+pub fn go_on_signing_in(ctx: &Ctx, browser: &Browser, landing: &Landing, acted: &Acted) -> Result<Response> {
+    let wants_password =
+        acted.client.sign_in.as_ref().is_some_and(|attempt| attempt.status == Status::NeedsNewPassword.as_str());
+    let path = match acted.client.active_session() {
+        _ if wants_password => landing.carry(RESET),
+        Some(_) => landing.target.clone(),
+        None => landing.carry(Door::SignIn.path()),
+    };
+    let mut response = Redirect::to(&path).into_response();
+    hand_over(ctx, browser, acted, &mut response)?;
+    Ok(response)
 }
 
 /// On from a sign-up that was begun or changed: to the target, to what is missing, or to the code, which is sent now.

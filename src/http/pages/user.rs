@@ -19,7 +19,7 @@ use crate::flows;
 use crate::flows::provider_token::{self, Checkup};
 use crate::flows::session::end::{self, What};
 use crate::flows::social::provider;
-use crate::model::client::Session;
+use crate::model::client::{Client, Session};
 use crate::model::problem::Result;
 use crate::model::provider_config::strategy;
 use crate::model::user::{ExternalAccount, Identification, IdentificationStatus};
@@ -51,6 +51,12 @@ async fn profile(ctx: &Ctx, browser: &Browser) -> Result<Response> {
     let names = offered.into_iter().map(|offered| (offered.strategy, offered.name)).collect();
     let tokens = provider_token::checkups(ctx, &session.user.id).await?;
     Ok(shown(session, &names, &tokens, csrf::field(ctx, &client.id, SIGN_OUT)).render(&ctx.instance))
+}
+
+/// The client with the session that pages act for.
+pub(super) async fn signed_in(ctx: &Ctx, browser: &Browser) -> Result<Option<(Client, Session)>> {
+    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    Ok(client.and_then(|client| client.active_session().cloned().map(|session| (client, session))))
 }
 
 /// To the sign-in page, and back to `path` afterwards.

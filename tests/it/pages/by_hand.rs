@@ -181,3 +181,162 @@ async fn a_browser_that_lost_an_answer_is_told_to_wait_and_then_gets_in() {
     let done = sign_in_as(&app, &lost, "/sign-in", "ada").await;
     assert_eq!(done.location().as_str(), app.url("/user"));
 }
+const PASSWORD: &str = "blauwale fliegen nie";
+const OTHER: &str = "drei ziegen im regen";
+
+/// People may have passwords, and must prove their address.
+async fn with_passwords() -> TestApp {
+    let app = TestApp::start().await;
+    let change = r#"{"attributes": {"password": {"enabled": true}}}"#;
+    app.execute("update instances set settings = settings || $2::jsonb where id = $1", change).await;
+    app.app().forget_directory();
+    app
+}
+
+/// Signs up on the portal with a password; the browser is signed in.
+async fn signs_up(app: &TestApp, browser: &Browser, address: &str) {
+    let page = open(browser, app.url("/sign-up")).await.expect(200);
+    assert!(page.text.contains("autocomplete=\"new-password\"") && page.text.contains("At least 8 characters."));
+    let form = by_hand(&page, "email_address");
+    let weak = press(browser, &form.clone().with("password", "Password123!"), "email_address", address).await;
+    let weak = weak.expect(422);
+    assert_eq!(state(&weak).1, "error.field");
+    assert!(weak.text.contains("id=\"password-problem\"") && weak.text.contains(address), "{}", weak.text);
+    assert!(!weak.text.contains("Password123!"), "what was typed as a password is not shown again");
+    let form = by_hand(&weak, "email_address").with("password", PASSWORD);
+    let asked = press(browser, &form, "email_address", address).await.expect(200);
+    assert_eq!(state(&asked).1, "verify.email");
+    let code = code_for(app, address).await;
+    by_hand(&asked, "code").press(browser, "code", &code).await.expect(303);
+    open(browser, app.url("/user")).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_person_signs_up_and_in_with_a_password() {
+    let app = with_passwords().await;
+    signs_up(&app, &app.browser(), "ada@example.com").await;
+    // At once.
+    let browser = app.browser();
+    let page = open(&browser, app.url("/sign-in?redirect_url=/user%3Fa%3D1")).await.expect(200);
+    let form = by_hand(&page, "identifier");
+    let wrong = press(&browser, &form.clone().with("password", OTHER), "identifier", "ada@example.com").await;
+    let wrong = wrong.expect(422);
+    assert_eq!(state(&wrong), ("sign-in.start".to_owned(), "error.field".to_owned()));
+    assert!(wrong.text.contains("id=\"password-problem\"") && !wrong.text.contains(OTHER), "{}", wrong.text);
+    let form = by_hand(&wrong, "identifier").with("password", PASSWORD);
+    let done = form.press(&browser, "identifier", "ada@example.com").await.expect(303);
+    assert_eq!(done.location().as_str(), app.url("/user?a=1"));
+    open(&browser, app.url("/user")).await.expect(200);
+    // In two steps; nothing is sent to somebody who can type his password.
+    let browser = app.browser();
+    let asked = begin(&app, &browser, "/sign-in", "identifier", "ada@example.com").await.expect(200);
+    assert_eq!(state(&asked), ("sign-in.factor-one".to_owned(), "password".to_owned()));
+    assert_eq!(messages(&app, "ada@example.com").await.len(), 1, "that of the sign-up");
+    let refused = press(&browser, &by_hand(&asked, "password"), "password", OTHER).await.expect(422);
+    assert_eq!(state(&refused).1, "error.credentials");
+    assert!(!refused.text.contains(OTHER));
+    let done = by_hand(&refused, "password").press(&browser, "password", PASSWORD).await.expect(303);
+    assert_eq!(done.location().as_str(), app.url("/user"));
+    open(&browser, app.url("/user")).await.expect(200);
+    // Or by a code after all.
+    let browser = app.browser();
+    let asked = begin(&app, &browser, "/sign-in", "identifier", "ada@example.com").await.expect(200);
+    let method = between(between(&asked.text, "id=\"method-1\"", ">"), "value=\"", "\"").to_owned();
+    let sent = press(&browser, &Form::with_a(&asked, "method-1"), "method", &method).await.expect(200);
+    assert_eq!(state(&sent).1, "code");
+    let code = code_for(&app, "ada@example.com").await;
+    by_hand(&sent, "code").press(&browser, "code", &code).await.expect(303);
+    open(&browser, app.url("/user")).await.expect(200);
+}
+
+#[tokio::test]
+async fn who_has_no_password_is_shown_what_he_has() {
+    let app = with_passwords().await;
+    sign_in_as(&app, &app.browser(), "/sign-in", "ada@example.com").await;
+    let browser = app.browser();
+    let page = open(&browser, app.url("/sign-in")).await.expect(200);
+    let form = by_hand(&page, "identifier").with("password", PASSWORD);
+    let asked = press(&browser, &form, "identifier", "ada@example.com").await.expect(200);
+    assert_eq!(state(&asked), ("sign-in.factor-one".to_owned(), "code".to_owned()));
+    let code = code_for(&app, "ada@example.com").await;
+    by_hand(&asked, "code").press(&browser, "code", &code).await.expect(303);
+    open(&browser, app.url("/user")).await.expect(200);
+}
+
+#[tokio::test]
+async fn wrong_passwords_are_counted_and_the_page_says_how_many_are_left() {
+    let app = with_passwords().await;
+    signs_up(&app, &app.browser(), "ada@example.com").await;
+    let browser = app.browser();
+    let mut page = begin(&app, &browser, "/sign-in", "identifier", "ada@example.com").await.expect(200);
+    for _ in 0..8 {
+        page = press(&browser, &by_hand(&page, "password"), "password", OTHER).await.expect(422);
+    }
+    assert!(page.text.contains("2 tries left"), "{}", page.text);
+    for _ in 0..2 {
+        page = press(&browser, &by_hand(&page, "password"), "password", OTHER).await.expect(422);
+    }
+    assert!(page.text.contains("0 tries left"), "{}", page.text);
+    by_hand(&page, "password").press(&browser, "password", PASSWORD).await.expect(403);
+    // On the start page, too.
+    let start = open(&browser, app.url("/sign-in")).await.expect(200);
+    let form = by_hand(&start, "identifier").with("password", PASSWORD);
+    let told = form.press(&browser, "identifier", "ada@example.com").await.expect(403);
+    assert_eq!(state(&told), ("sign-in.start".to_owned(), "error.provider".to_owned()));
+    assert!(told.text.contains("locked"), "{}", told.text);
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_replaced_step_by_step() {
+    let app = with_passwords().await;
+    let elsewhere = app.browser();
+    signs_up(&app, &elsewhere, "ada@example.com").await;
+    let browser = app.browser();
+    let start = open(&browser, app.url("/sign-in?redirect_url=/user%3Fa%3D1")).await.expect(200);
+    let link = between(between(&start.text, "id=\"forgot-password\"", ">"), "href=\"", "\"").to_owned();
+    let asked = open(&browser, app.url(&link)).await.expect(200);
+    assert_eq!(state(&asked), ("sign-in.reset".to_owned(), "reset.begin".to_owned()));
+    let told = press(&browser, &by_hand(&asked, "identifier"), "identifier", "nobody@example.com").await.expect(422);
+    assert_eq!(state(&told).1, "error.reset");
+    let asked = press(&browser, &by_hand(&told, "identifier"), "identifier", "ada@example.com").await.expect(200);
+    assert_eq!(state(&asked), ("sign-in.reset".to_owned(), "code".to_owned()));
+    assert!(asked.text.contains("a****@example.com") && !asked.text.contains("ada@example.com"), "{}", asked.text);
+    let code = code_for(&app, "ada@example.com").await;
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    let refused = press(&browser, &by_hand(&asked, "code"), "code", wrong).await.expect(422);
+    assert_eq!(state(&refused).1, "error.code");
+    let again = press(&browser, &Form::with_a(&refused, "resend-code"), "send", "again").await.expect(200);
+    assert_eq!(state(&again).1, "code.resent");
+    let code = code_for(&app, "ada@example.com").await;
+    let choose = press(&browser, &by_hand(&again, "code"), "code", &code).await.expect(200);
+    assert_eq!(state(&choose), ("sign-in.reset".to_owned(), "reset.new".to_owned()));
+    assert!(choose.text.contains("you will be signed out") && choose.text.contains("At least 8 characters."));
+    let weak = press(&browser, &by_hand(&choose, "new-password"), "new-password", "12345678").await.expect(422);
+    assert_eq!(state(&weak).1, "error.reset");
+    assert!(!weak.text.contains("12345678"));
+    // A reload shows where it stands.
+    assert_eq!(state(&open(&browser, app.url(&link)).await.expect(200)).1, "reset.new");
+    let done = by_hand(&weak, "new-password").press(&browser, "new-password", OTHER).await.expect(303);
+    assert_eq!(done.location().as_str(), app.url("/user?a=1"));
+    open(&browser, app.url("/user")).await.expect(200);
+    assert_eq!(open(&elsewhere, app.url("/user")).await.expect(303).location().path(), "/sign-in");
+    // With somebody else in the middle of it.
+    let browser = app.browser();
+    open(&browser, app.url("/sign-in")).await.expect(200);
+    let asked = begin(&app, &browser, "/sign-in/reset-password", "identifier", "ada@example.com").await.expect(200);
+    assert_eq!(state(&asked).1, "code");
+    let other = between(between(&asked.text, "id=\"edit\"", ">"), "href=\"", "\"").replace("&#38;", "&");
+    assert_eq!(state(&open(&browser, app.url(&other)).await.expect(200)).1, "reset.begin");
+}
+
+#[tokio::test]
+async fn where_there_are_no_passwords_there_is_nothing_to_reset() {
+    let app = app().await;
+    let browser = app.browser();
+    let start = open(&browser, app.url("/sign-in")).await.expect(200);
+    assert!(!start.text.contains("forgot-password") && !start.text.contains("type=\"password\""));
+    let sent = open(&browser, app.url("/sign-in/reset-password")).await.expect(303);
+    assert_eq!(sent.location().path(), "/sign-in");
+    let up = open(&browser, app.url("/sign-up")).await.expect(200);
+    assert!(!up.text.contains("type=\"password\""));
+}

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::portal::signed_in;
-use super::visitor::{Form, open, state};
+use super::visitor::{Form, between, open, state};
+use crate::proof::code_for;
 use crate::support::{Answer, Browser, TestApp};
 
 /// Presses a button, approves at the provider as `person`, and comes back.
@@ -110,10 +111,92 @@ async fn what_is_refused_is_said_on_the_page() {
     assert!(refused.text.contains("only way you can sign in"));
     let gone = open(&browser, app.url("/user/connections/remove?account=eac_nobody")).await.expect(303);
     assert_eq!(gone.location().path(), "/user/connections");
+    // Nothing is left by which she could prove that it is she.
+    let change = r#"{"email": {"code": false, "link": false}}"#;
+    app.execute("update instances set settings = settings || $2::jsonb where id = $1", change).await;
+    app.app().forget_directory();
     app.advance(Duration::from_secs(11 * 60)).await;
     let page = open(&browser, app.url("/user/connections")).await.expect(200);
     let refused = Form::on(&page).press(&browser, "strategy", "oauth_notion").await.expect(422);
     assert_eq!(state(&refused).1, "error.refused");
+    assert!(refused.text.contains("sign in again"), "{}", refused.text);
+    let away = open(&browser, app.url("/user/reverify")).await.expect(303);
+    assert_eq!(away.location().path(), "/user/connections");
+}
+
+/// Presses the first button of `page` by which a code is sent, and types what came.
+async fn prove(app: &TestApp, browser: &Browser, page: &Answer) -> Answer {
+    assert_eq!(state(page), ("user.reverify".to_owned(), "methods".to_owned()), "{}", page.text);
+    assert_eq!(page.header("cross-origin-opener-policy"), Some("same-origin"));
+    let method = between(between(&page.text, "id=\"method-1\"", ">"), "value=\"", "\"").to_owned();
+    let asked = Form::with_a(page, "method-1").press(browser, "method", &method).await.expect(200);
+    assert_eq!(state(&asked), ("user.reverify".to_owned(), "code".to_owned()));
+    let code = code_for(app, "ada@example.com").await;
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    let refused = Form::with_a(&asked, "name=\"code\"").press(browser, "code", wrong).await.expect(422);
+    assert_eq!(state(&refused).1, "error.code");
+    Form::with_a(&refused, "name=\"code\"").press(browser, "code", &code).await.expect(303)
+}
+
+#[tokio::test]
+async fn who_signed_in_long_ago_proves_it_again_and_goes_on() {
+    let app = TestApp::start().await;
+    let browser = signed_in(&app).await;
+    app.advance(Duration::from_secs(11 * 60)).await;
+    let page = open(&browser, app.url("/user/connections")).await.expect(200);
+    let sent = Form::on(&page).press(&browser, "strategy", "oauth_notion").await.expect(303);
+    assert_eq!(sent.location().as_str(), app.url("/user/reverify"));
+    let stranger = open(&app.browser(), sent.location()).await.expect(303);
+    assert_eq!(stranger.location().path(), "/sign-in");
+    let proven = prove(&app, &browser, &open(&browser, sent.location()).await.expect(200)).await;
+    assert_eq!(proven.location().as_str(), app.url("/user/connections?done=confirmed"));
+    let page = open(&browser, proven.location()).await.expect(200);
+    assert!(page.text.contains("Thank you, it is you."), "{}", page.text);
+    let back = approve(&app, &browser, &page, ("strategy", "oauth_notion"), "ada@example.com").await;
+    assert_eq!(state(&back).1, "reconnected");
+    let again = open(&browser, app.url("/user/reverify")).await.expect(303);
+    assert_eq!(again.location().path(), "/user/connections", "nothing is to be proven now");
+
+    // The same before an account is removed, and back to the question.
+    app.advance(Duration::from_secs(11 * 60)).await;
+    let late = open(&browser, app.url("/user/connections?done=confirmed")).await.expect(200);
+    assert!(!late.text.contains("it is you"), "the address alone says nothing");
+    let link = late.text.split("href=\"").find(|rest| rest.starts_with("/user/connections/remove")).unwrap();
+    let link = link.split('"').next().unwrap().to_owned();
+    let asked = open(&browser, app.url(&link)).await.expect(200);
+    let sent = Form::on(&asked).press(&browser, "a", "b").await.expect(303);
+    assert_eq!(sent.location().path(), "/user/reverify");
+    let proven = prove(&app, &browser, &open(&browser, sent.location()).await.expect(200)).await;
+    assert_eq!(proven.location().as_str(), app.url(&link));
+    let asked = open(&browser, proven.location()).await.expect(200);
+    let removed = Form::on(&asked).press(&browser, "a", "b").await.expect(303);
+    assert_eq!(removed.location().as_str(), app.url("/user/connections?done=removed"));
+}
+
+#[tokio::test]
+async fn a_password_proves_it_again_too() {
+    let app = TestApp::start().await;
+    let change = r#"{"attributes": {"password": {"enabled": true}, "email_address": {"verify_at_sign_up": false}}}"#;
+    app.execute("update instances set settings = settings || $2::jsonb where id = $1", change).await;
+    app.app().forget_directory();
+    let browser = app.browser();
+    let page = open(&browser, app.url("/sign-up")).await.expect(200);
+    let form = Form::with_a(&page, "name=\"password\"").with("password", "blauwale fliegen nie");
+    form.press(&browser, "email_address", "ada@example.com").await.expect(303);
+    app.advance(Duration::from_secs(11 * 60)).await;
+    let page = open(&browser, app.url("/user/connections")).await.expect(200);
+    let sent = Form::on(&page).press(&browser, "strategy", "oauth_notion").await.expect(303);
+    let asked = open(&browser, sent.location()).await.expect(200);
+    assert_eq!(state(&asked), ("user.reverify".to_owned(), "password".to_owned()));
+    let form = Form::with_a(&asked, "name=\"password\"");
+    let refused = form.press(&browser, "password", "drei ziegen im regen").await.expect(422);
+    assert_eq!(state(&refused).1, "error.credentials");
+    let form = Form::with_a(&refused, "name=\"password\"");
+    let proven = form.press(&browser, "password", "blauwale fliegen nie").await.expect(303);
+    assert_eq!(proven.location().as_str(), app.url("/user/connections?done=confirmed"));
+    let page = open(&browser, proven.location()).await.expect(200);
+    let on = Form::on(&page).press(&browser, "strategy", "oauth_notion").await.expect(303);
+    assert_ne!(on.location().path(), "/user/reverify");
 }
 
 #[tokio::test]

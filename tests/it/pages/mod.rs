@@ -5,6 +5,7 @@ mod by_hand;
 mod clients;
 mod connections;
 mod forms;
+mod popup;
 mod portal;
 mod redirects;
 mod visitor;

@@ -6,7 +6,7 @@ use crate::support::TestApp;
 use url::form_urlencoded::byte_serialize;
 
 /// Targets that must never be followed. `OWN` stands for the instance's host and port.
-const HOSTILE: &[&str] = &[
+pub(super) const HOSTILE: &[&str] = &[
     "https://evil.example",
     "https://evil.example/",
     "HTTPS://EVIL.EXAMPLE/",

@@ -1,0 +1,106 @@
+//! The steps of signing in and up, and the pages between, as [`super::gallery`] shows them.
+
+use axum::response::Response;
+use http::StatusCode;
+
+use super::code_view::{self, CodePage, Method, Waits};
+use super::fields_view::{Continue, Field};
+use super::fixtures::HOSTILE;
+use super::popup::{Popup, Tells};
+use super::reset_view::{Asks, ResetPage};
+use crate::model::instance::Instance;
+
+/// Fields of a sign-up, with and without what is wrong.
+pub fn fields(problem: Option<&str>) -> Vec<Field> {
+    let names = ["email_address", "username", "password", "legal_accepted"];
+    let field = |name| Field {
+        value: HOSTILE.to_owned(),
+        problem: problem.map(str::to_owned),
+        ..Field::of(name, true).unwrap()
+    };
+    names.into_iter().map(field).collect()
+}
+
+/// The pages on which codes and passwords are typed, in every state.
+pub fn codes(instance: &Instance) -> Vec<Response> {
+    let text = || HOSTILE.to_owned();
+    let problem = |state| Waits::Problem(state, text(), StatusCode::UNPROCESSABLE_ENTITY);
+    let waits = [
+        Waits::Code,
+        Waits::CodeAgain,
+        Waits::Link,
+        Waits::Method,
+        Waits::Password,
+        Waits::PasswordProblem(text(), StatusCode::UNPROCESSABLE_ENTITY),
+        Waits::PasswordProblem(text(), StatusCode::TOO_MANY_REQUESTS),
+        problem("error.code"),
+        problem("error.expired"),
+        Waits::Problem("rate-limited", text(), StatusCode::TOO_MANY_REQUESTS),
+    ];
+    let page = |step, waits: &Waits| {
+        let methods = vec![Method { value: text(), label: text() }];
+        let (address, csrf) = (text(), text());
+        let (action, other_href) = ("/sign-in?a=1&b=\"".to_owned(), "/sign-up?a=1&b=\"".to_owned());
+        let waits = waits.clone();
+        let (forgot, form_action) = (Some("/sign-in/reset-password?a=1&b=\"".to_owned()), Vec::new());
+        CodePage { instance, step, waits, address, action, csrf, methods, forgot, other_href, form_action }.render()
+    };
+    use code_view::Step::{FactorOne, Link, Reset, Reverify, VerifyEmail};
+    let steps = [FactorOne, VerifyEmail, Link, Reset, Reverify];
+    let mut pages: Vec<Response> = steps.iter().flat_map(|step| waits.iter().map(|waits| page(*step, waits))).collect();
+    for (names, problem) in [(fields(None), None), (fields(Some(HOSTILE)), None), (fields(None), Some(text()))] {
+        for begun_with in [None, Some(text())] {
+            let page = Continue {
+                instance,
+                begun_with,
+                fields: names.clone(),
+                problem: problem.clone(),
+                action: "/sign-up/continue?a=1&b=\"".to_owned(),
+                csrf: text(),
+                other_href: "/sign-up?a=1&b=\"".to_owned(),
+                form_action: Vec::new(),
+            };
+            pages.push(page.render());
+        }
+    }
+    pages
+}
+
+/// The pages around a forgotten password.
+pub fn resets(instance: &Instance) -> Vec<Response> {
+    let text = || HOSTILE.to_owned();
+    let field = |problem: Option<String>| {
+        let field = Field::chosen("new-password", true, &instance.settings.attributes.password).unwrap();
+        Field { problem, ..field }
+    };
+    let page = |asks, fields, problem, wait| {
+        let page = ResetPage {
+            instance,
+            asks,
+            fields: vec![fields],
+            problem,
+            wait,
+            action: "/sign-in/reset-password?a=1&b=\"".to_owned(),
+            csrf: text(),
+            other_href: "/sign-in?a=1&b=\"".to_owned(),
+            form_action: Vec::new(),
+        };
+        page.render()
+    };
+    let who = || Field::of("identifier", true).unwrap().typed(Some(HOSTILE));
+    vec![
+        page(Asks::Who, who(), None, None),
+        page(Asks::Who, who(), Some(text()), None),
+        page(Asks::Who, who(), None, Some(9)),
+        page(Asks::Password, field(None), None, None),
+        page(Asks::Password, field(Some(text())), None, None),
+    ]
+}
+
+/// The page that ends a sign-in in a popup.
+pub fn popups(instance: &Instance) -> Vec<Response> {
+    let place = || format!("https://app.example/{HOSTILE}");
+    let tells = |key| Tells { key, value: place(), origin: place() };
+    let told = [Some(tells("session")), Some(tells("return_url")), None];
+    told.into_iter().map(|tells| Popup { instance, tells }.render()).collect()
+}

@@ -1,0 +1,189 @@
+//! `/user/reverify`: somebody who is signed in proves once more that it is he, and goes back to what he was about to do
+//! (behaviour.md section 4.8). The same steps as by the API.
+
+use axum::response::{IntoResponse, Redirect, Response};
+use http::HeaderMap;
+
+use super::super::extract::{Body, Browser, Params, Query};
+use super::super::problem::Failure;
+use super::super::route::{Limit, Route, Rules, get, post};
+use super::code_view::{CodePage, Step, Waits};
+use super::csrf;
+use super::factor_one::{is_about_the_proof, method};
+use super::outcome::page;
+use super::user::{sign_in_first, signed_in};
+use crate::context::Ctx;
+use crate::flows::session::reverify::{self, Reverification};
+use crate::model::client::{Client, Session};
+use crate::model::email::EmailAddress;
+use crate::model::problem::{Error, Problem, Result};
+use crate::model::verification::GUESSES;
+
+/// The page's path.
+const PATH: &str = "/user/reverify";
+/// The page of connected accounts.
+pub const CONNECTIONS: &str = "/user/connections";
+/// The page that asks before one is removed.
+pub const REMOVE: &str = "/user/connections/remove";
+
+/// The routes of this file.
+pub fn routes() -> Vec<Route> {
+    vec![get(PATH, Rules::PAGE, show), post(PATH, Rules::PAGE, submit)]
+}
+
+/// `GET /user/reverify`.
+async fn show(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
+    page(&ctx, opened(&ctx, &browser, query).await)
+}
+
+/// `POST /user/reverify`.
+async fn submit(
+    ctx: Ctx,
+    browser: Browser,
+    headers: HeaderMap,
+    query: Result<Query, Failure>,
+    body: Result<Body, Failure>,
+) -> Response {
+    page(&ctx, act(&ctx, &browser, &headers, query, body).await)
+}
+
+/// What the person was about to do; it stands in the query, names nothing but what is his, and is pressed again by himself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// The account that was to be removed.
+    pub account: Option<String>,
+}
+
+impl About {
+    fn read(query: &Params) -> Self {
+        Self { account: query.text("account").map(str::to_owned) }
+    }
+
+    fn carry(&self, path: &str) -> String {
+        match &self.account {
+            None => path.to_owned(),
+            Some(id) => {
+                let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("account", id).finish();
+                format!("{path}?{query}")
+            }
+        }
+    }
+
+    /// To the page that asks for the proof.
+    pub fn reverify(&self) -> Response {
+        Redirect::to(&self.carry(PATH)).into_response()
+    }
+
+    /// Back to where the person was about to do it.
+    fn back(&self) -> String {
+        match &self.account {
+            Some(_) => self.carry(REMOVE),
+            None => format!("{}?done=confirmed", CONNECTIONS),
+        }
+    }
+}
+
+/// A request of somebody who is signed in.
+struct Turn<'a> {
+    ctx: &'a Ctx,
+    browser: &'a Browser,
+    client: Client,
+    session: Session,
+    about: About,
+}
+
+async fn turn<'a>(ctx: &'a Ctx, browser: &'a Browser, query: Result<Query, Failure>) -> Result<Option<Turn<'a>>> {
+    let Query(query) = query.map_err(|failure| failure.0)?;
+    let about = About::read(&query);
+    let found = signed_in(ctx, browser).await?;
+    Ok(found.map(|(client, session)| Turn { ctx, browser, client, session, about }))
+}
+
+async fn opened(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
+    let Some(turn) = turn(ctx, browser, query).await? else { return Ok(sign_in_first(ctx, CONNECTIONS)) };
+    if reverify::require_recent_proof(ctx, &turn.session).await.is_ok() {
+        return Ok(Redirect::to(&turn.about.back()).into_response());
+    }
+    let stands = reverify::read(ctx, browser.hash(ctx).as_ref(), &turn.session.id).await?;
+    let is_live = stands.asked.as_ref().is_some_and(|asked| {
+        asked.strategy == "email_code" && asked.status == "unverified" && asked.expires_at > ctx.moment()
+    });
+    let waits = match stands.factors.first().map(|factor| factor.strategy.as_str()) {
+        None => return Ok(Redirect::to(CONNECTIONS).into_response()),
+        Some(_) if is_live => Waits::Code,
+        Some("password") => Waits::Password,
+        Some(_) => Waits::Method,
+    };
+    Ok(shown(&turn, &stands, waits))
+}
+
+fn shown(turn: &Turn<'_>, stands: &Reverification, waits: Waits) -> Response {
+    let sent_to = stands.asked.as_ref().and_then(|asked| asked.address.as_deref()).and_then(EmailAddress::parse);
+    let first = stands.factors.iter().find_map(|factor| factor.address.as_ref()).map(|address| address.value.clone());
+    let page = CodePage {
+        instance: &turn.ctx.instance,
+        step: Step::Reverify,
+        waits,
+        address: sent_to.or(first).map(|address| address.masked()).unwrap_or_default(),
+        action: turn.about.carry(PATH),
+        csrf: csrf::field(turn.ctx, &turn.client.id, PATH),
+        methods: stands.factors.iter().filter_map(method).collect(),
+        forgot: None,
+        other_href: CONNECTIONS.to_owned(),
+        form_action: Vec::new(),
+    };
+    page.render()
+}
+
+async fn act(
+    ctx: &Ctx,
+    browser: &Browser,
+    headers: &HeaderMap,
+    query: Result<Query, Failure>,
+    body: Result<Body, Failure>,
+) -> Result<Response> {
+    let Body(form) = body.map_err(|failure| failure.0)?;
+    let Some(turn) = turn(ctx, browser, query).await? else { return Ok(sign_in_first(ctx, CONNECTIONS)) };
+    csrf::check(ctx, Some(&turn.client.id), PATH, headers, &form)?;
+    match proven(&turn, &form).await {
+        Ok(stands) if stands.is_complete() => Ok(Redirect::to(&turn.about.back()).into_response()),
+        Ok(stands) if form.text("send").is_some() => Ok(shown(&turn, &stands, Waits::CodeAgain)),
+        Ok(stands) => Ok(shown(&turn, &stands, Waits::Code)),
+        Err(Error::Problem(problem)) if is_about_the_proof(&problem) => refused(&turn, &form, &problem).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives the proof that the form holds, or sends the code that it asks for.
+async fn proven(turn: &Turn<'_>, form: &Params) -> Result<Reverification> {
+    let (ctx, token, id) = (turn.ctx, turn.browser.hash(turn.ctx), &turn.session.id);
+    if form.text("code").or(form.text("password")).is_some() {
+        ctx.app.limits.spend(Limit::AttemptProof, &ctx.instance, ctx.from.ip)?;
+    }
+    if let Some(guess) = form.text("code") {
+        return reverify::attempt_code(ctx, token.as_ref(), id, guess.trim()).await;
+    }
+    reverify::begin_once(ctx, token.as_ref(), id).await?;
+    if let Some(typed) = form.text("password") {
+        return reverify::attempt_password(ctx, token.as_ref(), id, typed).await;
+    }
+    let address = form.text("method").and_then(|method| method.split_once(':')).map(|(_, address)| address);
+    reverify::prepare(ctx, token.as_ref(), id, "email_code", address).await
+}
+
+/// The page once more, with what is wrong.
+async fn refused(turn: &Turn<'_>, form: &Params, problem: &Problem) -> Result<Response> {
+    let stands = reverify::read(turn.ctx, turn.browser.hash(turn.ctx).as_ref(), &turn.session.id).await?;
+    // Proven meanwhile, by the same form posted twice or in another tab.
+    if reverify::require_recent_proof(turn.ctx, &stands.session).await.is_ok() {
+        return Ok(Redirect::to(&turn.about.back()).into_response());
+    }
+    let waits = match form.text("password") {
+        Some(_) => Waits::after_password(problem),
+        None => {
+            let left = stands.asked.as_ref().map_or(GUESSES, |asked| GUESSES - asked.attempts);
+            Waits::after_guess(problem, left)
+        }
+    };
+    Ok(shown(turn, &stands, waits))
+}
