@@ -91,9 +91,11 @@ create table flow_steps (
     reason text,
     duration_ms integer,
     detail jsonb not null default '{}',
+    request_id text collate "C",
     occurred_at timestamptz not null,
     constraint flow_steps_pkey primary key (instance_id, flow_id, id)
 );
+create index flow_steps_request_idx on flow_steps (instance_id, request_id) where request_id is not null;
 comment on table flow_steps is 'A step of a flow''s timeline.';
 
 create table inbox_messages (
@@ -212,3 +214,7 @@ select s.instance_id, s.id, s.client_id, s.replaced_at, s.abandon_at, s.complete
         'email_verification', (select v.tree from verification_trees v
             where v.instance_id = s.instance_id and v.owner_id = s.id and v.role = 'email_address')) as tree
 from sign_ups s;
+
+-- The flow that a code and its grant came from: what becomes of them is told on the same timeline.
+alter table oauth_codes add column flow_id text collate "C";
+alter table oauth_grants add column flow_id text collate "C";

@@ -34,7 +34,7 @@ impl Ctx {
     /// A context for `instance` at this moment.
     pub fn new(app: Arc<App>, instance: Arc<Instance>, from: Origin) -> Self {
         let now = app.clock.now() + instance.clock_offset;
-        let trail = Trail::new(&app.recorder, &instance.id, instance.clock_offset);
+        let trail = Trail::new(&app.recorder, &instance.id, &from.request_id, instance.clock_offset);
         Self { app, instance, now, from, promised_session: None, trail }
     }
 
@@ -47,7 +47,8 @@ impl Ctx {
     /// The same, for what is tried and taken back: nothing of it belongs on a timeline.
     #[must_use]
     pub fn untold(&self) -> Self {
-        let trail = Trail::new(&self.app.recorder, &self.instance.id, self.instance.clock_offset);
+        let trail =
+            Trail::new(&self.app.recorder, &self.instance.id, &self.from.request_id, self.instance.clock_offset);
         Self { trail, ..self.clone() }
     }
 

@@ -16,8 +16,8 @@ use crate::model::reason::Reason;
 /// The most keys that are remembered; the oldest go first, so that the limiter is no hole in memory.
 const KEYS: usize = 1_000_000;
 
-/// What the inspector keeps of callbacks that belong to no start: a bound of its table, not of requests.
-const STRAY_CALLBACKS: Rate = Rate { count: 10, window: Duration::from_secs(60) };
+/// What the inspector keeps of callbacks and token requests that belong to no start: a bound of its table, not of requests.
+const STRAY_FLOWS: Rate = Rate { count: 10, window: Duration::from_secs(60) };
 
 /// Which budget a request spends from, before its handler runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,8 +32,8 @@ pub enum Limit {
     Backend,
     /// `/oauth/authorize`, per address.
     Authorize,
-    /// Callbacks that belong to no start, of which the inspector keeps a record, per address.
-    StrayCallback,
+    /// Callbacks and token requests that belong to no start, of which the inspector keeps a record, per address.
+    StrayFlow,
     /// Token, userinfo, introspection: per client, which the handler finds out ([`Limits::admit_client`]).
     OAuthClient,
 }
@@ -74,7 +74,7 @@ impl Limits {
             Limit::CreateAttempt => (self.rates.create_attempt, address_key(ip)),
             Limit::AttemptProof => (self.rates.attempt_proof, address_key(ip)),
             Limit::Authorize => (self.rates.authorize, address_key(ip)),
-            Limit::StrayCallback => (STRAY_CALLBACKS, address_key(ip)),
+            Limit::StrayFlow => (STRAY_FLOWS, address_key(ip)),
             Limit::Backend if instance.allows_simulated_providers() => (self.rates.backend_development, String::new()),
             Limit::Backend => (self.rates.backend_production, String::new()),
         };

@@ -11,7 +11,7 @@ use crate::context::Ctx;
 use crate::flows::inspector::{self, Shown};
 use crate::flows::replay;
 use crate::http::pages::flow_document as view;
-use crate::model::id::FlowId;
+use crate::model::id::{FlowId, RequestId};
 use crate::model::reason::Reason;
 use crate::store::flows::{Filter, Step};
 
@@ -81,7 +81,7 @@ impl Outcome {
 /// One flow.
 #[derive(Debug, Args)]
 pub struct Reference {
-    /// The reference of an error page, a log line or the header X-Vestibule-Flow: flw_…
+    /// The reference of an error page, a log line or the header X-Vestibule-Flow: flw_…, or a request's: req_…
     reference: String,
 }
 
@@ -129,21 +129,23 @@ async fn list(global: &Global, ctx: &Ctx, options: &List) -> Result<(), Failure>
     })
 }
 
-/// The id that a reference spells.
-fn id(reference: &Reference) -> Result<FlowId, Failure> {
+/// The flow that a reference names.
+async fn id(ctx: &Ctx, reference: &Reference) -> Result<FlowId, Failure> {
     let text = reference.reference.trim();
-    FlowId::parse(text).ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("\"{text}\" is no reference of a flow: those begin with flw_"))
-    })
+    if FlowId::parse(text).is_none() && RequestId::parse(text).is_none() {
+        let what = format!("\"{text}\" is no reference of a flow or a request: those begin with flw_ or req_");
+        return Err(Failure::new(Exit::Usage, what));
+    }
+    inspector::find(ctx, text).await?.ok_or_else(|| unknown(text))
 }
 
-fn unknown(id: &FlowId) -> Failure {
-    Failure::failed(format!("there is no flow {id} on this instance; flows are kept for 7 days"))
+fn unknown(reference: &str) -> Failure {
+    Failure::failed(format!("there is no flow {reference} on this instance; flows are kept for 7 days"))
 }
 
 async fn show(global: &Global, ctx: &Ctx, reference: &Reference) -> Result<(), Failure> {
-    let id = id(reference)?;
-    let shown = inspector::show(ctx, &id).await?.ok_or_else(|| unknown(&id))?;
+    let id = id(ctx, reference).await?;
+    let shown = inspector::show(ctx, &id).await?.ok_or_else(|| unknown(id.as_str()))?;
     show::answer(global, &view::flow(&shown), || lines(&shown))
 }
 
@@ -191,8 +193,8 @@ fn row(step: &Step) -> Vec<String> {
 }
 
 async fn again(global: &Global, ctx: &Ctx, reference: &Reference) -> Result<(), Failure> {
-    let id = id(reference)?;
-    let replay = replay::replay(ctx, &id).await?.ok_or_else(|| unknown(&id))?;
+    let id = id(ctx, reference).await?;
+    let replay = replay::replay(ctx, &id).await?.ok_or_else(|| unknown(id.as_str()))?;
     let document = json!({
         "object": "flow_replay",
         "id": id,

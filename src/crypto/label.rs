@@ -87,6 +87,8 @@ pub enum CookieUse {
     Notice,
     /// The moment after which a person has to prove again who they are, in an authorization request on its way back.
     Reauthentication,
+    /// The flow that an authorization request on its way back belongs to.
+    Flow,
 }
 
 impl CookieUse {
@@ -95,6 +97,7 @@ impl CookieUse {
             Self::Csrf => "csrf",
             Self::Notice => "notice",
             Self::Reauthentication => "reauthentication",
+            Self::Flow => "flow",
         }
     }
 }

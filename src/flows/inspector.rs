@@ -2,7 +2,7 @@
 
 use crate::context::Ctx;
 use crate::model::hint;
-use crate::model::id::FlowId;
+use crate::model::id::{FlowId, RequestId};
 use crate::model::problem::Result;
 use crate::model::provider_config::ProviderConfig;
 use crate::model::reason::Reason;
@@ -10,6 +10,8 @@ use crate::model::time::Timestamp;
 use crate::store::flows::{self, Filter, Flow, Step};
 use crate::store::provider_configs;
 
+/// How long flows are kept.
+pub const KEPT: time::Duration = time::Duration::days(7);
 /// A flow that rests for so long has ended in silence.
 const SILENCE: time::Duration = time::Duration::hours(1);
 /// The window of "same reason".
@@ -56,6 +58,16 @@ pub async fn list(ctx: &Ctx, filter: &Filter<'_>) -> Result<Vec<(Flow, &'static 
     Ok(found.into_iter().map(|flow| (status(&flow, ctx.now), flow)).map(|(status, flow)| (flow, status)).collect())
 }
 
+/// The flow that a reference of an error page, a log line or an answer names: its own id, or that of a request which
+/// belonged to it. `None` for a request that belonged to none, and for what is no reference.
+///
+/// # Errors
+/// Storage faults.
+pub async fn find(ctx: &Ctx, reference: &str) -> Result<Option<FlowId>> {
+    let Some(request) = RequestId::parse(reference) else { return Ok(FlowId::parse(reference)) };
+    Ok(flows::of_request(&ctx.app.db, ctx.instance_id(), &request).await?)
+}
+
 /// One flow; `None` if there is none of that id.
 ///
 /// # Errors
@@ -72,6 +84,12 @@ pub async fn show(ctx: &Ctx, id: &FlowId) -> Result<Option<Shown>> {
     };
     let reason = name.and_then(Reason::parse);
     let hint = hint_of(ctx, &flow, status, reason);
+    let newer = steps.iter().rev().find_map(|step| step.detail.get("newer_flow")).and_then(|id| id.as_str());
+    let newer = newer.filter(|_| reason == Some(Reason::AttemptReplaced));
+    let hint = match (hint, newer) {
+        (Some(hint), Some(newer)) => Some(format!("{hint} It is {newer}.")),
+        (hint, _) => hint,
+    };
     let configuration = configuration(ctx, &flow).await?;
     Ok(Some(Shown { status, reason, hint, same_today, configuration, steps, flow }))
 }

@@ -7,7 +7,7 @@
 //! [`token`]. For backends: [`provider_token`]. Administration, shared by backend API and command line:
 //! [`applications`], [`instance`], [`key_ring`], [`providers`], [`redirect_urls`]. Used by the others:
 //! [`record`] (audit and events),
-//! [`race`], [`timeline`], [`inspector`] and [`replay`] (what happened in a flow), [`signing_keys`].
+//! [`race`], [`timeline`], [`oauth_timeline`], [`inspector`] and [`replay`] (what happened in a flow), [`signing_keys`].
 
 pub mod applications;
 pub mod attempt;
@@ -20,6 +20,7 @@ pub mod inspector;
 pub mod instance;
 pub mod key_ring;
 pub mod lockout;
+pub mod oauth_timeline;
 pub mod password;
 pub mod policy;
 pub mod proof;

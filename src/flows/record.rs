@@ -6,7 +6,9 @@ use sqlx::PgConnection;
 use crate::context::Ctx;
 use crate::model::id::{ClientId, ExternalAccountId, FlowId, IdentificationId, OutboxId, SessionId, UserId};
 use crate::model::problem::Result;
+use crate::model::provider_token::{Kept, Refusal};
 use crate::model::reason::{Failure, Reason};
+use crate::model::time::millis;
 use crate::store::audit::{self, Actor, AuditEvent, Outcome};
 use crate::store::outbox;
 
@@ -169,12 +171,39 @@ pub async fn account_changed(
     actor: Actor,
 ) -> Result<()> {
     event(ctx, db, "user.updated", user.as_str()).await?;
-    event(ctx, db, &format!("vestibule.{}", change.name()), account.as_str()).await?;
+    match change {
+        // Who approves an account once more gives it a good token.
+        AccountChange::Updated => token_event(ctx, db, account, Kept::Good, None).await?,
+        _ => event(ctx, db, &format!("vestibule.{}", change.name()), account.as_str()).await?,
+    }
     let mut entry = AuditEvent::new(ctx.instance_id().as_str(), change.name(), actor, ctx.app.clock.now());
     entry.user = Some(user);
     entry.target = Some(("external_account", account.as_str()));
     entry.from = Some(&ctx.from);
     Ok(audit::append(db, ctx.rng(), entry).await?)
+}
+
+/// The event of an account that was approved once more, or whose token changed its state: both are told in one form.
+///
+/// # Errors
+/// Storage faults.
+pub async fn token_event(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    account: &ExternalAccountId,
+    state: Kept,
+    refusal: Option<&Refusal>,
+) -> Result<()> {
+    let name = match state {
+        Kept::NeedsReconnect => "vestibule.external_account.needs_reconnect",
+        Kept::Good | Kept::Refused => "vestibule.external_account.updated",
+    };
+    let payload = json!({
+        "type": name, "id": account, "token_state": state.as_str(), "reason": refusal.map(Refusal::to_string),
+        "since": millis(ctx.moment()),
+    });
+    let id = OutboxId::new(ctx.app.clock.now(), ctx.rng());
+    Ok(outbox::put(db, ctx.instance_id(), &id, outbox::Kind::Event, &payload).await?)
 }
 
 /// An account could not be connected.

@@ -4,6 +4,8 @@
 //! found by hashing the instance's addresses. A flow that failed before a decision cannot be decided; then the question
 //! is whether its cause still stands.
 
+mod cause;
+
 use serde::{Deserialize, Serialize};
 
 use super::inspector;
@@ -17,13 +19,14 @@ use crate::model::id::{ClientId, ExternalAccountId, FlowId, SessionId, UserId};
 use crate::model::linking::{self, Decision, Known, Standing, Started};
 use crate::model::problem::{Error, Result};
 use crate::model::profile::EmailTrust;
-use crate::model::provider_config::{Credentials, strategy};
-use crate::model::reason::{Again, Reason, Why};
+use crate::model::provider_config::strategy;
+use crate::model::reason::{Reason, Why};
 use crate::model::settings::EnumerationProtection;
 use crate::model::sign_up::{self, Closed, Given, Vouched};
-use crate::store::flows::{self, Flow, Step};
-use crate::store::{connections, external_accounts, provider_configs, sessions, users};
+use crate::store::flows::{self, Flow};
+use crate::store::{connections, external_accounts, provider_configs, users};
 use crate::trail::About;
+use cause::{Use, cause, unavailable};
 
 /// Addresses that are hashed at once.
 const BATCH: i64 = 10_000;
@@ -265,7 +268,7 @@ async fn decide(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Verdict> {
         Decision::Prove { .. } => Verdict::Refused(Why::new(Reason::EmailUnverified, "proof")),
         Decision::Unprovable(_) => Verdict::Refused(Why::new(Reason::EmailUnverified, "unprovable")),
         Decision::AlreadySignedIn(_) => Verdict::Refused(Why::new(Reason::AlreadySignedIn, "callback")),
-        Decision::Closed(Standing::Locked, _) => Verdict::Refused(Why::new(Reason::UserLocked, "")),
+        Decision::Closed(Standing::Locked, _) => Verdict::Refused(Why::new(Reason::UserLocked, "operator")),
         Decision::Closed(..) => Verdict::Refused(Why::new(Reason::UserBanned, "banned")),
         Decision::LinkingOff(_) => Verdict::Refused(Why::new(Reason::LinkingOff, "")),
     })
@@ -376,88 +379,5 @@ async fn create(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Verdict> {
         fields if !fields.missing.is_empty() => Verdict::Refused(Why::new(Reason::RequirementsMissing, "")),
         _ if policy.can_prove => Verdict::Refused(Why::new(Reason::EmailUnverified, "proof")),
         _ => Verdict::Refused(Why::new(Reason::EmailUnverified, "unprovable")),
-    })
-}
-
-/// What a provider is wanted for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Use {
-    SignIn,
-    Connect,
-}
-
-impl Use {
-    fn of(flow: &Flow) -> Self {
-        if ["connect", "reauthorize"].contains(&flow.kind.as_str()) { Self::Connect } else { Self::SignIn }
-    }
-}
-
-/// Why a start with this provider would be refused now, by its configuration alone: nobody is asked.
-async fn unavailable(ctx: &Ctx, strategy: &str, use_as: Use) -> Result<Option<Why>> {
-    let why = |reason, detail| Ok(Some(Why::new(reason, detail)));
-    let Some(slug) = strategy.strip_prefix("oauth_") else { return why(Reason::ProviderUnavailable, "unknown") };
-    let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), slug).await?;
-    let is_known = ctx.app.catalogue.get(slug).is_some() || config.as_ref().is_some_and(|one| one.custom.is_some());
-    if !is_known {
-        return why(Reason::ProviderUnavailable, "unknown");
-    }
-    let Some(config) = config.filter(|config| config.is_enabled) else {
-        return why(Reason::ProviderUnavailable, "disabled");
-    };
-    if !config.is_authenticatable && use_as == Use::SignIn {
-        return why(Reason::ProviderUnavailable, "connect_only");
-    }
-    let is_missing = match config.credentials {
-        Credentials::Simulated => !ctx.instance.allows_simulated_providers(),
-        Credentials::Custom => {
-            let has_id = config.client_id.is_some_and(|id| !id.is_empty());
-            !has_id || (config.client_secret_sealed.is_none() && config.custom.is_none())
-        }
-    };
-    if is_missing { why(Reason::CredentialsUnusable, "missing") } else { Ok(None) }
-}
-
-/// Whether what stopped the flow before a decision still stands.
-async fn cause(ctx: &Ctx, flow: &Flow, steps: &[Step], reason: Option<Reason>) -> Result<Cause> {
-    let Some(reason) = reason else { return Ok(Cause::Unknown) };
-    let of_start = |name: &str| {
-        let start = steps.iter().rfind(|step| step.name == "started");
-        start.and_then(|start| start.detail.get(name)).and_then(|value| value.as_str())
-    };
-    let use_as = Use::of(flow);
-    let stands = |stands: bool| if stands { Cause::Stands } else { Cause::Gone };
-    Ok(match reason {
-        Reason::ProviderUnavailable | Reason::CredentialsUnusable => {
-            let named = of_start("strategy").map(str::to_owned);
-            let named = named.or_else(|| flow.provider.as_deref().map(strategy));
-            match named {
-                Some(strategy) => stands(unavailable(ctx, &strategy, use_as).await?.is_some()),
-                None => Cause::Unknown,
-            }
-        }
-        // The same request is refused again, until the app sends another.
-        Reason::RedirectInvalid => Cause::Stands,
-        Reason::RedirectUnlisted => {
-            let targets = ["redirect_url", "action_complete_redirect_url"].map(of_start);
-            stands(targets.into_iter().flatten().any(|origin| !ctx.instance.is_own_origin(origin)))
-        }
-        Reason::EndpointRefused if flow.detail.as_deref() == Some("offline") => stands(ctx.app.config.outbound.offline),
-        Reason::AlreadySignedIn => match &flow.client_id {
-            Some(client) => {
-                let connection = &mut *ctx.app.db.acquire().await?;
-                let open = sessions::newest_open(connection, ctx.instance_id(), client, ctx.offset()).await?;
-                stands(open.is_some())
-            }
-            None => Cause::Unknown,
-        },
-        // Whoever reads this has the database.
-        Reason::Internal if flow.detail.as_deref() == Some("storage") => Cause::Gone,
-        // The browser may still lose its cookie for the same cause; what was typed is not kept.
-        Reason::CookieMissing | Reason::CredentialsWrong => Cause::Unknown,
-        reason => match reason.again() {
-            // A new start begins afresh.
-            Again::Yes => Cause::Gone,
-            Again::Later | Again::No(_) => Cause::Unknown,
-        },
     })
 }

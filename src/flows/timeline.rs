@@ -18,7 +18,8 @@ use crate::model::profile::{EmailTrust, Profile};
 use crate::model::provider_config::ProviderConfig;
 use crate::model::reason::{Reason, Why};
 use crate::model::sign_up::{Field, Fields};
-use crate::trail::{About, Kind, Step};
+use crate::store::attempts;
+use crate::trail::{About, Answered, Kind, Step};
 use crate::upstream::error::UpstreamError;
 
 /// The longest text of somebody else's that is kept, in characters.
@@ -72,6 +73,41 @@ pub fn refused(ctx: &Ctx, problem: &Problem) {
     ctx.trail.refuse(why);
 }
 
+/// A request was answered. A refusal for a reason that belongs to no flow begins one of its own, so that its reference
+/// can be looked up; ten per minute and address are kept.
+pub fn answered(ctx: &Ctx, answered: Answered) {
+    if matches!(answered, Answered::Refused(Some(_))) {
+        alone(ctx, Kind::Request);
+    }
+}
+
+/// Begins a flow for a request that belongs to none; ten per minute and address are kept.
+pub(super) fn alone(ctx: &Ctx, kind: Kind) {
+    let may_begin = || ctx.app.limits.spend(Limit::StrayFlow, &ctx.instance, ctx.from.ip).is_ok();
+    if ctx.trail.flow().is_none() && may_begin() {
+        ctx.trail.begin(kind);
+    }
+}
+
+/// Names the flow that took the place of this one. Nothing that goes wrong here is worth another refusal.
+pub async fn replaced(ctx: &Ctx, db: impl sqlx::PgExecutor<'_>, client: &ClientId) {
+    let newer = attempts::newest_flow(db, ctx.instance_id(), client).await.ok().flatten();
+    if let Some(newer) = newer.filter(|newer| ctx.trail.flow().as_ref() != Some(newer)) {
+        ctx.trail.step(Step::new("replaced").with("newer_flow", newer.as_str()));
+    }
+}
+
+/// A nonce was presented that is wrong, used, late or another client's; `flow` is the one it belongs to, if any.
+pub fn nonce_refused(ctx: &Ctx, flow: Option<&FlowId>) {
+    match flow {
+        Some(flow) => ctx.trail.resume(flow),
+        None => alone(ctx, Kind::Callback),
+    }
+    let why = Why::new(Reason::AttemptOtherClient, "nonce");
+    ctx.trail.step(Step::new("nonce_presented").because(why));
+    ctx.trail.refuse(why);
+}
+
 /// The provider is known, and how it is configured now.
 pub fn configured(ctx: &Ctx, config: &ProviderConfig) {
     let provider = Some(config.provider.clone());
@@ -121,10 +157,7 @@ pub fn came_back(ctx: &Ctx, parameters: &BTreeMap<String, String>) {
 pub fn unusable_state(ctx: &Ctx, flow: Option<&FlowId>, why: Why) {
     match flow {
         Some(flow) => ctx.trail.resume(flow),
-        None if ctx.app.limits.spend(Limit::StrayCallback, &ctx.instance, ctx.from.ip).is_ok() => {
-            ctx.trail.begin(Kind::Callback);
-        }
-        None => return,
+        None => alone(ctx, Kind::Callback),
     }
     ctx.trail.step(Step::new("state_checked").because(why));
     match why.reason {
@@ -207,7 +240,7 @@ pub fn decided(ctx: &Ctx, started: Started, decision: &Decision) {
         }
         Decision::Prove { .. } => ("address must be proven", Some(why(Reason::EmailUnverified, "proof"))),
         Decision::AlreadySignedIn(_) => ("refused", Some(why(Reason::AlreadySignedIn, "callback"))),
-        Decision::Closed(Standing::Locked, _) => ("refused", Some(why(Reason::UserLocked, ""))),
+        Decision::Closed(Standing::Locked, _) => ("refused", Some(why(Reason::UserLocked, "operator"))),
         Decision::Closed(..) => ("refused", Some(why(Reason::UserBanned, "banned"))),
         Decision::LinkingOff(_) => ("refused", Some(why(Reason::LinkingOff, ""))),
         Decision::Unprovable(_) => ("refused", Some(why(Reason::EmailUnverified, "unprovable"))),
@@ -304,14 +337,14 @@ pub fn place(raw: &str) -> String {
 }
 
 /// First letter and domain of an address, and nothing of anything else.
-fn masked(text: &str) -> String {
+pub(super) fn masked(text: &str) -> String {
     let Some(address) = EmailAddress::parse(text) else { return format!("{} characters", text.chars().count()) };
     let (local, domain) = address.as_str().split_once('@').unwrap_or_default();
     format!("{}****@{domain}", local.chars().next().unwrap_or_default())
 }
 
 /// At most 200 printable characters.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(TEXT_LENGTH).collect()
 }
 

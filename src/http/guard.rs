@@ -19,10 +19,11 @@ use super::{client_address, cors, headers, native, oauth, pages};
 use crate::app::App;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
+use crate::flows::timeline;
 use crate::model::id::RequestId;
 use crate::model::instance::Instance;
 use crate::model::problem::{Error, code};
-use crate::model::reason::Why;
+use crate::model::reason::{Reason, Why};
 use crate::model::redirect::POPUP_PAGE;
 use crate::model::request::Origin;
 use crate::model::url_rules::is_loopback_host;
@@ -52,9 +53,13 @@ pub async fn guard(State(post): State<Post>, mut request: Request, next: Next) -
         Ok(Some(elsewhere)) => elsewhere,
         Err(error) => refuse(post.rules.caller, instance.as_deref(), error),
     };
-    if let Some(trail) = followed.as_ref().and_then(Followed::trail) {
-        trail.close(answered(&response));
-        let flow = trail.flow().and_then(|flow| HeaderValue::from_str(flow.as_str()).ok());
+    if let Some(ctx) = followed.as_ref().and_then(Followed::ctx) {
+        let answered = answered(&response);
+        if matches!(post.rules.caller, Caller::Browser | Caller::Page) {
+            timeline::answered(ctx, answered);
+        }
+        ctx.trail.close(answered);
+        let flow = ctx.trail.flow().and_then(|flow| HeaderValue::from_str(flow.as_str()).ok());
         if let Some(flow) = flow {
             response.headers_mut().insert(FLOW, flow);
         }
@@ -109,9 +114,6 @@ async fn admit(
             return Err(code::RESOURCE_NOT_FOUND.into());
         }
         cors::check_origin(&instance, request.method(), request.uri().query(), request.headers())?;
-        if !instance.settings.native_api && native::is_native(request.uri().query(), request.headers()) {
-            return Err(code::NATIVE_API_DISABLED.into());
-        }
     }
     if rules.caller == Caller::Page
         && let Some(elsewhere) = configured_host(&instance, request)
@@ -119,14 +121,20 @@ async fn admit(
         return Ok(Some(elsewhere));
     }
     let from = whence(request, &post.app);
-    post.app.limits.spend(rules.limit, &instance, from.ip)?;
+    let ctx = Ctx::new(Arc::clone(&post.app), Arc::clone(&instance), from);
+    if let Some(followed) = request.extensions().get::<Followed>() {
+        followed.follow(&ctx);
+    }
+    post.app.limits.spend(rules.limit, &instance, ctx.from.ip)?;
+    if rules.caller == Caller::Browser
+        && !instance.settings.native_api
+        && native::is_native(request.uri().query(), request.headers())
+    {
+        return Err(code::NATIVE_API_DISABLED.because(Reason::NativeRefused, "off").into());
+    }
     let presented = client_token(request.uri().query(), request.headers());
     if let Some(hash) = stored_under(&post.app, &instance, presented).await? {
         request.extensions_mut().insert(StoredUnder(hash));
-    }
-    let ctx = Ctx::new(Arc::clone(&post.app), instance, from);
-    if let Some(followed) = request.extensions().get::<Followed>() {
-        followed.follow(&ctx.trail);
     }
     request.extensions_mut().insert(ctx);
     Ok(None)

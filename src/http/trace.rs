@@ -17,6 +17,7 @@ use super::problem::{Envelope, ErrorCode};
 use super::route::Cors;
 use super::{headers, pages};
 use crate::app::App;
+use crate::context::Ctx;
 use crate::model::id::{InstanceId, RequestId};
 use crate::model::problem::Error;
 use crate::trail::{self, Answered, Trail};
@@ -29,19 +30,24 @@ pub struct Served(pub InstanceId);
 #[derive(Clone, Debug)]
 pub struct Template(pub String);
 
-/// Where the guard leaves the request's trail, for what happens outside of it.
+/// Where the guard leaves the request's context, for what happens outside of it.
 #[derive(Clone, Default)]
-pub struct Followed(Arc<OnceLock<Trail>>);
+pub struct Followed(Arc<OnceLock<Ctx>>);
 
 impl Followed {
-    /// Leaves the trail.
-    pub fn follow(&self, trail: &Trail) {
-        let _ = self.0.set(trail.clone());
+    /// Leaves the context.
+    pub fn follow(&self, ctx: &Ctx) {
+        let _ = self.0.set(ctx.clone());
     }
 
-    /// The trail, once the guard has let the request in.
-    pub fn trail(&self) -> Option<&Trail> {
+    /// The context, once the guard has found the instance.
+    pub fn ctx(&self) -> Option<&Ctx> {
         self.0.get()
+    }
+
+    /// The context's trail.
+    pub fn trail(&self) -> Option<&Trail> {
+        self.ctx().map(|ctx| &ctx.trail)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Stop;
 use crate::app::App;
+use crate::flows::inspector::KEPT;
 use crate::store::{connections, flows, inbox, jobs, outbox, rate_limits, social_flows};
 
 /// How often due tasks are looked for.
@@ -13,9 +14,6 @@ const LOOK: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_secs(600);
 /// Rows removed at once (operations.md section 11.5).
 const BATCH: i64 = 1_000;
-
-/// How long flows are kept.
-const FLOWS: time::Duration = time::Duration::days(7);
 
 /// A periodic task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +70,7 @@ impl Task {
             }
             Self::EmptyInboxes => while inbox::remove_old(&app.db, BATCH).await? == BATCH.unsigned_abs() {},
             Self::RemoveOldFlows => {
-                while flows::remove_old(&app.db, app.clock.now(), FLOWS, BATCH).await? >= BATCH.unsigned_abs() {}
+                while flows::remove_old(&app.db, app.clock.now(), KEPT, BATCH).await? >= BATCH.unsigned_abs() {}
             }
             Self::RemoveStaleConnections => {
                 while connections::remove_stale(&app.db, BATCH).await? == BATCH.unsigned_abs() {}

@@ -46,7 +46,6 @@ pub fn hint(reason: Reason, detail: &str) -> &'static str {
         | R::AlreadySignedIn => of_decision(reason, detail),
         R::SignupClosed
         | R::AddressRefused
-        | R::EmailEnterprise
         | R::UserLocked
         | R::UserBanned
         | R::RateLimited
@@ -277,7 +276,6 @@ fn of_rules(reason: Reason, detail: &str) -> &'static str {
         (Reason::AddressRefused, _) => {
             "The allow-list, block-list, subaddress rule or list of disposable domains refuses the address."
         }
-        (Reason::EmailEnterprise, _) => "The address's domain belongs to an enterprise connection.",
         (Reason::UserLocked, "operator") => "An operator locked the user: `vestibule user unlock`.",
         (Reason::UserLocked, _) => "Too many wrong codes or passwords. Wait, or `vestibule user unlock`.",
         (Reason::UserBanned, _) => "The audit log says who closed the account, and when.",

@@ -51,7 +51,6 @@ pub mod code {
         AUTHENTICATION_INVALID = "authentication_invalid" 401 "Invalid authentication" "Unable to authenticate the request.";
         AUTHORIZATION_HEADER_FORMAT_INVALID = "authorization_header_format_invalid" 401 "Invalid Authorization header format" "The Authorization header must be of the form \"Bearer <secret key>\".";
         CLERK_KEY_INVALID = "clerk_key_invalid" 401 "The provided secret key is invalid" "The secret key belongs to no instance of this server, or was revoked.";
-        CLIENT_NOT_FOUND = "client_not_found" 400 "Client not found" "There is no client for this request.";
         CLIENT_STATE_INVALID = "client_state_invalid" 400 "Invalid action" "The attempt is over; begin a new one.";
         CUSTOM_OAUTH_PROVIDER_CANNOT_DELETE_ACTIVE = "custom_oauth_provider_cannot_delete_active" 400 "Provider is enabled" "An enabled custom provider cannot be deleted; disable it first.";
         CUSTOM_OAUTH_PROVIDER_CANNOT_USE_DISCOVERY_URL = "custom_oauth_provider_cannot_use_discovery_url" 422 "Discovery URL not usable" "The discovery document lacks an endpoint that is needed, or names one that may not be used.";
@@ -72,7 +71,6 @@ pub mod code {
         FORM_PARAM_EXCEEDS_ALLOWED_SIZE = "form_param_exceeds_allowed_size" 422 "is too large" "The value is larger than allowed.";
         FORM_PARAM_FORMAT_INVALID = "form_param_format_invalid" 422 "is invalid" "The value has the wrong format.";
         FORM_PARAM_MISSING = "form_param_missing" 422 "is missing" "The parameter must be given.";
-        FORM_PARAM_NIL = "form_param_nil" 422 "is missing" "The parameter must have a value.";
         FORM_PARAM_UNKNOWN = "form_param_unknown" 422 "is unknown" "The parameter is not known here.";
         FORM_PARAM_VALUE_INVALID = "form_param_value_invalid" 422 "is invalid" "The value is not one of those allowed.";
         FORM_PARAM_VALUE_TOO_LARGE = "form_param_value_too_large" 422 "is too large" "The value is above the largest allowed.";
@@ -147,7 +145,6 @@ pub mod code {
         VERIFICATION_FAILED = "verification_failed" 400 "Failed" "Too many wrong codes; ask for a new one.";
         VERIFICATION_LINK_TOKEN_EXPIRED = "verification_link_token_expired" 400 "Expired link" "The link has expired; ask for a new one.";
         VERIFICATION_LINK_TOKEN_INVALID = "verification_link_token_invalid" 400 "Invalid link" "The link is not valid.";
-        VERIFICATION_LINK_TOKEN_SOURCE_INVALID = "verification_link_token_source_invalid" 400 "Invalid link" "The link belongs to something else.";
         VERIFICATION_LINK_TOKEN_STALE = "verification_link_token_stale" 400 "Stale link" "A newer link was sent; open that one.";
         VERIFICATION_MISSING = "verification_missing" 400 "Missing" "No code or link was sent yet.";
         VERIFICATION_STRATEGY_INVALID = "verification_strategy_invalid" 400 "Invalid strategy" "This is not what was asked for.";

@@ -54,7 +54,8 @@ impl Why {
     /// Whether a flow may still go on after it: more is to be done or tried, by the same person in the same flow.
     pub fn leaves_open(self) -> bool {
         let may = matches!(self.reason.label(), "unfinished" | "transfer" | "credentials" | "limited");
-        may && self.detail != "unprovable"
+        // A client that asked for silence begins anew when it may ask.
+        may && self.detail != "unprovable" && self.reason != Reason::InteractionNeeded
     }
 }
 
@@ -71,7 +72,7 @@ impl Failure {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $label:literal, $again:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $label:literal, $again:expr, [$($detail:literal),*];)*) => {
         /// The rows of the list.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason {$(
@@ -98,6 +99,12 @@ macro_rules! reasons {
                 match self { $(Self::$name => $again),* }
             }
 
+            /// Its conditions, of which a detail is one; empty where it has one only, and for `provider_wrong_type`, whose
+            /// detail is the path of the member.
+            pub const fn details(self) -> &'static [&'static str] {
+                match self { $(Self::$name => &[$($detail),*]),* }
+            }
+
             /// The reason of that name; `None` for a name of a later version.
             pub fn parse(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|reason| reason.name() == name)
@@ -112,126 +119,124 @@ const PERSON: Again = Again::No(Actor::Person);
 
 reasons! {
     /// The provider is unknown, disabled, or may only be connected (`unknown`, `disabled`, `connect_only`).
-    ProviderUnavailable = "provider_unavailable", "app", APP;
+    ProviderUnavailable = "provider_unavailable", "app", APP, ["unknown", "disabled", "connect_only"];
     /// The redirect URL is missing or malformed (`missing`, `unparseable`, `relative`, `scheme`, `long`).
-    RedirectInvalid = "redirect_invalid", "app", APP;
+    RedirectInvalid = "redirect_invalid", "app", APP, ["missing", "unparseable", "relative", "scheme", "long"];
     /// The redirect URL is outside the instance's origins (`api`, `portal`).
-    RedirectUnlisted = "redirect_unlisted", "app", OPERATOR;
+    RedirectUnlisted = "redirect_unlisted", "app", OPERATOR, ["api", "portal"];
     /// A native target is not listed, or the native API is off (`unlisted`, `off`).
-    NativeRefused = "native_refused", "app", OPERATOR;
+    NativeRefused = "native_refused", "app", OPERATOR, ["unlisted", "off"];
     /// The callback came without a `state` that this instance knows.
-    StateMissing = "state_missing", "state", Again::Yes;
+    StateMissing = "state_missing", "state", Again::Yes, [];
     /// The callback was opened again after its answer.
-    StateUsed = "state_used", "state", Again::Yes;
+    StateUsed = "state_used", "state", Again::Yes, [];
     /// The callback came later than ten minutes after the start.
-    StateExpired = "state_expired", "state", Again::Yes;
+    StateExpired = "state_expired", "state", Again::Yes, [];
     /// The callback came to another browser or session than the one that began (`client`, `session`).
-    StateOtherBrowser = "state_other_browser", "state", Again::Yes;
+    StateOtherBrowser = "state_other_browser", "state", Again::Yes, ["client", "session"];
     /// A good `state`, but no client cookie at all.
-    CookieMissing = "cookie_missing", "state", Again::Yes;
+    CookieMissing = "cookie_missing", "state", Again::Yes, [];
     /// A newer start on the same client replaced this attempt.
-    AttemptReplaced = "attempt_replaced", "state", Again::Yes;
+    AttemptReplaced = "attempt_replaced", "state", Again::Yes, [];
     /// The attempt is too old or finished (`abandoned`, `done`, `transfer`).
-    AttemptExpired = "attempt_expired", "state", Again::Yes;
+    AttemptExpired = "attempt_expired", "state", Again::Yes, ["abandoned", "done", "transfer"];
     /// The attempt belongs to another client (`read`, `transfer`, `nonce`).
-    AttemptOtherClient = "attempt_other_client", "state", Again::Yes;
+    AttemptOtherClient = "attempt_other_client", "state", Again::Yes, ["read", "transfer", "nonce"];
     /// The provider refuses the authorization code.
-    TokenInvalidGrant = "token_invalid_grant", "provider_answer", Again::Yes;
+    TokenInvalidGrant = "token_invalid_grant", "provider_answer", Again::Yes, [];
     /// The person pressed cancel at the provider.
-    ProviderDenied = "provider_denied", "cancelled", Again::Yes;
+    ProviderDenied = "provider_denied", "cancelled", Again::Yes, [];
     /// The provider did not answer in time.
-    ProviderTimeout = "provider_timeout", "provider_down", Again::Later;
+    ProviderTimeout = "provider_timeout", "provider_down", Again::Later, [];
     /// The provider cannot be reached (`dns`, `refused`, `cut`, `tls`, `breaker`).
-    ProviderUnreachable = "provider_unreachable", "provider_down", Again::Later;
+    ProviderUnreachable = "provider_unreachable", "provider_down", Again::Later, ["dns", "refused", "cut", "tls", "breaker"];
     /// The provider answers 5xx, or says so at the callback.
-    Provider5xx = "provider_5xx", "provider_down", Again::Later;
+    Provider5xx = "provider_5xx", "provider_down", Again::Later, [];
     /// The provider answers 429.
-    ProviderRateLimited = "provider_rate_limited", "provider_down", Again::Later;
+    ProviderRateLimited = "provider_rate_limited", "provider_down", Again::Later, [];
     /// Our credentials for the provider are missing or malformed (`missing`, `malformed`).
-    CredentialsUnusable = "credentials_unusable", "provider_config", OPERATOR;
+    CredentialsUnusable = "credentials_unusable", "provider_config", OPERATOR, ["missing", "malformed"];
     /// The provider refuses our client id or secret.
-    TokenInvalidClient = "token_invalid_client", "provider_config", OPERATOR;
+    TokenInvalidClient = "token_invalid_client", "provider_config", OPERATOR, [];
     /// The provider does not know our callback address.
-    CallbackUnregistered = "callback_unregistered", "provider_config", OPERATOR;
+    CallbackUnregistered = "callback_unregistered", "provider_config", OPERATOR, [];
     /// The provider refuses a scope.
-    ScopeRefused = "scope_refused", "provider_config", OPERATOR;
+    ScopeRefused = "scope_refused", "provider_config", OPERATOR, [];
     /// The guard of outgoing requests, or a rule of discovery, forbids the endpoint
     /// (`blocked`, `offline`, `redirected`, `discovery`).
-    EndpointRefused = "endpoint_refused", "provider_config", OPERATOR;
+    EndpointRefused = "endpoint_refused", "provider_config", OPERATOR, ["blocked", "offline", "redirected", "discovery"];
     /// Any other refusal by the provider.
-    ProviderRefused = "provider_refused", "provider_config", OPERATOR;
+    ProviderRefused = "provider_refused", "provider_config", OPERATOR, [];
     /// The provider's answer cannot be read (`html`, `json`, `type`, `size`).
-    ProviderUnreadable = "provider_unreadable", "provider_answer", Again::Later;
+    ProviderUnreadable = "provider_unreadable", "provider_answer", Again::Later, ["html", "json", "type", "size"];
     /// A needed member of the answer is absent or of a wrong type; the detail is its path.
-    ProviderWrongType = "provider_wrong_type", "provider_answer", OPERATOR;
+    ProviderWrongType = "provider_wrong_type", "provider_answer", OPERATOR, [];
     /// No stable user id, or two that differ (`absent`, `differs`).
-    IdentityUnusable = "identity_unusable", "provider_answer", OPERATOR;
+    IdentityUnusable = "identity_unusable", "provider_answer", OPERATOR, ["absent", "differs"];
     /// The id_token fails a check (`signature`, `key`, `algorithm`, `nonce`, `audience`).
-    IdtokenRefused = "idtoken_refused", "provider_answer", OPERATOR;
+    IdtokenRefused = "idtoken_refused", "provider_answer", OPERATOR, ["signature", "key", "algorithm", "nonce", "audience"];
     /// `iss` is another than expected (`callback`, `token`).
-    IssuerMismatch = "issuer_mismatch", "provider_answer", OPERATOR;
+    IssuerMismatch = "issuer_mismatch", "provider_answer", OPERATOR, ["callback", "token"];
     /// `exp` or `iat` of an id_token is off by more than the leeway.
-    ClockSkew = "clock_skew", "provider_answer", Again::Later;
+    ClockSkew = "clock_skew", "provider_answer", Again::Later, [];
     /// The provider gave no address and the instance requires one.
-    EmailMissing = "email_missing", "unfinished", Again::Yes;
+    EmailMissing = "email_missing", "unfinished", Again::Yes, [];
     /// The address must be proven first, or cannot be (`proof`, `unprovable`).
-    EmailUnverified = "email_unverified", "unfinished", Again::Yes;
+    EmailUnverified = "email_unverified", "unfinished", Again::Yes, ["proof", "unprovable"];
     /// Other members of `missing_fields`.
-    RequirementsMissing = "requirements_missing", "unfinished", Again::Yes;
+    RequirementsMissing = "requirements_missing", "unfinished", Again::Yes, [];
     /// The identity belongs in the other flow (`sign_up`, `sign_in`).
-    Transfer = "transfer", "transfer", Again::Yes;
+    Transfer = "transfer", "transfer", Again::Yes, ["sign_up", "sign_in"];
     /// The account or its address belongs to a different user (`claimed`, `meanwhile`).
-    AccountInUse = "account_in_use", "conflict", PERSON;
+    AccountInUse = "account_in_use", "conflict", PERSON, ["claimed", "meanwhile"];
     /// The address has a user and the instance never links.
-    LinkingOff = "linking_off", "conflict", PERSON;
+    LinkingOff = "linking_off", "conflict", PERSON, [];
     /// Another account of this provider is connected already (`second`, `other`).
-    AccountConnectedAlready = "account_connected_already", "conflict", PERSON;
+    AccountConnectedAlready = "account_connected_already", "conflict", PERSON, ["second", "other"];
     /// Connecting would add an address and the instance forbids that.
-    EmailImmutable = "email_immutable", "conflict", OPERATOR;
+    EmailImmutable = "email_immutable", "conflict", OPERATOR, [];
     /// There is an active session already (`start`, `callback`).
-    AlreadySignedIn = "already_signed_in", "conflict", PERSON;
+    AlreadySignedIn = "already_signed_in", "conflict", PERSON, ["start", "callback"];
     /// Signing up is closed (`restricted`, `waitlist`, `quota`).
-    SignupClosed = "signup_closed", "restricted", OPERATOR;
-    /// The address may not sign up (`allowlist`, `blocklist`, `subaddress`, `disposable`).
-    AddressRefused = "address_refused", "restricted", OPERATOR;
-    /// The address's domain belongs to an enterprise connection.
-    EmailEnterprise = "email_enterprise", "restricted", PERSON;
+    SignupClosed = "signup_closed", "restricted", OPERATOR, ["restricted", "waitlist", "quota"];
+    /// The address may not sign up (`subaddress`).
+    AddressRefused = "address_refused", "restricted", OPERATOR, ["subaddress"];
     /// The user is locked (`failures`, `operator`).
-    UserLocked = "user_locked", "account", Again::Later;
-    /// The user is banned or gone (`banned`, `deactivated`, `deleted`).
-    UserBanned = "user_banned", "account", OPERATOR;
-    /// A limit was reached (`requests`, `codes`, `sign_ups`, `bot`).
-    RateLimited = "rate_limited", "limited", Again::Later;
+    UserLocked = "user_locked", "account", Again::Later, ["failures", "operator"];
+    /// The user is banned or gone (`banned`, `deleted`).
+    UserBanned = "user_banned", "account", OPERATOR, ["banned", "deleted"];
+    /// A limit was reached (`requests`, `codes`).
+    RateLimited = "rate_limited", "limited", Again::Later, ["requests", "codes"];
     /// A code, password or identifier is wrong (`code`, `password`, `identifier`).
-    CredentialsWrong = "credentials_wrong", "credentials", Again::Yes;
+    CredentialsWrong = "credentials_wrong", "credentials", Again::Yes, ["code", "password", "identifier"];
     /// A code or link is no longer valid (`tries`, `expired`, `none`, `stale`, `other_browser`).
-    ProofDead = "proof_dead", "credentials", Again::Yes;
+    ProofDead = "proof_dead", "credentials", Again::Yes, ["tries", "expired", "none", "stale", "other_browser"];
     /// A stored provider token is missing (`refresh`, `access`).
-    TokenMissing = "token_missing", "reconnect", PERSON;
+    TokenMissing = "token_missing", "reconnect", PERSON, ["refresh", "access"];
     /// The provider refuses the refresh token (`invalid_grant`, `other`, `lost`).
-    RefreshRefused = "refresh_refused", "reconnect", PERSON;
+    RefreshRefused = "refresh_refused", "reconnect", PERSON, ["invalid_grant", "other", "lost"];
     /// No such OAuth client.
-    ClientUnknown = "client_unknown", "client", APP;
+    ClientUnknown = "client_unknown", "client", APP, [];
     /// The redirect URI is not registered for the OAuth client.
-    ClientRedirectMismatch = "client_redirect_mismatch", "client", APP;
+    ClientRedirectMismatch = "client_redirect_mismatch", "client", APP, [];
     /// The OAuth client's request is malformed; the detail is the OAuth `error`.
-    ClientRequestInvalid = "client_request_invalid", "client", APP;
+    ClientRequestInvalid = "client_request_invalid", "client", APP, ["invalid_request", "unsupported_grant_type", "unsupported_response_type", "invalid_scope", "invalid_target", "request_not_supported", "request_uri_not_supported"];
     /// `prompt=none`, but a page would be needed.
-    InteractionNeeded = "interaction_needed", "unfinished", Again::Yes;
+    InteractionNeeded = "interaction_needed", "unfinished", Again::Yes, [];
     /// The person denied consent, or may no longer give it.
-    ConsentDenied = "consent_denied", "cancelled", Again::Yes;
+    ConsentDenied = "consent_denied", "cancelled", Again::Yes, [];
     /// The OAuth client's credentials are wrong.
-    ClientAuthFailed = "client_auth_failed", "client", APP;
+    ClientAuthFailed = "client_auth_failed", "client", APP, [];
     /// The grant is unknown or has ended (`code`, `refresh`, `user`).
-    GrantEnded = "grant_ended", "grant", Again::Yes;
+    GrantEnded = "grant_ended", "grant", Again::Yes, ["code", "refresh", "user"];
     /// A code or refresh token was used twice (`code`, `refresh`).
-    GrantReused = "grant_reused", "grant", Again::Yes;
+    GrantReused = "grant_reused", "grant", Again::Yes, ["code", "refresh"];
     /// The grant is another client's, or of another redirect URI (`client`, `redirect_uri`).
-    GrantMismatch = "grant_mismatch", "grant", APP;
+    GrantMismatch = "grant_mismatch", "grant", APP, ["client", "redirect_uri"];
     /// The PKCE verifier does not fit (`wrong`, `absent`, `unexpected`).
-    PkceFailed = "pkce_failed", "grant", APP;
+    PkceFailed = "pkce_failed", "grant", APP, ["wrong", "absent", "unexpected"];
     /// Our own fault (`storage`, `panic`).
-    Internal = "internal", "internal", Again::Later;
+    Internal = "internal", "internal", Again::Later, ["storage", "panic"];
 }
 
 impl std::fmt::Display for Reason {

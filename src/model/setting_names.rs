@@ -114,6 +114,22 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn the_page_of_settings_has_each_with_its_default() {
+        let page = include_str!("../../docs/instance-settings.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+        let shown: Vec<(&str, &str)> = rows.filter_map(|row| row.split_once("` | `")).collect();
+        let shown: Vec<(String, String)> = shown
+            .into_iter()
+            .filter_map(|(name, rest)| Some((name.to_owned(), rest.split_once("` |")?.0.to_owned())))
+            .collect();
+        let mut known: Vec<(String, String)> =
+            all(&Settings::default()).into_iter().map(|(name, value)| (name, value.to_string())).collect();
+        let mut listed = shown.clone();
+        (known.sort(), listed.sort());
+        assert_eq!(listed, known, "docs/instance-settings.md is out of date");
+    }
+
+    #[test]
     fn values_are_typed_by_their_setting() {
         let document = json!({ "later": { "kept": 1 } });
         let changed = change(&document, "native_api", "off").unwrap();

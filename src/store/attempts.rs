@@ -36,6 +36,30 @@ pub async fn replace_all(
     Ok(())
 }
 
+/// The inspector's flow of the attempt that is current on `client`.
+///
+/// # Errors
+/// Storage faults.
+pub async fn newest_flow(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    client: &ClientId,
+) -> sqlx::Result<Option<FlowId>> {
+    sqlx::query_scalar!(
+        r#"select flow_id as "flow!: FlowId" from (
+               select flow_id, created_at from sign_ins
+               where instance_id = $1 and client_id = $2 and replaced_at is null
+               union all
+               select flow_id, created_at from sign_ups
+               where instance_id = $1 and client_id = $2 and replaced_at is null) attempt
+           where flow_id is not null order by created_at desc limit 1"#,
+        instance.as_str(),
+        client.as_str(),
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// A new sign-in attempt on `client`, abandoned after a day.
 ///
 /// # Errors
@@ -195,10 +219,6 @@ pub async fn take_transfer(
     source: TransferSource,
     offset: PgInterval,
 ) -> sqlx::Result<Option<SocialFlowId>> {
-    let role = match source {
-        TransferSource::SignIn => "first_factor",
-        TransferSource::SignUp => "external_account",
-    };
     sqlx::query_scalar!(
         r#"with source as (
                select id from sign_ins where instance_id = $1 and client_id = $2 and replaced_at is null
@@ -216,10 +236,35 @@ pub async fn take_transfer(
            join social_flows f on f.instance_id = $1 and f.verification_id = t.id"#,
         instance.as_str(),
         client.as_str(),
-        role,
+        source.role(),
         offset,
     )
     .fetch_optional(db)
+    .await
+}
+
+/// Whether `client` had something to transfer that is used up or too old by now.
+///
+/// # Errors
+/// Storage faults.
+pub async fn had_transfer(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+    source: TransferSource,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (
+               select from verifications v join (
+                   select id from sign_ins where instance_id = $1 and client_id = $2
+                   union all
+                   select id from sign_ups where instance_id = $1 and client_id = $2) s on v.owner_id = s.id
+               where v.instance_id = $1 and v.role = $3 and v.status = 'transferable') as "had!""#,
+        instance.as_str(),
+        client.as_str(),
+        source.role(),
+    )
+    .fetch_one(db)
     .await
 }
 
@@ -230,6 +275,16 @@ pub enum TransferSource {
     SignIn,
     /// A sign-up whose external account is transferable.
     SignUp,
+}
+
+impl TransferSource {
+    /// The role of its verification.
+    fn role(self) -> &'static str {
+        match self {
+            Self::SignIn => "first_factor",
+            Self::SignUp => "external_account",
+        }
+    }
 }
 
 /// Where a finished attempt stays visible.

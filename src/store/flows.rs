@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use time::serde::rfc3339;
 
-use crate::model::id::{ClientId, FlowId, FlowStepId, InstanceId};
+use crate::model::id::{ClientId, FlowId, FlowStepId, InstanceId, RequestId};
 use crate::model::time::Timestamp;
 
 /// What is new about a flow; members that are `None` stay as they are.
@@ -19,7 +19,7 @@ pub struct FlowChange {
     pub id: FlowId,
     /// `sign_in`, `sign_up`, `connect`, …; `unknown` where a later request does not know.
     pub kind: &'static str,
-    /// `open`, `succeeded`, `failed`. A success is never taken back.
+    /// `open`, `succeeded`, `failed`. A success is never taken back, but that of an authorization is: its grant can end.
     pub status: &'static str,
     /// Why it failed, or what it waits for.
     pub reason: Option<&'static str>,
@@ -75,7 +75,7 @@ impl FlowChange {
             self.kind = later.kind;
         }
         let is_news = later.status != "open" || later.reason.is_some();
-        if self.status != "succeeded" && is_news {
+        if (self.status != "succeeded" || self.kind == "authorize") && is_news {
             if later.status != "open" {
                 self.status = later.status;
                 self.ended_at = later.ended_at;
@@ -116,6 +116,8 @@ pub struct NewStep {
     pub duration_ms: Option<i32>,
     /// What is worth knowing about it; never a secret, a full address or a URL with its query.
     pub detail: Value,
+    /// The request that noted it; with the first step of each request only.
+    pub request_id: Option<RequestId>,
     /// When, on the instance's clock.
     #[serde(with = "rfc3339")]
     pub occurred_at: Timestamp,
@@ -136,11 +138,12 @@ pub async fn write(db: &mut PgConnection, changes: &[FlowChange]) -> sqlx::Resul
                config_hash bytea, decision_sealed bytea, at timestamptz, ended_at timestamptz)
            on conflict (instance_id, id) do update set
                kind = case when flows.kind = 'unknown' then excluded.kind else flows.kind end,
-               status = case when flows.status = 'succeeded' or excluded.status = 'open' then flows.status
-                   else excluded.status end,
-               reason = case when flows.status = 'succeeded' or excluded.status = 'succeeded' then null
-                   else coalesce(excluded.reason, flows.reason) end,
-               detail = case when flows.status = 'succeeded' or excluded.status = 'succeeded' then null
+               status = case when (flows.status = 'succeeded' and flows.kind <> 'authorize')
+                   or excluded.status = 'open' then flows.status else excluded.status end,
+               reason = case when (flows.status = 'succeeded' and flows.kind <> 'authorize')
+                   or excluded.status = 'succeeded' then null else coalesce(excluded.reason, flows.reason) end,
+               detail = case when (flows.status = 'succeeded' and flows.kind <> 'authorize')
+                   or excluded.status = 'succeeded' then null
                    when excluded.reason is not null then excluded.detail else flows.detail end,
                provider = coalesce(excluded.provider, flows.provider),
                application_id = coalesce(excluded.application_id, flows.application_id),
@@ -150,7 +153,7 @@ pub async fn write(db: &mut PgConnection, changes: &[FlowChange]) -> sqlx::Resul
                config_hash = coalesce(excluded.config_hash, flows.config_hash),
                decision_sealed = coalesce(excluded.decision_sealed, flows.decision_sealed),
                started_at = least(flows.started_at, excluded.started_at),
-               ended_at = case when flows.status = 'succeeded' then flows.ended_at
+               ended_at = case when flows.status = 'succeeded' and flows.kind <> 'authorize' then flows.ended_at
                    else coalesce(excluded.ended_at, flows.ended_at) end"#,
         Json(changes) as _,
     )
@@ -165,10 +168,11 @@ pub async fn write(db: &mut PgConnection, changes: &[FlowChange]) -> sqlx::Resul
 /// Storage faults.
 pub async fn write_steps(db: &mut PgConnection, steps: &[NewStep]) -> sqlx::Result<()> {
     sqlx::query!(
-        r#"insert into flow_steps (instance_id, flow_id, id, name, outcome, reason, duration_ms, detail, occurred_at)
-           select instance_id, flow_id, id, name, outcome, reason, duration_ms, detail, occurred_at
+        r#"insert into flow_steps (instance_id, flow_id, id, name, outcome, reason, duration_ms, detail, request_id,
+               occurred_at)
+           select instance_id, flow_id, id, name, outcome, reason, duration_ms, detail, request_id, occurred_at
            from jsonb_to_recordset($1) as step (instance_id text, flow_id text, id text, name text, outcome text,
-               reason text, duration_ms int, detail jsonb, occurred_at timestamptz)
+               reason text, duration_ms int, detail jsonb, request_id text, occurred_at timestamptz)
            on conflict do nothing"#,
         Json(steps) as _,
     )
@@ -283,6 +287,8 @@ pub struct Step {
     pub duration_ms: Option<i32>,
     /// What is worth knowing about it.
     pub detail: Value,
+    /// The request that noted it; with the first step of each request only.
+    pub request_id: Option<String>,
     /// When.
     #[serde(with = "rfc3339")]
     pub occurred_at: Timestamp,
@@ -295,12 +301,30 @@ pub struct Step {
 pub async fn steps(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, flow: &FlowId) -> sqlx::Result<Vec<Step>> {
     sqlx::query_as!(
         Step,
-        r#"select name, outcome, reason, duration_ms, detail, occurred_at from flow_steps
+        r#"select name, outcome, reason, duration_ms, detail, request_id, occurred_at from flow_steps
            where instance_id = $1 and flow_id = $2 order by occurred_at, id"#,
         instance.as_str(),
         flow.as_str(),
     )
     .fetch_all(db)
+    .await
+}
+
+/// The flow that a request belonged to.
+///
+/// # Errors
+/// Storage faults.
+pub async fn of_request(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    request: &RequestId,
+) -> sqlx::Result<Option<FlowId>> {
+    sqlx::query_scalar!(
+        r#"select flow_id as "flow: FlowId" from flow_steps where instance_id = $1 and request_id = $2 limit 1"#,
+        instance.as_str(),
+        request.as_str(),
+    )
+    .fetch_optional(db)
     .await
 }
 

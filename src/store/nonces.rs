@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
 use crate::crypto::LookupHash;
-use crate::model::id::{ClientId, InstanceId, SessionId, SocialFlowId, VerificationId};
+use crate::model::id::{ClientId, FlowId, InstanceId, SessionId, SocialFlowId, VerificationId};
 
 /// Puts a finished trip behind a nonce, for five minutes.
 ///
@@ -65,6 +65,27 @@ pub async fn take(
     )
     .fetch_optional(db)
     .await
+}
+
+/// The inspector's flow that a nonce belongs to, whoever presents it.
+///
+/// # Errors
+/// Storage faults.
+pub async fn flow_of(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    nonce: &[LookupHash],
+) -> sqlx::Result<Option<FlowId>> {
+    let hashes: Vec<Vec<u8>> = nonce.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+    let flow = sqlx::query_scalar!(
+        r#"select flow_id as "flow: FlowId" from social_flows
+           where instance_id = $1 and rotating_token_nonce_hash = any($2)"#,
+        instance.as_str(),
+        &hashes,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(flow.flatten())
 }
 
 /// The session that an attempt has made.

@@ -4,7 +4,7 @@ use sqlx::PgExecutor;
 use sqlx::postgres::types::PgInterval;
 
 use crate::crypto::LookupHash;
-use crate::model::id::{ApplicationId, GrantId, InstanceId, SessionId, UserId};
+use crate::model::id::{ApplicationId, FlowId, GrantId, InstanceId, SessionId, UserId};
 use crate::model::oauth::application::Application;
 use crate::model::oauth::authorize::AuthorizationRequest;
 use crate::model::oauth::consent::RememberedConsent;
@@ -183,6 +183,8 @@ pub struct NewCode<'a> {
     pub request: &'a AuthorizationRequest,
     /// For how long.
     pub lifetime: PgInterval,
+    /// The flow it comes from.
+    pub flow: Option<&'a FlowId>,
 }
 
 /// Stores a code, and with it what the person allowed, if that is new: one statement.
@@ -208,8 +210,8 @@ pub async fn insert(
                    application_fingerprint = excluded.application_fingerprint, updated_at = excluded.updated_at)
            insert into oauth_codes (instance_id, expires_day, hash, grant_id, application_id, user_id, session_id,
                redirect_uri, registered_redirect_uri, scopes, resources, code_challenge, nonce, authenticated_at, amr,
-               expires_at, created_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $21, now() + $16 + $15, now() + $16)"#,
+               flow_id, expires_at, created_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $21, $22, now() + $16 + $15, now() + $16)"#,
         instance.as_str(),
         code.day,
         code.hash.as_bytes().as_slice(),
@@ -231,6 +233,7 @@ pub async fn insert(
         consent.fingerprint,
         allowed.is_some(),
         &code.person.amr,
+        code.flow.map(FlowId::as_str),
     )
     .execute(db)
     .await?;
@@ -246,6 +249,8 @@ pub struct CodeState {
     pub grant_id: GrantId,
     /// The user it is of.
     pub user_id: UserId,
+    /// The flow it comes from.
+    pub flow_id: Option<FlowId>,
     /// It was redeemed.
     pub is_consumed: bool,
     /// It is past its time.
@@ -275,7 +280,7 @@ pub async fn state(
     let row = sqlx::query_as!(
         CodeState,
         r#"select (a.client_id = $2) is true as "is_own!", c.grant_id as "grant_id: GrantId",
-               c.user_id as "user_id: UserId", c.consumed_at is not null as "is_consumed!",
+               c.user_id as "user_id: UserId", c.flow_id as "flow_id: FlowId", c.consumed_at is not null as "is_consumed!",
                c.expires_at <= now() + $5 as "is_expired!", c.failures, c.redirect_uri, c.code_challenge as challenge,
                c.resources
            from oauth_codes c

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, PgExecutor};
 
 use super::oauth_grants::{Issued, NewAccessToken, Row};
 use crate::crypto::LookupHash;
-use crate::model::id::{GrantId, InstanceId, UserId};
+use crate::model::id::{FlowId, GrantId, InstanceId, UserId};
 use crate::model::oauth::scope::Scopes;
 use crate::model::time::Timestamp;
 
@@ -49,6 +49,7 @@ struct FamilyRow {
     is_own: bool,
     id_token_claims: String,
     grant_id: GrantId,
+    flow_id: Option<FlowId>,
     scopes: Vec<String>,
     resources: Vec<String>,
     authenticated_at: Timestamp,
@@ -75,6 +76,7 @@ impl From<FamilyRow> for Family {
         Self {
             issued: Issued::from(Row {
                 grant_id: row.grant_id,
+                flow_id: row.flow_id,
                 scopes: row.scopes,
                 nonce: None,
                 authenticated_at: row.authenticated_at,
@@ -120,7 +122,7 @@ pub async fn lock(
     let row = sqlx::query_as!(
         FamilyRow,
         r#"select now() + $5 as "now!", t.generation, t.expires_at as token_expires_at, (a.client_id = $2) as "is_own!",
-               a.id_token_claims, g.id as "grant_id: GrantId", g.scopes, g.resources, g.authenticated_at, g.amr,
+               a.id_token_claims, g.id as "grant_id: GrantId", g.flow_id as "flow_id: FlowId", g.scopes, g.resources, g.authenticated_at, g.amr,
                g.revoked_at is not null as "is_revoked!", g.family_expires_at, g.refresh_generation,
                g.refresh_issued_at, g.refresh_expires_day, g.refresh_key_id, u.banned_at is null as "user_is_active!",
                u.id as "user_id: UserId", u.first_name, u.last_name, u.username, u.image_url, u.updated_at,

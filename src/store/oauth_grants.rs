@@ -6,7 +6,7 @@ use sqlx::postgres::types::PgInterval;
 
 use super::oauth_applications::SecretHashes;
 use crate::crypto::LookupHash;
-use crate::model::id::{GrantId, InstanceId, UserId};
+use crate::model::id::{FlowId, GrantId, InstanceId, UserId};
 use crate::model::oauth::application::IdTokenClaims;
 use crate::model::oauth::claims::Subject;
 use crate::model::oauth::scope::Scopes;
@@ -61,6 +61,8 @@ pub struct Redemption<'a> {
 pub struct Issued {
     /// The grant.
     pub grant_id: GrantId,
+    /// The flow it comes from.
+    pub flow_id: Option<FlowId>,
     /// The grant's scopes.
     pub scopes: Scopes,
     /// The nonce of the authorization request; none on refresh.
@@ -78,6 +80,7 @@ pub struct Issued {
 /// The flat form of [`Issued`].
 pub(super) struct Row {
     pub(super) grant_id: GrantId,
+    pub(super) flow_id: Option<FlowId>,
     pub(super) scopes: Vec<String>,
     pub(super) nonce: Option<String>,
     pub(super) authenticated_at: Timestamp,
@@ -97,6 +100,7 @@ impl From<Row> for Issued {
     fn from(row: Row) -> Self {
         Self {
             grant_id: row.grant_id,
+            flow_id: row.flow_id,
             scopes: Scopes::stored(row.scopes),
             nonce: row.nonce,
             authenticated_at: row.authenticated_at,
@@ -157,10 +161,10 @@ pub async fn redeem(
            granted as (
                insert into oauth_grants (instance_id, id, application_id, user_id, session_id, organization_id, scopes,
                    resources, authenticated_at, amr, acr, dpop_jkt, refresh_issued_at, refresh_expires_at,
-                   refresh_expires_day, refresh_key_id, family_expires_at, created_at)
+                   refresh_expires_day, refresh_key_id, family_expires_at, flow_id, created_at)
                select $1, grant_id, application_id, user_id, session_id, organization_id, scopes, resources,
                    authenticated_at, amr, acr, dpop_jkt, now() + $9, now() + $9 + least($10, $12::interval), $11,
-                   $18::text, now() + $9 + $12, now() + $9
+                   $18::text, now() + $9 + $12, flow_id, now() + $9
                from code),
            access as (
                insert into oauth_access_tokens (instance_id, expires_day, hash, id, grant_id, format, scopes, audience,
@@ -172,7 +176,7 @@ pub async fn redeem(
                insert into oauth_refresh_tokens (instance_id, expires_day, hash, grant_id, generation, expires_at,
                    created_at)
                select $1, $11, $17, grant_id, 1, now() + $9 + least($10, $12::interval), now() + $9 from code)
-           select code.grant_id as "grant_id: GrantId", code.scopes, code.nonce, code.authenticated_at, code.amr,
+           select code.grant_id as "grant_id: GrantId", code.flow_id as "flow_id?: FlowId", code.scopes, code.nonce, code.authenticated_at, code.amr,
                code.id_token_claims, code.user_id as "user_id: UserId", code.first_name, code.last_name, code.username,
                code.image_url, code.user_updated_at as updated_at, e.value as "email?",
                (e.status = 'verified') as "email_is_verified?"
@@ -262,7 +266,7 @@ pub async fn rotate(
                insert into oauth_refresh_tokens (instance_id, expires_day, hash, grant_id, generation, expires_at,
                    created_at)
                select $1, $10, $16, id, refresh_generation, refresh_expires_at, now() + $8 from family)
-           select f.id as "grant_id: GrantId", f.scopes, null::text as nonce, f.authenticated_at, f.amr,
+           select f.id as "grant_id: GrantId", f.flow_id as "flow_id?: FlowId", f.scopes, null::text as nonce, f.authenticated_at, f.amr,
                f.id_token_claims, f.user_id as "user_id: UserId", u.first_name, u.last_name, u.username, u.image_url,
                u.updated_at, e.value as "email?", (e.status = 'verified') as "email_is_verified?"
            from family f

@@ -200,6 +200,26 @@ pub async fn newest_open(
     .await
 }
 
+/// Whether a session is `client`'s, however it stands.
+///
+/// # Errors
+/// Storage faults.
+pub async fn is_of_client(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+    session: &SessionId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from sessions where instance_id = $1 and id = $2 and client_id = $3) as "is_own!""#,
+        instance.as_str(),
+        session.as_str(),
+        client.as_str(),
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Marks an open session as used, at most once a minute; `None` if the client has no such open session, else whether it
 /// was the client's active one already.
 ///

@@ -257,6 +257,8 @@ pub async fn is_current(
 /// What is known about a state that could not be consumed.
 #[derive(Clone, Debug)]
 pub struct Unconsumed {
+    /// The client that began.
+    pub client_id: ClientId,
     /// It was consumed before.
     pub is_consumed: bool,
     /// The consumer has finished.
@@ -295,7 +297,7 @@ pub async fn why_not(
                f.transport = 'nonce' as "hands_over_nonce!",
                f.session_id is not null and not exists (select from sessions s where s.instance_id = $1
                    and s.id = f.session_id and s.status = 'active' and s.expire_at > now() + $4) as "is_session_over!",
-               f.outcome_url, f.flow_id as "flow_id: FlowId"
+               f.outcome_url, f.flow_id as "flow_id: FlowId", f.client_id as "client_id: ClientId"
            from social_flows f where f.instance_id = $1 and f.state_hash = $2"#,
         instance.as_str(),
         state.as_bytes(),

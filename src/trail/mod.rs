@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use recorder::Recorder;
 pub use step::{About, Kind, Step};
 
-use crate::model::id::{FlowId, FlowStepId, InstanceId};
+use crate::model::id::{FlowId, FlowStepId, InstanceId, RequestId};
 use crate::model::reason::{Reason, Why};
 use crate::model::time::Timestamp;
 use crate::store::flows::{FlowChange, NewStep};
@@ -27,6 +27,7 @@ pub struct Trail(Arc<Shared>);
 struct Shared {
     recorder: Recorder,
     instance: InstanceId,
+    request: RequestId,
     /// How far the instance's clock is moved.
     offset: time::Duration,
     notes: Mutex<Notes>,
@@ -65,10 +66,10 @@ pub enum Answered {
 }
 
 impl Trail {
-    /// An empty trail for a request to `instance`, whose clock is moved by `offset`.
-    pub fn new(recorder: &Recorder, instance: &InstanceId, offset: time::Duration) -> Self {
-        let notes = Mutex::default();
-        Self(Arc::new(Shared { recorder: recorder.clone(), instance: instance.clone(), offset, notes }))
+    /// An empty trail for `request` to `instance`, whose clock is moved by `offset`.
+    pub fn new(recorder: &Recorder, instance: &InstanceId, request: &RequestId, offset: time::Duration) -> Self {
+        let (recorder, instance, request) = (recorder.clone(), instance.clone(), request.clone());
+        Self(Arc::new(Shared { recorder, instance, request, offset, notes: Mutex::default() }))
     }
 
     fn notes<T>(&self, act: impl FnOnce(&mut Notes) -> T) -> T {
@@ -96,6 +97,12 @@ impl Trail {
             }
         });
         tracing::Span::current().record("flow_id", flow.as_str());
+    }
+
+    /// Goes on with a flow that began as `kind`.
+    pub fn resume_as(&self, kind: Kind, flow: &FlowId) {
+        self.resume(flow);
+        self.notes(|notes| notes.kind = notes.kind.or(Some(kind)));
     }
 
     /// Goes on with `flow` unless this request belongs to one already.
@@ -193,7 +200,10 @@ impl Shared {
         change.ended_at = (status != "open").then_some(ended);
         change.reason = why.map(|why| why.reason.name());
         change.detail = why.map(|why| why.detail).filter(|detail| !detail.is_empty());
-        let steps = steps.into_iter().map(|(at, step)| self.row(&flow, at, step)).collect();
+        let mut steps: Vec<NewStep> = steps.into_iter().map(|(at, step)| self.row(&flow, at, step)).collect();
+        if let Some(first) = steps.first_mut() {
+            first.request_id = Some(self.request.clone());
+        }
         self.recorder.put(Record { change, steps });
     }
 
@@ -207,6 +217,7 @@ impl Shared {
             reason: step.why.map(|why| why.reason.name()),
             duration_ms: step.took.map(|took| i32::try_from(took.as_millis()).unwrap_or(i32::MAX)),
             detail: step.shown(),
+            request_id: None,
             occurred_at: at,
         }
     }

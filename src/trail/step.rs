@@ -22,6 +22,10 @@ pub enum Kind {
     Authorize,
     /// A callback that belongs to no start we know.
     Callback,
+    /// A token request that belongs to no authorization we know.
+    Token,
+    /// Another request of a browser or native application that belongs to no flow we know.
+    Request,
 }
 
 impl Kind {
@@ -34,6 +38,8 @@ impl Kind {
             Self::Reauthorize => "reauthorize",
             Self::Authorize => "authorize",
             Self::Callback => "callback",
+            Self::Token => "token",
+            Self::Request => "request",
         }
     }
 }

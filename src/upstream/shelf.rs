@@ -103,7 +103,7 @@ impl<T: Send + Sync + 'static> Shelf<T> {
             }
             // Not possible: nothing above removes, and Nop is answered only where something is kept.
             CompResult::StillNone(_) | CompResult::Removed(_) => {
-                Err(UpstreamError::new(Call::Keys, Reason::Internal, "shelf"))
+                Err(UpstreamError::new(Call::Keys, Reason::Internal, ""))
             }
         }
     }

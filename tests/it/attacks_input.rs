@@ -2,10 +2,12 @@
 
 use http::Method;
 use serde_json::json;
+use vestibule::http::route::{Caller, Route};
+use vestibule::http::router;
 
 use crate::support::TestApp;
 use crate::support::browser::{Answer, send};
-use crate::support::person::{APP, sign_up};
+use crate::support::person::{APP, client, sign_up};
 
 const HOSTILE: &[&str] = &[
     "'",
@@ -141,33 +143,7 @@ async fn queries_and_paths() {
 async fn forms_and_json() {
     let app = TestApp::start().await;
     let (client, browser) = (app.application(json!({})).await, app.browser());
-    let forms = [
-        (
-            "/v1/client/sign_ins",
-            vec![
-                "strategy",
-                "redirect_url",
-                "action_complete_redirect_url",
-                "oidc_prompt",
-                "oidc_login_hint",
-                "transfer",
-            ],
-        ),
-        ("/v1/client/sign_ups", vec!["strategy", "first_name", "last_name", "locale", "unsafe_metadata"]),
-        ("/v1/me/oauth/consent/x", vec!["consented", "redirect_uri", "state", "_clerk_session_id"]),
-        ("/v1/me/oauth/consent/%00", vec!["consented"]),
-        ("/oauth-consent", vec!["client_id", "redirect_uri", "csrf"]),
-        ("/sign-in", vec!["strategy", "csrf"]),
-    ];
     for text in texts() {
-        for (path, names) in &forms {
-            for name in names {
-                let mut form = vec![("strategy", "oauth_google"), ("redirect_url", "/sso-callback")];
-                form.retain(|(given, _)| given != name);
-                form.push((name, &text));
-                judge(&browser.post_form(app.url(path), APP, &form).await, &format!("{path} {name}"), &text);
-            }
-        }
         let post = |path: &str| browser.raw(Method::POST, &app.url(path));
         let secret = client.secret.as_deref();
         for name in ["code", "redirect_uri", "code_verifier", "grant_type", "scope", "resource", "client_id"] {
@@ -189,6 +165,104 @@ async fn forms_and_json() {
             }
         }
     }
+}
+
+/// Parameters of the frontend API and of our pages' forms; a route that does not know one ignores it or says so.
+const NAMES: [&str; 30] = [
+    "strategy",
+    "redirect_url",
+    "action_complete_redirect_url",
+    "oidc_prompt",
+    "oidc_login_hint",
+    "transfer",
+    "identifier",
+    "email_address",
+    "email_address_id",
+    "password",
+    "new_password",
+    "code",
+    "token",
+    "ticket",
+    "username",
+    "first_name",
+    "last_name",
+    "locale",
+    "unsafe_metadata",
+    "legal_accepted",
+    "additional_scope",
+    "level",
+    "active_organization_id",
+    "organization_id",
+    "sign_up_if_missing",
+    "consented",
+    "client_id",
+    "redirect_uri",
+    "state",
+    "_clerk_session_id",
+];
+
+/// A path with the caller's own things in it, so that nothing is refused at the door.
+fn own(path: &str, client: &serde_json::Value) -> String {
+    let session = client["sessions"][0]["id"].as_str().unwrap();
+    let account = client["sessions"][0]["user"]["external_accounts"][0]["id"].as_str().unwrap();
+    let id = match path {
+        path if path.contains("/sessions/") => session,
+        path if path.contains("/external_accounts/") => account,
+        path if path.contains("/sign_ins/") => client["sign_in"]["id"].as_str().unwrap_or("none"),
+        path if path.contains("/sign_ups/") => client["sign_up"]["id"].as_str().unwrap_or("none"),
+        _ => "none",
+    };
+    path.split('/').map(|part| if part.starts_with('{') { id } else { part }).collect::<Vec<_>>().join("/")
+}
+
+/// Every route of the frontend API and every page that takes a form, as the route table has them: signed in, with an
+/// attempt under way, from an origin of the app, so that the texts come as far as they can.
+#[tokio::test]
+async fn every_form_of_the_route_table() {
+    let app = TestApp::start().await;
+    let settings = json!({"single_session_mode": false, "attributes": {"password": {"enabled": true}}}).to_string();
+    app.execute("update instances set settings = settings || $2::jsonb where id = $1", &settings).await;
+    app.app().forget_directory();
+    let ends = ["/v1/client", "/v1/client/sessions", "/v1/client/sessions/{id}/end", "/v1/client/sessions/{id}/remove"];
+    let is_form = |route: &&Route| {
+        let takes_forms = matches!(route.rules.caller, Caller::Browser | Caller::Page | Caller::Anyone);
+        takes_forms && route.method != Method::GET && !route.path.starts_with("/_dev/providers")
+    };
+    let routes: Vec<Route> = router::routes().into_iter().filter(|route| is_form(&route)).collect();
+    assert!(routes.len() > 25, "{}", routes.len());
+    let mut reached = std::collections::BTreeSet::new();
+    for route in routes.iter().filter(|route| !ends.contains(&route.path)) {
+        let browser = app.browser();
+        sign_up(&app, &browser, "oauth_google", &format!("p{}@example.com", reached.len())).await;
+        let begun = [("strategy", "email_code"), ("identifier", "p0@example.com")];
+        for kind in ["sign_ins", "sign_ups"].into_iter().filter(|kind| route.path.contains(kind)) {
+            let form = if kind == "sign_ins" {
+                begun
+            } else {
+                [("strategy", "email_code"), ("email_address", "q@example.com")]
+            };
+            browser.post_form(app.url(&format!("/v1/client/{kind}")), APP, &form).await;
+        }
+        let mine = client(&app, &browser).await;
+        let url = app.url(&own(route.path, &mine));
+        for (index, text) in texts().iter().enumerate() {
+            // All of them broken, and each in turn beside good ones.
+            let broken = |name: &str| index % NAMES.len() == 0 || NAMES[index % NAMES.len()] == name;
+            let good = |name: &str| if name == "strategy" { "oauth_google" } else { "/sso-callback" };
+            let form: Vec<(&str, &str)> =
+                NAMES.iter().map(|name| (*name, if broken(name) { text.as_str() } else { good(name) })).collect();
+            let origin = if route.rules.caller == Caller::Page { app.origin() } else { APP.to_owned() };
+            let request = browser.request(route.method.clone(), &url).header("origin", origin);
+            let answer = browser.send(request.header("accept", "text/html").form(&form)).await;
+            judge(&answer, &format!("{} {}", route.method, route.path), text);
+            let refused_at_the_door = answer.status == 400 && answer.text.contains("\"origin_");
+            if !refused_at_the_door && answer.status != 405 {
+                reached.insert(format!("{} {}", route.method, route.path));
+            }
+        }
+    }
+    let expected = routes.iter().filter(|route| !ends.contains(&route.path)).count();
+    assert_eq!(reached.len(), expected, "every route was reached: {reached:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Background work: side effects are delivered once, periodic tasks run on one replica, news reaches every replica.
 
+use crate::social::connecting::connect;
 use crate::support::TestApp;
+use crate::support::person::sign_up;
 use serde_json::json;
 use std::time::{Duration, Instant};
 use vestibule::flows::instance::{self, NewInstance};
@@ -33,13 +35,49 @@ async fn put(app: &TestApp, count: usize) {
     transaction.commit().await.unwrap();
 }
 
+/// Writes down every change of a table that `condition` is about, as `of` and `by`.
+async fn log(app: &TestApp, table: &str, condition: &str, of: &str, by: &str) {
+    let statement = format!(
+        "create table logged (of text, by text);
+         create function note() returns trigger language plpgsql as $$ begin
+             insert into logged values ({of}, {by});
+             return new;
+         end $$;
+         create trigger note after insert or update on {table} for each row when ({condition})
+             execute function note()"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&app.app().db).await.unwrap();
+}
+
+/// How many entries the log has, of how many things, by how many workers.
+async fn logged(app: &TestApp) -> (i64, i64, i64) {
+    let statement = "select count(*), count(distinct of), count(distinct by) from logged";
+    sqlx::query_as(statement).fetch_one(&app.app().db).await.unwrap()
+}
+
 #[tokio::test]
-async fn two_replicas_deliver_each_side_effect_once() {
+async fn two_replicas_take_and_deliver_each_side_effect_once() {
     let mut app = TestApp::replicas(2).await;
     put(&app, 40).await;
+    // Ten workers on both replicas reach for all of them at the same moment.
+    let names: Vec<String> = (0..10).map(|number| format!("worker-{number}")).collect();
+    let takes = names.iter().zip(app.apps.iter().cycle()).map(|(name, replica)| outbox::take(&replica.db, name, 8));
+    let taken: Vec<String> = futures_util::future::join_all(takes)
+        .await
+        .into_iter()
+        .flat_map(|taken| taken.unwrap().into_iter().map(|one| one.id.to_string()))
+        .collect();
+    let each: std::collections::BTreeSet<&String> = taken.iter().collect();
+    assert_eq!((taken.len(), each.len()), (40, 40), "none is left, and none was taken twice");
+    sqlx::query("update outbox set leased_by = null, leased_until = null, attempts = 0")
+        .execute(&app.app().db)
+        .await
+        .unwrap();
+    log(&app, "outbox", "new.done_at is not null", "new.id", "new.attempts::text").await;
     app.start_jobs();
     eventually(&app, "select count(*) = 40 from outbox where done_at is not null").await;
-    eventually(&app, "select bool_and(attempts = 1 and leased_by is null) from outbox").await;
+    app.stop_jobs().await;
+    assert_eq!(logged(&app).await, (40, 40, 1), "each was delivered once, at its first attempt");
 }
 
 #[tokio::test]
@@ -87,14 +125,34 @@ async fn a_periodic_task_runs_on_one_replica() {
     let mut app = TestApp::replicas(2).await;
     put(&app, 1).await;
     sqlx::query("update outbox set done_at = now() - interval '31 d'").execute(&app.app().db).await.unwrap();
+    log(&app, "jobs", "new.leased_by is not null", "new.name", "new.leased_by").await;
     app.start_jobs();
     eventually(&app, "select count(*) = 0 from outbox").await;
-    eventually(
-        &app,
-        "select count(*) = 1 and bool_and(last_run_at is not null and leased_by is null and last_error is null
-             and next_run_at > now() + interval '50 min') from jobs where name = 'remove_old_outbox'",
+    // Both replicas look at every task before they stop.
+    app.stop_jobs().await;
+    let (runs, tasks, _) = logged(&app).await;
+    assert!(runs == tasks && tasks > 3, "{runs} runs of {tasks} tasks");
+    let in_order: bool = sqlx::query_scalar(
+        "select bool_and(last_run_at is not null and leased_by is null and last_error is null
+             and next_run_at > now() + interval '5 min') from jobs",
     )
-    .await;
+    .fetch_one(&app.app().db)
+    .await
+    .unwrap();
+    assert!(in_order, "each ran, and is due again later");
+}
+
+#[tokio::test]
+async fn accounts_that_nobody_came_back_to_connect_are_removed() {
+    let mut app = TestApp::start().await;
+    let browser = app.browser();
+    sign_up(&app, &browser, "oauth_google", "ada@example.com").await;
+    connect(&app, &browser, "oauth_notion", &[]).await.expect(200);
+    let waiting = "select count(*) from external_accounts where instance_id = $1 and status = $2";
+    assert_eq!(app.count(waiting, "pending").await, 1);
+    app.advance(Duration::from_secs(2 * 3600)).await;
+    app.start_jobs();
+    eventually(&app, "select count(*) = 1 and bool_and(status <> 'pending') from external_accounts").await;
 }
 
 #[tokio::test]

@@ -70,3 +70,26 @@ fn arrows_point_down_and_files_stay_short() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// A code that nobody answers with is a promise that nobody keeps.
+#[test]
+fn every_code_is_answered_somewhere() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let table = source.join("model/problem.rs");
+    let texts: Vec<String> = files(&source)
+        .iter()
+        .filter(|file| **file != table)
+        .map(|file| std::fs::read_to_string(file).unwrap())
+        .collect();
+    let table = std::fs::read_to_string(table).unwrap();
+    let is_name = |word: &&str| {
+        word.len() > 3
+            && word.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
+    };
+    let rows = table.lines().filter(|line| line.starts_with("        ") && line.trim_end().ends_with("\";"));
+    let names: Vec<&str> = rows.filter_map(|line| line.split_whitespace().next()).filter(is_name).collect();
+    assert_eq!(names.len(), vestibule::model::problem::code::ALL.len());
+    let is_used = |name: &&str| texts.iter().any(|text| text.contains(*name));
+    let unused: Vec<&&str> = names.iter().filter(|name| !is_used(*name)).collect();
+    assert!(unused.is_empty(), "{unused:?}");
+}

@@ -124,6 +124,8 @@ async fn a_killed_callback_is_done_as_a_whole_or_not_at_all() {
         done.unwrap();
     }
     println!("{} kills: {cut} callbacks cut off, {answered} answered before", kills());
+    // Of so many moments, some lie before the answer and some after it; otherwise nothing was tested.
+    assert!(kills() < 100 || (cut > 0 && answered > 0), "{cut} callbacks cut off, {answered} answered");
     consistent(&app, i64::from((kills() + 1) * AT_ONCE)).await;
 }
 

@@ -15,18 +15,18 @@ use crate::support::{Answer, Browser, TestApp};
 const TARGET: &str = "my-app://callback";
 
 /// An application on a phone: `_is_native=1`, its token in `Authorization`, no cookies.
-struct Native<'a> {
+pub struct Native<'a> {
     app: &'a TestApp,
     http: Browser,
     token: Mutex<String>,
 }
 
 impl<'a> Native<'a> {
-    fn new(app: &'a TestApp) -> Self {
+    pub fn new(app: &'a TestApp) -> Self {
         Self { app, http: app.browser(), token: Mutex::default() }
     }
 
-    async fn call(&self, method: Method, path: &str, form: &[(&str, &str)]) -> Answer {
+    pub async fn call(&self, method: Method, path: &str, form: &[(&str, &str)]) -> Answer {
         let mut url = Url::parse(&self.app.url(path)).unwrap();
         url.query_pairs_mut().append_pair("_is_native", "1");
         let token = self.token.lock().unwrap().clone();
@@ -39,11 +39,11 @@ impl<'a> Native<'a> {
         answer
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, &[]).await
     }
 
-    async fn begin(&self, kind: &str, strategy: &str) -> Answer {
+    pub async fn begin(&self, kind: &str, strategy: &str) -> Answer {
         let form = [("strategy", strategy), ("redirect_url", TARGET)];
         self.call(Method::POST, &format!("/v1/client/{kind}"), &form).await
     }
@@ -63,7 +63,7 @@ impl<'a> Native<'a> {
 }
 
 /// Approves in a browser that knows nothing of the application; where that browser is sent.
-async fn come_back(app: &TestApp, provider: Url, person: &str) -> Url {
+pub async fn come_back(app: &TestApp, provider: Url, person: &str) -> Url {
     let system = app.browser();
     let callback = approve(&system, provider, person).await;
     let back = system.get(callback).await.expect(303);
@@ -72,7 +72,7 @@ async fn come_back(app: &TestApp, provider: Url, person: &str) -> Url {
 }
 
 #[track_caller]
-fn parameter(url: &Url, name: &str) -> String {
+pub fn parameter(url: &Url, name: &str) -> String {
     let found = url.query_pairs().find(|(key, _)| key == name);
     found.unwrap_or_else(|| panic!("no {name} in {url}")).1.into_owned()
 }

@@ -1,7 +1,7 @@
 //! Redeeming a code: the answer, who may, once, and what it costs.
 
 use crate::support::oauth::{CALLBACK, CHALLENGE, OAuthClient, VERIFIER, claims, member};
-use crate::support::{Browser, SignedUp, TestApp, cost, send};
+use crate::support::{Browser, SignedUp, TestApp, send};
 use http::Method;
 use serde_json::json;
 use std::time::Duration;
@@ -302,6 +302,6 @@ async fn a_redemption_is_one_statement() {
     let first = app.code(&browser, &client, &[]).await;
     app.redeem(&client, &first, &[]).await.expect(200);
     let code = app.code(&browser, &client, &[]).await;
-    let cost = cost::of(async { app.redeem(&client, &code, &[]).await.expect(200) }).await;
+    let cost = app.cost(async { app.redeem(&client, &code, &[]).await.expect(200) }).await;
     assert_eq!((cost.statements, cost.commits), (1, 0), "{cost:#?}");
 }

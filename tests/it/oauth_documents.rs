@@ -1,6 +1,6 @@
 //! Discovery and keys (oauth-provider section 3).
 
-use crate::support::{TestApp, cost, send};
+use crate::support::{TestApp, send};
 use http::Method;
 
 const PATHS: [&str; 3] =
@@ -83,7 +83,7 @@ async fn documents_cost_no_statement() {
     let browser = app.browser();
     for path in PATHS {
         browser.get(app.url(path)).await.expect(200);
-        let cost = cost::of(browser.get(app.url(path))).await;
+        let cost = app.cost(browser.get(app.url(path))).await;
         assert_eq!(cost.statements, 0, "{path}: {cost:#?}");
     }
 }

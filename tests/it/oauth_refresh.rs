@@ -1,7 +1,7 @@
 //! Refresh tokens: rotated on every use, one live token per family, forgiving to lost answers, hard on theft.
 
+use crate::support::TestApp;
 use crate::support::oauth::{OAuthClient, claims, member};
-use crate::support::{TestApp, cost};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -215,6 +215,6 @@ async fn a_rotation_is_one_statement() {
     let app = TestApp::start().await;
     let (client, first) = setting(&app).await;
     let second = rotated(&app, &client, &first).await;
-    let cost = cost::of(rotated(&app, &client, &second)).await;
+    let cost = app.cost(rotated(&app, &client, &second)).await;
     assert_eq!((cost.statements, cost.commits), (1, 0), "{cost:#?}");
 }

@@ -1,7 +1,7 @@
 //! What tokens open and how they end: userinfo, introspection, revocation.
 
 use crate::support::oauth::{OAuthClient, member};
-use crate::support::{TestApp, cost, send};
+use crate::support::{TestApp, send};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -319,10 +319,10 @@ async fn looking_at_a_token_is_one_read() {
     let (client, tokens) = setting(&app).await;
     let access = member(&tokens, "access_token");
     app.userinfo(access).await.expect(200);
-    let cost = cost::of(async { app.userinfo(access).await.expect(200) }).await;
+    let cost = app.cost(async { app.userinfo(access).await.expect(200) }).await;
     assert_eq!((cost.statements, cost.commits), (1, 0), "{cost:#?}");
     for token in [access, member(&tokens, "refresh_token")] {
-        let cost = cost::of(async { assert_eq!(app.introspect(&client, token).await["active"], true) }).await;
+        let cost = app.cost(async { assert_eq!(app.introspect(&client, token).await["active"], true) }).await;
         assert_eq!((cost.statements, cost.commits), (1, 0), "{cost:#?}");
     }
 }

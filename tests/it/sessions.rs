@@ -67,7 +67,7 @@ async fn minting_and_reading_the_client_cost_one_statement_each() {
 #[tokio::test]
 async fn a_session_belongs_to_its_client() {
     let app = TestApp::start().await;
-    let (_, session) = signed_in(&app).await;
+    let (browser, session) = signed_in(&app).await;
     let stranger = app.browser();
     assert_eq!(mint(&app, &stranger, &session).await.expect(401).error_code(), "signed_out");
     stranger.post_form(app.url("/v1/client"), APP, &[]).await.expect(200);
@@ -76,6 +76,10 @@ async fn a_session_belongs_to_its_client() {
         let url = app.url(&format!("/v1/client/sessions/{session}/{act}"));
         assert_eq!(stranger.post_form(url, APP, &[]).await.expect(404).error_code(), "resource_not_found", "{act}");
     }
+    let act = |act: &str| browser.post_form(app.url(&format!("/v1/client/sessions/{session}/{act}")), APP, &[]);
+    act("touch").await.expect(200);
+    act("end").await.expect(200);
+    assert_eq!(act("touch").await.expect(400).error_code(), "invalid_action_for_session");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use super::request::sign_in_url;
 use super::{Answer, Outcome, Visitor, check, issue_code, reauthentication};
 use crate::context::Ctx;
+use crate::flows::oauth_timeline;
 use crate::model::oauth::application::Application;
 use crate::model::oauth::authorize::AuthorizationRequest;
 use crate::model::oauth::consent::RememberedConsent;
@@ -58,14 +59,19 @@ pub async fn ask(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -> Re
         }
         // Opened again after the answer was remembered: asking once more harms nobody.
         (Next::AskConsent | Next::IssueCode, Some(person)) => {
+            oauth_timeline::reached(ctx, "consent_shown");
             Asked::Question(Box::new(Question { application: situation.application, person, request }))
         }
         (Next::Refuse(error), _) => Asked::Instead(Outcome::Answer(Answer::error(ctx, request.target, error))),
         (Next::SignInAgain, _) => {
             let parameters = reauthentication::demand(ctx, parameters, situation.now);
+            oauth_timeline::sign_in_needed(ctx, true);
             Asked::Instead(Outcome::Elsewhere(sign_in_url(ctx, &parameters, &request)))
         }
-        _ => Asked::Instead(Outcome::Elsewhere(sign_in_url(ctx, parameters, &request))),
+        _ => {
+            oauth_timeline::sign_in_needed(ctx, false);
+            Asked::Instead(Outcome::Elsewhere(sign_in_url(ctx, parameters, &request)))
+        }
     })
 }
 
@@ -89,12 +95,14 @@ pub async fn answer(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters, de
         Next::Refuse(error) => return Ok(Outcome::Answer(Answer::error(ctx, request.target, error))),
         Next::SignIn | Next::SignInAgain => {
             let parameters = reauthentication::demand(ctx, parameters, situation.now);
+            oauth_timeline::sign_in_needed(ctx, true);
             return Ok(Outcome::Elsewhere(sign_in_url(ctx, &parameters, &request)));
         }
     }
     if decision == Decision::Deny {
         return Ok(Outcome::Answer(Answer::error(ctx, request.target, DENIED)));
     }
+    oauth_timeline::reached(ctx, "consented");
     let allowed = RememberedConsent::widened(situation.remembered, &situation.application, &request);
     let answer = issue_code::issue(ctx, &situation.application, &person, &request, Some(allowed)).await;
     Ok(Outcome::Answer(answer))

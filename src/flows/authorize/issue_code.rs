@@ -3,6 +3,7 @@
 use super::Answer;
 use crate::context::Ctx;
 use crate::crypto::Lookup;
+use crate::flows::oauth_timeline;
 use crate::flows::token::life;
 use crate::model::id::GrantId;
 use crate::model::oauth::application::Application;
@@ -25,7 +26,7 @@ pub(super) async fn issue(
 ) -> Answer {
     let lifetime = ctx.instance.settings.oauth.code_lifetime;
     let code = Token::new(Kind::Code, life::last_day(ctx.now, lifetime), ctx.rng());
-    let grant_id = GrantId::new(ctx.now, ctx.rng());
+    let (grant_id, flow) = (GrantId::new(ctx.now, ctx.rng()), ctx.trail.flow());
     let new = NewCode {
         day: code.day(),
         hash: ctx.app.ring.lookup_hash(Lookup::AuthorizationCode, code.reveal()),
@@ -34,10 +35,14 @@ pub(super) async fn issue(
         person,
         request,
         lifetime: interval::seconds(i64::from(lifetime)),
+        flow: flow.as_ref(),
     };
     let stored = oauth_codes::insert(&ctx.app.db, ctx.instance_id(), &new, allowed.as_ref(), ctx.offset()).await;
     match stored.map_err(Error::from) {
-        Ok(()) => Answer::new(ctx, request.target.clone(), vec![("code", code.reveal().to_owned())]),
+        Ok(()) => {
+            oauth_timeline::reached(ctx, "code_issued");
+            Answer::new(ctx, request.target.clone(), vec![("code", code.reveal().to_owned())])
+        }
         Err(error) => Answer::error(ctx, request.target.clone(), fault(&error)),
     }
 }

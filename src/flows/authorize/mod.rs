@@ -12,6 +12,7 @@ pub mod request;
 
 pub use reauthentication::demanded_at;
 
+use super::oauth_timeline;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::model::id::SessionId;
@@ -44,8 +45,9 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// An error for the client.
+    /// An error for the client, which its flow tells as well.
     pub fn error(ctx: &Ctx, target: ResponseTarget, error: OAuthError) -> Self {
+        oauth_timeline::refused(ctx, &error);
         let fields = vec![("error", error.code.as_str().to_owned()), ("error_description", error.description().into())];
         Self::new(ctx, target, fields)
     }
@@ -95,6 +97,7 @@ async fn check(
     let Some(situation) = situation else {
         return refused(authorize::UNKNOWN_CLIENT);
     };
+    oauth_timeline::concerns(ctx, &situation.application, situation.person.as_ref());
     let request = match authorize::check(parameters, &situation.application, &ctx.instance, |_| hint.clone()) {
         Ok(request) => request,
         Err(refusal) => return refused(refusal),

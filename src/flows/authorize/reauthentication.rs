@@ -4,6 +4,7 @@
 
 use crate::context::Ctx;
 use crate::crypto::CookieUse;
+use crate::flows::oauth_timeline;
 use crate::model::oauth::parameters::Parameters;
 use crate::model::time::Timestamp;
 
@@ -36,9 +37,10 @@ fn parts<'a>(ctx: &'a Ctx, seconds: &'a str, parameters: &'a str) -> [&'a str; 3
     [ctx.instance_id().as_str(), seconds, parameters]
 }
 
-/// The parameters in one spelling: a consent page may send them back in another order.
+/// The parameters in one spelling: a consent page may send them back in another order, and without the flow.
 fn spelled(parameters: &Parameters) -> String {
-    let mut fields: Vec<_> = parameters.iter().collect();
+    let asked = parameters.without(oauth_timeline::PARAMETER);
+    let mut fields: Vec<_> = asked.iter().collect();
     fields.sort_unstable();
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }

@@ -2,6 +2,7 @@
 
 use super::{Answer, Outcome, Visitor, check, issue_code, reauthentication};
 use crate::context::Ctx;
+use crate::flows::oauth_timeline;
 use crate::model::oauth::authorize::AuthorizationRequest;
 use crate::model::oauth::consent::RememberedConsent;
 use crate::model::oauth::error::{ErrorCode, OAuthError};
@@ -21,6 +22,7 @@ pub async fn begin(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -> 
         Err(outcome) => return Ok(outcome),
     };
     let situation = checked.situation;
+    oauth_timeline::validated(ctx, &situation.application, &checked.request);
     Ok(match (checked.next, &situation.person) {
         (Next::Refuse(error), _) => Outcome::Answer(Answer::error(ctx, checked.request.target, error)),
         (Next::AskConsent, _) => Outcome::Elsewhere(consent_url(ctx, parameters)),
@@ -31,6 +33,7 @@ pub async fn begin(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -> 
         }
         (Next::SignInAgain, Some(_)) => {
             let parameters = reauthentication::demand(ctx, parameters, situation.now);
+            oauth_timeline::sign_in_needed(ctx, true);
             Outcome::Elsewhere(sign_in_url(ctx, &parameters, &checked.request))
         }
         (Next::IssueCode, Some(person)) => {
@@ -44,6 +47,7 @@ pub async fn begin(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -> 
             Outcome::Answer(answer)
         }
         (Next::SignIn | Next::SignInAgain | Next::IssueCode, _) => {
+            oauth_timeline::sign_in_needed(ctx, false);
             Outcome::Elsewhere(sign_in_url(ctx, parameters, &checked.request))
         }
     })

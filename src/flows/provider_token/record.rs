@@ -8,13 +8,12 @@ use super::Call;
 use crate::app::App;
 use crate::app::handouts::Handout;
 use crate::context::Ctx;
-use crate::model::id::{ExternalAccountId, OutboxId, UserId};
+use crate::flows::record::token_event;
+use crate::model::id::{ExternalAccountId, UserId};
 use crate::model::problem::Result;
 use crate::model::provider_token::{Kept, Refusal};
 use crate::model::social_error;
-use crate::model::time::millis;
 use crate::store::audit::{self, Actor, AuditEvent, Outcome};
-use crate::store::outbox;
 use crate::store::provider_tokens::{self, Held};
 
 /// What an account shows that must be connected again, so that its owner is offered that.
@@ -34,15 +33,7 @@ pub async fn changed(
     refusal: Option<&Refusal>,
 ) -> Result<()> {
     let (at, reason) = (ctx.app.clock.now(), refusal.map(Refusal::to_string));
-    let kind = match after {
-        Kept::NeedsReconnect => "vestibule.external_account.needs_reconnect",
-        Kept::Good | Kept::Refused => "vestibule.external_account.updated",
-    };
-    let payload = json!({
-        "type": kind, "id": account, "token_state": after.as_str(), "reason": reason, "since": millis(ctx.moment()),
-    });
-    let id = OutboxId::new(at, ctx.rng());
-    outbox::put(db, ctx.instance_id(), &id, outbox::Kind::Event, &payload).await?;
+    token_event(ctx, &mut *db, account, after, refusal).await?;
     let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "provider_token.changed", Actor::System, at);
     entry.outcome = if after == Kept::Good { Outcome::Success } else { Outcome::Failure };
     entry.reason = reason.as_deref();

@@ -112,9 +112,7 @@ fn check(ctx: &Ctx, slug: &str, custom: &CustomProvider, metadata: Option<&Metad
     let what = error.to_string();
     let setting = |name: &str, code| ProviderError::setting(format!("custom.{name}"), code, what.clone());
     Err(match error {
-        CustomError::Missing(_) | CustomError::NoIdentity | CustomError::Insecure(_)
-            if metadata.is_some() && !is_stored(custom, &error) =>
-        {
+        _ if is_of_document(custom, metadata, &error) => {
             setting("discovery_url", code::CUSTOM_OAUTH_PROVIDER_CANNOT_USE_DISCOVERY_URL)
         }
         CustomError::Missing(name) => setting(name, code::FORM_PARAM_MISSING),
@@ -127,8 +125,15 @@ fn check(ctx: &Ctx, slug: &str, custom: &CustomProvider, metadata: Option<&Metad
     })
 }
 
-/// Whether the address at fault is the operator's own, not the document's.
-fn is_stored(custom: &CustomProvider, error: &CustomError) -> bool {
-    let CustomError::Insecure(name) = error else { return false };
-    serde_json::to_value(custom).is_ok_and(|members| members.get(*name).is_some_and(|value| !value.is_null()))
+/// Whether it is the discovery document that lacks an address or names a bad one, and not what the operator stored.
+pub fn is_of_document(custom: &CustomProvider, metadata: Option<&Metadata>, error: &CustomError) -> bool {
+    let is_stored = |name: &str| {
+        serde_json::to_value(custom).is_ok_and(|members| members.get(name).is_some_and(|value| !value.is_null()))
+    };
+    metadata.is_some()
+        && match error {
+            CustomError::Missing(_) | CustomError::NoIdentity => true,
+            CustomError::Insecure(name) => !is_stored(name),
+            _ => false,
+        }
 }

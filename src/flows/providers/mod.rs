@@ -9,6 +9,7 @@ mod problem;
 mod simulation;
 
 pub use change::{add, change, remove};
+pub use custom::is_of_document;
 pub use describe::{Description, describe};
 pub use patch::{Patch, Set};
 pub use problem::{ProviderError, of_discovery};

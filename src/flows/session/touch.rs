@@ -10,14 +10,17 @@ use crate::store::{clients, sessions};
 /// Touches a session of the calling client.
 ///
 /// # Errors
-/// `resource_not_found` for another client's, an unknown or an ended session.
+/// `resource_not_found` for another client's or an unknown session, `invalid_action_for_session` for an ended one.
 pub async fn touch(ctx: &Ctx, token: Option<&LookupHash>, session: &SessionId) -> Result<Acted> {
     let token = token.ok_or(code::RESOURCE_NOT_FOUND)?;
     let instance = ctx.instance_id();
     let mut tx = ctx.app.db.begin().await?;
     let client = clients::lock_by_token(&mut tx, instance, token).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
     let touched = sessions::touch(&mut tx, instance, &client, session, ctx.offset()).await?;
-    let is_active = touched.ok_or(code::RESOURCE_NOT_FOUND)?;
+    let Some(is_active) = touched else {
+        let is_own = sessions::is_of_client(&mut tx, instance, &client, session).await?;
+        return Err(if is_own { code::INVALID_ACTION_FOR_SESSION } else { code::RESOURCE_NOT_FOUND }.into());
+    };
     if !is_active {
         clients::touch_sign_in_state(&mut tx, instance, &client, Some(session), None, ctx.offset()).await?;
     }

@@ -91,7 +91,7 @@ fn other() -> Problem {
 /// # Errors
 /// See [`current`].
 pub async fn waiting(ctx: &Ctx, db: &mut PgConnection, client: &ClientId, id: &str) -> Result<SignIn> {
-    let found = sign_ins::of_client(db, ctx.instance_id(), client, id, ctx.offset()).await?.ok_or_else(other)?;
+    let found = sign_ins::of_client(&mut *db, ctx.instance_id(), client, id, ctx.offset()).await?.ok_or_else(other)?;
     let mut attempt = found.attempt;
     timeline::resumed(ctx, attempt.flow_id.as_ref(), attempt.user_id.as_ref());
     if found.is_abandoned || attempt.status == "complete" {
@@ -99,6 +99,7 @@ pub async fn waiting(ctx: &Ctx, db: &mut PgConnection, client: &ClientId, id: &s
         return Err(code::CLIENT_STATE_INVALID.because(Reason::AttemptExpired, detail).into());
     }
     if found.is_replaced {
+        timeline::replaced(ctx, &mut *db, client).await;
         return Err(code::RESOURCE_FORBIDDEN.because(Reason::AttemptReplaced, "").into());
     }
     if attempt.status != "needs_first_factor" {

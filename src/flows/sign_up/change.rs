@@ -162,13 +162,14 @@ pub(super) async fn current(
     let other = || code::RESOURCE_NOT_FOUND.because(Reason::AttemptOtherClient, "read");
     let token = token.ok_or_else(other)?;
     let client = clients::lock_by_token(&mut *db, ctx.instance_id(), token).await?.ok_or_else(other)?;
-    let found = sign_ups::of_client(db, ctx.instance_id(), &client, id, ctx.offset()).await?.ok_or_else(other)?;
+    let found = sign_ups::of_client(&mut *db, ctx.instance_id(), &client, id, ctx.offset()).await?.ok_or_else(other)?;
     timeline::resumed(ctx, found.attempt.flow_id.as_ref(), None);
     if found.is_abandoned || found.attempt.status == "complete" {
         let detail = if found.is_abandoned { "abandoned" } else { "done" };
         return Err(code::CLIENT_STATE_INVALID.because(Reason::AttemptExpired, detail).into());
     }
     if found.is_replaced {
+        timeline::replaced(ctx, &mut *db, &client).await;
         return Err(code::RESOURCE_FORBIDDEN.because(Reason::AttemptReplaced, "").into());
     }
     Ok((client, found.attempt))

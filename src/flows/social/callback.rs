@@ -120,7 +120,11 @@ async fn join_or_refuse(ctx: &Ctx, token: Option<&LookupHash>, state: &LookupHas
             return unusable(Reason::StateOtherBrowser, "session");
         }
         if !found.is_consumed {
-            return unusable(if found.is_expired { Reason::StateExpired } else { Reason::AttemptReplaced }, "");
+            if found.is_expired {
+                return unusable(Reason::StateExpired, "");
+            }
+            timeline::replaced(ctx, &ctx.app.db, &found.client_id).await;
+            return unusable(Reason::AttemptReplaced, "");
         }
         if was_at_work
             && found.is_finished
@@ -225,6 +229,7 @@ async fn finish(
         if !is_still_wanted(ctx, &mut tx, token, flow).await? {
             tx.rollback().await?;
             close(ctx, flow).await?;
+            timeline::replaced(ctx, &ctx.app.db, &flow.client_id).await;
             return Err(invalid(Reason::AttemptReplaced, ""));
         }
         let settled = match answered {

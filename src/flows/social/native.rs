@@ -58,6 +58,7 @@ pub async fn hand_over(ctx: &Ctx, flow: &SocialFlow, started: Started, answered:
         if !is_current {
             tx.rollback().await?;
             callback::close(ctx, flow).await?;
+            timeline::replaced(ctx, &ctx.app.db, &flow.client_id).await;
             return Err(callback::invalid(Reason::AttemptReplaced, ""));
         }
         let rehearsed = match answered {
@@ -193,10 +194,15 @@ pub async fn redeem(ctx: &Ctx, token: Option<&LookupHash>, nonce: &str) -> Resul
     let hashes = ctx.app.ring.lookup_hashes(Lookup::RotatingTokenNonce, nonce);
     for _ in 0..TRIES {
         let mut tx = ctx.app.db.begin().await?;
-        let Some(client) = clients::lock_by_token(&mut tx, ctx.instance_id(), token).await? else { return Ok(None) };
+        let Some(client) = clients::lock_by_token(&mut tx, ctx.instance_id(), token).await? else {
+            timeline::nonce_refused(ctx, None);
+            return Ok(None);
+        };
         let held = nonces::take(&mut tx, ctx.instance_id(), &hashes, &client, ctx.offset()).await?;
         let Some(held) = held else {
             record::nonce_refused(ctx, &mut tx, &client).await?;
+            let flow = nonces::flow_of(&mut tx, ctx.instance_id(), &hashes).await?;
+            timeline::nonce_refused(ctx, flow.as_ref());
             tx.commit().await?;
             return Ok(None);
         };

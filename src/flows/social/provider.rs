@@ -5,7 +5,7 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::context::Ctx;
-use crate::flows::providers::of_discovery;
+use crate::flows::providers::{is_of_document, of_discovery};
 use crate::model::problem::{Code, Error, Problem, Result, code};
 use crate::model::provider_config::{Credentials, ProviderConfig, strategy};
 use crate::model::reason::Reason;
@@ -116,9 +116,11 @@ async fn descriptor(ctx: &Ctx, config: &ProviderConfig) -> Result<Arc<Descriptor
     let descriptor = custom.descriptor(key, metadata.as_deref(), &may_be_http);
     Ok(Arc::new(descriptor.map_err(|error| {
         tracing::warn!(%error, provider = config.provider, "a custom provider cannot be used");
-        let found = metadata.is_some().then_some((Reason::EndpointRefused, "discovery"));
-        let (reason, detail) = found.unwrap_or((Reason::CredentialsUnusable, "malformed"));
-        Error::from(code::MISCONFIGURED_OAUTH_PROVIDER.because(reason, detail))
+        let problem = match is_of_document(&custom, metadata.as_deref(), &error) {
+            true => code::CUSTOM_OAUTH_PROVIDER_CANNOT_USE_DISCOVERY_URL.because(Reason::EndpointRefused, "discovery"),
+            false => code::MISCONFIGURED_OAUTH_PROVIDER.because(Reason::CredentialsUnusable, "malformed"),
+        };
+        Error::from(problem)
     })?))
 }
 

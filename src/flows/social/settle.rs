@@ -144,7 +144,7 @@ async fn closed(
     user: &UserId,
 ) -> Result<Settled, Interrupted> {
     let failure = match standing {
-        Standing::Locked => Failure::new(Reason::UserLocked, "", "user_locked"),
+        Standing::Locked => Failure::new(Reason::UserLocked, "operator", "user_locked"),
         Standing::Banned | Standing::Good => Failure::new(Reason::UserBanned, "banned", "user_banned"),
     };
     record::sign_in_refused(ctx, db, user, failure.code).await?;

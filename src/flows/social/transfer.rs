@@ -74,7 +74,13 @@ async fn attempt_transfer(
     };
     // Asked before the sign-up goes: it may have had the address proven, and then a sign-in need not ask again.
     let proven = sign_ups::proven_address(db, instance, &client).await?;
-    let flow = attempts::take_transfer(db, instance, &client, source, ctx.offset()).await?.ok_or_else(invalid)?;
+    let taken = attempts::take_transfer(db, instance, &client, source, ctx.offset()).await?;
+    let Some(flow) = taken else {
+        if !attempts::had_transfer(db, instance, &client, source).await? {
+            return Err(invalid().into());
+        }
+        return Err(Error::from(code::ACCOUNT_TRANSFER_INVALID.because(Reason::AttemptExpired, "transfer")).into());
+    };
     let flow = social_flows::get(db, instance, &flow).await?;
     if let Some(flow) = &flow.flow_id {
         ctx.trail.resume(flow);

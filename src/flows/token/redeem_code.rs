@@ -5,7 +5,7 @@ use super::{
 };
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
-use crate::flows::signing_keys;
+use crate::flows::{oauth_timeline, signing_keys};
 use crate::model::oauth::client_auth::PresentedClient;
 use crate::model::oauth::grant_request::{CodeFacts, CodeRequest, Consequence, Proof, refusal};
 use crate::model::oauth::token::{Kind, Token};
@@ -18,6 +18,14 @@ use crate::store::oauth_grants::{self, NewRefreshToken, Redemption};
 /// # Errors
 /// `invalid_client`, `invalid_grant`, `invalid_target`; faults.
 pub async fn redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) -> Result<Tokens, Failure> {
+    let outcome = once(ctx, client, request).await;
+    if let Err(Failure::Refused(error)) = &outcome {
+        oauth_timeline::grant_refused(ctx, "code_failed", &client.client_id, error);
+    }
+    outcome
+}
+
+async fn once(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) -> Result<Tokens, Failure> {
     // An id_token is signed after the code is consumed: keys that cannot be read must not cost the client its code.
     signing_keys::active(ctx).await?;
     let Some(code) = &request.code else { return Err(refused(ctx, client, request, None).await) };
@@ -54,6 +62,7 @@ pub async fn redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) 
         if let Some(issued) = issued {
             renew_secret_hash(ctx, client).await;
             let scopes = issued.scopes.clone();
+            oauth_timeline::redeemed(ctx, issued.flow_id.as_ref(), &scopes);
             return answer(ctx, &client.client_id, &issued, scopes, access.token, refresh).await;
         }
     }
@@ -80,6 +89,9 @@ async fn find_out(
         let day = code.map_or(0, Token::day);
         let state = oauth_codes::state(db, instance, &client.client_id, day, &hash, ctx.offset()).await?;
         if let Some(state) = state {
+            if state.is_own {
+                oauth_timeline::of_grant(ctx, state.flow_id.as_ref());
+            }
             found = Some((day, hash, state));
             break;
         }

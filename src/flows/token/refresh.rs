@@ -8,9 +8,9 @@ use super::{
 };
 use crate::context::Ctx;
 use crate::crypto::Lookup;
-use crate::flows::signing_keys;
+use crate::flows::{oauth_timeline, signing_keys};
 use crate::model::oauth::client_auth::PresentedClient;
-use crate::model::oauth::family::{FamilyFacts, NOT_LIVE, Verdict, verdict};
+use crate::model::oauth::family::{FamilyFacts, NOT_LIVE, REUSED, Verdict, verdict};
 use crate::model::oauth::grant_request::RefreshRequest;
 use crate::model::oauth::resource::check_within;
 use crate::model::oauth::token::{Kind, Token};
@@ -27,6 +27,14 @@ use crate::store::oauth_grants::{self, NewRefreshToken, Rotation};
 /// # Errors
 /// `invalid_client`, `invalid_grant`, `invalid_scope`, `invalid_target`; faults.
 pub async fn rotate(ctx: &Ctx, client: &PresentedClient, request: &RefreshRequest) -> Result<Tokens, Failure> {
+    let outcome = once(ctx, client, request).await;
+    if let Err(Failure::Refused(error)) = &outcome {
+        oauth_timeline::grant_refused(ctx, "refresh_failed", &client.client_id, error);
+    }
+    outcome
+}
+
+async fn once(ctx: &Ctx, client: &PresentedClient, request: &RefreshRequest) -> Result<Tokens, Failure> {
     // The id_token is signed after the rotation: keys that cannot be read must not cost the client its token.
     signing_keys::active(ctx).await?;
     let Some(token) = &request.refresh_token else {
@@ -58,6 +66,7 @@ pub async fn rotate(ctx: &Ctx, client: &PresentedClient, request: &RefreshReques
         let issued = oauth_grants::rotate(db, ctx.instance_id(), &rotation, &row, &new_refresh, ctx.offset()).await?;
         if let Some(issued) = issued {
             renew_secret_hash(ctx, client).await;
+            oauth_timeline::refreshed(ctx, issued.flow_id.as_ref(), false);
             let scopes = request.scopes.clone().unwrap_or_else(|| issued.scopes.clone());
             return answer(ctx, &client.client_id, &issued, scopes, access.token, next).await;
         }
@@ -81,6 +90,9 @@ async fn again(
     authenticate(ctx, client).await?;
     let mut transaction = ctx.app.db.begin().await?;
     let family = lock(ctx, &mut transaction, client, token).await?;
+    if let Some(family) = family.as_ref().filter(|family| family.is_own) {
+        oauth_timeline::of_grant(ctx, family.issued.flow_id.as_ref());
+    }
     let facts = family.as_ref().map(|family| facts(family, request));
     let now = family.as_ref().map_or(ctx.now, |family| family.now);
     let grace = ctx.instance.settings.oauth.refresh_grace;
@@ -92,7 +104,7 @@ async fn again(
             let issued = &family.issued;
             end_grant(ctx, &mut transaction, &issued.grant_id, &issued.subject.user_id, "refresh_reuse").await?;
             transaction.commit().await?;
-            return Err(NOT_LIVE.into());
+            return Err(REUSED.into());
         }
     };
     let key_id = family.live_key_id.as_deref().ok_or_else(|| Error::internal("a rotated family without key"))?;
@@ -105,6 +117,7 @@ async fn again(
     oauth_families::insert_access_token(&mut transaction, instance, grant, &row, &scopes, audience, ctx.offset())
         .await?;
     transaction.commit().await?;
+    oauth_timeline::refreshed(ctx, family.issued.flow_id.as_ref(), true);
     answer(ctx, &client.client_id, &family.issued, scopes, access.token, next).await
 }
 

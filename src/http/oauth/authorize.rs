@@ -10,6 +10,7 @@ use super::form;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
 use crate::flows::authorize::{Answer, Outcome, Visitor, request};
+use crate::flows::oauth_timeline;
 use crate::http::extract::{Browser, MAX_BODY};
 use crate::http::pages::error::Refused;
 use crate::http::pages::{error, onward};
@@ -37,18 +38,25 @@ pub async fn begin(ctx: Ctx, browser: Browser, request: Request) -> Response {
     }
 }
 
-/// Step 1: the query of a GET, the form of a POST and nothing else of it; every failure is a page.
+/// Step 1: the query of a GET, the form of a POST and nothing else of it; every failure is a page. What is read belongs
+/// to the flow that it names, or to a new one.
 pub async fn parameters(ctx: &Ctx, request: Request) -> Result<Parameters, Box<Response>> {
     let refused = |code: Code| Box::new(error::refusal(Some(&ctx.instance), code.into()));
-    let malformed = |error| Box::new(page(ctx, error));
+    let read = |encoded: &[u8]| match Parameters::parse(encoded) {
+        Ok(parameters) => Ok(oauth_timeline::entered(ctx, &parameters)),
+        Err(error) => {
+            oauth_timeline::entered(ctx, &Parameters::default());
+            Err(Box::new(page(ctx, error)))
+        }
+    };
     if *request.method() != Method::POST {
-        return Parameters::parse(request.uri().query().unwrap_or_default().as_bytes()).map_err(malformed);
+        return read(request.uri().query().unwrap_or_default().as_bytes());
     }
     if !form::is_form(request.headers()) {
         return Err(refused(code::UNSUPPORTED_CONTENT_TYPE));
     }
     let bytes = to_bytes(request.into_body(), MAX_BODY).await;
-    Parameters::parse(&bytes.map_err(|_| refused(code::REQUEST_BODY_TOO_LARGE))?).map_err(malformed)
+    read(&bytes.map_err(|_| refused(code::REQUEST_BODY_TOO_LARGE))?)
 }
 
 /// The hash of the browser's client token, from the cookie or, on `pk_test_` instances, from the parameters.
@@ -99,9 +107,14 @@ fn page(ctx: &Ctx, error: OAuthError) -> Response {
         _ => StatusCode::BAD_REQUEST,
     };
     problem.status = status.as_u16();
-    Refused::new(Some(&ctx.instance), problem)
+    problem.why = error.why();
+    oauth_timeline::refused(ctx, &error);
+    let page = Refused::new(Some(&ctx.instance), problem)
         .in_words_of(&ctx.instance, "client_request", None, "/sign-in", None)
         .status(status)
-        .detail(sentence)
-        .into_response()
+        .detail(sentence);
+    match error.why() {
+        Some(why) => page.explained(&ctx.instance, why.reason, why.detail, None).into_response(),
+        None => page.into_response(),
+    }
 }

@@ -32,6 +32,11 @@ impl OAuthFailure {
         Self { error, status, retry_after: None, challenge: None }
     }
 
+    /// What the client is told.
+    pub fn error(&self) -> &OAuthError {
+        &self.error
+    }
+
     /// 413, before anything was parsed.
     pub fn too_large() -> Self {
         Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..Self::new(invalid_request("the body is too large")) }
@@ -64,7 +69,7 @@ impl From<Error> for OAuthFailure {
     fn from(error: Error) -> Self {
         let problem = told(error);
         let error = match problem.status {
-            429 => TOO_OFTEN,
+            429 => problem.why.map_or(TOO_OFTEN, |why| TOO_OFTEN.because(why.reason, why.detail)),
             503 => BUSY,
             500 => FAILED,
             _ => invalid_request("the request cannot be answered here"),
@@ -96,6 +101,9 @@ impl IntoResponse for OAuthFailure {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(LoggedCode(self.error.code.as_str()));
+        if let Some(why) = self.error.why() {
+            response.extensions_mut().insert(why);
+        }
         response
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::error::{OAuthFailure, uncached};
 use super::{client, form};
 use crate::context::Ctx;
+use crate::flows::oauth_timeline;
 use crate::flows::token::{Failure, Tokens, authenticate, redeem_code, refresh};
 use crate::model::oauth::client_auth::PresentedClient;
 use crate::model::oauth::grant_request::{self, GrantRequest};
@@ -28,12 +29,20 @@ struct TokenAnswer<'a> {
 /// Exchanges a code or a refresh token. The order of the checks is the specification's: form, repetitions,
 /// `grant_type`, who the client is, whether the grant is known, and only then the grant itself.
 pub async fn exchange(ctx: Ctx, request: Request) -> Result<Response, OAuthFailure> {
+    let outcome = exchanged(&ctx, request).await;
+    if let Err(failure) = &outcome {
+        oauth_timeline::token_request_refused(&ctx, failure.error());
+    }
+    outcome
+}
+
+async fn exchanged(ctx: &Ctx, request: Request) -> Result<Response, OAuthFailure> {
     let (headers, form) = form::read(request).await?;
     grant_request::grant_type(&form)?;
     let presented = client::present(&headers, &form)?;
-    client::admit(&ctx, &presented)?;
-    let tokens = grant(&ctx, &presented, &form).await;
-    client::told(&ctx, &presented, tokens).map(|tokens| answer(&tokens))
+    client::admit(ctx, &presented)?;
+    let tokens = grant(ctx, &presented, &form).await;
+    client::told(ctx, &presented, tokens).map(|tokens| answer(&tokens))
 }
 
 async fn grant(ctx: &Ctx, client: &PresentedClient, form: &Parameters) -> Result<Tokens, Failure> {

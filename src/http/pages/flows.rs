@@ -13,11 +13,10 @@ use super::super::route::{Route, Rules, get};
 use super::dev::exists;
 use super::error::accepts_pages;
 use super::flow_document;
-use super::flows_view::{Detail, List};
+use super::flows_view::{Detail, List, Mode};
 use super::outcome::page;
 use crate::context::Ctx;
 use crate::flows::inspector;
-use crate::model::id::FlowId;
 use crate::model::problem::{Result, code};
 use crate::store::flows::Filter;
 
@@ -30,7 +29,8 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// `GET /_dev/flows`: the newest flows, filtered by `outcome`, `provider`, `reason`, `user`, `app`, `id`.
+/// `GET /_dev/flows`: the newest flows, filtered by `outcome`, `provider`, `reason`, `user`, `app`, `id`. With `live` the
+/// browser asks again by itself.
 async fn list(ctx: Ctx, headers: HeaderMap, query: Result<Query, Failure>) -> Response {
     page(&ctx, listed(&ctx, query, accepts_pages(&headers)).await)
 }
@@ -40,7 +40,7 @@ async fn list_json(ctx: Ctx, query: Result<Query, Failure>) -> Response {
     page(&ctx, listed(&ctx, query, false).await)
 }
 
-/// `GET /_dev/flows/{id}`: one flow with its timeline.
+/// `GET /_dev/flows/{id}`: one flow with its timeline; by its id, or that of one of its requests.
 async fn show(ctx: Ctx, headers: HeaderMap, Path(id): Path<String>) -> Response {
     page(&ctx, shown(&ctx, &id, accepts_pages(&headers)).await)
 }
@@ -50,33 +50,52 @@ async fn listed(ctx: &Ctx, query: Result<Query, Failure>, as_page: bool) -> Resu
     let Query(query) = query.map_err(|failure| failure.0)?;
     inspector::settle(ctx).await;
     let outcome = query.text("outcome");
-    let found = inspector::list(ctx, &filter(&query, outcome)).await?;
+    let id = match query.text("id") {
+        // A reference that names nothing finds nothing.
+        Some(reference) => Some(inspector::find(ctx, reference).await?.map_or_else(String::new, |id| id.to_string())),
+        None => None,
+    };
+    let found = inspector::list(ctx, &filter(&query, outcome, id.as_deref())).await?;
     let wanted = |status: &str| outcome.is_none_or(|outcome| outcome == status);
     let found: Vec<_> = found.into_iter().filter(|(_, status)| wanted(status)).collect();
     if as_page {
-        return Ok(List { instance: &ctx.instance, flows: &found }.render());
+        return Ok(List { instance: &ctx.instance, flows: &found, mode: mode(&query) }.render());
     }
     let flows: Vec<_> = found.iter().map(|(flow, status)| flow_document::summary(flow, status)).collect();
     Ok(answer::json(&json!({ "flows": flows })))
 }
 
+/// How the page is shown, with the address of the same list in the other way.
+fn mode(query: &Params) -> Mode {
+    let names = ["outcome", "provider", "reason", "user", "app", "id"];
+    let begin = "/_dev/flows?";
+    let mut address = url::form_urlencoded::Serializer::for_suffix(begin.to_owned(), begin.len());
+    for (name, value) in names.into_iter().filter_map(|name| Some((name, query.text(name)?))) {
+        address.append_pair(name, value);
+    }
+    match query.text("live") {
+        Some(_) => Mode::Live { still: address.finish() },
+        None => Mode::Still { live: address.append_pair("live", "1").finish() },
+    }
+}
+
 /// Silent flows are stored as open: nobody tells that nothing comes any more.
-fn filter<'a>(query: &'a Params, outcome: Option<&'a str>) -> Filter<'a> {
+fn filter<'a>(query: &'a Params, outcome: Option<&'a str>, id: Option<&'a str>) -> Filter<'a> {
     Filter {
         status: outcome.map(|outcome| if outcome == "silent" { "open" } else { outcome }),
         provider: query.text("provider"),
         reason: query.text("reason"),
         user: query.text("user"),
         application: query.text("app"),
-        id: query.text("id"),
+        id,
         before: query.text("before"),
     }
 }
 
 async fn shown(ctx: &Ctx, id: &str, as_page: bool) -> Result<Response> {
     exists(ctx)?;
-    let id = FlowId::parse(id).ok_or(code::RESOURCE_NOT_FOUND)?;
     inspector::settle(ctx).await;
+    let id = inspector::find(ctx, id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
     let shown = inspector::show(ctx, &id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
     if as_page {
         return Ok(Detail { instance: &ctx.instance, shown: &shown }.render());

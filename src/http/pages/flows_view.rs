@@ -19,13 +19,30 @@ pub struct List<'a> {
     pub instance: &'a Instance,
     /// Flows with their status.
     pub flows: &'a [(Flow, &'static str)],
+    /// How it is shown.
+    pub mode: Mode,
+}
+
+/// Whether the browser asks for the list again by itself, which needs no script.
+pub enum Mode {
+    /// It does not.
+    Still {
+        /// The same list, live.
+        live: String,
+    },
+    /// It does, every few seconds.
+    Live {
+        /// The same list, as it is now.
+        still: String,
+    },
 }
 
 #[derive(Template)]
 #[template(path = "flows.html")]
-struct ListPage {
+struct ListPage<'a> {
     shell: Shell,
     outcomes: [&'static str; 4],
+    mode: &'a Mode,
     rows: Vec<Row>,
 }
 
@@ -75,6 +92,7 @@ impl List<'_> {
         let view = ListPage {
             shell: Shell::new(self.instance, "dev.flows", state, "flows.step"),
             outcomes: OUTCOMES,
+            mode: &self.mode,
             rows: self.flows.iter().map(|(flow, status)| Row::of(flow, status)).collect(),
         };
         page(&view, Reply::default())

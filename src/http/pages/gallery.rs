@@ -12,7 +12,7 @@ use super::consent::{Consent, ScopeLine, Vouched};
 use super::dev_view::{Index, Person};
 use super::error::{self, Refused};
 use super::fixtures::{Fixed, HOSTILE, development, production};
-use super::flows_view::{Detail, List};
+use super::flows_view::{Detail, List, Mode};
 use super::gallery_steps::{codes, fields, popups, resets};
 use super::inbox::{Inbox, Message};
 use super::landing::{Door, Landing};
@@ -218,11 +218,20 @@ fn flows(instance: &Instance) -> Vec<Response> {
         reason: text(),
         duration_ms: Some(7),
         detail: serde_json::json!({ HOSTILE: HOSTILE, "list": [HOSTILE] }),
+        request_id: text(),
         occurred_at: datetime!(2026-11-21 10:00 UTC),
     };
-    let mut pages = vec![List { instance, flows: &[] }.render()];
+    let mut pages =
+        vec![List { instance, flows: &[], mode: Mode::Live { still: "/_dev/flows?user=%3C".to_owned() } }.render()];
     for status in ["open", "succeeded", "failed", "silent"] {
-        pages.push(List { instance, flows: &[(flow.clone(), status)] }.render());
+        pages.push(
+            List {
+                instance,
+                flows: &[(flow.clone(), status)],
+                mode: Mode::Still { live: "/_dev/flows?live=1".to_owned() },
+            }
+            .render(),
+        );
         let shown = Shown {
             status,
             reason: Some(Reason::ProviderTimeout),

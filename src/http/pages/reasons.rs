@@ -29,7 +29,6 @@ pub fn text_key(reason: Reason, detail: &str) -> Option<&'static str> {
         R::EmailImmutable => "not_possible",
         R::AlreadySignedIn => "already_signed_in",
         R::SignupClosed | R::AddressRefused => "closed",
-        R::EmailEnterprise => "use_company",
         R::UserLocked => "locked",
         R::UserBanned => "account_closed",
         R::RateLimited => "too_many",

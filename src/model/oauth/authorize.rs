@@ -13,6 +13,7 @@ use super::resource::{self, Loopback};
 use super::scope::{OPENID, Scopes};
 use crate::model::id::UserId;
 use crate::model::instance::Instance;
+use crate::model::reason::Reason;
 
 /// Every parameter that may occur once; `resource` may repeat, all others are ignored.
 const RECOGNISED: [&str; 21] = [
@@ -128,8 +129,9 @@ pub fn client_id(parameters: &Parameters) -> Result<&str, Refusal> {
 }
 
 /// Step 3, failed: no such client, or one that is blocked.
-pub const UNKNOWN_CLIENT: Refusal =
-    Refusal::Page(OAuthError::new(ErrorCode::InvalidClient, "this client is not known here"));
+pub const UNKNOWN_CLIENT: Refusal = Refusal::Page(
+    OAuthError::new(ErrorCode::InvalidClient, "this client is not known here").because(Reason::ClientUnknown, ""),
+);
 
 /// Steps 4 to 19. `verify_hint` verifies an id_token's signature and issuer.
 ///
@@ -193,7 +195,8 @@ fn sent_redirect_uri<'a>(parameters: &'a Parameters, application: &'a Applicatio
 /// 5: matches a registered one.
 fn registered_redirect_uri<'a>(sent: &str, application: &'a Application) -> Result<&'a str, OAuthError> {
     let registered = application.redirect_uris.iter().find(|registered| redirect_uri::matches(registered, sent));
-    registered.map(String::as_str).ok_or(invalid_request("redirect_uri does not match a registered one"))
+    let unregistered = invalid_request("redirect_uri does not match a registered one");
+    registered.map(String::as_str).ok_or(unregistered.because(Reason::ClientRedirectMismatch, ""))
 }
 
 /// 6: two readers must not read two different values (RFC 6749 section 3.1).

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::model::reason::{Reason, Why};
+
 /// The registered error codes in use (RFC 6749 sections 4.1.2.1 and 5.2, RFC 6750, RFC 7009, RFC 8707, OpenID Connect
 /// Core section 3.1.2.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +52,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// The code as it stands on the wire.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidClient => "invalid_client",
@@ -96,12 +98,39 @@ pub struct OAuthError {
     /// The registered code.
     pub code: ErrorCode,
     description: &'static str,
+    why: Option<Why>,
 }
 
 impl OAuthError {
     /// An error with a sentence for the client's developer.
     pub const fn new(code: ErrorCode, description: &'static str) -> Self {
-        Self { code, description }
+        Self { code, description, why: None }
+    }
+
+    /// The same, for a reason that the code alone does not tell.
+    #[must_use]
+    pub const fn because(self, reason: Reason, detail: &'static str) -> Self {
+        Self { why: Some(Why::new(reason, detail)), ..self }
+    }
+
+    /// Why, for the inspector; `None` for refusals that belong to no flow.
+    pub fn why(&self) -> Option<Why> {
+        let by_code = match self.code {
+            ErrorCode::InvalidToken | ErrorCode::InsufficientScope | ErrorCode::UnsupportedTokenType => {
+                return self.why;
+            }
+            ErrorCode::InvalidClient => Why::new(Reason::ClientAuthFailed, ""),
+            ErrorCode::InvalidGrant => Why::new(Reason::GrantEnded, ""),
+            ErrorCode::AccessDenied => Why::new(Reason::ConsentDenied, ""),
+            ErrorCode::LoginRequired
+            | ErrorCode::ConsentRequired
+            | ErrorCode::InteractionRequired
+            | ErrorCode::AccountSelectionRequired => Why::new(Reason::InteractionNeeded, ""),
+            ErrorCode::TemporarilyUnavailable => Why::new(Reason::Internal, "storage"),
+            ErrorCode::ServerError => Why::new(Reason::Internal, ""),
+            _ => Why::new(Reason::ClientRequestInvalid, self.code.as_str()),
+        };
+        Some(self.why.unwrap_or(by_code))
     }
 
     /// The description, in the characters that RFC 6749 section 5.2 allows (others become spaces).

@@ -2,6 +2,7 @@
 //! live; what a consumed one still does is decided here.
 
 use super::error::{ErrorCode, OAuthError, invalid_grant};
+use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 
 /// What is known of a refresh token that did not rotate, read under the family's lock.
@@ -41,16 +42,23 @@ pub enum Verdict {
 }
 
 /// The error for every refresh token that is not live.
-pub const NOT_LIVE: OAuthError = invalid_grant("the refresh token is unknown, expired, used or revoked");
+pub const NOT_LIVE: OAuthError =
+    invalid_grant("the refresh token is unknown, expired, used or revoked").because(Reason::GrantEnded, "refresh");
+/// The same to its holder, for a token that was used before.
+pub const REUSED: OAuthError = NOT_LIVE.because(Reason::GrantReused, "refresh");
 
 /// Decides about a refresh token that did not rotate. `grace_seconds` counts from the first use and is not extended.
 pub fn verdict(facts: Option<FamilyFacts>, grace_seconds: u32, now: Timestamp) -> Verdict {
-    let Some(facts) = facts.filter(|facts| facts.is_own) else {
-        return Verdict::Refused(NOT_LIVE);
-    };
+    let Some(facts) = facts else { return Verdict::Refused(NOT_LIVE) };
+    if !facts.is_own {
+        return Verdict::Refused(NOT_LIVE.because(Reason::GrantMismatch, "client"));
+    }
     let family_has_ended = facts.is_revoked || facts.family_expires_at.is_some_and(|end| end <= now);
-    if family_has_ended || !facts.user_is_active || facts.token_expires_at <= now {
+    if family_has_ended || facts.token_expires_at <= now {
         return Verdict::Refused(NOT_LIVE);
+    }
+    if !facts.user_is_active {
+        return Verdict::Refused(NOT_LIVE.because(Reason::GrantEnded, "user"));
     }
     let is_live = facts.generation == facts.live_generation;
     let is_predecessor = facts.generation == facts.live_generation - 1;
@@ -71,6 +79,7 @@ pub fn verdict(facts: Option<FamilyFacts>, grace_seconds: u32, now: Timestamp) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::reason::Why;
     use proptest::prelude::*;
     use time::Duration;
     use time::macros::datetime;
@@ -113,17 +122,20 @@ mod tests {
 
     #[test]
     fn dead_families_and_strangers_cause_nothing() {
-        let refused = Verdict::Refused(NOT_LIVE);
-        assert_eq!(verdict(None, 30, NOW), refused);
-        for dead in [
-            FamilyFacts { is_own: false, ..facts() },
-            FamilyFacts { is_revoked: true, ..facts() },
-            FamilyFacts { family_expires_at: Some(NOW), ..facts() },
-            FamilyFacts { token_expires_at: NOW, ..facts() },
-            FamilyFacts { user_is_active: false, ..facts() },
+        let ended = NOT_LIVE.why();
+        assert_eq!(verdict(None, 30, NOW), Verdict::Refused(NOT_LIVE));
+        for (dead, why) in [
+            (FamilyFacts { is_own: false, ..facts() }, Some(Why::new(Reason::GrantMismatch, "client"))),
+            (FamilyFacts { is_revoked: true, ..facts() }, ended),
+            (FamilyFacts { family_expires_at: Some(NOW), ..facts() }, ended),
+            (FamilyFacts { token_expires_at: NOW, ..facts() }, ended),
+            (FamilyFacts { user_is_active: false, ..facts() }, Some(Why::new(Reason::GrantEnded, "user"))),
         ] {
-            assert_eq!(decide(dead), refused, "{dead:?}");
-            assert_eq!(decide(FamilyFacts { generation: 1, ..dead }), refused, "{dead:?}");
+            for dead in [dead, FamilyFacts { generation: 1, ..dead }] {
+                let Verdict::Refused(error) = decide(dead) else { panic!("{dead:?}") };
+                assert_eq!((error.code, error.description()), (NOT_LIVE.code, NOT_LIVE.description()), "{dead:?}");
+                assert_eq!(error.why(), why, "{dead:?}");
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use super::pkce::{CodeChallenge, challenge_of};
 use super::resource;
 use super::scope::Scopes;
 use super::token::{Kind, Token};
+use crate::model::reason::Reason;
 
 /// Parameters of the token endpoint that may occur once; `resource` may repeat.
 const RECOGNISED: [&str; 10] = [
@@ -148,27 +149,26 @@ pub enum Consequence {
 
 /// Why a code was refused, in the order of section 8.3, and what follows from it.
 pub fn refusal(request: &CodeRequest, facts: Option<CodeFacts<'_>>) -> (OAuthError, Consequence) {
-    const GONE: OAuthError = invalid_grant("the code is unknown, expired or used");
-    let Some(facts) = facts.filter(|facts| facts.is_own) else {
-        return (GONE, Consequence::Nothing);
-    };
+    const GONE: OAuthError = invalid_grant("the code is unknown, expired or used").because(Reason::GrantEnded, "code");
+    let Some(facts) = facts else { return (GONE, Consequence::Nothing) };
+    if !facts.is_own {
+        return (GONE.because(Reason::GrantMismatch, "client"), Consequence::Nothing);
+    }
     if facts.is_consumed {
-        return (GONE, Consequence::RevokeGrant);
+        return (GONE.because(Reason::GrantReused, "code"), Consequence::RevokeGrant);
     }
     if facts.is_expired || facts.failures >= MAX_FAILURES {
         return (GONE, Consequence::Nothing);
     }
-    match request.redirect_uri.as_deref() {
+    let redirect_uri = match request.redirect_uri.as_deref() {
         Some(uri) if uri != facts.redirect_uri => {
-            return (
-                invalid_grant("redirect_uri is not the one of the authorization request"),
-                Consequence::CountFailure,
-            );
+            Err(invalid_grant("redirect_uri is not the one of the authorization request"))
         }
-        None if facts.challenge.is_none() => {
-            return (invalid_grant("redirect_uri is missing"), Consequence::CountFailure);
-        }
-        _ => {}
+        None if facts.challenge.is_none() => Err(invalid_grant("redirect_uri is missing")),
+        _ => Ok(()),
+    };
+    if let Err(error) = redirect_uri {
+        return (error.because(Reason::GrantMismatch, "redirect_uri"), Consequence::CountFailure);
     }
     let proven = match &request.proof {
         Proof::None => None,
@@ -176,13 +176,19 @@ pub fn refusal(request: &CodeRequest, facts: Option<CodeFacts<'_>>) -> (OAuthErr
         Proof::Impossible => Some(""),
     };
     if proven != facts.challenge {
-        return (invalid_grant("code_verifier does not fit the code"), Consequence::CountFailure);
+        let detail = match (proven, facts.challenge) {
+            (None, _) => "absent",
+            (_, None) => "unexpected",
+            _ => "wrong",
+        };
+        let error = invalid_grant("code_verifier does not fit the code").because(Reason::PkceFailed, detail);
+        return (error, Consequence::CountFailure);
     }
     if let Err(error) = resource::check_within(&request.resources, facts.resources) {
         return (error, Consequence::Nothing);
     }
     // The user was banned, or the redirect URI taken off the application, since the code was made.
-    (GONE, Consequence::Nothing)
+    (GONE.because(Reason::GrantEnded, "user"), Consequence::Nothing)
 }
 
 #[cfg(test)]

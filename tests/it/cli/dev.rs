@@ -72,15 +72,12 @@ async fn an_empty_folder_becomes_a_server_and_stays_one() {
     assert!(is_gone(pid), "the database ends with its server");
 
     // A later start on another port moves the instance with it and keeps the secret key.
-    let begun = Instant::now();
     let other = free_port().to_string();
     let mut second = program.start(&["dev", "--port", &other]);
     let moved = environment(&mut second);
-    let took = begun.elapsed();
     assert_eq!(moved["CLERK_SECRET_KEY"], given["CLERK_SECRET_KEY"]);
     assert_eq!(moved["CLERK_API_URL"], format!("http://localhost:{other}"));
     assert_eq!(users(&moved).await, 200);
-    assert!(took < Duration::from_secs(10), "a second start takes 1 s on an idle machine, not {took:?}");
 
     // Killed without warning, it leaves no database behind.
     let pid = postmaster(program.folder());

@@ -5,15 +5,11 @@ use serde_json::{Value, json};
 use vestibule::flows::instance::{self, NewInstance};
 use vestibule::store::audit::Actor;
 
-use super::{Replayed, Told, reference, replayed, steps};
+use super::{Replayed, reasons, reference, replayed, steps};
 use crate::social::connecting::{accounts, address, configure, connect};
 use crate::support::TestApp;
 use crate::support::browser::{Browser, send};
 use crate::support::person::{APP, approve, sign_up};
-
-fn told(reason: &'static str, detail: &'static str, text_key: &'static str, label: &'static str) -> Told {
-    Told { reason, detail, text_key, label, status: "failed" }
-}
 
 /// Connects and comes back as `person`; returns the flow.
 async fn connected_as(app: &TestApp, browser: &Browser, strategy: &str, scope: &str, person: &str) -> String {
@@ -69,7 +65,7 @@ async fn the_account_or_its_address_is_somebody_else_s() {
     for strategy in ["oauth_google", "oauth_notion"] {
         let flow = connected_as(&app, &ada, strategy, "", "grace@example.com").await;
         assert_eq!(code(&app, &ada).await, "oauth_identification_claimed");
-        app.told(&program, &flow, &told("account_in_use", "claimed", "belongs_elsewhere", "conflict")).await;
+        app.told(&program, &flow, &reasons::ACCOUNT_IN_USE_CLAIMED).await;
         replayed(&program, &flow, Replayed::Refused("account_in_use"));
     }
 }
@@ -80,7 +76,7 @@ async fn one_account_of_a_provider_is_enough() {
     let program = app.program();
     let browser = app.browser();
     sign_up(&app, &browser, "oauth_google", "ada@example.com").await;
-    let second = told("account_connected_already", "second", "already_connected", "conflict");
+    let second = reasons::ACCOUNT_CONNECTED_ALREADY_SECOND;
     let refused = connect(&app, &browser, "oauth_google", &[]).await.expect(400);
     assert_eq!(refused.error_code(), "oauth_account_already_connected");
     app.told(&program, &reference(&refused), &second).await;
@@ -105,7 +101,7 @@ async fn another_account_is_approved_than_the_connected_one() {
     let begun = browser.post_form(url, APP, &[("redirect_url", "/user")]).await.expect(200);
     let callback = approve(&browser, address(&begun), "someone-else@example.com").await;
     browser.get(callback).await.expect(303);
-    let other = told("account_connected_already", "other", "already_connected", "conflict");
+    let other = reasons::ACCOUNT_CONNECTED_ALREADY_OTHER;
     let flow = app.told(&program, &reference(&begun), &other).await;
     assert_eq!((&flow["kind"], &flow["provider"]), (&json!("reauthorize"), &json!("google")));
     replayed(&program, &reference(&begun), Replayed::Refused("account_connected_already"));
@@ -124,7 +120,7 @@ async fn addresses_may_not_be_added() {
     settings(r#"{"addresses_changeable": false}"#).await;
     let flow = connected_as(&app, &browser, "oauth_notion", "", "ada@notion.example").await;
     assert_eq!(code(&app, &browser).await, "oauth_connection_blocked_by_immutable_attribute");
-    app.told(&program, &flow, &told("email_immutable", "", "not_possible", "conflict")).await;
+    app.told(&program, &flow, &reasons::EMAIL_IMMUTABLE).await;
     replayed(&program, &flow, Replayed::Refused("email_immutable"));
     settings(r#"{"addresses_changeable": true}"#).await;
     replayed(&program, &flow, Replayed::Succeeds);
@@ -140,7 +136,7 @@ async fn the_session_that_began_is_over() {
     let callback = approve(&browser, address(&begun), "ada@example.com").await;
     browser.post_form(app.url("/v1/client/sessions?_method=DELETE"), APP, &[]).await.expect(200);
     assert_eq!(reference(&browser.get(callback).await.expect(400)), reference(&begun));
-    app.told(&program, &reference(&begun), &told("state_other_browser", "session", "start_again", "state")).await;
+    app.told(&program, &reference(&begun), &reasons::STATE_OTHER_BROWSER_SESSION).await;
     replayed(&program, &reference(&begun), Replayed::Gone);
 }
 
@@ -159,10 +155,11 @@ async fn a_native_target_is_not_listed() {
     app.app().recorder.flush().await;
     let flow = reference(&refused);
     let shown = program.run(&["--instance", "shop", "flow", "show", &flow, "--json"]).expect(0).json();
-    assert_eq!((&shown["reason"], &shown["detail"]), (&json!("native_refused"), &json!("unlisted")), "{shown}");
+    let told = reasons::NATIVE_REFUSED_UNLISTED;
+    assert_eq!((&shown["reason"], &shown["detail"]), (&json!(told.reason), &json!(told.detail)), "{shown}");
     assert_eq!(
         (&shown["text_key"], &shown["label"], &shown["status"]),
-        (&json!("app_fault"), &json!("app"), &json!("failed"))
+        (&json!(told.text_key), &json!(told.label), &json!(told.status))
     );
     let said = program.run(&["--instance", "shop", "flow", "replay", &flow, "--json"]).expect(0).json();
     assert_eq!((&said["would_succeed"], &said["new_attempt_needed"]), (&Value::Null, &json!(true)), "{said}");

@@ -1,12 +1,17 @@
 //! Why it failed: provoked faults, and what the inspector says about each.
 
+mod attempts;
+mod authorizations;
 mod connecting;
 mod decisions;
 mod elsewhere;
+mod grants;
 mod pages;
 mod proofs;
 mod providers;
+pub mod reasons;
 mod record;
+mod rehearsals;
 mod starts;
 mod states;
 
@@ -17,7 +22,8 @@ use crate::support::TestApp;
 use crate::support::browser::{Answer, Browser};
 use crate::support::program::Program;
 
-/// What must be said about a fault.
+/// What must be said about a fault. Tests take it from [`reasons`].
+#[derive(Clone, Copy, Debug)]
 pub struct Told {
     /// The reason's name.
     pub reason: &'static str,
@@ -29,6 +35,25 @@ pub struct Told {
     pub label: &'static str,
     /// How the flow stands.
     pub status: &'static str,
+}
+
+impl Told {
+    /// Reason and condition as the health of a provider's token tells them.
+    pub fn short(&self) -> String {
+        match self.detail {
+            "" => self.reason.to_owned(),
+            detail => format!("{}:{detail}", self.reason),
+        }
+    }
+
+    /// Fails unless a step of the flow tells it; for what leaves the flow as it is.
+    #[track_caller]
+    pub fn is_step_of(&self, flow: &Value) {
+        let is_it = |step: &&Value| {
+            step["reason"] == self.reason && step["detail"]["detail"].as_str().unwrap_or_default() == self.detail
+        };
+        assert!(flow["steps"].as_array().unwrap().iter().any(|step| is_it(&step)), "{self:?}: {flow:#}");
+    }
 }
 
 /// What a replay must say.
@@ -62,6 +87,9 @@ pub fn steps(flow: &Value) -> Vec<&str> {
 impl TestApp {
     /// A flow as the development page tells it to programs.
     pub async fn flow(&self, reference: &str) -> Value {
+        for app in &self.apps {
+            app.recorder.flush().await;
+        }
         self.browser().get(self.url(&format!("/_dev/flows/{reference}"))).await.expect(200).json()
     }
 

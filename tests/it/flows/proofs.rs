@@ -4,16 +4,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Replayed, Told, as_page, reference, replayed, steps};
+use super::{Replayed, as_page, reasons, reference, replayed, steps};
 use crate::proof::{code_for, form, newest};
 use crate::support::TestApp;
 use crate::support::browser::{Answer, Browser};
 
 const ADA: &str = "ada@example.com";
-const WRONG: Told =
-    Told { reason: "credentials_wrong", detail: "code", text_key: "wrong", label: "credentials", status: "open" };
-const DEAD: Told =
-    Told { reason: "proof_dead", detail: "", text_key: "ask_again", label: "credentials", status: "open" };
 
 async fn settings(app: &TestApp, change: &str) {
     app.execute("update instances set settings = settings || $2::jsonb where id = $1", change).await;
@@ -46,13 +42,13 @@ async fn a_code_is_wrong_and_then_dead_and_the_next_one_is_right() {
     let wrong = wrong_code(&app).await;
     let refused = guess(&app, &browser, &attempt, wrong).await.expect(422);
     assert_eq!((reference(&refused), refused.error_code()), (flow.clone(), "form_code_incorrect".to_owned()));
-    app.told(&program, &flow, &WRONG).await;
+    app.told(&program, &flow, &reasons::CREDENTIALS_WRONG_CODE).await;
     replayed(&program, &flow, Replayed::Unknown);
     for _ in 0..4 {
         guess(&app, &browser, &attempt, wrong).await.expect(422);
     }
     assert_eq!(guess(&app, &browser, &attempt, wrong).await.expect(400).error_code(), "verification_failed");
-    app.told(&program, &flow, &Told { detail: "tries", ..DEAD }).await;
+    app.told(&program, &flow, &reasons::PROOF_DEAD_TRIES).await;
     replayed(&program, &flow, Replayed::Gone);
 
     let fields = [("strategy", "email_code")];
@@ -77,7 +73,7 @@ async fn a_code_is_too_old_or_was_never_sent() {
     let browser = app.browser();
     let (flow, attempt) = begin(&app, &browser, &[]).await;
     assert_eq!(guess(&app, &browser, &attempt, "123456").await.expect(400).error_code(), "verification_missing");
-    app.told(&program, &flow, &Told { detail: "none", ..DEAD }).await;
+    app.told(&program, &flow, &reasons::PROOF_DEAD_NONE).await;
     replayed(&program, &flow, Replayed::Gone);
 
     let browser = app.browser();
@@ -85,7 +81,7 @@ async fn a_code_is_too_old_or_was_never_sent() {
     let code = code_for(&app, ADA).await;
     app.advance(Duration::from_secs(11 * 60)).await;
     assert_eq!(guess(&app, &browser, &attempt, &code).await.expect(400).error_code(), "verification_expired");
-    app.told(&program, &flow, &Told { detail: "expired", ..DEAD }).await;
+    app.told(&program, &flow, &reasons::PROOF_DEAD_EXPIRED).await;
     replayed(&program, &flow, Replayed::Gone);
 }
 
@@ -98,8 +94,7 @@ async fn codes_are_asked_for_too_often() {
     let (flow, attempt) = begin(&app, &browser, &[("strategy", "email_code")]).await;
     let again = form(&app, &browser, &format!("{attempt}/prepare_first_factor"), &[("strategy", "email_code")]).await;
     assert_eq!(again.expect(429).error_code(), "verification_code_too_many_requests");
-    let told = Told { reason: "rate_limited", detail: "codes", text_key: "too_many", label: "limited", status: "open" };
-    app.told(&program, &flow, &told).await;
+    app.told(&program, &flow, &reasons::RATE_LIMITED_CODES).await;
     replayed(&program, &flow, Replayed::Unknown);
 }
 
@@ -112,7 +107,7 @@ async fn an_identifier_or_a_password_is_wrong() {
     let refused =
         form(&app, &browser, "/v1/client/sign_ins", &[("identifier", "nobody@example.com")]).await.expect(422);
     assert_eq!(refused.error_code(), "form_identifier_not_found");
-    let flow = app.told(&program, &reference(&refused), &Told { detail: "identifier", ..WRONG }).await;
+    let flow = app.told(&program, &reference(&refused), &reasons::CREDENTIALS_WRONG_IDENTIFIER).await;
     assert!(!flow.to_string().contains("nobody"), "{flow}");
     replayed(&program, &reference(&refused), Replayed::Unknown);
 
@@ -120,7 +115,7 @@ async fn an_identifier_or_a_password_is_wrong() {
     let fields = [("strategy", "password"), ("identifier", ADA), ("password", "not-the-c4n4ry")];
     let refused = form(&app, &browser, "/v1/client/sign_ins", &fields).await.expect(422);
     assert_eq!(refused.error_code(), "form_password_incorrect");
-    let flow = app.told(&program, &reference(&refused), &Told { detail: "password", ..WRONG }).await;
+    let flow = app.told(&program, &reference(&refused), &reasons::CREDENTIALS_WRONG_PASSWORD).await;
     assert!(!flow.to_string().contains("c4n4ry"), "{flow}");
     replayed(&program, &reference(&refused), Replayed::Unknown);
 }
@@ -163,7 +158,7 @@ async fn a_link_is_opened_elsewhere_and_then_where_it_belongs() {
     let landed = as_page(&other, &link).await.expect(303);
     assert!(landed.location().as_str().contains("client_mismatch"));
     assert_eq!(reference(&landed), flow);
-    app.told(&program, &flow, &Told { detail: "other_browser", ..DEAD }).await;
+    app.told(&program, &flow, &reasons::PROOF_DEAD_OTHER_BROWSER).await;
     replayed(&program, &flow, Replayed::Gone);
     assert_eq!(steps(&app.flow(&own).await), ["started"]);
     let refused = other.get(&link).await.expect(403);
@@ -184,11 +179,11 @@ async fn a_link_is_stale_or_too_old() {
     form(&app, &browser, &format!("{attempt}/prepare_first_factor"), &BY_LINK).await.expect(200);
     let second = link(&app).await;
     assert_eq!(reference(&as_page(&browser, &first).await.expect(400)), flow);
-    app.told(&program, &flow, &Told { detail: "stale", ..DEAD }).await;
+    app.told(&program, &flow, &reasons::PROOF_DEAD_STALE).await;
     replayed(&program, &flow, Replayed::Gone);
     app.advance(Duration::from_secs(601)).await;
     assert!(as_page(&browser, &second).await.expect(303).location().as_str().contains("expired"));
-    app.told(&program, &flow, &Told { detail: "expired", ..DEAD }).await;
+    app.told(&program, &flow, &reasons::PROOF_DEAD_EXPIRED).await;
     replayed(&program, &flow, Replayed::Gone);
 }
 
@@ -205,7 +200,7 @@ async fn a_sign_up_by_hand_is_told_from_its_start_to_its_session() {
     let wrong = wrong_code(&app).await;
     let attempt = format!("{path}/attempt_verification");
     form(&app, &browser, &attempt, &[("strategy", "email_code"), ("code", wrong)]).await.expect(422);
-    app.told(&program, &flow, &WRONG).await;
+    app.told(&program, &flow, &reasons::CREDENTIALS_WRONG_CODE).await;
     let code = code_for(&app, ADA).await;
     form(&app, &browser, &attempt, &[("strategy", "email_code"), ("code", &code)]).await.expect(200);
     let shown = app.flow(&flow).await;
@@ -225,8 +220,7 @@ async fn a_stranger_who_may_sign_up_stays_in_one_flow() {
     let attempt = format!("/v1/client/sign_ins/{}", begun.json()["response"]["id"].as_str().unwrap());
     let code = code_for(&app, ADA).await;
     guess(&app, &browser, &attempt, &code).await.expect(404);
-    let told = Told { reason: "transfer", detail: "sign_up", text_key: "", label: "transfer", status: "open" };
-    app.told(&program, &reference(&begun), &told).await;
+    app.told(&program, &reference(&begun), &reasons::TRANSFER_SIGN_UP).await;
     let moved = crate::support::person::transfer(&app, &browser, "sign_ups").await.expect(200);
     assert_eq!(reference(&moved), reference(&begun));
     assert_eq!(app.flow(&reference(&begun)).await["status"], "succeeded");

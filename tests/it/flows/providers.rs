@@ -3,12 +3,12 @@
 
 use serde_json::json;
 
-use super::{Replayed, Told, reference, replayed};
+use super::{Replayed, Told, reasons, reference, replayed};
 use crate::support::TestApp;
 use crate::support::person::{approve_failing, begin, client, provider_url};
 
-/// Provoked by, reason, condition, the app's code, text key, label.
-type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
+/// Provoked by, what must be told, the app's code.
+type Row = (&'static str, Told, &'static str);
 
 const EXCHANGE: &str = "oauth_token_exchange_error";
 const USER: &str = "oauth_fetch_user_error";
@@ -19,15 +19,14 @@ async fn provoke(rows: &[Row], expected: Replayed) {
     for rows in rows.chunks(4) {
         let app = TestApp::start().await;
         let program = app.program();
-        for (fault, reason, detail, code, text_key, label) in rows.iter().copied() {
+        for (fault, told, code) in rows.iter().copied() {
             let browser = app.browser();
             let begun = begin(&app, &browser, "sign_ins", "oauth_google").await.expect(200);
             let callback = approve_failing(&browser, provider_url(&begun), "ada@example.com", fault).await;
             browser.get(callback).await.expect(303);
             let proof = client(&app, &browser).await["sign_in"]["first_factor_verification"].clone();
             assert_eq!((&proof["status"], &proof["error"]["code"]), (&json!("failed"), &json!(code)), "{fault}");
-            assert_eq!(proof["error"]["meta"]["reason"], reason, "{fault}");
-            let told = Told { reason, detail, text_key, label, status: "failed" };
+            assert_eq!(proof["error"]["meta"]["reason"], told.reason, "{fault}");
             let flow = app.told(&program, &reference(&begun), &told).await;
             assert_eq!(flow["provider"], "google");
             replayed(&program, &reference(&begun), expected);
@@ -38,11 +37,11 @@ async fn provoke(rows: &[Row], expected: Replayed) {
 #[tokio::test]
 async fn the_provider_is_down() {
     let rows = [
-        ("error:server_error", "provider_5xx", "", EXCHANGE, "not_answering", "provider_down"),
-        ("http_500", "provider_5xx", "", EXCHANGE, "not_answering", "provider_down"),
-        ("rate_limited", "provider_rate_limited", "", EXCHANGE, "not_answering", "provider_down"),
-        ("cut", "provider_unreachable", "cut", EXCHANGE, "not_answering", "provider_down"),
-        ("slow:60000", "provider_timeout", "", EXCHANGE, "not_answering", "provider_down"),
+        ("error:server_error", reasons::PROVIDER_5XX, EXCHANGE),
+        ("http_500", reasons::PROVIDER_5XX, EXCHANGE),
+        ("rate_limited", reasons::PROVIDER_RATE_LIMITED, EXCHANGE),
+        ("cut", reasons::PROVIDER_UNREACHABLE_CUT, EXCHANGE),
+        ("slow:60000", reasons::PROVIDER_TIMEOUT, EXCHANGE),
     ];
     provoke(&rows, Replayed::Unknown).await;
 }
@@ -50,18 +49,11 @@ async fn the_provider_is_down() {
 #[tokio::test]
 async fn the_provider_does_not_know_us() {
     let rows = [
-        ("error:invalid_scope", "scope_refused", "", SET_UP, "not_set_up", "provider_config"),
-        ("error:invalid_client@token", "token_invalid_client", "", SET_UP, "not_set_up", "provider_config"),
-        (
-            "error:redirect_uri_mismatch@token",
-            "callback_unregistered",
-            "",
-            "redirect_uri_mismatch",
-            "not_set_up",
-            "provider_config",
-        ),
-        ("error:invalid_request@token", "provider_refused", "", EXCHANGE, "not_set_up", "provider_config"),
-        ("redirect@token", "endpoint_refused", "redirected", EXCHANGE, "not_set_up", "provider_config"),
+        ("error:invalid_scope", reasons::SCOPE_REFUSED, SET_UP),
+        ("error:invalid_client@token", reasons::TOKEN_INVALID_CLIENT, SET_UP),
+        ("error:redirect_uri_mismatch@token", reasons::CALLBACK_UNREGISTERED, "redirect_uri_mismatch"),
+        ("error:invalid_request@token", reasons::PROVIDER_REFUSED, EXCHANGE),
+        ("redirect@token", reasons::ENDPOINT_REFUSED_REDIRECTED, EXCHANGE),
     ];
     provoke(&rows, Replayed::Unknown).await;
 }
@@ -69,18 +61,18 @@ async fn the_provider_does_not_know_us() {
 #[tokio::test]
 async fn the_answer_is_of_no_use() {
     let rows = [
-        ("not_json", "provider_unreadable", "html", EXCHANGE, "bad_answer", "provider_answer"),
-        ("truncated_body", "provider_unreadable", "json", EXCHANGE, "bad_answer", "provider_answer"),
-        ("no_content_type", "provider_unreadable", "type", EXCHANGE, "bad_answer", "provider_answer"),
-        ("huge", "provider_unreadable", "size", EXCHANGE, "bad_answer", "provider_answer"),
-        ("gzip_bomb", "provider_unreadable", "size", EXCHANGE, "bad_answer", "provider_answer"),
-        ("wrong_types", "provider_wrong_type", "access_token", EXCHANGE, "bad_answer", "provider_answer"),
-        ("no_id", "identity_unusable", "absent", USER, "bad_answer", "provider_answer"),
-        ("bad_signature", "idtoken_refused", "signature", USER, "bad_answer", "provider_answer"),
-        ("wrong_nonce", "idtoken_refused", "nonce", USER, "bad_answer", "provider_answer"),
-        ("wrong_audience", "idtoken_refused", "audience", USER, "bad_answer", "provider_answer"),
-        ("issuer_mismatch", "issuer_mismatch", "token", USER, "bad_answer", "provider_answer"),
-        ("clock:300", "clock_skew", "", USER, "bad_answer", "provider_answer"),
+        ("not_json", reasons::PROVIDER_UNREADABLE_HTML, EXCHANGE),
+        ("truncated_body", reasons::PROVIDER_UNREADABLE_JSON, EXCHANGE),
+        ("no_content_type", reasons::PROVIDER_UNREADABLE_TYPE, EXCHANGE),
+        ("huge", reasons::PROVIDER_UNREADABLE_SIZE, EXCHANGE),
+        ("gzip_bomb", reasons::PROVIDER_UNREADABLE_SIZE, EXCHANGE),
+        ("wrong_types", reasons::PROVIDER_WRONG_TYPE_ACCESS_TOKEN, EXCHANGE),
+        ("no_id", reasons::IDENTITY_UNUSABLE_ABSENT, USER),
+        ("bad_signature", reasons::IDTOKEN_REFUSED_SIGNATURE, USER),
+        ("wrong_nonce", reasons::IDTOKEN_REFUSED_NONCE, USER),
+        ("wrong_audience", reasons::IDTOKEN_REFUSED_AUDIENCE, USER),
+        ("issuer_mismatch", reasons::ISSUER_MISMATCH_TOKEN, USER),
+        ("clock:300", reasons::CLOCK_SKEW, USER),
     ];
     provoke(&rows, Replayed::Unknown).await;
 }
@@ -88,8 +80,8 @@ async fn the_answer_is_of_no_use() {
 #[tokio::test]
 async fn a_new_attempt_may_work_as_things_are() {
     let rows = [
-        ("deny", "provider_denied", "", "oauth_access_denied", "cancelled", "cancelled"),
-        ("error:invalid_grant@token", "token_invalid_grant", "", EXCHANGE, "start_again", "provider_answer"),
+        ("deny", reasons::PROVIDER_DENIED, "oauth_access_denied"),
+        ("error:invalid_grant@token", reasons::TOKEN_INVALID_GRANT, EXCHANGE),
     ];
     provoke(&rows, Replayed::Gone).await;
 }

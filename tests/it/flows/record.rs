@@ -115,7 +115,8 @@ async fn the_command_line_lists_and_refuses_what_is_no_reference() {
     assert_eq!((of_google.as_array().unwrap().len(), &of_google[0]["id"]), (1, &reference(&begun).into()));
     let shown = program.run(&["flow", "show", &reference(&failed)]).expect(0).stdout;
     assert!(shown.contains("provider_unavailable (unknown)") && shown.contains("started"), "{shown}");
-    program.run(&["flow", "show", "req_2O4BCh3zUONvWlZHtBXv6s6tm7u"]).expect(2);
+    program.run(&["flow", "show", "ses_2O4BCh3zUONvWlZHtBXv6s6tm7u"]).expect(2);
+    program.run(&["flow", "show", "req_2O4BCh3zUONvWlZHtBXv6s6tm7u"]).expect(1);
     let unknown = program.run(&["flow", "show", "flw_2O4BCh3zUONvWlZHtBXv6s6tm7u"]).expect(1);
     assert!(unknown.stderr.contains("7 days"), "{}", unknown.stderr);
 }

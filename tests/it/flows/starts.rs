@@ -1,10 +1,8 @@
 //! Starts that are refused.
 
-use super::{Replayed, Told, reference, replayed, steps};
+use super::{Replayed, reasons, reference, replayed, steps};
 use crate::support::TestApp;
 use crate::support::person::{APP, begin, sign_up};
-
-const APP_FAULT: Told = Told { reason: "", detail: "", text_key: "app_fault", label: "app", status: "failed" };
 
 #[tokio::test]
 async fn a_provider_that_may_not_be_used() {
@@ -16,7 +14,7 @@ async fn a_provider_that_may_not_be_used() {
     let refused = begin(&app, &app.browser(), "sign_ins", "oauth_nope").await.expect(400);
     assert_eq!(refused.error_code(), "oauth_unsupported_provider");
     assert!(refused.json()["errors"][0]["meta"].as_object().unwrap().is_empty(), "no reason in an API's answer");
-    let told = Told { reason: "provider_unavailable", detail: "unknown", ..APP_FAULT };
+    let told = reasons::PROVIDER_UNAVAILABLE_UNKNOWN;
     let flow = app.told(&program, &reference(&refused), &told).await;
     assert_eq!(steps(&flow), ["started", "refused"]);
     replayed(&program, &reference(&refused), Replayed::Stands);
@@ -25,7 +23,7 @@ async fn a_provider_that_may_not_be_used() {
     change("update provider_configs set enabled = false where provider = 'google'").await;
     let refused = begin(&app, &app.browser(), "sign_ups", "oauth_google").await.expect(400);
     assert_eq!(refused.error_code(), "oauth_provider_not_enabled");
-    let told = Told { reason: "provider_unavailable", detail: "disabled", ..APP_FAULT };
+    let told = reasons::PROVIDER_UNAVAILABLE_DISABLED;
     let flow = app.told(&program, &reference(&refused), &told).await;
     assert!(flow["hint"].as_str().unwrap().contains("vestibule provider"), "{flow}");
     assert_eq!((&flow["kind"], &flow["again"]), (&"sign_up".into(), &"no: app".into()));
@@ -36,7 +34,7 @@ async fn a_provider_that_may_not_be_used() {
     let refused = begin(&app, &app.browser(), "sign_ins", "oauth_google").await.expect(400);
     assert_eq!(refused.error_code(), "oauth_non_authenticatable_provider");
     let connect_only = reference(&refused);
-    let told = Told { reason: "provider_unavailable", detail: "connect_only", ..APP_FAULT };
+    let told = reasons::PROVIDER_UNAVAILABLE_CONNECT_ONLY;
     app.told(&program, &connect_only, &told).await;
     replayed(&program, &connect_only, Replayed::Stands);
 
@@ -47,13 +45,7 @@ async fn a_provider_that_may_not_be_used() {
     .await;
     let refused = begin(&app, &app.browser(), "sign_ins", "oauth_google").await.expect(400);
     assert_eq!(refused.error_code(), "oauth_config_missing");
-    let told = Told {
-        reason: "credentials_unusable",
-        detail: "missing",
-        text_key: "not_set_up",
-        label: "provider_config",
-        status: "failed",
-    };
+    let told = reasons::CREDENTIALS_UNUSABLE_MISSING;
     let flow = app.told(&program, &reference(&refused), &told).await;
     assert!(flow["hint"].as_str().unwrap().contains(&app.url("/v1/oauth_callback")), "{flow}");
     let missing = reference(&refused);
@@ -70,22 +62,26 @@ async fn a_target_that_may_not_be_used() {
     let program = app.program();
     let long = format!("{APP}/{}", "a".repeat(2100));
     let cases = [
-        (None, 422, "form_param_missing", "redirect_invalid", "missing"),
-        (Some("https://[broken"), 422, "invalid_redirect_url", "redirect_invalid", "unparseable"),
-        (Some("javascript:alert(1)"), 422, "prohibited_redirect_url", "redirect_invalid", "scheme"),
-        (Some(long.as_str()), 422, "redirect_url_too_long", "redirect_invalid", "long"),
-        (Some("https://evil.example/cb?token=c4n4ry"), 422, "redirect_url_domain_mismatch", "redirect_unlisted", "api"),
+        (None, 422, "form_param_missing", reasons::REDIRECT_INVALID_MISSING),
+        (Some("https://[broken"), 422, "invalid_redirect_url", reasons::REDIRECT_INVALID_UNPARSEABLE),
+        (Some("javascript:alert(1)"), 422, "prohibited_redirect_url", reasons::REDIRECT_INVALID_SCHEME),
+        (Some(long.as_str()), 422, "redirect_url_too_long", reasons::REDIRECT_INVALID_LONG),
+        (
+            Some("https://evil.example/cb?token=c4n4ry"),
+            422,
+            "redirect_url_domain_mismatch",
+            reasons::REDIRECT_UNLISTED_API,
+        ),
     ];
-    for (target, status, code, reason, detail) in cases {
+    for (target, status, code, told) in cases {
         let mut form = vec![("strategy", "oauth_google")];
         form.extend(target.map(|target| ("redirect_url", target)));
         let refused = app.browser().post_form(app.url("/v1/client/sign_ins"), APP, &form).await.expect(status);
         assert_eq!(refused.error_code(), code);
-        let told = Told { reason, detail, ..APP_FAULT };
         let flow = app.told(&program, &reference(&refused), &told).await;
         assert!(!flow.to_string().contains("c4n4ry"), "{flow}");
         replayed(&program, &reference(&refused), Replayed::Stands);
-        if reason == "redirect_unlisted" {
+        if told.reason == "redirect_unlisted" {
             let list = "insert into instance_origins (instance_id, origin, kind, created_at) values ($1, $2, 'allowed', now())";
             app.execute(list, "https://evil.example").await;
             replayed(&program, &reference(&refused), Replayed::Gone);
@@ -95,7 +91,7 @@ async fn a_target_that_may_not_be_used() {
     let request = browser.request(http::Method::POST, &app.url("/v1/client/sign_ins"));
     let form = [("strategy", "oauth_google"), ("redirect_url", "/sso-callback")];
     let refused = browser.send(request.header("sec-fetch-site", "same-origin").form(&form)).await.expect(422);
-    let told = Told { reason: "redirect_invalid", detail: "relative", ..APP_FAULT };
+    let told = reasons::REDIRECT_INVALID_RELATIVE;
     app.told(&program, &reference(&refused), &told).await;
 }
 
@@ -107,13 +103,7 @@ async fn somebody_is_signed_in_already() {
     sign_up(&app, &browser, "oauth_google", "ada@example.com").await;
     let refused = begin(&app, &browser, "sign_ins", "oauth_google").await.expect(400);
     assert_eq!(refused.error_code(), "session_exists");
-    let told = Told {
-        reason: "already_signed_in",
-        detail: "start",
-        text_key: "already_signed_in",
-        label: "conflict",
-        status: "failed",
-    };
+    let told = reasons::ALREADY_SIGNED_IN_START;
     app.told(&program, &reference(&refused), &told).await;
     replayed(&program, &reference(&refused), Replayed::Stands);
     browser.post_form(app.url("/v1/client/sessions?_method=DELETE"), APP, &[]).await.expect(200);

@@ -8,4 +8,4 @@ mod forms;
 mod popup;
 mod portal;
 mod redirects;
-mod visitor;
+pub mod visitor;

@@ -1,5 +1,6 @@
 //! Every way in which providers refresh, as the simulator plays it.
 
+use crate::flows::reasons;
 use crate::support::TestApp;
 use crate::support::person::sign_up;
 use serde_json::{Value, json};
@@ -46,13 +47,13 @@ async fn each_behavior_is_followed() {
     let (_, got, health) = asked_twice(&app, "none", "new-11@example.com").await;
     let missing = || Err("oauth_missing_refresh_token".to_owned());
     assert_eq!(got, [missing(), missing()]);
-    assert_eq!(health["reason"], "token_missing:refresh");
+    assert_eq!(health["reason"], reasons::TOKEN_MISSING_REFRESH.short());
     let (_, got, health) = asked_twice(&app, "revoked", "new-12@example.com").await;
     let refused = || Err("oauth_token_retrieval_error".to_owned());
     assert_eq!(got, [refused(), refused()]);
     assert_eq!(
         (&health["state"], &health["reason"]),
-        (&"needs_reconnect".into(), &"refresh_refused:invalid_grant".into())
+        (&"needs_reconnect".into(), &reasons::REFRESH_REFUSED_INVALID_GRANT.short().into())
     );
 }
 
@@ -99,7 +100,10 @@ async fn an_access_token_is_prolonged_while_it_lives_and_never_after() {
     // Its end passed without anybody asking: it is too late.
     app.advance(Duration::from_secs(61 * 86_400)).await;
     let before = app.backend_get(&health).await.json();
-    assert_eq!((&before["state"], &before["reason"]), (&"needs_reconnect".into(), &"token_missing:refresh".into()));
+    assert_eq!(
+        (&before["state"], &before["reason"]),
+        (&"needs_reconnect".into(), &reasons::TOKEN_MISSING_REFRESH.short().into())
+    );
     assert_eq!(app.backend_get(&path).await.expect(422).error_code(), "oauth_missing_refresh_token");
     assert_eq!(times_asked(&app).await, 1, "what has ended cannot be exchanged, and is not tried");
     crate::support::person::go(&app, &app.browser(), "sign_ins", "oauth_google", "ada@example.com").await.expect(303);
@@ -119,8 +123,8 @@ async fn a_token_that_could_not_be_prolonged_is_given_until_it_ends() {
     switch(&app, &json!({ "fault": null, "expire_access_tokens": true })).await;
     assert_eq!(app.backend_get(&path).await.expect(200).json()[0]["token"], short["token"]);
     let dead = app.backend_get(&health).await.json();
-    let reason = "refresh_refused:invalid_grant";
-    assert_eq!((&dead["state"], &dead["reason"]), (&"needs_reconnect".into(), &reason.into()));
+    let reason = reasons::REFRESH_REFUSED_INVALID_GRANT.short();
+    assert_eq!((&dead["state"], &dead["reason"]), (&"needs_reconnect".into(), &reason.clone().into()));
     app.backend_get(&path).await.expect(200);
     assert_eq!(times_asked(&app).await, 2, "what was refused for good is not asked again");
     app.advance(Duration::from_secs(120)).await;

@@ -1,5 +1,6 @@
 //! Every way a refresh can fail, and what each leaves behind.
 
+use crate::flows::reasons;
 use crate::support::TestApp;
 use crate::support::issuer::{Connected, Issuer, stored};
 use http::Method;
@@ -16,6 +17,7 @@ async fn every_failure_has_its_code_reason_and_side_effects() {
     let app = TestApp::start().await;
     let issuer = Issuer::start(&app).await;
     let ada = issuer.connect(&app, "ada").await;
+    let other = reasons::REFRESH_REFUSED_OTHER.short();
     for (fault, reason, is_retryable, marks) in [
         ((500, JSON, "{}"), "provider_5xx", true, false),
         ((503, "text/plain", ""), "provider_5xx", true, false),
@@ -26,7 +28,7 @@ async fn every_failure_has_its_code_reason_and_side_effects() {
         ((401, JSON, "{\"error\":\"invalid_client\"}"), "token_invalid_client", false, false),
         ((403, JSON, "{}"), "provider_refused", false, false),
         ((302, JSON, "{}"), "endpoint_refused:redirected", false, false),
-        ((400, JSON, "{\"error\":\"invalid_request\"}"), "refresh_refused:other", false, true),
+        ((400, JSON, "{\"error\":\"invalid_request\"}"), other.as_str(), false, true),
     ] {
         issuer.reconnect(&app, &ada, Some(3600)).await;
         app.execute(
@@ -70,7 +72,7 @@ async fn a_dead_refresh_token_is_dropped_and_asked_with_no_more() {
     let health = app.backend_get(&ada.health()).await.json();
     assert_eq!(
         (&health["state"], &health["reason"]),
-        (&"needs_reconnect".into(), &"refresh_refused:invalid_grant".into())
+        (&"needs_reconnect".into(), &reasons::REFRESH_REFUSED_INVALID_GRANT.short().into())
     );
     assert_eq!(account_error(&app, &ada).await, "external_account_missing_refresh_token");
     issuer.reconnect(&app, &ada, Some(3600)).await;
@@ -83,24 +85,24 @@ async fn a_dead_refresh_token_is_dropped_and_asked_with_no_more() {
 async fn what_was_never_given_or_is_withdrawn_is_missing() {
     let app = TestApp::start().await;
     let issuer = Issuer::start(&app).await;
-    for (username, statement, code, reason) in [
+    for (username, statement, code, told) in [
         (
             "ada",
             "update provider_tokens set refresh_token_sealed = null where instance_id = $1 and external_account_id = $2",
             "oauth_missing_refresh_token",
-            "token_missing:refresh",
+            reasons::TOKEN_MISSING_REFRESH,
         ),
         (
             "grace",
             "update provider_tokens set access_token_sealed = null where instance_id = $1 and external_account_id = $2",
             "oauth_missing_access_token",
-            "token_missing:access",
+            reasons::TOKEN_MISSING_ACCESS,
         ),
         (
             "mary",
             "delete from provider_tokens where instance_id = $1 and external_account_id = $2",
             "oauth_missing_access_token",
-            "token_missing:access",
+            reasons::TOKEN_MISSING_ACCESS,
         ),
     ] {
         let ada = issuer.connect(&app, username).await;
@@ -109,7 +111,11 @@ async fn what_was_never_given_or_is_withdrawn_is_missing() {
         assert_eq!(app.backend_get(&ada.path()).await.expect(422).error_code(), code);
         assert_eq!(account_error(&app, &ada).await, "external_account_missing_refresh_token");
         let health = app.backend_get(&ada.health()).await.json();
-        assert_eq!((health["state"].as_str(), health["reason"].as_str()), (Some("needs_reconnect"), Some(reason)));
+        let reason = told.short();
+        assert_eq!(
+            (health["state"].as_str(), health["reason"].as_str()),
+            (Some("needs_reconnect"), Some(reason.as_str()))
+        );
         let events = "select count(*) from outbox where instance_id = $1 and payload ->> 'id' = $2
             and payload ->> 'type' = 'vestibule.external_account.needs_reconnect'";
         assert_eq!(app.count(events, ada.account.as_str()).await, 1);

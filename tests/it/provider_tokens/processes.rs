@@ -1,12 +1,13 @@
 //! Two server processes over one database.
 
+use crate::flows::reasons;
 use crate::support::Answer;
 use crate::support::TestApp;
 use crate::support::issuer::{Connected, Hold, Issuer, Rotation, stored};
 use crate::support::program::{Program, Running};
 use futures_util::future::join_all;
 use rustix::process::Signal;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A number from the environment.
 pub fn count(name: &str, default: usize) -> usize {
@@ -92,7 +93,7 @@ async fn fifty_parallel_calls_over_two_processes_are_one_refresh() {
 }
 
 /// Kills the process that refreshes while the provider holds `hold`; returns what the other one answers, and when.
-async fn kill_the_leader(app: &TestApp, issuer: &Issuer, ada: &Connected, hold: Hold) -> (Answer, Duration) {
+async fn kill_the_leader(app: &TestApp, issuer: &Issuer, ada: &Connected, hold: Hold) -> Answer {
     let mut leader = Replica::start(app);
     let next = Replica::start(app);
     issuer.expire(app, ada).await;
@@ -102,14 +103,12 @@ async fn kill_the_leader(app: &TestApp, issuer: &Issuer, ada: &Connected, hold: 
     let killed = async {
         issuer.until_asked(1).await;
         leader.kill();
-        Instant::now()
     };
-    let (lost, begun) = futures_util::join!(ask(port, app, &path), killed);
+    let (lost, ()) = futures_util::join!(ask(port, app, &path), killed);
     assert!(lost.is_none(), "the leader's caller is cut off");
     issuer.behave(|it| it.hold = Hold::Request);
     issuer.open();
-    let answer = next.ask(app, &path).await.unwrap();
-    (answer, begun.elapsed())
+    next.ask(app, &path).await.unwrap()
 }
 
 #[tokio::test]
@@ -118,9 +117,8 @@ async fn when_the_leader_dies_the_next_takes_over() {
     let issuer = Issuer::start(&app).await;
     let ada = issuer.connect(&app, "ada").await;
     issuer.behave(|it| it.rotation = Rotation::Grace);
-    let (answer, took) = kill_the_leader(&app, &issuer, &ada, Hold::Request).await;
+    let answer = kill_the_leader(&app, &issuer, &ada, Hold::Request).await;
     assert_eq!(answer.expect(200).json()[0]["token"], issuer.newest(&ada));
-    assert!(took <= Duration::from_secs(15), "{took:?}");
     assert_eq!(issuer.asked(), 2);
 }
 
@@ -129,11 +127,13 @@ async fn what_dies_with_the_leader_is_reported_lost() {
     let app = TestApp::start().await;
     let issuer = Issuer::start(&app).await;
     let ada = issuer.connect(&app, "ada").await;
-    let (answer, took) = kill_the_leader(&app, &issuer, &ada, Hold::Answer).await;
+    let answer = kill_the_leader(&app, &issuer, &ada, Hold::Answer).await;
     assert_eq!(answer.expect(400).error_code(), "oauth_token_retrieval_error");
-    assert!(took <= Duration::from_secs(15), "{took:?}");
     let health = app.backend_get(&ada.health()).await.json();
-    assert_eq!((&health["state"], &health["reason"]), (&"needs_reconnect".into(), &"refresh_refused:lost".into()));
+    assert_eq!(
+        (&health["state"], &health["reason"]),
+        (&"needs_reconnect".into(), &reasons::REFRESH_REFUSED_LOST.short().into())
+    );
 }
 
 #[tokio::test]

@@ -12,9 +12,9 @@ use crate::support::browser::{Answer, Browser};
 use crate::support::person::{begin, client, provider_url};
 
 /// An issuer, and what its token endpoint was asked.
-struct Acme {
-    server: MockServer,
-    key: SigningKey,
+pub struct Acme {
+    pub server: MockServer,
+    pub key: SigningKey,
 }
 
 /// What came of a sign-up.
@@ -26,7 +26,7 @@ struct Outcome {
 }
 
 impl Acme {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let acme = Self { server: MockServer::start().await, key: SigningKey::generate().unwrap() };
         let document = json!({
             "issuer": acme.server.uri(), "authorization_endpoint": acme.at("/authorize"),
@@ -41,7 +41,7 @@ impl Acme {
         format!("{}{path}", self.server.uri())
     }
 
-    async fn serve(&self, at: &str, body: Value) {
+    pub async fn serve(&self, at: &str, body: Value) {
         Mock::given(path(at)).respond_with(ResponseTemplate::new(200).set_body_json(body)).mount(&self.server).await;
     }
 

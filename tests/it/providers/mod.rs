@@ -1,5 +1,5 @@
 //! Providers of an instance: their settings by the backend API, and what follows from them at a sign-in.
 
 mod api;
-mod custom;
+pub mod custom;
 mod github;

@@ -7,7 +7,7 @@ mod disconnect;
 mod hijacking;
 mod journeys;
 mod leftovers;
-mod linking;
+pub mod linking;
 mod reauthorize;
 mod signing_up;
 mod starting;

@@ -99,3 +99,33 @@ async fn only_one_s_own_accounts_that_somebody_came_back_to() {
     let now = accounts(&app, &ada).await.remove(1);
     assert_eq!((&now["id"], &now["verification"]["status"]), (&refused["id"], &"verified".into()));
 }
+
+/// However an account's token came to be another one, its event has one form.
+#[tokio::test]
+async fn an_updated_account_is_told_in_one_form() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    let user = sign_up(&app, &browser, "oauth_google", "ada@example.com").await;
+    let account = accounts(&app, &browser).await.remove(0);
+    let begun = reauthorize(&app, &browser, &account["id"], &[]).await.expect(200);
+    let callback = approve(&browser, address(&begun), "ada@example.com").await;
+    browser.get(callback).await.expect(303);
+    let faults = serde_json::json!({ "fault": "http_500@refresh", "expire_access_tokens": true });
+    let switch = browser.raw(http::Method::POST, &app.url("/_dev/providers/google/state")).json(&faults);
+    crate::support::send(switch).await.expect(200);
+    app.advance(std::time::Duration::from_secs(7200)).await;
+    app.backend_get(&format!("/v1/users/{user}/oauth_access_tokens/google")).await.expect(400);
+    let told: Vec<Value> = sqlx::query_scalar(
+        "select payload from outbox where payload ->> 'type' = 'vestibule.external_account.updated' order by id",
+    )
+    .fetch_all(&app.app().db)
+    .await
+    .unwrap();
+    let states: Vec<&Value> = told.iter().map(|event| &event["token_state"]).collect();
+    assert_eq!(states, ["good", "refused"], "{told:?}");
+    for event in &told {
+        let members: Vec<&str> = event.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(members, ["id", "reason", "since", "token_state", "type"], "{event}");
+        assert_eq!(event["id"], account["id"]);
+    }
+}

@@ -17,6 +17,7 @@ use vestibule::http::router;
 use vestibule::jobs::{self, Jobs};
 use vestibule::limits::Limits;
 use vestibule::model::id::{InstanceId, RequestId};
+use vestibule::model::random::Rng;
 use vestibule::model::request::Origin;
 use vestibule::model::time::Timestamp;
 use vestibule::server::{Caps, Server, bind};
@@ -66,6 +67,11 @@ impl TestApp {
     /// One replica that knows the providers of these files, in place of those that are compiled in.
     pub async fn knowing(files: &[&str]) -> Self {
         Self::assembled(1, |_| {}, |app| app.catalogue = Catalogue::of(files).unwrap()).await
+    }
+
+    /// One replica with a source of randomness of the test's own.
+    pub async fn with_rng(rng: Arc<dyn Rng>) -> Self {
+        Self::assembled(1, |_| {}, |app| app.rng = Arc::clone(&rng)).await
     }
 
     async fn assembled(count: usize, change: impl FnOnce(&mut Config), alter: impl Fn(&mut App)) -> Self {
@@ -143,6 +149,13 @@ impl TestApp {
     /// Starts a killed one again, and waits until it listens.
     pub async fn restart(&self, at: usize) {
         self.processes.as_ref().expect("processes").start(at).await;
+    }
+
+    /// Ends the replicas' background work after what it has in hand: each task has had its turn once.
+    pub async fn stop_jobs(&mut self) {
+        for jobs in std::mem::take(&mut self.jobs) {
+            jobs.stop().await;
+        }
     }
 
     /// Starts the replicas' background work.
