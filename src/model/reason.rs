@@ -173,8 +173,8 @@ reasons! {
     ProviderWrongType = "provider_wrong_type", "provider_answer", OPERATOR, [];
     /// No stable user id, or two that differ (`absent`, `differs`).
     IdentityUnusable = "identity_unusable", "provider_answer", OPERATOR, ["absent", "differs"];
-    /// The id_token fails a check (`signature`, `key`, `algorithm`, `nonce`, `audience`).
-    IdtokenRefused = "idtoken_refused", "provider_answer", OPERATOR, ["signature", "key", "algorithm", "nonce", "audience"];
+    /// The id_token fails a check (`signature`, `key`, `algorithm`, `nonce`, `audience`, `at_hash`).
+    IdtokenRefused = "idtoken_refused", "provider_answer", OPERATOR, ["signature", "key", "algorithm", "nonce", "audience", "at_hash"];
     /// `iss` is another than expected (`callback`, `token`).
     IssuerMismatch = "issuer_mismatch", "provider_answer", OPERATOR, ["callback", "token"];
     /// `exp` or `iat` of an id_token is off by more than the leeway.

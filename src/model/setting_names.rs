@@ -117,15 +117,15 @@ mod tests {
     fn the_page_of_settings_has_each_with_its_default() {
         let page = include_str!("../../docs/instance-settings.md");
         let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
-        let shown: Vec<(&str, &str)> = rows.filter_map(|row| row.split_once("` | `")).collect();
-        let shown: Vec<(String, String)> = shown
-            .into_iter()
-            .filter_map(|(name, rest)| Some((name.to_owned(), rest.split_once("` |")?.0.to_owned())))
-            .collect();
+        let of_row = |row: &str| {
+            let (name, rest) = row.split_once("` | `")?;
+            Some((name.to_owned(), rest.split_once("` |")?.0.to_owned()))
+        };
+        let mut listed: Vec<(String, String)> = rows.filter_map(of_row).collect();
         let mut known: Vec<(String, String)> =
             all(&Settings::default()).into_iter().map(|(name, value)| (name, value.to_string())).collect();
-        let mut listed = shown.clone();
-        (known.sort(), listed.sort());
+        known.sort();
+        listed.sort();
         assert_eq!(listed, known, "docs/instance-settings.md is out of date");
     }
 

@@ -215,8 +215,8 @@ fn own(path: &str, client: &serde_json::Value) -> String {
     path.split('/').map(|part| if part.starts_with('{') { id } else { part }).collect::<Vec<_>>().join("/")
 }
 
-/// Every route of the frontend API and every page that takes a form, as the route table has them: signed in, with an
-/// attempt under way, from an origin of the app, so that the texts come as far as they can.
+/// Every route of the frontend API that takes a form, as the route table has them: signed in, with an attempt under way,
+/// from an origin of the app, so that the texts come as far as they can.
 #[tokio::test]
 async fn every_form_of_the_route_table() {
     let app = TestApp::start().await;
@@ -225,13 +225,13 @@ async fn every_form_of_the_route_table() {
     app.app().forget_directory();
     let ends = ["/v1/client", "/v1/client/sessions", "/v1/client/sessions/{id}/end", "/v1/client/sessions/{id}/remove"];
     let is_form = |route: &&Route| {
-        let takes_forms = matches!(route.rules.caller, Caller::Browser | Caller::Page | Caller::Anyone);
+        let takes_forms = matches!(route.rules.caller, Caller::Browser | Caller::Anyone);
         takes_forms && route.method != Method::GET && !route.path.starts_with("/_dev/providers")
     };
     let routes: Vec<Route> = router::routes().into_iter().filter(|route| is_form(&route)).collect();
-    assert!(routes.len() > 25, "{}", routes.len());
+    assert!(routes.len() > 18, "{}", routes.len());
     let mut reached = std::collections::BTreeSet::new();
-    for route in routes.iter().filter(|route| !ends.contains(&route.path)) {
+    for (turn, route) in routes.iter().filter(|route| !ends.contains(&route.path)).enumerate() {
         let browser = app.browser();
         sign_up(&app, &browser, "oauth_google", &format!("p{}@example.com", reached.len())).await;
         let begun = [("strategy", "email_code"), ("identifier", "p0@example.com")];
@@ -245,14 +245,14 @@ async fn every_form_of_the_route_table() {
         }
         let mine = client(&app, &browser).await;
         let url = app.url(&own(route.path, &mine));
-        for (index, text) in texts().iter().enumerate() {
+        // Each route gets every fourth text, and its neighbours the others.
+        for (index, text) in texts().iter().enumerate().skip(turn % 4).step_by(4) {
             // All of them broken, and each in turn beside good ones.
             let broken = |name: &str| index % NAMES.len() == 0 || NAMES[index % NAMES.len()] == name;
             let good = |name: &str| if name == "strategy" { "oauth_google" } else { "/sso-callback" };
             let form: Vec<(&str, &str)> =
                 NAMES.iter().map(|name| (*name, if broken(name) { text.as_str() } else { good(name) })).collect();
-            let origin = if route.rules.caller == Caller::Page { app.origin() } else { APP.to_owned() };
-            let request = browser.request(route.method.clone(), &url).header("origin", origin);
+            let request = browser.request(route.method.clone(), &url).header("origin", APP);
             let answer = browser.send(request.header("accept", "text/html").form(&form)).await;
             judge(&answer, &format!("{} {}", route.method, route.path), text);
             let refused_at_the_door = answer.status == 400 && answer.text.contains("\"origin_");

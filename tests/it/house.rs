@@ -90,6 +90,6 @@ fn every_code_is_answered_somewhere() {
     let names: Vec<&str> = rows.filter_map(|line| line.split_whitespace().next()).filter(is_name).collect();
     assert_eq!(names.len(), vestibule::model::problem::code::ALL.len());
     let is_used = |name: &&str| texts.iter().any(|text| text.contains(*name));
-    let unused: Vec<&&str> = names.iter().filter(|name| !is_used(*name)).collect();
+    let unused: Vec<&&str> = names.iter().filter(|name| !is_used(name)).collect();
     assert!(unused.is_empty(), "{unused:?}");
 }

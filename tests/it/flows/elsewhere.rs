@@ -233,10 +233,14 @@ async fn an_identity_is_not_what_the_issuer_vouches_for() {
     let program = app.program();
     // Alive all the time: the address of a server that has gone would be given to the next one.
     let mut issuers = Vec::new();
-    for (index, told) in
-        [reasons::IDTOKEN_REFUSED_KEY, reasons::IDTOKEN_REFUSED_ALGORITHM, reasons::IDENTITY_UNUSABLE_DIFFERS]
-            .into_iter()
-            .enumerate()
+    for (index, told) in [
+        reasons::IDTOKEN_REFUSED_KEY,
+        reasons::IDTOKEN_REFUSED_ALGORITHM,
+        reasons::IDTOKEN_REFUSED_AT_HASH,
+        reasons::IDENTITY_UNUSABLE_DIFFERS,
+    ]
+    .into_iter()
+    .enumerate()
     {
         let acme = Acme::start().await;
         let key = format!("custom_acme{index}");
@@ -247,8 +251,11 @@ async fn an_identity_is_not_what_the_issuer_vouches_for() {
         let begun = begin(&app, &browser, "sign_ins", &format!("oauth_{key}")).await.expect(200);
         let sent = crate::support::oauth::parameters(&provider_url(&begun));
         let now = app.ctx().await.now.unix_timestamp();
-        let claims = json!({"iss": acme.server.uri(), "aud": "ours", "sub": "7", "iat": now, "exp": now + 60,
+        let mut claims = json!({"iss": acme.server.uri(), "aud": "ours", "sub": "7", "iat": now, "exp": now + 60,
             "nonce": sent["nonce"]});
+        if told.detail == "at_hash" {
+            claims["at_hash"] = json!("AAAAAAAAAAAAAAAAAAAAAA");
+        }
         let id_token = match told.detail {
             "key" => SigningKey::generate().unwrap().sign(TokenType::Jwt, &claims).unwrap(),
             "algorithm" => forged(&json!({"alg": "none", "typ": "JWT"}), &claims),

@@ -122,7 +122,7 @@ async fn an_updated_account_is_told_in_one_form() {
     .await
     .unwrap();
     let states: Vec<&Value> = told.iter().map(|event| &event["token_state"]).collect();
-    assert_eq!(states, ["good", "refused"], "{told:?}");
+    assert_eq!(states, ["ok", "refused"], "{told:?}");
     for event in &told {
         let members: Vec<&str> = event.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(members, ["id", "reason", "since", "token_state", "type"], "{event}");
