@@ -5,6 +5,7 @@ use serde_json::Value;
 use time::serde::rfc3339;
 
 use super::id::{ExternalAccountId, IdentificationId, UserId};
+use super::settings::LockoutRule;
 use super::time::Timestamp;
 
 /// A user.
@@ -94,6 +95,13 @@ impl User {
     /// True while locked at `now`.
     pub fn is_locked(&self, now: Timestamp) -> bool {
         self.locked_at.is_some() && self.locked_until.is_none_or(|until| until > now)
+    }
+
+    /// The failed proofs that strangers have left before the account locks; a lock that is over gave all of them back.
+    pub fn tries_left(&self, rule: LockoutRule, now: Timestamp) -> i16 {
+        let is_over = self.locked_at.is_some() && !self.is_locked(now);
+        let failed = if is_over { 0 } else { self.failed_attempts };
+        rule.attempts.saturating_sub(failed).max(0)
     }
 }
 

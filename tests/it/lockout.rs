@@ -113,6 +113,52 @@ async fn a_known_browser_has_ten_tries_of_its_own_which_lock_nobody_else() {
     assert_eq!(try_password(&now, &ada.id, &stranger(&now), PASSWORD).await, "ok");
 }
 
+/// Both APIs say how many tries strangers have left by the rule that is enforced.
+#[tokio::test]
+async fn the_tries_that_are_left_are_counted_by_the_instances_rule() {
+    let app = TestApp::start().await;
+    set_attempts(&app, "5").await;
+    let ada = person(&app, "ada").await;
+    let browser = app.browser();
+    go(&app, &browser, "sign_ins", "oauth_google", "ada@example.com").await.expect(303);
+    let left = async || {
+        let user = app.backend_get(&format!("/v1/users/{}", ada.id)).await.expect(200).json();
+        crate::shapes::assert_published("backend", "User", &user);
+        let own = client(&app, &browser).await["sessions"][0]["user"].clone();
+        let member = "verification_attempts_remaining";
+        assert_eq!((&own["locked"], &own[member]), (&user["locked"], &user[member]), "the other API");
+        (user["locked"] == true, user[member].clone())
+    };
+    assert_eq!(left().await, (false, json!(5)));
+    let now = ctx(&app, 0).await;
+    for tries in [4, 3, 2, 1, 0] {
+        assert!(was_verified(&try_password(&now, &ada.id, &stranger(&now), "wrong").await));
+        assert_eq!(left().await, (tries == 0, json!(tries)));
+    }
+    assert_eq!(try_password(&now, &ada.id, &stranger(&now), PASSWORD).await, "user_locked");
+    // A stricter or milder rule counts what failed before it.
+    set_attempts(&app, "7").await;
+    assert_eq!(left().await, (true, json!(2)));
+    // A lock that is over gave all tries back, and accounts that never lock have no number of them.
+    set_attempts(&app, "5").await;
+    app.advance(std::time::Duration::from_secs(3_601)).await;
+    assert_eq!(left().await, (false, json!(5)));
+    let later = ctx(&app, 0).await;
+    assert!(was_verified(&try_password(&later, &ada.id, &stranger(&later), "wrong").await));
+    assert_eq!(left().await, (false, json!(4)));
+    set_attempts(&app, "0").await;
+    assert_eq!(left().await, (false, json!(null)));
+}
+
+/// Sets after how many failures accounts lock.
+async fn set_attempts(app: &TestApp, attempts: &str) {
+    let change =
+        "update instances set settings = jsonb_set(settings, '{lockout}', jsonb_build_object('attempts', $2::int))
+        where id = $1";
+    app.execute(change, attempts).await;
+    app.app().forget_directory();
+}
+
 #[tokio::test]
 async fn a_right_password_takes_its_try_back() {
     let app = TestApp::start().await;

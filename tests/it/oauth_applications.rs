@@ -141,7 +141,7 @@ async fn what_cannot_be_registered_is_told_field_by_field() {
 }
 
 #[tokio::test]
-async fn other_instances_and_strangers_see_nothing() {
+async fn strangers_see_nothing_and_nobody_what_is_not_there() {
     let app = TestApp::start().await;
     let client = app.application(json!({})).await;
     let path = app.url(&format!("/v1/oauth_applications/{}", client.application));

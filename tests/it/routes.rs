@@ -1,12 +1,14 @@
 //! The route table, walked: every route keeps what it declares.
 
 use http::Method;
+use serde_json::{Value, json};
 use vestibule::http::route::{Cache, Caller, Cors, Limit, Route};
 use vestibule::http::router;
+use vestibule::store::directory;
 
 use crate::support::TestApp;
 use crate::support::browser::{Answer, send};
-use crate::support::person::{APP, sign_up};
+use crate::support::person::{APP, begin, client, sign_up};
 
 /// A path with its parameters filled in.
 fn filled(path: &str, value: &str) -> String {
@@ -121,29 +123,228 @@ async fn methods_that_a_path_does_not_answer_are_refused_with_the_ones_it_does()
     }
 }
 
-/// Every backend route, called with the id of a user of another instance, answers as for an id that nobody has.
+/// The ids of what an instance holds.
+#[derive(Clone)]
+struct Things {
+    user: String,
+    account: String,
+    session: String,
+    sign_in: String,
+    sign_up: String,
+    application: String,
+    client_id: String,
+    redirect_url: String,
+    provider: String,
+    flow: String,
+}
+
+impl Things {
+    /// The path with the ids that its parameters stand for. A new kind of thing has to be made and named here.
+    fn in_path(&self, path: &str) -> String {
+        let mut filled: Vec<&str> = Vec::new();
+        for part in path.split('/') {
+            let parent = filled.last().copied().unwrap_or_default();
+            filled.push(if part.starts_with('{') { self.of(parent) } else { part });
+        }
+        filled.join("/")
+    }
+
+    fn of(&self, parent: &str) -> &str {
+        match parent {
+            "users" => &self.user,
+            "external_accounts" => &self.account,
+            "sessions" => &self.session,
+            "sign_ins" => &self.sign_in,
+            "sign_ups" => &self.sign_up,
+            "oauth_applications" => &self.application,
+            "consent" => &self.client_id,
+            "redirect_urls" => &self.redirect_url,
+            "providers" => &self.provider,
+            "flows" => &self.flow,
+            // A provider that every instance knows: a name and no id.
+            "oauth_access_tokens" => "google",
+            other => panic!("{other}: whose ids are these?"),
+        }
+    }
+
+    /// Ids of the same form that nobody has.
+    fn made_up(&self) -> Self {
+        let other = |id: &String| {
+            let (start, last) = id.split_at(id.len() - 1);
+            format!("{start}{}", if last == "a" { "b" } else { "a" })
+        };
+        Self {
+            user: other(&self.user),
+            account: other(&self.account),
+            session: other(&self.session),
+            sign_in: other(&self.sign_in),
+            sign_up: other(&self.sign_up),
+            application: other(&self.application),
+            client_id: other(&self.client_id),
+            redirect_url: other(&self.redirect_url),
+            provider: other(&self.provider),
+            flow: other(&self.flow),
+        }
+    }
+}
+
+/// Who asks at an instance: a backend with its key, and a browser with its client's token and a session.
+struct Asker<'a> {
+    app: &'a TestApp,
+    origin: String,
+    key: String,
+    token: String,
+    session: String,
+}
+
+impl Asker<'_> {
+    async fn ask(&self, route: &Route, path: &str) -> Answer {
+        let host = self.origin.strip_prefix("http://").unwrap();
+        let request = self.app.browser().raw(route.method.clone(), &self.app.url(path)).header("host", host);
+        let is_read = route.method == Method::GET;
+        send(match route.rules.caller {
+            Caller::SecretKey if is_read => request.bearer_auth(&self.key),
+            Caller::SecretKey => request.bearer_auth(&self.key).json(&json!({})),
+            _ => {
+                let cookie = format!("__client={}", self.token);
+                let request = request.header("origin", &self.origin).header("cookie", cookie);
+                let request = request.query(&[("_clerk_session_id", &self.session)]);
+                // Whatever any of these routes must be told before it looks for the id.
+                let secret = if route.path.ends_with("/reset_password") { "password" } else { "code" };
+                let form = [
+                    (secret, "blauwale fliegen nie"),
+                    ("strategy", "email_code"),
+                    ("level", "first_factor"),
+                    ("redirect_url", "/sso-callback"),
+                    ("response_type", "code"),
+                ];
+                if is_read { request } else { request.form(&form) }
+            }
+        })
+        .await
+    }
+
+    /// Status and error, which is all that a stranger may learn.
+    async fn told(&self, route: &Route, path: &str) -> (u16, Value) {
+        let answer = self.ask(route, path).await;
+        let body: Value = serde_json::from_str(&answer.text).unwrap_or_default();
+        (answer.status.as_u16(), body["errors"].clone())
+    }
+}
+
+/// One of everything in the instance `dev`, and whose it is: somebody signed in, signing in, and signing up.
+async fn one_of_everything(app: &TestApp) -> (Things, [Asker<'_>; 3]) {
+    let browsers = [app.browser(), app.browser(), app.browser()];
+    let [ada, signing_in, signing_up] = &browsers;
+    let user = sign_up(app, ada, "oauth_google", "ada@example.com").await;
+    let session = client(app, ada).await["sessions"][0].clone();
+    let sign_in = begin(app, signing_in, "sign_ins", "oauth_google").await.expect(200);
+    let sign_up = begin(app, signing_up, "sign_ups", "oauth_google").await.expect(200);
+    let application = app.application(json!({})).await;
+    let listed = app.backend(Method::POST, "/v1/redirect_urls", &json!({ "url": "my-app://callback" })).await;
+    let custom = json!({
+        "key": "custom_acme", "client_id": "ours", "client_secret": "theirs",
+        "custom": {
+            "name": "Acme", "authorization_url": "https://id.acme.example/authorize",
+            "token_url": "https://id.acme.example/token", "userinfo_url": "https://id.acme.example/me",
+        },
+    });
+    app.backend(Method::POST, "/v1/vestibule/providers", &custom).await.expect(200);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let things = Things {
+        user,
+        account: text(&session["user"]["external_accounts"][0]["id"]),
+        session: text(&session["id"]),
+        sign_in: text(&sign_in.json()["response"]["id"]),
+        sign_up: text(&sign_up.json()["response"]["id"]),
+        application: application.application,
+        client_id: application.id,
+        redirect_url: text(&listed.expect(200).json()["id"]),
+        provider: "custom_acme".to_owned(),
+        flow: sign_up.header("x-vestibule-flow").unwrap().to_owned(),
+    };
+    let owners = browsers.map(|browser| Asker {
+        app,
+        origin: app.origin(),
+        key: app.secret_key.clone(),
+        token: browser.cookie("localhost", "__client").unwrap(),
+        session: things.session.clone(),
+    });
+    (things, owners)
+}
+
+/// The kinds of things that a path names.
+fn kinds(path: &str) -> impl Iterator<Item = &str> {
+    let parts = path.split('/');
+    parts.clone().zip(parts.skip(1)).filter(|(_, part)| part.starts_with('{')).map(|(kind, _)| kind)
+}
+
+/// What the owners read at every route that only reads: everything is there, and no path names a kind of thing that is
+/// not read.
+async fn read_by_owners(things: &Things, owners: &[Asker<'_>; 3], routes: &[Route]) -> Vec<Value> {
+    let reads = || routes.iter().filter(|route| route.method == Method::GET || route.path.ends_with("/touch"));
+    for kind in routes.iter().flat_map(|route| kinds(route.path)) {
+        assert!(reads().any(|route| kinds(route.path).any(|read| read == kind)), "no route reads {kind}");
+    }
+    let mut read = Vec::new();
+    for route in reads() {
+        let place = ["/sessions/", "/sign_ins/", "/sign_ups/"].iter().position(|kind| route.path.contains(kind));
+        let answer = owners[place.unwrap_or(0)].ask(route, &things.in_path(route.path)).await.expect(200);
+        // A client changes by being looked at.
+        if route.rules.caller == Caller::SecretKey {
+            read.push(answer.json());
+        }
+    }
+    read
+}
+
+/// Every id in a path belongs to one instance. At another one, to its backend, to somebody who is signed in there and to
+/// the owner's own browser, it is an id that nobody has; and nothing that was tried there has changed anything here.
 #[tokio::test]
 async fn ids_of_another_instance_are_unknown() {
     let app = TestApp::start().await;
-    let user = sign_up(&app, &app.browser(), "oauth_google", "ada@example.com").await;
-    let other = app.second_instance().await;
-    for route in &router::routes() {
-        // A provider's key is a name, not an id: every instance may have a google.
-        if route.rules.caller != Caller::SecretKey || !route.path.contains("{id}") {
-            continue;
+    let (things, owners) = one_of_everything(&app).await;
+    let key = app.second_instance().await;
+    let other = directory::by_name(&app.app().db, "other").await.unwrap().unwrap();
+    let eve = app.person_of(&other.id, "eve").await;
+    let (session, token) = app.session_of(&other.id, &eve).await;
+    let just_now = "update sessions set first_factor_verified_at = now() where id = $1";
+    sqlx::query(just_now).bind(&session).execute(&app.app().db).await.unwrap();
+    let stranger = Asker { app: &app, origin: other.origin.clone(), key, token, session };
+    let [moved, nobody] = [owners[0].token.clone(), "x".repeat(owners[0].token.len())].map(|token| Asker {
+        app: &app,
+        origin: other.origin.clone(),
+        key: stranger.key.clone(),
+        token,
+        session: things.session.clone(),
+    });
+    let mut routes = router::routes();
+    // The operator's documents and the simulated providers hold nothing of an instance.
+    routes.retain(|route| route.path.contains('{') && route.rules.caller != Caller::Operator);
+    routes.retain(|route| !route.path.starts_with("/_dev/providers/"));
+    assert!(routes.len() > 30, "{}", routes.len());
+    let before = read_by_owners(&things, &owners, &routes).await;
+    let unknown = things.made_up();
+    // A stranger's own user, and somebody else's account.
+    let mixed = Things { user: eve.user_id.clone(), ..things.clone() };
+    let mut wrong = Vec::new();
+    for route in &routes {
+        let (path, is_backend) = (things.in_path(route.path), route.rules.caller == Caller::SecretKey);
+        // An answer about a client that is not known is refused as OAuth has it: `invalid_client`.
+        let refusal = if route.rules.caller == Caller::Anyone { 401 } else { 404 };
+        let nothing = stranger.told(route, &unknown.in_path(route.path)).await;
+        let mut told = vec![stranger.told(route, &path).await];
+        if kinds(route.path).any(|kind| kind == "external_accounts") {
+            told.push(stranger.told(route, &mixed.in_path(route.path)).await);
         }
-        let ask = async |value: &str| {
-            let url = app.url(&filled(route.path, value));
-            let request = app.browser().raw(route.method.clone(), &url).bearer_auth(&other);
-            let request = if route.method == Method::GET { request } else { request.json(&serde_json::json!({})) };
-            let answer = send(request).await;
-            let body = answer.json();
-            (answer.status, body["errors"].clone())
-        };
-        let foreign = ask(&user).await;
-        assert_eq!(foreign, ask("user_2O4BCh3zUONvWlZHtBXv6s6tm7u").await, "{} {}", route.method, route.path);
-        assert_eq!(foreign.0, 404, "{} {}", route.method, route.path);
+        let unsigned = nobody.told(route, &path).await;
+        let is_known = moved.told(route, &path).await != unsigned || ![401, refusal].contains(&unsigned.0);
+        if nothing.0 != refusal || told.iter().any(|told| *told != nothing) || (is_known && !is_backend) {
+            wrong.push(format!("{} {}: {nothing:?}, {told:?}, {unsigned:?}", route.method, route.path));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(read_by_owners(&things, &owners, &routes).await, before);
 }
 
 #[tokio::test]

@@ -50,8 +50,7 @@ pub async fn list(ctx: Ctx, Query(query): Query) -> Answer {
     let (page, filter) = (Page::read(&query)?, filter(&query)?);
     let order = order(&query)?;
     let found = users::list(&ctx.app.db, ctx.instance_id(), &filter, order, page.limit, page.offset).await?;
-    let shown: Vec<Value> =
-        found.iter().map(|found| user(found, Audience::Backend, &ctx.instance.origin, ctx.now)).collect();
+    let shown: Vec<Value> = found.iter().map(|found| user(found, Audience::Backend, &ctx.instance, ctx.now)).collect();
     Ok(answer::json(&Value::Array(shown)))
 }
 
@@ -65,7 +64,7 @@ pub async fn count(ctx: Ctx, Query(query): Query) -> Answer {
 pub async fn show(ctx: Ctx, Path(id): Path<String>) -> Answer {
     let id = UserId::parse(&id).ok_or(code::RESOURCE_NOT_FOUND)?;
     let found = users::get(&ctx.app.db, ctx.instance_id(), &id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
-    Ok(answer::json(&user(&found, Audience::Backend, &ctx.instance.origin, ctx.now)))
+    Ok(answer::json(&user(&found, Audience::Backend, &ctx.instance, ctx.now)))
 }
 
 /// `POST /v1/users/{id}/ban`.
@@ -90,7 +89,7 @@ pub async fn unlock(ctx: Ctx, Backend(caller): Backend, Path(id): Path<String>) 
 
 async fn change(ctx: &Ctx, caller: &KeyHolder, id: &str, change: Change) -> Answer {
     let changed = flows::users::change(ctx, Actor::SecretKey(caller.key.to_string()), id, change).await?;
-    Ok(answer::json(&user(&changed, Audience::Backend, &ctx.instance.origin, ctx.now)))
+    Ok(answer::json(&user(&changed, Audience::Backend, &ctx.instance, ctx.now)))
 }
 
 /// Filters combine with "and", values inside one with "or"; values that cannot exist match nobody.

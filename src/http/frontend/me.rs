@@ -19,6 +19,6 @@ pub async fn show(ctx: Ctx, browser: Browser, Query(query): Query) -> Answer {
     let (token, issued) = nonce::present(&ctx, &browser, &query).await?;
     let client = flows::client::read(&ctx, token.as_ref()).await?.ok_or(code::AUTHENTICATION_INVALID)?;
     let session = active::of(&client, query.text(SESSION)).ok_or(code::AUTHENTICATION_INVALID)?;
-    let shown = user::user(&session.user, Audience::Frontend, &ctx.instance.origin, ctx.now);
+    let shown = user::user(&session.user, Audience::Frontend, &ctx.instance, ctx.now);
     answer::acted(&ctx, &browser, &Acted { client, issued }, Resource::Shown(shown)).await
 }

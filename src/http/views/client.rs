@@ -42,7 +42,7 @@ pub fn session(session: &Session, instance: &Instance, token: Option<&String>, n
         "last_active_organization_id": null,
         "actor": session.actor,
         "tasks": null,
-        "user": user::user(who, user::Audience::Frontend, &instance.origin, now),
+        "user": user::user(who, user::Audience::Frontend, instance, now),
         "public_user_data": {
             "first_name": who.first_name,
             "last_name": who.last_name,

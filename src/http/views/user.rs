@@ -4,12 +4,10 @@ use serde_json::{Value, json};
 
 use super::verification;
 use crate::model::id::ExternalAccountId;
+use crate::model::instance::Instance;
 use crate::model::provider_config::strategy;
 use crate::model::time::{Timestamp, midnight, millis};
 use crate::model::user::{ExternalAccount, Identification, IdentificationStatus, User};
-
-/// The failures after which an account locks.
-const LOCKOUT_LIMIT: i16 = 10;
 
 /// The picture of a user who has none: served by us, the same for everybody (`http::avatar`).
 pub const DEFAULT_IMAGE_PATH: &str = "/static/avatar.svg";
@@ -23,11 +21,13 @@ pub enum Audience {
     Frontend,
 }
 
-/// A user.
-pub fn user(user: &User, audience: Audience, origin: &str, now: Timestamp) -> Value {
+/// A user. Where accounts of `instance` never lock, nobody has a number of tries left: null.
+pub fn user(user: &User, audience: Audience, instance: &Instance, now: Timestamp) -> Value {
+    let image_url = image_url(user, &instance.origin);
     let emails: Vec<Value> = user.emails().map(email_address).collect();
     let accounts: Vec<Value> = user.external_accounts.iter().map(|account| external_account(account, now)).collect();
     let lockout = user.locked_until.filter(|_| user.is_locked(now)).map(|until| (until - now).whole_seconds().max(0));
+    let tries = instance.settings.lockout.rule().map(|rule| user.tries_left(rule, now));
     let mut shape = json!({
         "object": "user",
         "id": user.id,
@@ -39,8 +39,8 @@ pub fn user(user: &User, audience: Audience, origin: &str, now: Timestamp) -> Va
         "first_name": user.first_name,
         "last_name": user.last_name,
         "locale": user.locale,
-        "image_url": image_url(user, origin),
-        "profile_image_url": image_url(user, origin),
+        "image_url": image_url,
+        "profile_image_url": image_url,
         "has_image": user.image_url.is_some(),
         "public_metadata": user.public_metadata,
         "unsafe_metadata": user.unsafe_metadata,
@@ -61,7 +61,7 @@ pub fn user(user: &User, audience: Audience, origin: &str, now: Timestamp) -> Va
         "banned": user.banned_at.is_some(),
         "locked": user.is_locked(now),
         "lockout_expires_in_seconds": lockout,
-        "verification_attempts_remaining": (LOCKOUT_LIMIT - user.failed_attempts).max(0),
+        "verification_attempts_remaining": tries,
         "delete_self_enabled": user.delete_self_enabled,
         "create_organization_enabled": user.create_organization_enabled,
         "last_sign_in_at": user.last_sign_in_at.map(millis),

@@ -2,7 +2,7 @@
 
 use super::{Browser, TestApp};
 use vestibule::crypto::Lookup;
-use vestibule::model::id::{ClientId, IdentificationId, SessionId, UserId};
+use vestibule::model::id::{ClientId, IdentificationId, InstanceId, SessionId, UserId};
 use vestibule::model::random;
 
 /// Somebody with a verified address.
@@ -17,6 +17,11 @@ pub struct SignedUp {
 impl TestApp {
     /// A new user called Ada Lovelace with everything that a claim can tell.
     pub async fn person(&self, username: &str) -> SignedUp {
+        self.person_of(&self.instance, username).await
+    }
+
+    /// The same in another instance.
+    pub async fn person_of(&self, instance: &InstanceId, username: &str) -> SignedUp {
         let ctx = self.ctx().await;
         let person =
             SignedUp { user_id: UserId::new(ctx.now, ctx.rng()).to_string(), email: format!("{username}@example.com") };
@@ -33,7 +38,7 @@ impl TestApp {
                    verification_strategy, verified_at, created_at, updated_at)
                values ($1, $4, $2, 'email_address', $5, $5, 'verified', true, 'admin', now(), now(), now())"#,
         )
-        .bind(self.instance.as_str())
+        .bind(instance.as_str())
         .bind(&person.user_id)
         .bind(username)
         .bind(IdentificationId::new(ctx.now, ctx.rng()).as_str())
@@ -46,6 +51,13 @@ impl TestApp {
 
     /// Signs `person` in on `browser`, as a new client; returns the session's id.
     pub async fn sign_in(&self, browser: &Browser, person: &SignedUp) -> String {
+        let (session, token) = self.session_of(&self.instance, person).await;
+        browser.set_cookie("localhost", "__client", &token);
+        session
+    }
+
+    /// A session of `person` of `instance` in a new client; returns its id and the client's token.
+    pub async fn session_of(&self, instance: &InstanceId, person: &SignedUp) -> (String, String) {
         let ctx = self.ctx().await;
         let token = random::token(ctx.rng());
         let hash = ctx.app.ring.lookup_hash(Lookup::ClientToken, &token);
@@ -62,7 +74,7 @@ impl TestApp {
                values ($1, $3, $2, $6, 'active', '{pwd}', now() + $7, now() + $7 + interval '400 days', now() + $7,
                    now() + $7, now() + $7)"#,
         )
-        .bind(self.instance.as_str())
+        .bind(instance.as_str())
         .bind(ClientId::new(ctx.now, ctx.rng()).as_str())
         .bind(&session)
         .bind(hash.as_bytes().as_slice())
@@ -72,8 +84,7 @@ impl TestApp {
         .execute(&ctx.app.db)
         .await
         .unwrap();
-        browser.set_cookie("localhost", "__client", &token);
-        session
+        (session, token)
     }
 
     /// Runs a statement about this instance, whose id is `$1`; `$2` is `value`.
