@@ -254,7 +254,8 @@ pub async fn finish_elsewhere_opened(
     let Some(token) = token else { return Ok(None) };
     let mut tx = ctx.app.db.begin().await?;
     let Some(client) = clients::lock_by_token(&mut tx, ctx.instance_id(), token).await? else { return Ok(None) };
-    let Some(asked) = verifications::opened_link(&mut *tx, ctx.instance_id(), owner).await? else { return Ok(None) };
+    let opened = verifications::opened_link(&mut *tx, ctx.instance_id(), owner, ctx.offset()).await?;
+    let Some(asked) = opened else { return Ok(None) };
     match go_on(ctx, &mut tx, &client, owner, asked.identification.as_deref()).await {
         Ok(went) => {
             tx.commit().await?;

@@ -10,7 +10,7 @@ use crate::model::problem::{Result, code};
 use crate::model::reason::Reason;
 use crate::model::user::User;
 use crate::store::audit::{self, Actor, AuditEvent};
-use crate::store::{bans, lockouts, outbox, user_passwords, users};
+use crate::store::{bans, lockouts, outbox, sign_ins, user_passwords, users};
 
 /// Whether a user may sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub async fn change(ctx: &Ctx, actor: Actor, user: &str, change: Change) -> Resu
 }
 
 /// Gives a user a new password that he chose after proving who he is, in the sign-in `attempt`: present sessions and
-/// grants end, and so do other sign-ins that wait for one. The caller has locked `client`, where he chose it.
+/// grants end, and so do his other sign-ins, whatever was proven in them. The caller has locked `client`, where he chose it.
 ///
 /// # Errors
 /// `verification_missing` where another password was chosen since the proof; storage faults.
@@ -88,7 +88,9 @@ pub async fn reset_password(
         return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
     }
     user_passwords::set(&mut *db, instance, user, digest, offset).await?;
-    for session in &bans::end_access(&mut *db, instance, user, "password_reset", offset).await? {
+    sign_ins::replace_others(&mut *db, instance, user, attempt, offset).await?;
+    // Strangers who locked the account do not keep its user from a new password in a browser of his own.
+    for session in &bans::end_access(&mut *db, instance, user, "password_reset", Some(client), offset).await? {
         record::signed_out(ctx, &mut *db, user, session, "revoked").await?;
     }
     record_change(ctx, db, Actor::User(user.clone()), "password.reset", user).await

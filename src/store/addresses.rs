@@ -121,7 +121,7 @@ pub async fn take_over(
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     if goes.sessions || goes.grants {
-        bans::end_access(&mut *db, instance, user, "taken_over", offset).await?;
+        bans::end_access(&mut *db, instance, user, "taken_over", None, offset).await?;
     }
     if goes.accounts {
         sqlx::query!(

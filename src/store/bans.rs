@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
-use crate::model::id::{InstanceId, SessionId, UserId};
+use crate::model::id::{ClientId, InstanceId, SessionId, UserId};
 
 /// Bans a user: open sessions are revoked and grants to OAuth applications end. Returns the sessions; `None` if there is
 /// no such user. The update locks the user, so a sign-in waits, or is seen here.
@@ -28,12 +28,15 @@ pub async fn ban(
     if banned.rows_affected() == 0 {
         return Ok(None);
     }
-    end_access(db, instance, user, "banned", offset).await.map(Some)
+    end_access(db, instance, user, "banned", None, offset).await.map(Some)
 }
 
 /// Ends what a user has open, for `reason`: sessions are revoked, and browsers that he signed in from are strangers
-/// again; grants to OAuth applications end, codes that nobody has redeemed are worth nothing, and applications have to
-/// ask again (security.md sections 3 and 4). Returns the sessions. The caller holds the user's lock.
+/// again, all but `keeps`; grants to OAuth applications end, codes that nobody has redeemed are worth nothing, and
+/// applications have to ask again (security.md sections 3 and 4). Returns the sessions. The caller holds the user's lock.
+///
+/// Sessions go first: a code is made under a shared lock of its session, so it is there for the second statement, or is
+/// never made.
 ///
 /// # Errors
 /// Storage faults.
@@ -42,8 +45,22 @@ pub async fn end_access(
     instance: &InstanceId,
     user: &UserId,
     reason: &str,
+    keeps: Option<&ClientId>,
     offset: PgInterval,
 ) -> sqlx::Result<Vec<SessionId>> {
+    let ended = sqlx::query_scalar!(
+        r#"with known as (delete from known_clients where instance_id = $1 and user_id = $2
+               and client_id is distinct from $4)
+           update sessions set status = 'revoked', ended_at = now() + $3, updated_at = now() + $3, tasks = '{}'
+           where instance_id = $1 and user_id = $2 and status in ('pending', 'active')
+           returning id as "id: SessionId""#,
+        instance.as_str(),
+        user.as_str(),
+        offset,
+        keeps.map(ClientId::as_str),
+    )
+    .fetch_all(&mut *db)
+    .await?;
     // A code lies under a day that is not before the one on which it ends.
     sqlx::query!(
         r#"with codes as (
@@ -58,19 +75,9 @@ pub async fn end_access(
         offset,
         reason,
     )
-    .execute(&mut *db)
+    .execute(db)
     .await?;
-    sqlx::query_scalar!(
-        r#"with known as (delete from known_clients where instance_id = $1 and user_id = $2)
-           update sessions set status = 'revoked', ended_at = now() + $3, updated_at = now() + $3, tasks = '{}'
-           where instance_id = $1 and user_id = $2 and status in ('pending', 'active')
-           returning id as "id: SessionId""#,
-        instance.as_str(),
-        user.as_str(),
-        offset,
-    )
-    .fetch_all(db)
-    .await
+    Ok(ended)
 }
 
 /// Lets a banned user in again; `false` if there is no such user.

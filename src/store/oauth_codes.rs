@@ -187,7 +187,8 @@ pub struct NewCode<'a> {
     pub flow: Option<&'a FlowId>,
 }
 
-/// Stores a code, and with it what the person allowed, if that is new: one statement.
+/// Stores a code, and with it what the person allowed, if that is new: one statement. `false`, and nothing written, if the
+/// session has ended. Its shared lock makes whoever ends it wait, or is granted after the end and sees it.
 ///
 /// # Errors
 /// Storage faults.
@@ -197,21 +198,28 @@ pub async fn insert(
     code: &NewCode<'_>,
     allowed: Option<&RememberedConsent>,
     offset: PgInterval,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     let nothing = RememberedConsent { scopes: Scopes::default(), resources: Vec::new(), fingerprint: Vec::new() };
     let consent = allowed.unwrap_or(&nothing);
-    sqlx::query!(
-        r#"with consent as (
+    let stored = sqlx::query!(
+        r#"with person as materialized (
+               select u.id as user_id, s.id as session_id
+               from users u join sessions s on s.instance_id = $1 and s.user_id = u.id
+               where u.instance_id = $1 and u.id = $6 and u.banned_at is null and s.id = $7 and s.status = 'active'
+               for key share of u for share of s),
+           consent as (
                insert into oauth_consents (instance_id, user_id, application_id, scopes, resources,
                    application_fingerprint, created_at, updated_at)
-               select $1, $6, $5, $17, $18, $19, now() + $16, now() + $16 where $20
+               select $1, user_id, $5, $17, $18, $19, now() + $16, now() + $16 from person where $20
                on conflict (instance_id, user_id, application_id) do update
                set scopes = excluded.scopes, resources = excluded.resources,
                    application_fingerprint = excluded.application_fingerprint, updated_at = excluded.updated_at)
            insert into oauth_codes (instance_id, expires_day, hash, grant_id, application_id, user_id, session_id,
                redirect_uri, registered_redirect_uri, scopes, resources, code_challenge, nonce, authenticated_at, amr,
                flow_id, expires_at, created_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $21, $22, now() + $16 + $15, now() + $16)"#,
+           select $1, $2, $3, $4, $5, user_id, session_id, $8, $9, $10, $11, $12, $13, $14, $21, $22, now() + $16 + $15,
+               now() + $16
+           from person"#,
         instance.as_str(),
         code.day,
         code.hash.as_bytes().as_slice(),
@@ -237,7 +245,7 @@ pub async fn insert(
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(stored.rows_affected() == 1)
 }
 
 /// Why a code may not have been redeemed.

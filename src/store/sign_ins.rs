@@ -7,6 +7,7 @@ use sqlx::types::Json;
 use super::attempts::CompletedBy;
 use crate::model::client::SignIn;
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, SessionId, UserId};
+use crate::model::time::Timestamp;
 
 /// A sign-in as its rules see it.
 pub struct Row {
@@ -132,7 +133,7 @@ pub async fn forget_who(
     Ok(())
 }
 
-/// Moves a sign-in that goes on to `status`; nothing waits for a proof any more.
+/// Moves a sign-in that goes on to `status`; nothing waits for a proof any more. `false` if it was replaced meanwhile.
 ///
 /// # Errors
 /// Storage faults.
@@ -142,10 +143,10 @@ pub async fn go_on(
     id: &str,
     status: &'static str,
     offset: PgInterval,
-) -> sqlx::Result<()> {
-    sqlx::query!(
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
         r#"update sign_ins set status = $3, pending_external_account_id = null, updated_at = now() + $4
-           where instance_id = $1 and id = $2"#,
+           where instance_id = $1 and id = $2 and replaced_at is null"#,
         instance.as_str(),
         id,
         status,
@@ -153,10 +154,36 @@ pub async fn go_on(
     )
     .execute(db)
     .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Replaces the user's open sign-ins other than `kept`, on every client: what was proven in them counts no more. The
+/// caller holds the user's lock.
+///
+/// # Errors
+/// Storage faults.
+pub async fn replace_others(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    kept: &str,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update sign_ins set replaced_at = now() + $4
+           where instance_id = $1 and user_id = $2 and id <> $3 and replaced_at is null and status <> 'complete'"#,
+        instance.as_str(),
+        user.as_str(),
+        kept,
+        offset,
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 
-/// Finishes a sign-in; its identifier becomes the user's primary address, where there is one.
+/// Finishes a sign-in; its identifier becomes the user's primary address, where there is one. `false` if it was replaced
+/// meanwhile.
 ///
 /// # Errors
 /// Storage faults.
@@ -168,14 +195,14 @@ pub async fn complete(
     session: &SessionId,
     by: CompletedBy,
     offset: PgInterval,
-) -> sqlx::Result<()> {
-    sqlx::query!(
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
         r#"update sign_ins set status = 'complete', user_id = $3, created_session_id = $4, completed_at = now() + $6,
                pending_external_account_id = null,
                updated_at = now() + $6, replaced_at = case when $5 then now() + $6 end,
                identifier = (select i.value from identifications i where i.instance_id = $1 and i.user_id = $3
                    and i.kind = 'email_address' and i.is_primary)
-           where instance_id = $1 and id = $2"#,
+           where instance_id = $1 and id = $2 and replaced_at is null"#,
         instance.as_str(),
         id,
         user.as_str(),
@@ -185,7 +212,7 @@ pub async fn complete(
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// A client's attempt, current or not.
@@ -196,6 +223,8 @@ pub struct Found {
     pub is_replaced: bool,
     /// A day has passed.
     pub is_abandoned: bool,
+    /// When it came as far as it has.
+    pub updated_at: Timestamp,
 }
 
 /// The attempt `id` of `client`.
@@ -210,9 +239,10 @@ pub async fn of_client(
     offset: PgInterval,
 ) -> sqlx::Result<Option<Found>> {
     let row = sqlx::query!(
-        r#"select tree as "tree!: Json<SignIn>", replaced_at is not null as "is_replaced!",
-               abandon_at <= now() + $4 as "is_abandoned!"
-           from sign_in_trees where instance_id = $1 and client_id = $2 and id = $3"#,
+        r#"select t.tree as "tree!: Json<SignIn>", s.replaced_at is not null as "is_replaced!",
+               s.abandon_at <= now() + $4 as "is_abandoned!", s.updated_at
+           from sign_ins s join sign_in_trees t on t.instance_id = $1 and t.id = s.id
+           where s.instance_id = $1 and s.client_id = $2 and s.id = $3"#,
         instance.as_str(),
         client.as_str(),
         id,
@@ -220,8 +250,12 @@ pub async fn of_client(
     )
     .fetch_optional(db)
     .await?;
-    let found = |tree: Json<SignIn>, is_replaced, is_abandoned| Found { attempt: tree.0, is_replaced, is_abandoned };
-    Ok(row.map(|row| found(row.tree, row.is_replaced, row.is_abandoned)))
+    Ok(row.map(|row| Found {
+        attempt: row.tree.0,
+        is_replaced: row.is_replaced,
+        is_abandoned: row.is_abandoned,
+        updated_at: row.updated_at,
+    }))
 }
 
 /// Whose an e-mail address is: of whoever has proven it or has it reserved; where claims count, else of whoever claimed

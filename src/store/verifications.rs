@@ -251,7 +251,7 @@ pub async fn open_link(
     Ok(opened.rows_affected() == 1)
 }
 
-/// The link of `owner` that was believed, for an attempt that still waits for it.
+/// The link of `owner` that was believed less than ten minutes ago, for an attempt that still waits for it.
 ///
 /// # Errors
 /// Storage faults.
@@ -259,6 +259,7 @@ pub async fn opened_link(
     db: impl sqlx::PgExecutor<'_>,
     instance: &InstanceId,
     owner: &str,
+    offset: PgInterval,
 ) -> sqlx::Result<Option<Asked>> {
     sqlx::query_as!(
         Asked,
@@ -267,9 +268,10 @@ pub async fn opened_link(
                redirect_url, sent_at, expires_at, superseded_at
            from verifications
            where instance_id = $1 and owner_id = $2 and strategy = 'email_link' and status = 'verified'
-               and superseded_at is null"#,
+               and superseded_at is null and verified_at > now() + $3 - interval '10 min'"#,
         instance.as_str(),
         owner,
+        offset,
     )
     .fetch_optional(db)
     .await

@@ -1,10 +1,13 @@
 //! The authorization endpoint through the listener: who is told what, sign-in, prompts, response modes.
 
 use crate::support::oauth::{CALLBACK, CHALLENGE, VERIFIER, hidden_fields, parameters};
-use crate::support::{Answer, TestApp};
+use crate::support::{Answer, TestApp, send};
 use http::Method;
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use vestibule::model::id::UserId;
+use vestibule::store::bans;
 
 /// Where an answer leads without its query, and what it tells the client.
 #[track_caller]
@@ -300,4 +303,85 @@ async fn a_remembered_consent_costs_two_statements() {
     });
     let cost = cost.await;
     assert_eq!((cost.statements, cost.commits), (2, 0), "{cost:#?}");
+}
+
+/// Waits until somebody waits for a lock, or `done`.
+async fn until_one_waits(app: &TestApp, done: impl Fn() -> bool) {
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    while !done() && sqlx::query_scalar::<_, i64>(waiting).fetch_one(&app.app().db).await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whoever is about to lose a session gets no code out of it at the last moment.
+#[tokio::test]
+async fn a_session_that_ends_meanwhile_gives_no_code_and_no_consent() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    let person = app.person("ada").await;
+    app.sign_in(&browser, &person).await;
+    for asks in [true, false] {
+        let client = app.application(json!({ "consent_screen_enabled": asks })).await;
+        let url = app.authorize_url(&client, &[]);
+        let page = match asks {
+            true => Some(browser.get(browser.get(&url).await.expect(302).location()).await.expect(200)),
+            false => None,
+        };
+        let ctx = app.ctx().await;
+        let user = UserId::parse(&person.user_id).unwrap();
+        let mut reset = app.db.pool().await.begin().await.unwrap();
+        bans::end_access(&mut reset, ctx.instance_id(), &user, "password_reset", None, ctx.offset()).await.unwrap();
+        let done = AtomicBool::new(false);
+        let asked = async {
+            let answer = match &page {
+                Some(page) => app.press(&browser, page, "true").await,
+                None => browser.get(&url).await,
+            };
+            done.store(true, Ordering::Relaxed);
+            answer
+        };
+        let ends = async {
+            until_one_waits(&app, || done.load(Ordering::Relaxed)).await;
+            reset.commit().await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(asked, ends);
+        assert_eq!(told_client(&app, &answer.expect(302)), "login_required", "{asks}");
+        for table in [
+            "select count(*) from oauth_codes where instance_id = $1 and user_id = $2",
+            "select count(*) from oauth_consents where instance_id = $1 and user_id = $2",
+        ] {
+            assert_eq!(app.count(table, &person.user_id).await, 0, "{table}");
+        }
+        app.sign_in(&browser, &person).await;
+    }
+}
+
+/// The other way round: what ends the session waits for the code, and then finds it.
+#[tokio::test]
+async fn a_code_that_was_made_just_before_ends_with_its_session() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    let person = app.person("ada").await;
+    app.sign_in(&browser, &person).await;
+    let client = app.application(json!({})).await;
+    let mut authorizes = app.db.pool().await.begin().await.unwrap();
+    sqlx::query("select from sessions for share").execute(&mut *authorizes).await.unwrap();
+    let ban = async {
+        let url = app.url(&format!("/v1/users/{}/ban", person.user_id));
+        send(app.browser().raw(Method::POST, &url).bearer_auth(&app.secret_key)).await.expect(200);
+    };
+    let issues = async {
+        until_one_waits(&app, || false).await;
+        let code = app.code(&browser, &client, &[]).await;
+        authorizes.commit().await.unwrap();
+        code
+    };
+    let ((), code) = tokio::join!(ban, issues);
+    let refused = app.redeem(&client, &code, &[]).await.expect(400).json();
+    assert_eq!(refused["error"], "invalid_grant");
+    let live = "select count(*) from oauth_codes where instance_id = $1 and user_id = $2 and failures < 5";
+    assert_eq!(app.count(live, &person.user_id).await, 0);
+    let left = "select count(*) from oauth_consents where instance_id = $1 and user_id = $2";
+    assert_eq!(app.count(left, &person.user_id).await, 0);
 }

@@ -416,6 +416,53 @@ async fn wrong_guesses_of_reset_codes_lock_the_account() {
     sign_in(&app, &app.browser(), EMAIL, PASSWORD).await.expect(403);
 }
 
+/// Strangers' failures are no weapon against the one way out of them.
+#[tokio::test]
+async fn who_is_locked_by_strangers_chooses_a_new_password_in_his_own_browser() {
+    let app = start().await;
+    let (owner, id) = ada(&app).await;
+    let elsewhere = app.browser();
+    sign_in(&app, &elsewhere, EMAIL, PASSWORD).await.expect(200);
+    owner.post_form(app.url("/v1/client/sessions?_method=DELETE"), crate::support::person::APP, &[]).await.expect(200);
+    for _ in 0..10 {
+        sign_in(&app, &app.browser(), EMAIL, OTHER).await.expect(422);
+    }
+    let path = forgot(&app, &owner, EMAIL).await;
+    let code = code_for(&app, EMAIL).await;
+    attempt(&app, &owner, &path, RESET, &code).await.expect(200);
+    let done = form(&app, &owner, &format!("{path}/reset_password"), &[("password", OTHER)]).await.expect(200).json();
+    assert_eq!(done["response"]["status"], "complete");
+    let known = "select count(*) from known_clients where instance_id = $1 and user_id = $2";
+    assert_eq!(app.count(known, &id).await, 1, "this browser alone");
+    for stranger in [&elsewhere, &app.browser()] {
+        assert_eq!(sign_in(&app, stranger, EMAIL, OTHER).await.expect(403).error_code(), "user_locked");
+    }
+}
+
+/// A page that was left open is no key to the account.
+#[tokio::test]
+async fn ten_minutes_after_the_proof_it_must_be_given_anew() {
+    let app = start().await;
+    ada(&app).await;
+    let browser = app.browser();
+    for (minutes, status) in [(9, 200), (10, 400)] {
+        let path = forgot(&app, &browser, EMAIL).await;
+        let code = code_for(&app, EMAIL).await;
+        app.advance(std::time::Duration::from_secs(120)).await;
+        attempt(&app, &browser, &path, RESET, &code).await.expect(200);
+        app.advance(std::time::Duration::from_secs(minutes * 60)).await;
+        let password = format!("{minutes} ziegen im regen");
+        let fields = [("password", password.as_str())];
+        let answer = form(&app, &browser, &format!("{path}/reset_password"), &fields).await.expect(status);
+        match status {
+            200 => assert_eq!(answer.json()["response"]["status"], "complete"),
+            _ => assert_eq!(answer.error_code(), "verification_expired"),
+        }
+        browser.post_form(app.url("/v1/client/sessions?_method=DELETE"), crate::support::person::APP, &[]).await;
+    }
+    sign_in(&app, &app.browser(), EMAIL, "9 ziegen im regen").await.expect(200);
+}
+
 #[tokio::test]
 async fn a_password_proves_who_is_signed_in() {
     let app = start().await;

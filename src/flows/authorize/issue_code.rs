@@ -15,8 +15,9 @@ use crate::model::problem::{Error, FaultKind};
 use crate::store::interval;
 use crate::store::oauth_codes::{self, NewCode, Person};
 
-/// Stores a code, and what the person allowed if that is new, and answers the client with it. The redirect URI is known
-/// to be good here, so even a fault of ours is told to the client.
+/// Stores a code, and what the person allowed if that is new, and answers the client with it; with `login_required` if the
+/// session ended since it was read. The redirect URI is known to be good here, so even a fault of ours is told to the
+/// client.
 pub(super) async fn issue(
     ctx: &Ctx,
     application: &Application,
@@ -39,9 +40,13 @@ pub(super) async fn issue(
     };
     let stored = oauth_codes::insert(&ctx.app.db, ctx.instance_id(), &new, allowed.as_ref(), ctx.offset()).await;
     match stored.map_err(Error::from) {
-        Ok(()) => {
+        Ok(true) => {
             oauth_timeline::reached(ctx, "code_issued");
             Answer::new(ctx, request.target.clone(), vec![("code", code.reveal().to_owned())])
+        }
+        Ok(false) => {
+            let error = OAuthError::new(ErrorCode::LoginRequired, "the session ended meanwhile");
+            Answer::error(ctx, request.target.clone(), error)
         }
         Err(error) => Answer::error(ctx, request.target.clone(), fault(&error)),
     }

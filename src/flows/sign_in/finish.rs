@@ -95,7 +95,9 @@ pub async fn first_factor_proven(
     match step.status {
         Status::Complete => complete(ctx, db, attempt, user, strategy).await,
         status => {
-            sign_ins::go_on(db, ctx.instance_id(), attempt.id, status.as_str(), ctx.offset()).await?;
+            if !sign_ins::go_on(db, ctx.instance_id(), attempt.id, status.as_str(), ctx.offset()).await? {
+                return Err(Interrupted::Lost);
+            }
             Ok(Finished::Waits(status))
         }
     }
@@ -217,7 +219,10 @@ async fn complete(
 ) -> Result<Finished, Interrupted> {
     let begun = begin::begin(ctx, db, &Begin { client: attempt.client, user: &user, strategy }).await?;
     let (session, issued) = begun.ok_or_else(|| Error::internal("a locked user could not begin a session"))?;
-    sign_ins::complete(db, ctx.instance_id(), attempt.id, &user, &session, attempt.by, ctx.offset()).await?;
+    // Read before the user's lock; whoever had it may have replaced the attempt.
+    if !sign_ins::complete(db, ctx.instance_id(), attempt.id, &user, &session, attempt.by, ctx.offset()).await? {
+        return Err(Interrupted::Lost);
+    }
     record::signed_in(ctx, db, &user, &session).await?;
     Ok(Finished::Complete(issued))
 }

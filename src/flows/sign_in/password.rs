@@ -12,6 +12,7 @@ use crate::model::client::SignIn;
 use crate::model::id::UserId;
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
+use crate::model::verification::LIFE;
 use crate::store::attempts::CompletedBy;
 use crate::store::{clients, sign_ins, user_passwords};
 
@@ -54,8 +55,8 @@ pub async fn attempt(ctx: &Ctx, token: Option<&LookupHash>, id: &str, typed: &st
 /// any more: that is what one changes a password for.
 ///
 /// # Errors
-/// `resource_not_found`; `verification_missing` for an attempt that does not wait for it; those of
-/// [`password::replacement`]; those of the sign-in that goes on.
+/// `resource_not_found`; `verification_missing` for an attempt that does not wait for it; `verification_expired` ten
+/// minutes after the proof; those of [`password::replacement`]; those of the sign-in that goes on.
 pub async fn reset(ctx: &Ctx, token: Option<&LookupHash>, id: &str, chosen: &str) -> Result<Acted> {
     let attempt = waiting_for_password(ctx, token, id).await?;
     let user = attempt.user.as_ref().ok_or(code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED)?;
@@ -76,6 +77,10 @@ async fn waiting_for_password(ctx: &Ctx, token: Option<&LookupHash>, id: &str) -
     timeline::resumed(ctx, found.attempt.flow_id.as_ref(), found.attempt.user_id.as_ref());
     if found.is_replaced || found.is_abandoned || found.attempt.status != "needs_new_password" {
         return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
+    }
+    // Whoever finds the page open later has proven nothing.
+    if found.updated_at + LIFE <= ctx.moment() {
+        return Err(code::VERIFICATION_EXPIRED.because(Reason::ProofDead, "expired").into());
     }
     Ok(found.attempt)
 }

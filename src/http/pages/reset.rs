@@ -99,7 +99,8 @@ fn begins(turn: &Turn<'_>, sent: Option<&Params>, problem: Option<&Problem>) -> 
     let fields = Vec::from_iter(Field::of("identifier", true));
     if sent.is_none() {
         let fields = fields.into_iter().map(|field| field.typed(known)).collect();
-        return form(turn, Asks::Who, (fields, None), problem);
+        let sentence = problem.and_then(|problem| problem.errors.first()).map(|item| item.long_message.clone());
+        return form(turn, Asks::Who, (fields, sentence), problem);
     }
     form(turn, Asks::Who, told(fields, sent, problem), problem)
 }
@@ -258,6 +259,9 @@ async fn chosen(turn: &Turn<'_>, attempt: &SignIn, typed: &str) -> Result<Respon
     match password::reset(turn.ctx, turn.token().as_ref(), attempt.id.as_str(), typed).await {
         Ok(acted) => steps::go_on_signing_in(turn.ctx, turn.browser, &turn.landing, &acted),
         Err(Error::Problem(problem)) if problem.status == 422 => Ok(chooses(turn, Some(&problem))),
+        Err(Error::Problem(problem)) if problem.code() == code::VERIFICATION_EXPIRED => {
+            Ok(begins(turn, None, Some(&problem)))
+        }
         Err(error) => Err(error),
     }
 }

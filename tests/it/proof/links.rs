@@ -46,6 +46,22 @@ fn status(answer: &Answer) -> String {
     pairs.find(|(key, _)| key == "__clerk_status").unwrap_or_else(|| panic!("{location}")).1.into_owned()
 }
 
+fn field(page: &Answer, name: &str) -> String {
+    let from = page.text.find(&format!("name=\"{name}\" value=\"")).unwrap() + name.len() + 15;
+    page.text[from..].split('"').next().unwrap().to_owned()
+}
+
+/// Opens `link` in a browser that did not ask for it, and presses the button there.
+async fn press(app: &TestApp, other: &Browser, link: &str) -> Answer {
+    let page = open(other, link).await.expect(200);
+    let fields = [("token", field(&page, "token")), ("csrf", field(&page, "csrf"))];
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let pressed = other.request(Method::POST, &app.url("/v1/verify")).header("origin", app.origin());
+    let landed = other.send(pressed.header("accept", "text/html").form(&fields)).await.expect(303);
+    assert_eq!(status(&landed), "verified");
+    landed
+}
+
 #[tokio::test]
 async fn in_the_browser_that_asked_a_link_signs_in_at_once() {
     let app = app().await;
@@ -113,17 +129,10 @@ async fn where_any_browser_may_open_it_the_first_tab_finishes() {
     let (browser, other) = (app.browser(), app.browser());
     let (attempt, link) = begin(&app, &browser).await;
     let page = open(&other, &link).await.expect(200);
-    let field = |name: &str| {
-        let from = page.text.find(&format!("name=\"{name}\" value=\"")).unwrap() + name.len() + 15;
-        page.text[from..].split('"').next().unwrap().to_owned()
-    };
-    let forged = other.post_form(app.url("/v1/verify"), &app.origin(), &[("token", &field("token"))]).await.expect(403);
+    let token = field(&page, "token");
+    let forged = other.post_form(app.url("/v1/verify"), &app.origin(), &[("token", &token)]).await.expect(403);
     assert_eq!(forged.error_code(), "vestibule_form_invalid");
-    let fields = [("token", field("token")), ("csrf", field("csrf"))];
-    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let pressed = other.request(Method::POST, &app.url("/v1/verify")).header("origin", app.origin());
-    let landed = other.send(pressed.header("accept", "text/html").form(&fields)).await.expect(303);
-    assert_eq!(status(&landed), "verified");
+    let landed = press(&app, &other, &link).await;
     assert!(!landed.location().as_str().contains("created_session"), "no session for the one that pressed");
     assert_eq!(app.count(SESSIONS, "").await, 0);
 
@@ -132,6 +141,69 @@ async fn where_any_browser_may_open_it_the_first_tab_finishes() {
     assert_eq!(polled["response"]["status"], "complete", "{polled}");
     assert_eq!(polled["client"]["sessions"][0]["id"], polled["response"]["created_session_id"]);
     assert_eq!(client(&app, &browser).await["sessions"].as_array().unwrap().len(), 1);
+}
+
+const ANY_DEVICE: &str =
+    r#"{"email": {"link": true, "same_device": false}, "attributes": {"password": {"enabled": true}}}"#;
+
+/// A tab that nobody looks at for ten minutes does not finish by itself.
+#[tokio::test]
+async fn a_link_opened_elsewhere_counts_for_ten_minutes() {
+    let app = app().await;
+    settings(&app, ANY_DEVICE).await;
+    for (seconds, finished) in [(540, "complete"), (600, "needs_first_factor")] {
+        let browser = app.browser();
+        let (attempt, link) = begin(&app, &browser).await;
+        press(&app, &app.browser(), &link).await;
+        app.advance(Duration::from_secs(seconds)).await;
+        let path = format!("/v1/client/sign_ins/{}", attempt["id"].as_str().unwrap());
+        let polled = browser.get(app.url(&path)).await.expect(200).json();
+        assert_eq!(polled["response"]["status"], finished, "{polled}");
+    }
+    assert_eq!(app.count(SESSIONS, "").await, 1);
+}
+
+/// Whoever had the mailbox for a moment has nothing once its owner has chosen a new password; also if he asks just then.
+#[tokio::test]
+async fn a_new_password_ends_what_a_link_has_proven() {
+    let app = app().await;
+    settings(&app, ANY_DEVICE).await;
+    let choose = async |password: &str| {
+        let browser = app.browser();
+        let begun = form(&app, &browser, "/v1/client/sign_ins", &[("identifier", "ada@example.com")]).await;
+        let id = begun.expect(200).json()["response"]["id"].as_str().unwrap().to_owned();
+        app.execute("update sign_ins set status = 'needs_new_password' where instance_id = $1 and id = $2", &id).await;
+        let path = format!("/v1/client/sign_ins/{id}/reset_password");
+        form(&app, &browser, &path, &[("password", password)]).await.expect(200);
+    };
+    let thief = app.browser();
+    let (attempt, link) = begin(&app, &thief).await;
+    press(&app, &app.browser(), &link).await;
+    choose("drei ziegen im regen").await;
+    let path = app.url(&format!("/v1/client/sign_ins/{}", attempt["id"].as_str().unwrap()));
+    assert_eq!(thief.get(&path).await.expect(404).error_code(), "resource_not_found");
+
+    // The thief's tab asks while the reset goes on: it waits for the user, and finds the attempt replaced.
+    let (attempt, link) = begin(&app, &thief).await;
+    press(&app, &app.browser(), &link).await;
+    let id = attempt["id"].as_str().unwrap();
+    let mut reset = app.db.pool().await.begin().await.unwrap();
+    sqlx::query("select from users for no key update").execute(&mut *reset).await.unwrap();
+    let path = app.url(&format!("/v1/client/sign_ins/{id}"));
+    let replaces = async {
+        let waiting =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&app.app().db).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let replace = "update sign_ins set replaced_at = now() where id = $1";
+        sqlx::query(replace).bind(id).execute(&mut *reset).await.unwrap();
+        reset.commit().await.unwrap();
+    };
+    let (asked, ()) = tokio::join!(thief.get(&path), replaces);
+    assert_ne!(asked.json()["response"]["status"], "complete", "{}", asked.text);
+    assert!(client(&app, &thief).await["sessions"].as_array().unwrap().is_empty());
+    assert_eq!(app.count(SESSIONS, "").await, 1, "the owner's");
 }
 
 #[tokio::test]
