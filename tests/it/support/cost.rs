@@ -46,7 +46,7 @@ pub fn listen() {
 }
 
 /// Runs `act` and returns what it cost.
-pub async fn of<T>(act: impl Future<Output = T>) -> Cost {
+pub(super) async fn of<T>(act: impl Future<Output = T>) -> Cost {
     STATEMENTS.with_borrow_mut(Vec::clear);
     HASHES.set(0);
     act.await;
