@@ -57,7 +57,7 @@
 //! the route, and `http::guard` enforces what the route declares: instance by host or by secret key, caller, origin,
 //! rate limit, CORS, caching. Then the handler runs with a [`context::Ctx`].
 //!
-//! - **Social sign-in**: `http/frontend/sign_ins.rs` → `flows/social/start.rs` (redirect rules, attempt, state) → the
+//! - **Social sign-in**: `http/frontend/sign_ins.rs` → `flows/departure.rs` (redirect rules, attempt, state) → the
 //!   provider → `http/frontend/oauth_callback.rs` → `flows/social/callback.rs`: the state is consumed, the code
 //!   exchanged (`upstream`), `model::linking` decides, `flows/social/settle.rs` writes it in one transaction → redirect.
 //! - **Provider token**: `http/backend/oauth_access_tokens.rs` → `flows/provider_token`: a valid one is handed out; for an

@@ -11,6 +11,7 @@ use super::show;
 use crate::context::Ctx;
 use crate::crypto::ExposeSecret;
 use crate::flows::provider_token::{self, Checkup};
+use crate::http::views;
 use crate::model::time::Timestamp;
 
 /// What to do with a provider's token.
@@ -77,16 +78,7 @@ impl Named {
 
 fn tell(global: &Global, checkup: &Checkup, token: Option<String>) -> Result<(), Failure> {
     let text = |moment: Option<Timestamp>| moment.and_then(|moment| moment.format(&Rfc3339).ok());
-    let mut shown = json!({
-        "object": "provider_token",
-        "external_account_id": checkup.external_account_id,
-        "provider": checkup.provider,
-        "state": checkup.state.as_str(),
-        "since": text(checkup.since),
-        "reason": checkup.reason.as_ref().map(ToString::to_string),
-        "expires_at": text(checkup.expires_at),
-        "last_refresh_at": text(checkup.last_refresh_at),
-    });
+    let mut shown = views::provider_token::checkup(checkup);
     if let (Some(token), Some(members)) = (&token, shown.as_object_mut()) {
         members.insert("token".to_owned(), json!(token));
     }

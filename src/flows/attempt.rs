@@ -1,10 +1,61 @@
-//! Attempts that a call has finished: gone from the client, but still the call's answer.
+//! Attempts as all ways of signing in and up have them: when one may begin, and how one that a call has finished, and
+//! that is gone from the client, is still the call's answer.
+
+use sqlx::PgConnection;
 
 use crate::context::Ctx;
-use crate::flows::factors;
+use crate::flows::{factors, timeline};
 use crate::model::client::{Client, SignIn, SignUp};
-use crate::model::problem::{Error, Result};
-use crate::store::attempts;
+use crate::model::id::{ClientId, SignInId, SignUpId};
+use crate::model::linking::Started;
+use crate::model::problem::{Error, Result, code};
+use crate::model::reason::Reason;
+use crate::store::attempts::{self, SignUpFields};
+use crate::store::sessions;
+
+/// A single-session instance has at most one session on a client.
+///
+/// # Errors
+/// `session_exists` with `meta.session_id`.
+pub async fn refuse_second_session(ctx: &Ctx, db: &mut PgConnection, client: &ClientId) -> Result<()> {
+    if !ctx.instance.settings.single_session_mode {
+        return Ok(());
+    }
+    match sessions::newest_open(db, ctx.instance_id(), client, ctx.offset()).await? {
+        None => Ok(()),
+        Some(session) => {
+            timeline::on_client(ctx, client);
+            let refused = code::SESSION_EXISTS.because(Reason::AlreadySignedIn, "start");
+            Err(refused.meta("session_id", session.as_str()).into())
+        }
+    }
+}
+
+/// Writes down a new attempt; returns its id.
+///
+/// # Errors
+/// Storage faults.
+pub async fn create(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    started: Started,
+    fields: &SignUpFields,
+) -> Result<String> {
+    let flow = ctx.trail.flow();
+    match started {
+        Started::SignIn => {
+            let id = SignInId::new(ctx.now, ctx.rng());
+            attempts::create_sign_in(db, ctx.instance_id(), &id, client, flow.as_ref(), ctx.offset()).await?;
+            Ok(id.to_string())
+        }
+        Started::SignUp => {
+            let id = SignUpId::new(ctx.now, ctx.rng());
+            attempts::create_sign_up(db, ctx.instance_id(), &id, client, fields, flow.as_ref(), ctx.offset()).await?;
+            Ok(id.to_string())
+        }
+    }
+}
 
 /// The sign-in with this id: the client's current one, or the one just finished.
 ///

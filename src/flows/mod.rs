@@ -2,20 +2,24 @@
 //! key generation) happen outside it. May name `store`, `upstream`, `outbound`, `crypto`, `model`.
 //! Never knows who asks (API, page, command line) and never shows anything.
 //!
-//! With a browser: [`client`], [`social`], [`sign_in`], [`sign_up`], [`proof`], [`attempt`], [`session`]. As an
-//! authorization server: [`authorize`],
-//! [`token`]. For backends: [`provider_token`]. Administration, shared by backend API and command line:
-//! [`applications`], [`instance`], [`key_ring`], [`providers`], [`redirect_urls`]. Used by the others:
-//! [`record`] (audit and events),
-//! [`race`], [`timeline`], [`oauth_timeline`], [`inspector`] and [`replay`] (what happened in a flow), [`signing_keys`].
+//! With a browser: [`client`], [`attempt`], [`configured`] and [`identity`]
+//! (a provider, and whom it proves), [`departure`] (off to it), [`sign_in`], [`sign_up`], [`social`], [`factors`], [`password`], [`proof`],
+//! [`email_link`], [`session`]. As an authorization server: [`authorize`], [`token`]. For backends: [`provider_token`],
+//! [`users`]. Administration, shared by backend API and command line: [`applications`], [`instance`], [`key_ring`],
+//! [`providers`], [`redirect_urls`]. Used by the others: [`record`] (audit and events), [`race`] (once more after a lost
+//! race), [`exact_limits`] and [`lockout`] (guesses), [`policy`] (who may sign up), [`timeline`], [`inspector`] and
+//! [`replay`] (what happened in a flow), [`signing_keys`].
 
 pub mod applications;
 pub mod attempt;
 pub mod authorize;
 pub mod client;
+pub mod configured;
+pub mod departure;
 pub mod email_link;
 pub mod exact_limits;
 pub mod factors;
+pub mod identity;
 pub mod inspector;
 pub mod instance;
 pub mod key_ring;

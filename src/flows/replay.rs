@@ -12,7 +12,7 @@ use super::inspector;
 use super::policy::policy;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, SealedAt};
-use crate::flows::social::proof::Proof;
+use crate::flows::identity::Proof;
 use crate::model::connecting::{self, Aim, Meaning, Rules};
 use crate::model::email::EmailAddress;
 use crate::model::id::{ClientId, ExternalAccountId, FlowId, SessionId, UserId};

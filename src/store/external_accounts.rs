@@ -218,18 +218,3 @@ pub async fn link(
     .await?;
     Ok(linked.rows_affected() == 1)
 }
-
-/// Drops an account that waited in vain.
-///
-/// # Errors
-/// Storage faults.
-pub async fn drop_pending(db: &mut PgConnection, instance: &InstanceId, id: &ExternalAccountId) -> sqlx::Result<()> {
-    sqlx::query!(
-        "delete from external_accounts where instance_id = $1 and id = $2 and status = 'pending'",
-        instance.as_str(),
-        id.as_str(),
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}

@@ -25,7 +25,8 @@ const TOP: &[&str] = &["cli", "server"];
 /// Lines after which a file asks to be split.
 const LONGEST: usize = 500;
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+/// The Rust files of a folder and its folders.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
     let own = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));

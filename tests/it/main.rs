@@ -15,6 +15,7 @@ mod attacks_secrets;
 mod attempts;
 mod backend;
 mod background;
+mod circles;
 mod cli;
 mod database;
 mod embedded;

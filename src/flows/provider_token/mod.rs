@@ -5,6 +5,7 @@
 //! do is decided by [`model::provider_token`](crate::model::provider_token). Nobody waits with a connection in hand,
 //! and a refresh goes on when its caller has gone away: a token that the provider replaced must be kept.
 
+mod flight;
 mod health;
 mod lease;
 mod record;

@@ -8,7 +8,7 @@ use super::lease::{Flight, Lease, SEND_WITHIN};
 use super::{late, record};
 use crate::app::flights::Landed;
 use crate::crypto::{ExposeSecret, Secret};
-use crate::flows::social::provider;
+use crate::flows::configured;
 use crate::model::problem::{Error, FaultKind, Result, code};
 use crate::model::provider_token::{Kept, Lease as Leased, Life, Refusal, Row, judge};
 use crate::model::reason::Reason;
@@ -33,7 +33,7 @@ pub(super) async fn prepare(flight: &Flight) -> Result<Result<Provider, Refusal>
     let configs = &ctx.app.provider_configs;
     let config = configs.of_version(&ctx.app.db, ctx.instance_id(), slug, flight.version).await?;
     let config = config.ok_or(code::OAUTH_TOKEN_PROVIDER_NOT_ENABLED)?;
-    match provider::configured(ctx, (*config).clone()).await {
+    match configured::configured(ctx, (*config).clone()).await {
         Ok(configured) => Ok(Ok(configured.provider)),
         Err(Error::Problem(problem)) => {
             let detail = if problem.code() == code::OAUTH_CONFIG_MISSING { "missing" } else { "malformed" };

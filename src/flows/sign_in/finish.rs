@@ -5,10 +5,10 @@ use sqlx::PgConnection;
 
 use crate::context::Ctx;
 use crate::flows::client::Issued;
+use crate::flows::identity::Proof;
 use crate::flows::race::Interrupted;
 use crate::flows::record;
 use crate::flows::session::begin::{self, Begin};
-use crate::flows::social::proof::Proof;
 use crate::model::defences::Defences;
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, UserId};
 use crate::model::linking::Standing;

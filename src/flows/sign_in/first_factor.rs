@@ -6,13 +6,13 @@ use super::finish::{self, Attempt, Finished, Proven};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::flows::client::{self, Acted};
+use crate::flows::departure::{self, Request};
 use crate::flows::exact_limits;
 use crate::flows::factors;
 use crate::flows::proof::check::{self, Guess, Guesser};
 use crate::flows::proof::issue::{self, Ask, Means, Recipient};
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::record;
-use crate::flows::social::start::{self, Request};
 use crate::flows::timeline;
 use crate::model::client::SignIn;
 use crate::model::factor::RESET;
@@ -55,12 +55,12 @@ pub async fn prepare(ctx: &Ctx, token: Option<&LookupHash>, id: &str, asked: Pre
 /// # Errors
 /// Those of the attempt and of [`factors::chosen`] as for [`prepare`]; the codes of behaviour.md sections 2.1 and 2.2.
 pub async fn prepare_social(ctx: &Ctx, token: Option<&LookupHash>, id: &str, request: Request<'_>) -> Result<Acted> {
-    let ready = start::ready(ctx, token, request).await?;
+    let ready = departure::ready(ctx, token, request).await?;
     let mut tx = ctx.app.db.begin().await?;
     let (client, attempt) = current(ctx, &mut tx, token, id).await?;
     factors::chosen(attempt.first_factors.as_deref().unwrap_or_default(), ready.strategy(), None)?;
-    start::turn_back(ctx, &mut tx, id).await?;
-    start::depart(ctx, &mut tx, Started::SignIn, id, &client, &ready).await?;
+    departure::turn_back(ctx, &mut tx, id).await?;
+    departure::depart(ctx, &mut tx, Started::SignIn, id, &client, &ready).await?;
     tx.commit().await?;
     client::acted(ctx, token, None).await
 }

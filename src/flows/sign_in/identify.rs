@@ -5,9 +5,9 @@ use sqlx::PgConnection;
 use super::first_factor::{self, Prepare};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
+use crate::flows::attempt;
 use crate::flows::client::{self, Acted};
 use crate::flows::factors;
-use crate::flows::social::start;
 use crate::flows::timeline;
 use crate::model::email::EmailAddress;
 use crate::model::id::{ClientId, IdentificationId, UserId};
@@ -52,14 +52,14 @@ pub async fn identify(ctx: &Ctx, token: Option<&LookupHash>, asked: Identify<'_>
     let mut tx = ctx.app.db.begin().await?;
     let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
     timeline::on_client(ctx, &client);
-    start::refuse_second_session(ctx, &mut tx, &client).await?;
+    attempt::refuse_second_session(ctx, &mut tx, &client).await?;
     let owner = owner(ctx, &mut tx, &identifier).await?;
     if owner.is_none() && !asked.sign_up_if_missing && !is_strict(ctx) {
         return Err(not_found().into());
     }
     attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
     let fields = SignUpFields::default();
-    let id = start::create_attempt(ctx, &mut tx, &client, Started::SignIn, &fields).await?;
+    let id = attempt::create(ctx, &mut tx, &client, Started::SignIn, &fields).await?;
     name(ctx, &mut tx, &id, &identifier, owner.as_ref(), asked.sign_up_if_missing).await?;
     if let Some(prepare) = asked.prepare {
         prepare_at_once(ctx, &mut tx, &client, &id, prepare).await?;

@@ -4,9 +4,9 @@ use sqlx::PgConnection;
 
 use super::change::settle;
 use crate::context::Ctx;
+use crate::flows::attempt;
 use crate::flows::client::Issued;
 use crate::flows::race::Interrupted;
-use crate::flows::social::start;
 use crate::flows::timeline;
 use crate::model::id::{ClientId, VerificationId};
 use crate::model::linking::Started;
@@ -36,9 +36,9 @@ pub async fn take_over(
     let (instance, offset) = (ctx.instance_id(), ctx.offset());
     let Some(proven) = verifications::take_address(&mut *db, instance, client, offset).await? else { return Ok(None) };
     timeline::resumed(ctx, proven.flow_id.as_ref(), None);
-    start::refuse_second_session(ctx, &mut *db, client).await?;
+    attempt::refuse_second_session(ctx, &mut *db, client).await?;
     attempts::replace_all(&mut *db, instance, client, ctx.offset()).await?;
-    let id = start::create_attempt(ctx, &mut *db, client, Started::SignUp, fields).await?;
+    let id = attempt::create(ctx, &mut *db, client, Started::SignUp, fields).await?;
     let change = Change { email: Some(&proven.address), ..Change::default() };
     sign_ups::change(&mut *db, instance, &id, &change, ctx.offset()).await?;
     let verification = VerificationId::new(ctx.now, ctx.rng());

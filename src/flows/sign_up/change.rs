@@ -7,10 +7,11 @@ use sqlx::PgConnection;
 use super::finish::{self, Attempt, Finished};
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, LookupHash, Secret};
+use crate::flows::attempt;
 use crate::flows::client::{self, Acted, Issued};
+use crate::flows::departure::{self, Ready, Request};
 use crate::flows::password;
 use crate::flows::race::{Interrupted, TRIES};
-use crate::flows::social::start::{self, Ready, Request};
 use crate::flows::timeline;
 use crate::model::client::SignUp;
 use crate::model::email::EmailAddress;
@@ -53,7 +54,7 @@ pub struct Changed {
 /// begun before.
 ///
 /// # Errors
-/// `session_exists`; the codes of what was typed (behaviour.md section 4.2) and of [`start::check`], and nothing is
+/// `session_exists`; the codes of what was typed (behaviour.md section 4.2) and of [`departure::check`], and nothing is
 /// written then; those of restrictions when the sign-up has all it needs.
 pub async fn begin(
     ctx: &Ctx,
@@ -66,7 +67,7 @@ pub async fn begin(
         return begin_checked(ctx, token, typed, None).await;
     };
     timeline::started(ctx, Kind::SignUp, request.strategy, request.redirect_url, request.complete_url);
-    let ready = timeline::told(ctx, start::check(ctx, request).await)?;
+    let ready = timeline::told(ctx, departure::check(ctx, request).await)?;
     timeline::told(ctx, begin_checked(ctx, token, typed, Some(&ready)).await)
 }
 
@@ -81,9 +82,9 @@ async fn begin_checked(
         let mut tx = ctx.app.db.begin().await?;
         let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
         timeline::on_client(ctx, &client);
-        start::refuse_second_session(ctx, &mut tx, &client).await?;
+        attempt::refuse_second_session(ctx, &mut tx, &client).await?;
         attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
-        let id = start::create_attempt(ctx, &mut tx, &client, Started::SignUp, &SignUpFields::default()).await?;
+        let id = attempt::create(ctx, &mut tx, &client, Started::SignUp, &SignUpFields::default()).await?;
         write(ctx, &mut tx, &id, typed, digest.as_deref()).await?;
         match go_on(ctx, &mut tx, &client, &id, ready).await {
             Ok(went) => {
@@ -111,7 +112,7 @@ pub async fn change(
     provider: Option<Request<'_>>,
 ) -> Result<Acted> {
     let ready = match provider {
-        Some(request) => Some(start::ready(ctx, token, request).await?),
+        Some(request) => Some(departure::ready(ctx, token, request).await?),
         None => None,
     };
     let digest = digest(ctx, typed).await?;
@@ -120,7 +121,7 @@ pub async fn change(
         let (client, _) = current(ctx, &mut tx, token, id).await?;
         write(ctx, &mut tx, id, typed, digest.as_deref()).await?;
         if ready.is_some() {
-            start::turn_back(ctx, &mut tx, id).await?;
+            departure::turn_back(ctx, &mut tx, id).await?;
         }
         match go_on(ctx, &mut tx, &client, id, ready.as_ref()).await {
             Ok(went) => {
@@ -144,7 +145,7 @@ async fn go_on(
     ready: Option<&Ready<'_>>,
 ) -> Result<Result<Option<Issued>, Problem>, Interrupted> {
     let Some(ready) = ready else { return settle(ctx, db, client, id, CompletedBy::Call).await };
-    start::depart(ctx, db, Started::SignUp, id, client, ready).await?;
+    departure::depart(ctx, db, Started::SignUp, id, client, ready).await?;
     Ok(Ok(None))
 }
 

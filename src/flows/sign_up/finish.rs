@@ -5,12 +5,12 @@ use sqlx::PgConnection;
 
 use crate::context::Ctx;
 use crate::flows::client::Issued;
+use crate::flows::identity::Proof;
 use crate::flows::policy::policy;
 use crate::flows::race::Interrupted;
 use crate::flows::record;
 use crate::flows::session::begin::{self, Begin};
 use crate::flows::sign_in::finish::lose_claims;
-use crate::flows::social::proof::Proof;
 use crate::flows::timeline;
 use crate::model::defences::Defences;
 use crate::model::email::EmailAddress;

@@ -5,24 +5,24 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::connected;
+use super::landing::{Answered, Landing, close, invalid, keep, lock_client};
 use super::native;
-use super::proof::Proof;
-use super::provider::{self, Configured};
 use super::settle::{self, Attempt, Settled};
-use super::start::verifier_at;
 use super::transfer;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, Secret};
 use crate::flows::client::Issued;
+use crate::flows::configured::{self, Configured};
+use crate::flows::departure::verifier_at;
+use crate::flows::identity::Proof;
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::timeline;
 use crate::model::id::FlowId;
 use crate::model::linking::Started;
 use crate::model::problem::{Error, Result, code};
-use crate::model::reason::{Failure, Reason, Why};
+use crate::model::reason::{Reason, Why};
 use crate::model::redirect::{self, CREATED_SESSION, with_query};
 use crate::store::attempts::{CompletedBy, SignUpFields};
-use crate::store::clients;
 use crate::store::nonces;
 use crate::store::social_flows::{self, SocialFlow};
 use crate::upstream::error::UpstreamError;
@@ -35,14 +35,6 @@ use crate::upstream::token::{self, CodeExchange};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// Where the browser goes, and the client token it must be given.
-pub struct Landing {
-    /// Absolute address.
-    pub url: String,
-    /// Set when a session began.
-    pub issued: Option<Secret>,
-}
 
 /// Finishes a trip.
 ///
@@ -85,11 +77,6 @@ async fn stored_state(ctx: &Ctx, state: &str) -> Result<LookupHash> {
     }
     let hashes = ring.lookup_hashes(Lookup::State, state);
     Ok(social_flows::stored_under(&ctx.app.db, ctx.instance_id(), &hashes).await?.unwrap_or(first))
-}
-
-pub(super) fn invalid(reason: Reason, detail: &'static str) -> Error {
-    tracing::info!(reason = reason.name(), "callback refused");
-    code::OAUTH_CALLBACK_INVALID.because(reason, detail).meta("reason", reason.name()).into()
 }
 
 /// The state cannot be used; `flow` is the one it belongs to, if it belongs to any.
@@ -141,17 +128,9 @@ async fn join_or_refuse(ctx: &Ctx, token: Option<&LookupHash>, state: &LookupHas
     }
 }
 
-/// What came back from the provider, or why it proves nothing.
-pub enum Answered {
-    /// Who somebody is.
-    Proof(Box<Proof>),
-    /// Why nothing is proven.
-    Failed(Failure),
-}
-
 /// Asks the provider. No connection is held here.
 async fn prove(ctx: &Ctx, flow: &SocialFlow, parameters: &BTreeMap<String, String>) -> Result<Answered> {
-    let configured = provider::by_slug(ctx, &flow.provider).await?;
+    let configured = configured::by_slug(ctx, &flow.provider).await?;
     let issuer = parameters.get("iss").map(String::as_str);
     if configured.provider.check_callback_issuer(issuer).is_err() {
         return Err(invalid(Reason::IssuerMismatch, "callback"));
@@ -272,25 +251,6 @@ async fn is_still_wanted(
         && social_flows::is_current(db, ctx.instance_id(), &flow.target_id, &flow.verification_id).await?)
 }
 
-/// Locks the client that began; false if the token is not its token any more.
-pub(super) async fn lock_client(
-    ctx: &Ctx,
-    db: &mut sqlx::PgConnection,
-    token: Option<&LookupHash>,
-    flow: &SocialFlow,
-) -> Result<bool> {
-    let Some(token) = token else { return Ok(false) };
-    let client = clients::lock_by_token(db, ctx.instance_id(), token).await?;
-    Ok(client.as_ref() == Some(&flow.client_id))
-}
-
-/// Ends a trip that led nowhere.
-pub(super) async fn close(ctx: &Ctx, flow: &SocialFlow) -> Result<()> {
-    let mut connection = ctx.app.db.acquire().await?;
-    let url = &flow.redirect_url;
-    Ok(social_flows::finish(&mut connection, ctx.instance_id(), &flow.id, None, url, ctx.offset()).await?)
-}
-
 fn attempt(flow: &SocialFlow, started: Started) -> Attempt<'_> {
     Attempt {
         started,
@@ -331,13 +291,6 @@ type Kept = Option<(String, serde_json::Value, Vec<u8>)>;
 fn kept(ctx: &Ctx, flow: &SocialFlow, answered: &Answered, settled: &Settled) -> Result<Kept> {
     let Answered::Proof(proof) = answered else { return Ok(None) };
     if settled.keeps_proof() { keep(ctx, flow, proof).map(Some) } else { Ok(None) }
-}
-
-/// A proof in the form in which it waits with its trip.
-pub(super) fn keep(ctx: &Ctx, flow: &SocialFlow, proof: &Proof) -> Result<(String, serde_json::Value, Vec<u8>)> {
-    let profile = serde_json::to_value(&proof.profile).map_err(Error::internal)?;
-    let id = proof.profile.provider_user_id.clone();
-    Ok((id, profile, proof.seal_tokens(ctx, &flow.id)?))
 }
 
 /// A finished attempt goes to the complete address, if one was given; everything else to the redirect address. The page

@@ -1,11 +1,11 @@
 //! Connecting an account of a provider to the signed-in user, or having one approved once more with more scopes: the
 //! person leaves for the provider, and `connected` tells what came of it.
 
-use super::provider::{self, Configured};
-use super::start::{self, Request, Targets, Trip};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::flows::client::{self, Acted};
+use crate::flows::configured::{self, Configured};
+use crate::flows::departure::{self, Request, Targets, Trip};
 use crate::flows::session::active;
 use crate::flows::session::reverify::require_recent_proof;
 use crate::flows::timeline;
@@ -89,7 +89,7 @@ async fn begin(
     let session = active::session(ctx, token, session).await?;
     timeline::of_user(ctx, &session.user.id);
     require_recent_proof(ctx, &session).await?;
-    let configured = provider::to_connect(ctx, request.strategy).await?;
+    let configured = configured::to_connect(ctx, request.strategy).await?;
     timeline::configured(ctx, &configured.config);
     let wanted = wanted(ctx, request, configured, scopes).await?;
     let slug = &wanted.configured.config.provider;
@@ -110,7 +110,7 @@ async fn begin(
     let approved = there.iter().flat_map(|own| approved(&wanted.configured, own));
     let more: Vec<String> = approved.chain(wanted.scopes.iter().cloned()).collect();
     let trip = trip("connect", &id, &client, &session, &more);
-    let url = start::begin_trip(ctx, &mut tx, &trip, &wanted.configured, &wanted.request, &wanted.targets).await?;
+    let url = departure::begin_trip(ctx, &mut tx, &trip, &wanted.configured, &wanted.request, &wanted.targets).await?;
     tx.commit().await?;
     begun(ctx, token, &session, &id, url).await
 }
@@ -149,7 +149,7 @@ async fn begin_again(
     require_recent_proof(ctx, &session).await?;
     let strategy = strategy(&own.provider);
     let request = Request { strategy: &strategy, ..request };
-    let configured = provider::to_connect(ctx, request.strategy).await?;
+    let configured = configured::to_connect(ctx, request.strategy).await?;
     timeline::configured(ctx, &configured.config);
     let wanted = wanted(ctx, request, configured, scopes).await?;
     let mut tx = ctx.app.db.begin().await?;
@@ -159,7 +159,7 @@ async fn begin_again(
     let mut more = approved(&wanted.configured, &own);
     more.extend(wanted.scopes.iter().cloned());
     let trip = trip("reauthorize", &own.id, &client, &session, &more);
-    let url = start::begin_trip(ctx, &mut tx, &trip, &wanted.configured, &wanted.request, &wanted.targets).await?;
+    let url = departure::begin_trip(ctx, &mut tx, &trip, &wanted.configured, &wanted.request, &wanted.targets).await?;
     tx.commit().await?;
     begun(ctx, token, &session, &own.id, url).await
 }
@@ -176,8 +176,8 @@ async fn wanted<'a>(
     configured: Configured,
     scopes: Vec<String>,
 ) -> Result<Wanted<'a>> {
-    let targets = start::targets(ctx, &request).await?;
-    start::check_hints(&request)?;
+    let targets = departure::targets(ctx, &request).await?;
+    departure::check_hints(&request)?;
     let rules = provider_configs::connecting(&ctx.app.db, ctx.instance_id(), &configured.config.provider).await?;
     let rules = rules.ok_or(code::OAUTH_PROVIDER_NOT_ENABLED)?;
     let allowed = rules.allowed_additional_scopes;

@@ -4,11 +4,11 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::callback::{self, Answered, Landing};
-use super::proof::Proof;
+use super::landing::{self, Answered, Landing};
 use super::settle;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
+use crate::flows::identity::Proof;
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::record::{self, AccountChange};
 use crate::flows::{replay, timeline};
@@ -41,10 +41,10 @@ pub enum Outcome {
 pub async fn finish(ctx: &Ctx, token: Option<&LookupHash>, flow: &SocialFlow, answered: &Answered) -> Result<Landing> {
     for _ in 0..TRIES {
         let mut tx = ctx.app.db.begin().await?;
-        if !callback::lock_client(ctx, &mut tx, token, flow).await? {
+        if !landing::lock_client(ctx, &mut tx, token, flow).await? {
             tx.rollback().await?;
-            callback::close(ctx, flow).await?;
-            return Err(callback::invalid(Reason::AttemptReplaced, ""));
+            landing::close(ctx, flow).await?;
+            return Err(landing::invalid(Reason::AttemptReplaced, ""));
         }
         let outcome = match settle(ctx, &mut tx, flow, answered).await {
             Ok(outcome) => outcome,
@@ -54,7 +54,7 @@ pub async fn finish(ctx: &Ctx, token: Option<&LookupHash>, flow: &SocialFlow, an
             }
             Err(Interrupted::Error(error)) => {
                 tx.rollback().await?;
-                callback::close(ctx, flow).await?;
+                landing::close(ctx, flow).await?;
                 return Err(error);
             }
         };
@@ -83,10 +83,10 @@ pub async fn settle(
     let instance = ctx.instance_id();
     let is_active = connections::is_session_active(db, instance, &flow.client_id, session, ctx.offset()).await?;
     if !is_active || !connections::lock_user(db, instance, user).await? {
-        return Err(callback::invalid(Reason::StateOtherBrowser, "session").into());
+        return Err(landing::invalid(Reason::StateOtherBrowser, "session").into());
     }
     let target = connections::lock_target(db, instance, &flow.target_id, &flow.verification_id).await?;
-    let target = target.ok_or_else(|| callback::invalid(Reason::AttemptReplaced, ""))?;
+    let target = target.ok_or_else(|| landing::invalid(Reason::AttemptReplaced, ""))?;
     let proof = match answered {
         Answered::Proof(proof) => proof,
         Answered::Failed(failure) => return refuse(ctx, db, flow, user, *failure).await,

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use sqlx::{Acquire, PgConnection};
 
-use super::callback::{self, Answered, Landing};
 use super::connected::{self, Outcome};
-use super::proof::Proof;
+use super::landing::{self, Answered, Landing};
 use super::settle::{self, Attempt, Settled};
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
 use crate::flows::client::{self, Issued};
+use crate::flows::identity::Proof;
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::record;
 use crate::flows::timeline;
@@ -57,9 +57,9 @@ pub async fn hand_over(ctx: &Ctx, flow: &SocialFlow, started: Started, answered:
         let is_current = is_current(ctx, &mut tx, flow).await?;
         if !is_current {
             tx.rollback().await?;
-            callback::close(ctx, flow).await?;
+            landing::close(ctx, flow).await?;
             timeline::replaced(ctx, &ctx.app.db, &flow.client_id).await;
-            return Err(callback::invalid(Reason::AttemptReplaced, ""));
+            return Err(landing::invalid(Reason::AttemptReplaced, ""));
         }
         let rehearsed = match answered {
             Answered::Proof(_) => rehearse(ctx, &mut tx, flow, started, answered).await,
@@ -77,7 +77,7 @@ pub async fn hand_over(ctx: &Ctx, flow: &SocialFlow, started: Started, answered:
             }
             Err(Interrupted::Error(error)) => {
                 tx.rollback().await?;
-                callback::close(ctx, flow).await?;
+                landing::close(ctx, flow).await?;
                 return Err(error);
             }
         };
@@ -174,7 +174,7 @@ async fn hold(
     url: &str,
 ) -> Result<()> {
     let kept = match answered {
-        Answered::Proof(proof) => Some(callback::keep(ctx, flow, proof)?),
+        Answered::Proof(proof) => Some(landing::keep(ctx, flow, proof)?),
         Answered::Failed(_) => None,
     };
     let kept = kept.as_ref().map(|(id, profile, tokens)| (id.as_str(), profile, tokens.as_slice()));

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use zeroize::Zeroizing;
 
-use super::provider;
 use crate::app::App;
 use crate::context::Ctx;
 use crate::crypto::Secret;
+use crate::flows::configured;
 use crate::model::id::{ExternalAccountId, InstanceId, OutboxId, RequestId};
 use crate::model::problem::{Error, Result};
 use crate::model::reason::Again;
@@ -83,7 +83,7 @@ pub async fn deliver(app: &Arc<App>, effect: &Taken) -> Result<()> {
     let at = outbox::payload_at(&effect.instance, &effect.id);
     let opened = Zeroizing::new(app.ring.open(&at, sealed).map_err(Error::internal)?);
     let unwanted: Unwanted = serde_json::from_slice(&opened).map_err(Error::internal)?;
-    let configured = match provider::by_slug(&ctx, &unwanted.provider).await {
+    let configured = match configured::by_slug(&ctx, &unwanted.provider).await {
         Ok(configured) => configured,
         Err(Error::Problem(problem)) => {
             tracing::info!(provider = unwanted.provider, code = problem.code().name, "nobody to withdraw tokens at");

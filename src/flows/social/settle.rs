@@ -4,9 +4,9 @@
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
 
-use super::proof::Proof;
 use crate::context::Ctx;
 use crate::flows::client::Issued;
+use crate::flows::identity::Proof;
 use crate::flows::policy::{can_prove, policy};
 use crate::flows::race::Interrupted;
 use crate::flows::sign_in::finish::{self as sign_in, Proven};

@@ -2,12 +2,13 @@
 
 use sqlx::PgConnection;
 
-use super::proof::Proof;
 use super::settle::{self, Attempt, Settled};
-use super::start;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
+use crate::flows::attempt;
 use crate::flows::client::{self, Acted, Issued};
+use crate::flows::departure;
+use crate::flows::identity::Proof;
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::sign_up::carry;
 use crate::model::id::{ClientId, SocialFlowId, VerificationId};
@@ -89,7 +90,7 @@ async fn attempt_transfer(
     let named = proof.address();
     let is_named = |address: &str| named.as_ref().is_some_and(|named| named.as_str() == address);
     proof.address_proven_by = proven.filter(|(address, _)| is_named(address)).map(|(_, strategy)| strategy);
-    start::refuse_second_session(ctx, db, &client).await?;
+    attempt::refuse_second_session(ctx, db, &client).await?;
     let carried = carry_over(ctx, db, &client, (&flow.id, &proof), to, fields, CompletedBy::Call).await?;
     if !carried.settled.keeps_proof() {
         social_flows::forget_tokens(db, instance, &flow.id).await?;
@@ -124,12 +125,12 @@ pub async fn carry_over(
     by: CompletedBy,
 ) -> Result<Carried, Interrupted> {
     attempts::replace_all(db, ctx.instance_id(), client, ctx.offset()).await?;
-    let attempt = start::create_attempt(ctx, db, client, to, fields).await?;
+    let attempt = attempt::create(ctx, db, client, to, fields).await?;
     let verification = VerificationId::new(ctx.now, ctx.rng());
     let new = NewVerification {
         id: &verification,
         owner: &attempt,
-        role: start::role(to),
+        role: departure::role(to),
         client,
         strategy: &strategy(&proof.provider),
         external_url_sealed: None,

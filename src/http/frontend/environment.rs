@@ -4,11 +4,11 @@ use super::super::answer;
 use super::super::problem::Answer;
 use super::super::views::environment;
 use crate::context::Ctx;
+use crate::flows::configured;
 use crate::flows::factors;
-use crate::flows::social::provider;
 
 /// `GET`, or `PATCH` from development keys: the environment.
 pub async fn show(ctx: Ctx) -> Answer {
-    let offered = provider::offered(&ctx).await?;
+    let offered = configured::offered(&ctx).await?;
     Ok(answer::json(&environment::environment(&ctx.instance, &offered, factors::offer(&ctx))))
 }

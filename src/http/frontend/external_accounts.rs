@@ -9,9 +9,9 @@ use super::super::problem::Answer;
 use super::super::views::user::{begun_account, deleted_account, external_account};
 use super::me::SESSION;
 use crate::context::Ctx;
+use crate::flows::departure::Request;
 use crate::flows::social::connect::{self, Begun};
 use crate::flows::social::disconnect;
-use crate::flows::social::start::Request;
 use crate::model::problem::code;
 
 /// What an app may say about the trip.

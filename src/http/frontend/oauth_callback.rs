@@ -14,7 +14,8 @@ use super::super::problem::{Answer, Failure};
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, Lookup};
 use crate::flows;
-use crate::flows::social::callback::{self, Landing};
+use crate::flows::social::callback;
+use crate::flows::social::landing::Landing;
 use crate::model::problem::Error;
 
 /// The longest parameter that is read; a provider's code is far shorter.

@@ -10,10 +10,10 @@ use super::nonce;
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::client::Acted;
+use crate::flows::departure::{self, Request};
 use crate::flows::sign_in::first_factor::{self, Prepare};
 use crate::flows::sign_in::identify::{self, Identify};
 use crate::flows::sign_in::password;
-use crate::flows::social::start::{self, Request};
 use crate::flows::social::transfer;
 use crate::flows::{attempt, email_link};
 use crate::model::factor::RESET;
@@ -40,9 +40,9 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
             identify::identify(&ctx, token.as_ref(), asked).await?
         }
         None if is_blank(&params) => {
-            start::blank(&ctx, token.as_ref(), Started::SignIn, &SignUpFields::default()).await?
+            departure::blank(&ctx, token.as_ref(), Started::SignIn, &SignUpFields::default()).await?
         }
-        None => start::start(&ctx, token.as_ref(), Started::SignIn, request(&params, &browser)?).await?,
+        None => departure::start(&ctx, token.as_ref(), Started::SignIn, request(&params, &browser)?).await?,
     };
     answer::acted(&ctx, &browser, &acted, Resource::SignIn).await
 }

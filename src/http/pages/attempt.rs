@@ -5,8 +5,8 @@ use super::landing::{Door, Landing};
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, Lookup, LookupHash};
 use crate::flows::client::Acted;
+use crate::flows::departure::{self, Request};
 use crate::flows::session::end::{self, What};
-use crate::flows::social::start::{self, Request};
 use crate::model::client::{Client, Session};
 use crate::model::linking::Started;
 use crate::model::problem::{Error, Result};
@@ -67,7 +67,7 @@ pub async fn begin(
         Door::SignIn => Started::SignIn,
         Door::SignUp => Started::SignUp,
     };
-    let acted = start::start(ctx, token, started, request).await?;
+    let acted = departure::start(ctx, token, started, request).await?;
     let url = proof(&acted.client).and_then(|proof| proof.external_url.clone());
     let url = url.ok_or_else(|| Error::internal("an attempt without its provider's address"))?;
     Ok((acted, url))

@@ -16,12 +16,12 @@ use super::user::{sign_in_first, signed_in};
 use super::user_view::Moment;
 use super::{csrf, reasons, token_health};
 use crate::context::Ctx;
+use crate::flows::configured::{self, Offered};
+use crate::flows::departure::Request;
 use crate::flows::provider_token::{self, Checkup};
 use crate::flows::session::reverify;
 use crate::flows::social::connect::{self, Begun};
 use crate::flows::social::disconnect;
-use crate::flows::social::provider::{self, Offered};
-use crate::flows::social::start::Request;
 use crate::http::pages::messages::{fill, text};
 use crate::model::client::{Client, Session};
 use crate::model::problem::{Error, Problem, Result, code};
@@ -81,7 +81,7 @@ async fn listed(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> 
 }
 
 async fn shown(ctx: &Ctx, client: &Client, session: &Session, remark: Remark) -> Result<Response> {
-    let offered = provider::offered(ctx).await?;
+    let offered = configured::offered(ctx).await?;
     let tokens = provider_token::checkups(ctx, &session.user.id).await?;
     let accounts = &session.user.external_accounts;
     let is_there = |offered: &Offered| {
@@ -158,7 +158,7 @@ async fn begin(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<B
     let Body(form) = body.map_err(|failure| failure.0)?;
     let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
     csrf::check(ctx, Some(&client.id), PATH, headers, &form)?;
-    let offered = provider::offered(ctx).await?;
+    let offered = configured::offered(ctx).await?;
     let (begun, slug) = begun(ctx, browser, &session, &form).await;
     let known = offered.iter().find(|offered| Some(&offered.slug) == slug.as_ref());
     match begun {
@@ -228,7 +228,7 @@ async fn removal(
     id: &str,
     problem: Option<&Problem>,
 ) -> Result<Response> {
-    let offered = provider::offered(ctx).await?;
+    let offered = configured::offered(ctx).await?;
     let account = session.user.external_accounts.iter().find(|account| account.id.as_str() == id);
     let Some(account) = account.and_then(|account| connection(ctx, account, &offered, &[])) else {
         return Ok(Redirect::to(PATH).into_response());

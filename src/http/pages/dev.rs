@@ -13,8 +13,8 @@ use super::landing::{Door, Landing};
 use super::outcome::{hand_over, page};
 use crate::context::Ctx;
 use crate::flows;
-use crate::flows::social::provider;
-use crate::flows::social::start::Request;
+use crate::flows::configured;
+use crate::flows::departure::Request;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::redirect::with_query;
 
@@ -113,7 +113,7 @@ async fn begin(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<B
 
 /// The strategy of a provider that is simulated here, Google if it is.
 async fn simulated(ctx: &Ctx) -> Result<Option<String>> {
-    let mut offered = provider::offered(ctx).await?;
+    let mut offered = configured::offered(ctx).await?;
     offered.retain(|provider| provider.is_simulated && provider.is_authenticatable);
     offered.sort_by_key(|provider| provider.slug != "google");
     Ok(offered.into_iter().next().map(|provider| provider.strategy))

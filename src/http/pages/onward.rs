@@ -8,7 +8,7 @@ use super::assets;
 use super::policy::FormTarget;
 use super::shell::{Reply, Shell, form_post_page, page};
 use crate::context::Ctx;
-use crate::flows::social::provider::Offered;
+use crate::flows::configured::Offered;
 use crate::model::instance::Instance;
 use crate::model::oauth::redirect_uri;
 

@@ -19,9 +19,9 @@ use super::start::Remark;
 use super::{csrf, onward, reasons, start_page, steps};
 use crate::context::Ctx;
 use crate::flows;
+use crate::flows::configured::{self, Offered};
+use crate::flows::departure::Request;
 use crate::flows::inspector;
-use crate::flows::social::provider::{self, Offered};
-use crate::flows::social::start::Request;
 use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::verification::{Status, Verification};
@@ -213,7 +213,7 @@ async fn came_back(ctx: &Ctx, browser: &Browser, door: Door, query: Result<Query
         Status::Verified | Status::Unverified | Status::Transferable => None,
     });
     if let (Some(key), Some(proof)) = (key, proof) {
-        let offered = provider::offered(ctx).await?;
+        let offered = configured::offered(ctx).await?;
         let name =
             offered.iter().find(|offered| offered.strategy == proof.strategy).map(|offered| offered.name.as_str());
         let refused = Refused::of_attempt(&ctx.instance, key, name, &start, &landing.target);

@@ -16,9 +16,9 @@ use super::steps::{self, CONTINUE, Turn, VERIFY};
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::client::Acted;
+use crate::flows::configured;
 use crate::flows::email_link;
 use crate::flows::sign_up::{change, verify};
-use crate::flows::social::provider;
 use crate::model::client::SignUp;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::verification::Status;
@@ -118,7 +118,7 @@ async fn begun_with(ctx: &Ctx, attempt: &SignUp) -> Result<Option<String>> {
     let Some(proof) = attempt.external_account.as_ref().filter(|proof| proof.status == Status::Verified) else {
         return Ok(None);
     };
-    let offered = provider::offered(ctx).await?;
+    let offered = configured::offered(ctx).await?;
     let name = offered.iter().find(|offered| offered.strategy == proof.strategy).map(|offered| offered.name.clone());
     let who = attempt.provider_profile.as_ref().and_then(|profile| {
         profile.username.clone().or_else(|| profile.first_name.clone()).or_else(|| profile.email.clone())

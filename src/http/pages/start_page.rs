@@ -8,8 +8,8 @@ use super::onward::leads_to;
 use super::start::{ProviderButton, Remark, Start};
 use super::{beyond, csrf, steps};
 use crate::context::Ctx;
+use crate::flows::configured::{self, Offered};
 use crate::flows::factors;
-use crate::flows::social::provider::{self, Offered};
 use crate::model::client::Client;
 use crate::model::problem::Result;
 
@@ -18,7 +18,7 @@ use crate::model::problem::Result;
 /// # Errors
 /// A fault of the store.
 pub async fn offered(ctx: &Ctx) -> Result<Vec<Offered>> {
-    let mut offered = provider::offered(ctx).await?;
+    let mut offered = configured::offered(ctx).await?;
     offered.retain(|provider| provider.is_authenticatable && !provider.is_not_selectable);
     Ok(offered)
 }

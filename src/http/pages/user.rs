@@ -16,9 +16,9 @@ use super::token_health;
 use super::user_view::{Account, Email, Moment, Profile};
 use crate::context::Ctx;
 use crate::flows;
+use crate::flows::configured;
 use crate::flows::provider_token::{self, Checkup};
 use crate::flows::session::end::{self, What};
-use crate::flows::social::provider;
 use crate::model::client::{Client, Session};
 use crate::model::problem::Result;
 use crate::model::provider_config::strategy;
@@ -47,7 +47,7 @@ async fn profile(ctx: &Ctx, browser: &Browser) -> Result<Response> {
     let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
     let signed_in = client.as_ref().and_then(|client| Some((client, client.active_session()?)));
     let Some((client, session)) = signed_in else { return Ok(sign_in_first(ctx, "/user")) };
-    let offered = provider::offered(ctx).await?;
+    let offered = configured::offered(ctx).await?;
     let names = offered.into_iter().map(|offered| (offered.strategy, offered.name)).collect();
     let tokens = provider_token::checkups(ctx, &session.user.id).await?;
     Ok(shown(session, &names, &tokens, csrf::field(ctx, &client.id, SIGN_OUT)).render(&ctx.instance))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::flows::social::provider::Offered;
+use crate::flows::configured::Offered;
 use crate::model::first_factors::Offer;
 use crate::model::instance::Instance;
 use crate::model::settings::{EnumerationProtection, PlainAttribute};

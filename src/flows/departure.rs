@@ -2,12 +2,13 @@
 
 use sqlx::PgConnection;
 
-use super::provider::{self, Configured};
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, SealedAt};
+use crate::flows::attempt;
 use crate::flows::client::{self, Acted};
+use crate::flows::configured::{self, Configured};
 use crate::flows::timeline;
-use crate::model::id::{ClientId, SessionId, SignInId, SignUpId, SocialFlowId, UserId, VerificationId};
+use crate::model::id::{ClientId, SessionId, SocialFlowId, UserId, VerificationId};
 use crate::model::linking::Started;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::random;
@@ -15,7 +16,6 @@ use crate::model::reason::Reason;
 use crate::model::redirect::{Handed, Judged, RedirectTarget};
 use crate::store::attempts::{self, NewVerification, SignUpFields};
 use crate::store::redirect_urls;
-use crate::store::sessions;
 use crate::store::social_flows::{self, NewFlow, Transport};
 use crate::store::verifications;
 use crate::upstream::request::{self, AuthorizationRequest, Verifier};
@@ -76,9 +76,9 @@ async fn begin(ctx: &Ctx, token: Option<&LookupHash>, started: Started, request:
     let ready = check(ctx, request).await?;
     let mut tx = ctx.app.db.begin().await?;
     let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
-    refuse_second_session(ctx, &mut tx, &client).await?;
+    attempt::refuse_second_session(ctx, &mut tx, &client).await?;
     attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
-    let target = create_attempt(ctx, &mut tx, &client, started, &SignUpFields::default()).await?;
+    let target = attempt::create(ctx, &mut tx, &client, started, &SignUpFields::default()).await?;
     depart(ctx, &mut tx, started, &target, &client, &ready).await?;
     tx.commit().await?;
     client::acted(ctx, token, issued).await
@@ -119,7 +119,7 @@ pub async fn ready<'a>(ctx: &Ctx, token: Option<&LookupHash>, request: Request<'
 pub async fn check<'a>(ctx: &Ctx, request: Request<'a>) -> Result<Ready<'a>> {
     let targets = targets(ctx, &request).await?;
     check_hints(&request)?;
-    let configured = provider::to_sign_in_with(ctx, request.strategy).await?;
+    let configured = configured::to_sign_in_with(ctx, request.strategy).await?;
     timeline::configured(ctx, &configured.config);
     Ok(Ready { request, targets, configured })
 }
@@ -158,9 +158,9 @@ pub async fn depart(
 pub async fn blank(ctx: &Ctx, token: Option<&LookupHash>, started: Started, fields: &SignUpFields) -> Result<Acted> {
     let mut tx = ctx.app.db.begin().await?;
     let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
-    refuse_second_session(ctx, &mut tx, &client).await?;
+    attempt::refuse_second_session(ctx, &mut tx, &client).await?;
     attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
-    create_attempt(ctx, &mut tx, &client, started, fields).await?;
+    attempt::create(ctx, &mut tx, &client, started, fields).await?;
     tx.commit().await?;
     client::acted(ctx, token, issued).await
 }
@@ -211,50 +211,6 @@ pub(super) fn check_hints(request: &Request<'_>) -> Result<(), Problem> {
         return wrong("oidc_login_hint");
     }
     Ok(())
-}
-
-/// A single-session instance has at most one session on a client.
-///
-/// # Errors
-/// `session_exists` with `meta.session_id`.
-pub async fn refuse_second_session(ctx: &Ctx, db: &mut PgConnection, client: &ClientId) -> Result<()> {
-    if !ctx.instance.settings.single_session_mode {
-        return Ok(());
-    }
-    match sessions::newest_open(db, ctx.instance_id(), client, ctx.offset()).await? {
-        None => Ok(()),
-        Some(session) => {
-            timeline::on_client(ctx, client);
-            let refused = code::SESSION_EXISTS.because(Reason::AlreadySignedIn, "start");
-            Err(refused.meta("session_id", session.as_str()).into())
-        }
-    }
-}
-
-/// Writes down the attempt; returns its id.
-///
-/// # Errors
-/// Storage faults.
-pub async fn create_attempt(
-    ctx: &Ctx,
-    db: &mut PgConnection,
-    client: &ClientId,
-    started: Started,
-    fields: &SignUpFields,
-) -> Result<String> {
-    let flow = ctx.trail.flow();
-    match started {
-        Started::SignIn => {
-            let id = SignInId::new(ctx.now, ctx.rng());
-            attempts::create_sign_in(db, ctx.instance_id(), &id, client, flow.as_ref(), ctx.offset()).await?;
-            Ok(id.to_string())
-        }
-        Started::SignUp => {
-            let id = SignUpId::new(ctx.now, ctx.rng());
-            attempts::create_sign_up(db, ctx.instance_id(), &id, client, fields, flow.as_ref(), ctx.offset()).await?;
-            Ok(id.to_string())
-        }
-    }
 }
 
 /// The role of a provider's proof in each kind of attempt.

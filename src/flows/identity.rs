@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use super::provider::Configured;
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, SealedAt, Secret};
+use crate::flows::configured::Configured;
 use crate::flows::provider_token;
 use crate::flows::race::Interrupted;
 use crate::model::email::EmailAddress;

@@ -1,0 +1,60 @@
+//! What the ends of all trips have in common, whatever the trip was for: the answer that came back, the browser that must
+//! still be the same, and where it goes.
+
+use sqlx::PgConnection;
+
+use crate::context::Ctx;
+use crate::crypto::{LookupHash, Secret};
+use crate::flows::identity::Proof;
+use crate::model::problem::{Error, Result, code};
+use crate::model::reason::{Failure, Reason};
+use crate::store::clients;
+use crate::store::social_flows::{self, SocialFlow};
+
+/// Where the browser goes, and the client token it must be given.
+pub struct Landing {
+    /// Absolute address.
+    pub url: String,
+    /// Set when a session began.
+    pub issued: Option<Secret>,
+}
+
+/// What came back from the provider, or why it proves nothing.
+pub enum Answered {
+    /// Who somebody is.
+    Proof(Box<Proof>),
+    /// Why nothing is proven.
+    Failed(Failure),
+}
+
+/// The callback is refused, and says why.
+pub(super) fn invalid(reason: Reason, detail: &'static str) -> Error {
+    tracing::info!(reason = reason.name(), "callback refused");
+    code::OAUTH_CALLBACK_INVALID.because(reason, detail).meta("reason", reason.name()).into()
+}
+
+/// Locks the client that began; false if the token is not its token any more.
+pub(super) async fn lock_client(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    token: Option<&LookupHash>,
+    flow: &SocialFlow,
+) -> Result<bool> {
+    let Some(token) = token else { return Ok(false) };
+    let client = clients::lock_by_token(db, ctx.instance_id(), token).await?;
+    Ok(client.as_ref() == Some(&flow.client_id))
+}
+
+/// Ends a trip that led nowhere.
+pub(super) async fn close(ctx: &Ctx, flow: &SocialFlow) -> Result<()> {
+    let mut connection = ctx.app.db.acquire().await?;
+    let url = &flow.redirect_url;
+    Ok(social_flows::finish(&mut connection, ctx.instance_id(), &flow.id, None, url, ctx.offset()).await?)
+}
+
+/// A proof in the form in which it waits with its trip.
+pub(super) fn keep(ctx: &Ctx, flow: &SocialFlow, proof: &Proof) -> Result<(String, serde_json::Value, Vec<u8>)> {
+    let profile = serde_json::to_value(&proof.profile).map_err(Error::internal)?;
+    let id = proof.profile.provider_user_id.clone();
+    Ok((id, profile, proof.seal_tokens(ctx, &flow.id)?))
+}
