@@ -9,6 +9,7 @@ use super::dev::environment;
 use super::failure::{Exit, Failure};
 use super::home;
 use super::open::{Open, actor};
+use super::origins;
 use super::settings;
 use super::show;
 use crate::config::Listen;
@@ -28,6 +29,9 @@ pub enum Command {
     Set(settings::Set),
     /// Show an instance and its settings
     Show,
+    /// The web origins that redirects and browsers' calls may come from and go to
+    #[command(subcommand)]
+    Origins(origins::Command),
     /// Show what an app needs in its environment
     Env(Env),
 }
@@ -78,6 +82,7 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failure> {
     let open = Open::for_command(global).await?;
     let outcome = match command {
         Command::Set(set) => set.run(global, &open).await,
+        Command::Origins(command) => command.run(global, &open).await,
         Command::Show => settings::show_instance(global, &open).await,
         Command::Create(new) => create(global, &open, new).await,
         Command::List => list(global, &open).await,

@@ -16,6 +16,7 @@ mod instance;
 mod keys;
 mod migrate;
 mod open;
+mod origins;
 mod port;
 mod provider;
 mod secret;

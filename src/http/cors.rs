@@ -33,7 +33,7 @@ pub fn check_origin(
             return Ok(());
         }
         let words = format!(
-            "{origin} is not one of this instance's origins. List it with: vestibule instance domains add-origin {origin}"
+            "{origin} is not one of this instance's origins. List it with: vestibule instance origins add {origin}"
         );
         return Err(Problem::new(code::ORIGIN_INVALID).explain(words));
     }

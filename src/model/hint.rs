@@ -91,7 +91,7 @@ fn of_app(reason: Reason, detail: &str) -> &'static str {
         }
         (Reason::ProviderUnavailable, _) => {
             "The provider is not enabled on this instance. `vestibule provider list` shows those that are; \
-             `vestibule provider add {provider}` enables it."
+             `vestibule provider add {provider}` or `vestibule provider set {provider} --enable` enables it."
         }
         (Reason::RedirectInvalid, "missing") => "The app sent no redirect_url.",
         (Reason::RedirectInvalid, "relative") => {
@@ -102,11 +102,11 @@ fn of_app(reason: Reason, detail: &str) -> &'static str {
         (Reason::RedirectInvalid, "long") => "The redirect_url is longer than 2048 characters.",
         (Reason::RedirectUnlisted, "portal") => {
             "A target in the page's query is outside the instance's origins; it was dropped and the fallback used. \
-             `vestibule instance domains add-origin` lists an origin."
+             `vestibule instance origins add` lists an origin."
         }
         (Reason::RedirectUnlisted, _) => {
-            "The redirect_url is outside the instance's origins. List its origin: `vestibule instance domains \
-             add-origin <origin>`."
+            "The redirect_url is outside the instance's origins. List its origin: `vestibule instance origins add \
+             <origin>`."
         }
         (Reason::NativeRefused, "off") => "The native API is switched off: setting `native_api`.",
         (Reason::NativeRefused, _) => {
@@ -235,8 +235,8 @@ fn of_answer(reason: Reason, detail: &str) -> &'static str {
             "Another issuer answered than the one expected: look at the provider's tenant or host setting."
         }
         _ => {
-            "The id_token's times are off by more than 60 s. `vestibule doctor` compares our clock with the database's; \
-             if that agrees, it is the provider's."
+            "The id_token's times are off by more than 60 s. Compare this machine's clock with the database's (`select \
+             now()`); if they agree, it is the provider's."
         }
     }
 }
@@ -274,10 +274,10 @@ fn of_rules(reason: Reason, detail: &str) -> &'static str {
         (Reason::SignupClosed, "quota") => "The instance has as many users as setting `sign_up.user_quota` allows.",
         (Reason::SignupClosed, _) => "Setting `sign_up.mode` closes signing up.",
         (Reason::AddressRefused, _) => {
-            "The allow-list, block-list, subaddress rule or list of disposable domains refuses the address."
+            "The provider's rule against subaddresses refuses the address: `vestibule provider show {provider}`."
         }
-        (Reason::UserLocked, "operator") => "An operator locked the user: `vestibule user unlock`.",
-        (Reason::UserLocked, _) => "Too many wrong codes or passwords. Wait, or `vestibule user unlock`.",
+        (Reason::UserLocked, "operator") => "An operator locked the user: `POST /v1/users/{id}/unlock`.",
+        (Reason::UserLocked, _) => "Too many wrong codes or passwords. Wait, or `POST /v1/users/{id}/unlock`.",
         (Reason::UserBanned, _) => "The audit log says who closed the account, and when.",
         (Reason::RateLimited, _) => {
             "A limit was reached (settings `limits.*`). Behind a proxy all people share one address unless \
@@ -309,7 +309,7 @@ fn of_client(reason: Reason, detail: &str) -> &'static str {
     match (reason, detail) {
         (Reason::ClientUnknown, _) => "Client ids are per instance; this one has none like it.",
         (Reason::ClientRedirectMismatch, _) => {
-            "Compare host, port, case and trailing slash with `vestibule app list`; `vestibule app set` changes them."
+            "Compare host, port, case and trailing slash with `vestibule app list`; `PATCH /v1/oauth_applications/{id}` changes them."
         }
         (Reason::ClientRequestInvalid, "invalid_scope") => "The client asks for scopes that it may not have.",
         (Reason::ClientRequestInvalid, _) => "The step names the parameter.",

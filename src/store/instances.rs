@@ -107,6 +107,55 @@ pub async fn add_home_origin(
     Ok(())
 }
 
+/// Lists one more origin; false if it is listed already.
+///
+/// # Errors
+/// Storage faults.
+pub async fn allow_origin(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    origin: &str,
+    at: Timestamp,
+) -> sqlx::Result<bool> {
+    let added = sqlx::query!(
+        r#"insert into instance_origins (instance_id, origin, kind, created_at) values ($1, $2, 'allowed', $3)
+           on conflict (instance_id, origin) do nothing"#,
+        instance.as_str(),
+        origin,
+        at
+    )
+    .execute(db)
+    .await?;
+    Ok(added.rows_affected() == 1)
+}
+
+/// How many origins are listed.
+///
+/// # Errors
+/// Storage faults.
+pub async fn origins(db: &mut PgConnection, instance: &InstanceId) -> sqlx::Result<usize> {
+    let found = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from instance_origins where instance_id = $1"#,
+        instance.as_str()
+    );
+    Ok(usize::try_from(found.fetch_one(db).await?).unwrap_or(usize::MAX))
+}
+
+/// Takes an origin off the list that was added to it; false if it was not. The home origin goes with the home address.
+///
+/// # Errors
+/// Storage faults.
+pub async fn drop_origin(db: &mut PgConnection, instance: &InstanceId, origin: &str) -> sqlx::Result<bool> {
+    let dropped = sqlx::query!(
+        "delete from instance_origins where instance_id = $1 and origin = $2 and kind = 'allowed'",
+        instance.as_str(),
+        origin
+    )
+    .execute(db)
+    .await?;
+    Ok(dropped.rows_affected() == 1)
+}
+
 /// Tells every replica, on commit, to forget what it knows of instances, keys and providers.
 ///
 /// # Errors

@@ -5,9 +5,11 @@
 mod change;
 mod create;
 mod new;
+mod origins;
 mod settings;
 
 pub use change::{add_secret_key, move_to};
 pub use create::{Created, create};
 pub use new::{CreateError, NewInstance};
+pub use origins::{OriginError, allow_origin, drop_origin};
 pub use settings::{ChangeError, change_settings};

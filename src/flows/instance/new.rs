@@ -186,7 +186,7 @@ fn check_name(name: &str) -> Result<(), CreateError> {
 }
 
 /// An address that is nothing but an origin.
-fn origin(text: &str) -> Result<Url, &'static str> {
+pub(super) fn origin(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).map_err(|_| "it is no URL")?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("it must begin with https://");
