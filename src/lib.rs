@@ -32,15 +32,16 @@
 //!
 //! [`app`] (what all requests share), [`context`] (what one request carries) and [`limits`] (rates, and budgets counted
 //! in memory) may be named by `flows`, `simulator` and the rooms above them, [`trail`] (what happened in a flow, written
-//! off the request's path) by all of these; it names `store` and `model`. [`config`] and [`telemetry`] by all but
-//! `model`;
-//! [`embedded`] (the private PostgreSQL of `vestibule dev`) by `cli` and the tests; [`cli`] and [`server`] by nobody
-//! else.
+//! off the request's path) by all of these; it names `store` and `model`. [`config`] may be named by what reads settings,
+//! [`telemetry`] by what writes log lines of its own. [`embedded`] (the private PostgreSQL of `vestibule dev`) by `cli` and
+//! the tests; [`cli`] and [`server`] by nobody else. The whole list is `MAY` in `tests/it/house.rs`; no modules inside a
+//! room know each other in a circle either (`tests/it/circles.rs`).
 //!
 //! # What is always true
 //!
 //! - `model` never reads a clock, a random source, the database or the network: everything is handed in.
-//! - `store` holds every SQL statement of the program and decides nothing. Each statement names its instance, and what
+//! - `store` holds every SQL statement of a running server and decides nothing (`dev --reset` and the private PostgreSQL
+//!   have their own, on other databases). Each statement names its instance, and what
 //!   may happen once (a code, a state, a refresh token) is one statement that says whether it happened.
 //! - `flows` never know who asks and never show anything. No database connection is held while a provider is asked.
 //! - `http` handlers extract, call one flow, and show its outcome. No answer of an API is built outside `http`.

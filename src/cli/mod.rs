@@ -137,9 +137,64 @@ async fn run(global: Global, command: Command) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use std::path::{Path, PathBuf};
 
     #[test]
     fn the_grammar_is_sound() {
         super::CommandLine::command().debug_assert();
+    }
+
+    /// Files that may advise somebody to run a command.
+    fn advice(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                advice(&path, found);
+            } else if path
+                .extension()
+                .is_some_and(|kind| ["rs", "md", "toml", "html"].iter().any(|known| kind == *known))
+            {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn only_commands_that_exist_are_advised() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut files = ["README.md", "CHANGELOG.md", "SECURITY.md"].map(|name| root.join(name)).to_vec();
+        for folder in ["src", "docs", "config"] {
+            advice(&root.join(folder), &mut files);
+        }
+        let grammar = super::CommandLine::command();
+        let (mut seen, mut unknown) = (0, Vec::new());
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for start in ["`vestibule ", "`cargo run -- "] {
+                for (at, _) in text.match_indices(start) {
+                    let said = text[at + start.len()..].split('`').next().unwrap();
+                    // A sentence in a string goes on after a backslash at the line's end.
+                    let said = said.replace("\\\n", " ").replace("//!", " ").replace("///", " ");
+                    let word =
+                        |word: &&str| word.chars().all(|letter| letter.is_ascii_lowercase() || "-|".contains(letter));
+                    let mut command = &grammar;
+                    for words in said.split_whitespace().take_while(word).filter(|word| !word.starts_with('-')) {
+                        if !command.has_subcommands() {
+                            break;
+                        }
+                        seen += 1;
+                        let known: Vec<_> = words.split('|').map(|word| command.find_subcommand(word)).collect();
+                        match known.iter().all(Option::is_some).then(|| known.into_iter().next().flatten()) {
+                            Some(Some(next)) => command = next,
+                            _ => {
+                                unknown.push(format!("{}: {said}", file.display()));
+                                break;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(seen > 50 && unknown.is_empty(), "{seen} seen; unknown: {unknown:#?}");
     }
 }

@@ -2,12 +2,13 @@
 //! key generation) happen outside it. May name `store`, `upstream`, `outbound`, `crypto`, `model`.
 //! Never knows who asks (API, page, command line) and never shows anything.
 //!
-//! With a browser: [`client`], [`attempt`], [`configured`] and [`identity`]
-//! (a provider, and whom it proves), [`departure`] (off to it), [`sign_in`], [`sign_up`], [`social`], [`factors`], [`password`], [`proof`],
-//! [`email_link`], [`session`]. As an authorization server: [`authorize`], [`token`]. For backends: [`provider_token`],
-//! [`users`]. Administration, shared by backend API and command line: [`applications`], [`instance`], [`key_ring`],
-//! [`providers`], [`redirect_urls`]. Used by the others: [`record`] (audit and events), [`race`] (once more after a lost
-//! race), [`exact_limits`] and [`lockout`] (guesses), [`policy`] (who may sign up), [`timeline`], [`inspector`] and
+//! With a browser: [`client`], [`attempt`] (of either kind), [`sign_in`], [`sign_up`], [`factors`], [`password`],
+//! [`proof`], [`email_link`], [`session`]. With a provider: [`configured`] (who it is), [`departure`] (off to it),
+//! [`identity`] (whom it proves), [`social`] (back from it); the first three lie below attempts, the last above them.
+//! As an authorization server: [`authorize`], [`token`]. For backends: [`provider_token`], [`users`]. Administration,
+//! shared by backend API and command line: [`applications`], [`instance`], [`key_ring`], [`providers`],
+//! [`redirect_urls`]. Used by the others: [`record`] (audit and events), [`race`] (once more after a lost race),
+//! [`exact_limits`] and [`lockout`] (guesses), [`policy`] (the rules of linking), [`timeline`], [`inspector`] and
 //! [`replay`] (what happened in a flow), [`signing_keys`].
 
 pub mod applications;

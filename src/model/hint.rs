@@ -91,7 +91,7 @@ fn of_app(reason: Reason, detail: &str) -> &'static str {
         }
         (Reason::ProviderUnavailable, _) => {
             "The provider is not enabled on this instance. `vestibule provider list` shows those that are; \
-             `vestibule provider add {provider}` or `vestibule provider set {provider} --enable` enables it."
+             `vestibule provider add {provider}` adds it, `vestibule provider set {provider} --enable` switches it on."
         }
         (Reason::RedirectInvalid, "missing") => "The app sent no redirect_url.",
         (Reason::RedirectInvalid, "relative") => {

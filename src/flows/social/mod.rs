@@ -1,10 +1,12 @@
-//! Signing in and up with a provider: the [`callback`] that ends the trip ([`super::departure`] begins it), the [`transfer`] of its proof
-//! to the other kind of attempt.
+//! Back from a provider: the [`callback`] that ends a trip, whatever it was for ([`landing`] has what all ends share).
+//! Signing in and up: [`settle`] writes down what a proven identity means, as `model::linking` decides; [`transfer`]
+//! carries a proof to the other kind of attempt; [`native`] hands the outcome over by a nonce. Connecting: [`connect`]
+//! begins, [`connected`] ends, [`disconnect`] removes an account, [`revoke`] tells its provider.
 //!
-//! What a proven identity ([`super::identity`]) means is decided by `model::linking` and written down by [`settle`],
-//! whoever asks; [`super::configured`] says which providers an instance offers, and with which credentials. A state is consumed before anything
-//! is believed; a provider is never asked while a connection to the database is held; nothing here knows a provider by
-//! name.
+//! A state is consumed before anything is believed; a provider is never asked while a connection to the database is
+//! held; nothing here knows a provider by name. Where the trip begins, which providers there are and whom one proves
+//! lies beside this folder, because attempts need it too: [`super::departure`], [`super::configured`],
+//! [`super::identity`].
 
 pub mod callback;
 pub mod connect;

@@ -242,6 +242,40 @@ async fn every_setting_of_a_provider_can_be_set() {
 }
 
 #[tokio::test]
+async fn origins_are_listed_and_taken_off_the_list() {
+    let (db, program) = deployed().await;
+    let home = ["--home", "https://shop.example.com"];
+    let create = ["instance", "create", "--name", "shop", "--type", "production"];
+    let at = ["--frontend-api", "https://clerk.shop.example.com"];
+    program.run(&[&create[..], &at, &home].concat()).expect(0);
+    let run = |arguments: &[&str]| program.run(&[&["instance", "origins"], arguments, &["--json"]].concat());
+    let home = "https://shop.example.com";
+    assert_eq!(run(&["list"]).expect(0).json()["origins"], json!([home]));
+    let added = run(&["add", "HTTPS://Admin.Shop.Example.com:443/"]).expect(0).json();
+    assert_eq!(added["origins"], json!(["https://admin.shop.example.com", home]), "spelled as browsers do");
+    run(&["add", "https://admin.shop.example.com"]).expect(0);
+    for unfit in ["http://admin.shop.example.com", "https://localhost", "https://a.example/path", "shop", "myapp://x"] {
+        run(&["add", unfit]).expect(2);
+    }
+    run(&["remove", home]).expect(2);
+    let left = run(&["remove", "https://admin.shop.example.com"]).expect(0).json();
+    assert_eq!(left["origins"], json!([home]));
+    run(&["remove", "https://admin.shop.example.com"]).expect(2);
+    for number in 2..=50 {
+        let filled = format!("https://a{number}.example");
+        sqlx::query("insert into instance_origins (instance_id, origin, kind) select id, $1, 'allowed' from instances")
+            .bind(filled)
+            .execute(&db.pool().await)
+            .await
+            .unwrap();
+    }
+    run(&["add", "https://a51.example"]).expect(2);
+    let told = "select count(*) from audit_events where action = 'instance.updated' and changes ? 'allowed_origins'";
+    let told: i64 = sqlx::query_scalar(told).fetch_one(&db.pool().await).await.unwrap();
+    assert_eq!(told, 2, "what changed the list, and nothing else");
+}
+
+#[tokio::test]
 async fn settings_are_changed_by_name_all_or_none() {
     let (db, program) = deployed().await;
     program.run(&["instance", "create", "--name", "shop"]).expect(0);
