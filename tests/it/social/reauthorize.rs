@@ -116,7 +116,8 @@ async fn an_updated_account_is_told_in_one_form() {
     app.advance(std::time::Duration::from_secs(7200)).await;
     app.backend_get(&format!("/v1/users/{user}/oauth_access_tokens/google")).await.expect(400);
     let told: Vec<Value> = sqlx::query_scalar(
-        "select payload from outbox where payload ->> 'type' = 'vestibule.external_account.updated' order by id",
+        "select payload from outbox where payload ->> 'type' = 'vestibule.external_account.updated'
+         order by (payload ->> 'since')::bigint",
     )
     .fetch_all(&app.app().db)
     .await
