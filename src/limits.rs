@@ -1,4 +1,4 @@
-//! Rate limits counted in memory (security.md section 11): per replica, hence approximate. Exact ones are counted in
+//! Rate limits counted in memory: per replica, hence approximate. Exact ones are counted in
 //! the database ([`crate::flows::exact_limits`]).
 
 mod table;

@@ -1,4 +1,4 @@
--- What must never be in the database (design: schema.md section 4, security.md section 14). Each query gives one line of
+-- What must never be in the database. Each query gives one line of
 -- text per offending row; after every test that writes there must be none.
 
 -- No consumed code without its grant, as long as its user and application exist.

@@ -1,5 +1,4 @@
-//! Time, corrected to the database's: every replica and every statement then means the same moment (security.md
-//! section 14).
+//! Time, corrected to the database's: every replica and every statement then means the same moment.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 
 use crate::store;
 
-/// How long an answer is good for; the promise is "within the last 2 s" (operations.md section 9).
+/// How long an answer is good for; the promise is "within the last 2 s".
 const FRESH: Duration = Duration::from_secs(1);
 /// How long the database may take.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! How a command fails: one message and an exit code (operations.md section 6.1).
+//! How a command fails: one message and an exit code.
 
 use std::process::ExitCode;
 

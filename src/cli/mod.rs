@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand. Everything that data can be changed with goes through `flows`, as the
 //! APIs do. Named by `main` only; may name everything.
 //!
-//! Rules (operations.md section 6.1): answers on stdout, messages and progress on stderr; `--json` prints one document
+//! Rules: answers on stdout, messages and progress on stderr; `--json` prints one document
 //! and nothing else; secrets are never arguments; one clear message per failure, with its exit code.
 
 mod app;

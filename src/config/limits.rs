@@ -1,4 +1,4 @@
-//! `limits.*`: how often what may happen (security.md section 11).
+//! `limits.*`: how often what may happen.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The server's configuration, typed: what the operator can set about this server. Instances, providers, applications
 //! and users are not here; they live in the database.
 //!
-//! [`load`] reads file < environment < flags and reports every mistake at once (operations.md section 3.1);
+//! [`load`] reads file < environment < flags and reports every mistake at once;
 //! [`keys`] is the list of settings, `config/vestibule.toml` their commented reference. May name `crypto` (key ring
 //! entries) and `outbound` (its settings). Knows nothing of who uses a setting.
 
@@ -188,7 +188,7 @@ pub struct Dev {
     pub pages: bool,
     /// `dev.data_dir`: the private database, the key ring, `dev.env`.
     pub data_dir: PathBuf,
-    /// Whether somebody chose `data_dir`; the default may move (dependencies.md section 1.3).
+    /// Whether somebody chose `data_dir`; the default may move.
     pub is_data_dir_chosen: bool,
 }
 

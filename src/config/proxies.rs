@@ -1,5 +1,4 @@
-//! `server.trusted_proxies` and `server.client_ip_header`: whose word about a client's address counts (operations.md
-//! section 15.3).
+//! `server.trusted_proxies` and `server.client_ip_header`: whose word about a client's address counts.
 
 use std::net::IpAddr;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
 //! Passwords: Argon2id (RFC 9106) on a bounded pool. A hash costs a core and megabytes, so there are never more at work
-//! than cores, and a queue that is as long as it may be answers "not now" (security.md section 4).
+//! than cores, and a queue that is as long as it may be answers "not now".
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -130,7 +130,7 @@ pub enum EmbeddedError {
 }
 
 impl EmbeddedError {
-    /// The process's exit code (operations.md 6.1): 4 where the database cannot be reached or has no programs, 3 where
+    /// The process's exit code: 4 where the database cannot be reached or has no programs, 3 where
     /// the configuration names no usable one, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -27,7 +27,7 @@ pub struct Configured {
 /// The provider that `strategy` names, if it may be used to sign in or up here.
 ///
 /// # Errors
-/// The codes of behaviour.md section 2.1, before anything is written.
+/// The code of what is wrong with the request, before anything is written.
 pub async fn to_sign_in_with(ctx: &Ctx, strategy: &str) -> Result<Configured> {
     let config = enabled(ctx, strategy).await?;
     if !config.is_authenticatable {
@@ -39,7 +39,7 @@ pub async fn to_sign_in_with(ctx: &Ctx, strategy: &str) -> Result<Configured> {
 /// The provider that `strategy` names, if signed-in users may connect it here.
 ///
 /// # Errors
-/// The codes of behaviour.md section 2.1, before anything is written.
+/// The code of what is wrong with the request, before anything is written.
 pub async fn to_connect(ctx: &Ctx, strategy: &str) -> Result<Configured> {
     configured(ctx, enabled(ctx, strategy).await?).await
 }

@@ -65,7 +65,7 @@ pub(super) struct Trip<'a> {
 /// Begins; replaces whatever the client had begun before.
 ///
 /// # Errors
-/// The codes of behaviour.md sections 2.1 and 2.2, `session_exists`; nothing is written then.
+/// The code of what is wrong with the request, `session_exists`; nothing is written then.
 pub async fn start(ctx: &Ctx, token: Option<&LookupHash>, started: Started, request: Request<'_>) -> Result<Acted> {
     let kind = timeline::kind(started);
     timeline::started(ctx, kind, request.strategy, request.redirect_url, request.complete_url);
@@ -115,7 +115,7 @@ pub async fn ready<'a>(ctx: &Ctx, token: Option<&LookupHash>, request: Request<'
 /// Checks where a trip leads and what it is made with, before anything is written.
 ///
 /// # Errors
-/// The codes of behaviour.md sections 2.1 and 2.2.
+/// The code of what is wrong with the request.
 pub async fn check<'a>(ctx: &Ctx, request: Request<'a>) -> Result<Ready<'a>> {
     let targets = targets(ctx, &request).await?;
     check_hints(&request)?;
@@ -173,7 +173,7 @@ fn trip<'a>(started: Started, target: &'a str, client: &'a ClientId) -> Trip<'a>
 /// Resolves and checks both addresses: the first against the page that asked, the second against the first.
 ///
 /// # Errors
-/// The codes of behaviour.md sections 2.2 and 2.9.
+/// The code of what is wrong with the request.
 pub(super) async fn targets(ctx: &Ctx, request: &Request<'_>) -> Result<Targets> {
     let missing = || code::FORM_PARAM_MISSING.because(Reason::RedirectInvalid, "missing").param("redirect_url");
     let raw = request.redirect_url.ok_or_else(missing)?;

@@ -1,4 +1,4 @@
-//! Limits that are counted exactly, in the database, over all replicas (security.md section 11).
+//! Limits that are counted exactly, in the database, over all replicas.
 
 use sqlx::PgConnection;
 

@@ -1,4 +1,4 @@
-//! What the flow inspector tells (pages.md section 10), for the development page and the command line alike.
+//! What the flow inspector tells, for the development page and the command line alike.
 
 use crate::context::Ctx;
 use crate::model::hint;

@@ -1,5 +1,5 @@
 //! The key ring's rotation as an operator sees it: what depends on which key, and bringing what is sealed under the key
-//! that writes (security.md section 7). Runs beside serving replicas: no row is locked longer than one statement takes.
+//! that writes. Runs beside serving replicas: no row is locked longer than one statement takes.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::store::sealed::{self, COLUMNS, Renewed, SealedColumn, SealedValue};
 
 /// Rows per statement.
 const BATCH: i64 = 500;
-/// From so many values on a key should go, whatever its age (security.md section 7).
+/// From so many values on a key should go, whatever its age.
 const MANY: i64 = 1 << 31;
 
 /// What the ring does with a key.

@@ -1,5 +1,5 @@
 //! Every try of a proof is counted before it is believed: against the account it would open, and against the address of
-//! the network it comes from (security.md section 11).
+//! the network it comes from.
 //!
 //! Where answers must not tell who has an account, a stranger is not told either that one is locked, or about to be:
 //! the try is refused like a wrong one, unseen. A browser that the user signed in from before is told.

@@ -8,8 +8,8 @@
 //! As an authorization server: [`authorize`], [`token`]. For backends: [`provider_token`], [`users`]. Administration,
 //! shared by backend API and command line: [`applications`], [`instance`], [`key_ring`], [`providers`],
 //! [`redirect_urls`]. Used by the others: [`record`] (audit and events), [`race`] (once more after a lost race),
-//! [`exact_limits`] and [`lockout`] (guesses), [`policy`] (the rules of linking), [`timeline`], [`inspector`] and
-//! [`replay`] (what happened in a flow), [`signing_keys`].
+//! [`exact_limits`] and [`lockout`] (guesses), [`policy`] (the rules of linking), [`timeline`], [`oauth_timeline`],
+//! [`inspector`] and [`replay`] (what happened in a flow), [`signing_keys`].
 
 pub mod applications;
 pub mod attempt;

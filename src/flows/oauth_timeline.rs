@@ -1,4 +1,4 @@
-//! What authorizations and their tokens note for the inspector (pages.md section 10.1): from the request of a client,
+//! What authorizations and their tokens note for the inspector: from the request of a client,
 //! by way of sign-in and consent, to the tokens, and what becomes of these. Never a code, a token, a secret or a
 //! `state`: their lengths.
 //!

@@ -1,4 +1,4 @@
-//! The addresses of native applications that may receive a sign-in (behaviour.md section 2.9).
+//! The addresses of native applications that may receive a sign-in.
 
 use serde_json::json;
 

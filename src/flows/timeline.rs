@@ -1,4 +1,4 @@
-//! What social flows note for the inspector (pages.md section 10.1), step by step. Only what a log could hold: values of
+//! What social flows note for the inspector, step by step. Only what a log could hold: values of
 //! state, nonce and challenge become their lengths, addresses are masked, and no URL keeps its query.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The address of whoever asks: the peer's, or what trusted proxies say of it (operations.md section 15.3). Limits,
+//! The address of whoever asks: the peer's, or what trusted proxies say of it. Limits,
 //! the audit log and sessions' activities go by it; addresses that are handed out never do.
 
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! The SDK's cookies: names, attributes and values (frontend-api.md section 6).
+//! The SDK's cookies: names, attributes and values.
 
 use aws_lc_rs::digest;
 use base64::Engine;

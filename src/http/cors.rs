@@ -1,4 +1,4 @@
-//! CORS and the origin check, which is the frontend API's defence against forged requests (security.md section 10.2):
+//! CORS and the origin check, which is the frontend API's defence against forged requests:
 //! the browser SDK sends simple requests, so a preflight never protects anything.
 
 use axum::response::{IntoResponse, Response};

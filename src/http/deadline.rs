@@ -1,4 +1,4 @@
-//! How long a request may take: its body to arrive, its handler to answer (security.md section 10.3).
+//! How long a request may take: its body to arrive, its handler to answer.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use super::problem::Failure;
 use crate::app::App;
 use crate::model::problem::{Problem, code};
 
-/// The pace of security.md section 10.3: 15 s in all, and 1 KiB/s after 5 s.
+/// The pace: 15 s in all, and 1 KiB/s after 5 s.
 const PACE: Pace = Pace { whole: Duration::from_secs(15), grace: Duration::from_secs(5), per_second: 1024 };
 /// How often a slow body is looked at.
 const CHECK: u32 = 5;

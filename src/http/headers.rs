@@ -1,4 +1,4 @@
-//! The headers that every answer carries (security.md section 10.1; for pages, pages.md section 3.1).
+//! The headers that every answer carries.
 
 use axum::response::Response;
 use http::header::{

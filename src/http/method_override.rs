@@ -1,5 +1,5 @@
-//! `_method`: the browser SDK sends `PATCH`, `PUT` and `DELETE` as `POST` with the true method in the query
-//! (frontend-api.md section 3). Resolved before routing, limits and checks.
+//! `_method`: the browser SDK sends `PATCH`, `PUT` and `DELETE` as `POST` with the true method in the query.
+//! Resolved before routing, limits and checks.
 
 use axum::extract::Request;
 use axum::middleware::Next;

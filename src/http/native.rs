@@ -1,4 +1,4 @@
-//! Native applications on the frontend API (frontend-api.md section 3): the client token travels in `Authorization`, both
+//! Native applications on the frontend API: the client token travels in `Authorization`, both
 //! ways, and no cookie is read or set. A page cannot pretend to be one for its visitor's client: what a browser sends along
 //! by itself does not count here.
 

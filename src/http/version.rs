@@ -1,4 +1,4 @@
-//! The API version a caller asks for (behaviour.md section 1.4): by header or query, not both. An unknown older or
+//! The API version a caller asks for: by header or query, not both. An unknown older or
 //! malformed one is refused; a later, well-formed date is served with the newest known version, so that an update of an
 //! SDK never breaks sign-in.
 

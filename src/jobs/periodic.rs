@@ -12,7 +12,7 @@ use crate::store::{connections, flows, inbox, jobs, outbox, rate_limits, social_
 const LOOK: Duration = Duration::from_secs(30);
 /// How long a task may take before another replica may take it.
 const LEASE: Duration = Duration::from_secs(600);
-/// Rows removed at once (operations.md section 11.5).
+/// Rows removed at once.
 const BATCH: i64 = 1_000;
 
 /// A periodic task.

@@ -7,7 +7,7 @@ use super::Stop;
 use crate::app::App;
 use crate::store::ring_keys;
 
-/// How often the database's clock is looked at (security.md section 14).
+/// How often the database's clock is looked at.
 const CLOCK: Duration = Duration::from_secs(30);
 /// From which offset on somebody should look at the machine's clock.
 const SKEW: time::Duration = time::Duration::seconds(2);

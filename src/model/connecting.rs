@@ -1,4 +1,4 @@
-//! What it means that a signed-in user comes back from a provider to connect an account (behaviour.md section 2.8), as
+//! What it means that a signed-in user comes back from a provider to connect an account, as
 //! one pure function. Nothing ever moves from one user to another here.
 
 use super::id::{ExternalAccountId, IdentificationId};

@@ -1,7 +1,7 @@
 //! The defences between an attacker and somebody else's account, by name, so that tests of the rules can take one away
 //! and see what breaks. A running server has all of them: [`Defences::ALL`].
 
-/// Which defences stand (security.md section 3).
+/// Which defences stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Defences {

@@ -1,4 +1,4 @@
-//! E-mail addresses: exactly one, and one canonical form to compare by (security.md section 3).
+//! E-mail addresses: exactly one, and one canonical form to compare by.
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -47,7 +47,7 @@ impl EmailAddress {
         format!("{}****@{domain}", local.chars().next().unwrap_or_default())
     }
 
-    /// What its subaddresses have in common (behaviour.md section 2.11.1).
+    /// What its subaddresses have in common.
     pub fn base(&self) -> Base {
         const GMAIL: [&str; 2] = ["gmail.com", "googlemail.com"];
         let (local, domain) = self.value.split_once('@').unwrap_or((&self.value, ""));

@@ -1,4 +1,4 @@
-//! The ways into an account that an attempt may be shown, in their order (behaviour.md section 4.1): password, codes,
+//! The ways into an account that an attempt may be shown, in their order: password, codes,
 //! links, providers.
 
 use super::client::SignIn;

@@ -77,7 +77,7 @@ impl KeyForm {
     }
 }
 
-/// The publishable key for `host` (frontend-api.md section 1: base64 of `<host>$`, without padding).
+/// The publishable key for `host` (base64 of `<host>$`, without padding).
 pub fn publishable_key(form: KeyForm, host: &str) -> String {
     use base64::Engine;
     let encoded = base64::engine::general_purpose::STANDARD_NO_PAD.encode(format!("{host}$"));
@@ -152,7 +152,7 @@ impl Instance {
 
 impl Instance {
     /// What an app's environment says so that its SDK finds this instance, in the order in which it is shown; the secret
-    /// key is not among it (frontend-api.md section 2.2).
+    /// key is not among it.
     pub fn app_variables(&self) -> Vec<(&'static str, String)> {
         let mut variables = vec![("CLERK_PUBLISHABLE_KEY", self.publishable_key.clone())];
         variables.push(("CLERK_API_URL", self.origin.clone()));
@@ -175,7 +175,7 @@ impl Instance {
         KeyForm::of(&self.publishable_key)
     }
 
-    /// `iss` of session tokens (frontend-api.md section 8).
+    /// `iss` of session tokens.
     pub fn session_issuer(&self) -> String {
         format!("https://{}", self.key_host)
     }
@@ -208,14 +208,14 @@ impl Instance {
         if configured.is_empty() { self.url("/user") } else { configured.clone() }
     }
 
-    /// `accounts.` sibling of a `clerk.` origin: always an allowed origin (frontend-api.md section 2.4). Only the host's
+    /// `accounts.` sibling of a `clerk.` origin: always an allowed origin. Only the host's
     /// first label counts: the sibling of `myclerk.example` would be a name that anybody may register.
     pub fn accounts_origin(&self) -> Option<String> {
         let (scheme, host) = self.origin.split_once("://")?;
         Some(format!("{scheme}://accounts.{}", host.strip_prefix("clerk.")?))
     }
 
-    /// True if `origin` may receive credentialed answers and redirects (security.md section 10.2).
+    /// True if `origin` may receive credentialed answers and redirects.
     pub fn is_own_origin(&self, origin: &str) -> bool {
         origin == self.origin
             || self.origins.iter().any(|listed| listed == origin)

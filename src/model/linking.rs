@@ -1,5 +1,4 @@
-//! What a proven identity means for an instance: the decision table of social sign-in and sign-up (behaviour.md
-//! section 2.5) as one pure function.
+//! What a proven identity means for an instance: the decision table of social sign-in and sign-up as one pure function.
 //!
 //! An address is a contact, never an identity: alone it joins nobody. It leads to an existing user only where both sides
 //! have proven it, or once the person proves it now.
@@ -171,7 +170,7 @@ fn sign_in(started: Started, known: &KnownAccount) -> Decision {
     }
 }
 
-/// Whether this user stands between the address and its owner. An unproven claim never does (security.md section 3) when
+/// Whether this user stands between the address and its owner. An unproven claim never does when
 /// its user may not sign in, has proven to be somebody else, or could not be told from the owner because nobody can be
 /// asked for a proof: the person begins anew beside it, and whoever proves the address first has it.
 fn counts(owner: &AddressOwner, vouched: bool, policy: &Policy) -> bool {

@@ -1,4 +1,4 @@
-//! What a password may be (behaviour.md section 4.2): long enough, not longer than is compared, and not one that
+//! What a password may be: long enough, not longer than is compared, and not one that
 //! everybody tries first. No rules about its characters, and nothing is cut off or folded.
 
 mod common;

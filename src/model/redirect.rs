@@ -74,7 +74,7 @@ impl RedirectTarget {
     /// Parses `raw` (relative to `base` where it is relative) and checks it against the instance's origins.
     ///
     /// # Errors
-    /// The codes of behaviour.md section 2.2, under `param`.
+    /// The code of what is wrong with the request, under `param`.
     pub fn parse(instance: &Instance, raw: &str, base: Option<&str>, param: &str) -> Result<Self, Problem> {
         Self::judge(instance, raw, base, param, Handed::Nothing)?.unless_to_be_listed()
     }
@@ -82,7 +82,7 @@ impl RedirectTarget {
     /// The address in the query of the page that ends a sign-in in a popup, which carries those of the app.
     ///
     /// # Errors
-    /// The codes of behaviour.md section 2.2.
+    /// The code of what is wrong with the request.
     pub fn parse_return(instance: &Instance, raw: &str) -> Result<Self, Problem> {
         short_enough(raw, MAX_POPUP_LENGTH, "return_url")?;
         Self::judge_short(instance, raw, None, "return_url", Handed::Nothing)?.unless_to_be_listed()
@@ -91,7 +91,7 @@ impl RedirectTarget {
     /// The same where a native application may be sent, too, or the browser on its behalf.
     ///
     /// # Errors
-    /// The codes of behaviour.md section 2.2, under `param`.
+    /// The code of what is wrong with the request, under `param`.
     pub fn judge(
         instance: &Instance,
         raw: &str,
@@ -146,8 +146,8 @@ impl Judged {
     }
 }
 
-/// True for pages of the instance's own origins that may be handed a nonce without standing on the list (security.md
-/// section 2): any other could leak what it is called with. The popup page passes no nonce on, and a developer's own
+/// True for pages of the instance's own origins that may be handed a nonce without standing on the list: any other could
+/// leak what it is called with. The popup page passes no nonce on, and a developer's own
 /// machine has no list.
 fn reads_nonce(instance: &Instance, url: &Url, origin: &str) -> bool {
     is_popup_page(instance, url.as_str()) || (instance.allows_loopback_origins() && is_loopback_origin(origin))

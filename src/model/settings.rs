@@ -118,7 +118,7 @@ impl Default for PasswordAttribute {
     }
 }
 
-/// When an account locks (security.md section 11).
+/// When an account locks.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LockoutSettings {
@@ -168,7 +168,7 @@ pub struct EmailSettings {
     pub same_device: bool,
 }
 
-/// What strangers may learn about who has an account (security.md section 4).
+/// What strangers may learn about who has an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EnumerationProtection {
@@ -214,7 +214,7 @@ pub struct SignUpSettings {
     pub user_quota: u32,
 }
 
-/// Who may sign up (behaviour.md section 2.11).
+/// Who may sign up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignUpMode {

@@ -1,4 +1,4 @@
-//! A sign-in attempt as a state machine (behaviour.md section 4.1): which proof each state accepts, and where it leads.
+//! A sign-in attempt as a state machine: which proof each state accepts, and where it leads.
 //! Nothing else makes an attempt complete.
 
 use super::defences::Defences;
@@ -111,7 +111,7 @@ pub struct Step {
     pub status: Status,
     /// The address is the user's from now on.
     pub proves_address: bool,
-    /// Nobody had proven the address before: what an earlier claimant left in the account goes (security.md section 3).
+    /// Nobody had proven the address before: what an earlier claimant left in the account goes.
     pub takes_over: bool,
 }
 

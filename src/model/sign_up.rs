@@ -1,4 +1,4 @@
-//! A sign-up attempt as rules (behaviour.md sections 2.7 and 4.2): what it must have, what must be proven of it, and who
+//! A sign-up attempt as rules: what it must have, what must be proven of it, and who
 //! may become a user at all.
 
 use super::defences::Defences;
@@ -171,7 +171,7 @@ pub fn may_change(life: Life, is_complete: bool) -> Result<(), Refused> {
     }
 }
 
-/// Why somebody may not become a user (behaviour.md section 2.11).
+/// Why somebody may not become a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
     /// Only whom the operator invites.

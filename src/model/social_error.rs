@@ -1,4 +1,4 @@
-//! The error objects that a verification shows (behaviour.md section 2.3): an SDK acts on the code, people read the
+//! The error objects that a verification shows: an SDK acts on the code, people read the
 //! sentence.
 
 use serde_json::{Map, Value, json};

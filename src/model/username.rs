@@ -1,4 +1,4 @@
-//! Usernames: what may be one (behaviour.md section 4.2). Compared without regard to case.
+//! Usernames: what may be one. Compared without regard to case.
 
 /// Why a text cannot be a username.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use super::phase::{InFlight, Phase, Sent, Verdict, Watched};
 use super::{Shared, Stage};
 
-/// The longest request line and headers (security.md section 10.3).
+/// The longest request line and headers.
 const HEAD_BYTES: u32 = 16 * 1024;
 /// The most header fields.
 const HEAD_FIELDS: usize = 64;

@@ -1,5 +1,5 @@
 //! Listeners, the accept loop with its caps and timeouts, graceful shutdown. `axum::serve` has no timer: one silent
-//! client per socket would fill the server (security.md section 10.3).
+//! client per socket would fill the server.
 //!
 //! Named by `cli` and the tests only. Knows sockets and connections; what is answered is the router's matter.
 

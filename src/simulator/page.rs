@@ -1,5 +1,4 @@
-//! The pages of a simulated provider. They work without script, and their buttons are a contract for tests
-//! (pages.md section 8).
+//! The pages of a simulated provider. They work without script, and their buttons are a contract for tests.
 
 use super::answer::Answer;
 use askama::Template;

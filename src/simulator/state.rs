@@ -1,4 +1,4 @@
-//! Switches and counters of a simulated provider, for tests: `…/state` with JSON (operations.md 18.3).
+//! Switches and counters of a simulated provider, for tests: `…/state` with JSON.
 
 use super::answer::Answer;
 use super::faults::{Call, Fault};

@@ -107,7 +107,7 @@ pub struct Kept<'a> {
     pub account: Option<&'a ExternalAccountId>,
 }
 
-/// Removes what an earlier claimant left in an account (security.md section 3), his other unproven addresses always. The
+/// Removes what an earlier claimant left in an account, his other unproven addresses always. The
 /// caller holds the user's lock.
 ///
 /// # Errors

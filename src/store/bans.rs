@@ -33,7 +33,7 @@ pub async fn ban(
 
 /// Ends what a user has open, for `reason`: sessions are revoked, and browsers that he signed in from are strangers
 /// again, all but `keeps`; grants to OAuth applications end, codes that nobody has redeemed are worth nothing, and
-/// applications have to ask again (security.md sections 3 and 4). Returns the sessions. The caller holds the user's lock.
+/// applications have to ask again. Returns the sessions. The caller holds the user's lock.
 ///
 /// Sessions go first: a code is made under a shared lock of its session, so it is there for the second statement, or is
 /// never made.

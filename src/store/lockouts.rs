@@ -1,5 +1,5 @@
 //! Failed proofs of an account: counted before anything is verified, taken back when it was right, so that parallel
-//! guesses cannot outrun the count (security.md section 11). Strangers share the user's budget; a browser this user
+//! guesses cannot outrun the count. Strangers share the user's budget; a browser this user
 //! signed in from before has its own (`known_clients`) and is not shut out by theirs.
 
 use sqlx::PgConnection;

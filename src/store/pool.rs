@@ -17,7 +17,7 @@ pub fn open(options: PgConnectOptions, config: &config::Database) -> PgPool {
         .max_connections(config.max_connections)
         .min_connections(config.min_connections.min(config.max_connections))
         .acquire_timeout(config.acquire_timeout)
-        // A ping before each use would cost a round trip on every request (performance.md 5, rule 3).
+        // A ping before each use would cost a round trip on every request.
         .test_before_acquire(false)
         .connect_lazy_with(options.application_name("vestibule").statement_cache_capacity(STATEMENTS))
 }

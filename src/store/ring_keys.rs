@@ -46,7 +46,7 @@ pub async fn remember(db: &mut PgConnection, id: &str, check: &[u8]) -> sqlx::Re
     Ok(())
 }
 
-/// Adds to the counts of values sealed (security.md section 7: a warning at 2^31).
+/// Adds to the counts of values sealed (a warning at 2^31).
 ///
 /// # Errors
 /// Storage faults.

@@ -9,8 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Pg
 
 use super::MIGRATOR;
 
-/// What the role gets, so that every connection has it without start-up parameters, which poolers refuse (operations.md
-/// sections 11.2 and 11.3).
+/// What the role gets, so that every connection has it without start-up parameters, which poolers refuse.
 const ROLE_SETTINGS: [(&str, &str); 4] = [
     ("search_path", "vestibule, public"),
     ("statement_timeout", "5s"),

@@ -91,7 +91,7 @@ pub async fn begin(
     Ok(begun.is_some())
 }
 
-/// An open session of the client that `token` names, with its user: one read, no cache (security.md section 5).
+/// An open session of the client that `token` names, with its user: one read, no cache.
 ///
 /// # Errors
 /// Storage faults.

@@ -90,7 +90,7 @@ pub struct OwnKeys {
 }
 
 impl OwnKeys {
-    /// The key that signs at `now`: the newest whose time has come (security.md section 8).
+    /// The key that signs at `now`: the newest whose time has come.
     pub fn active(&self, now: Timestamp) -> Option<&Arc<SigningKey>> {
         self.signing.iter().find(|(from, _)| *from <= now).map(|(_, key)| key)
     }

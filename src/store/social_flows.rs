@@ -186,7 +186,7 @@ impl SocialFlow {
 
 /// Consumes a state: once, in time, by the browser that began (or, where a nonce binds it, by any), and only while its
 /// attempt is the current one, or the session that connects is still active. This one statement is all that stands
-/// between a stolen link and an account (security.md section 2). A replaced client token has no grace here: the callback
+/// between a stolen link and an account. A replaced client token has no grace here: the callback
 /// hands out the next one.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use super::sink::Sink;
 use crate::config::LogFormat;
 use crate::model::time::Timestamp;
 
-/// Milliseconds, as operations.md section 10.4 has them.
+/// In milliseconds.
 const TIME: &[time::format_description::BorrowedFormatItem<'_>] =
     time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 

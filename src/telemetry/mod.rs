@@ -1,4 +1,4 @@
-//! Logs: one JSON object per line, or text for people (operations.md section 10.4).
+//! Logs: one JSON object per line, or text for people.
 //!
 //! Lines are written by a thread of their own; a full queue loses lines and says how many rather than holding up a
 //! request. Control characters are escaped, and other crates are never heard below `info`: what they say there can hold

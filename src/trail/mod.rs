@@ -1,4 +1,4 @@
-//! What happens in a browser flow, for the inspector (pages.md section 10): a request notes its steps on its [`Trail`]
+//! What happens in a browser flow, for the inspector: a request notes its steps on its [`Trail`]
 //! without waiting for anything, and the [`Recorder`] writes them down later, off the request's path. A lost note never
 //! fails a flow.
 //!

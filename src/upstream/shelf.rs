@@ -1,4 +1,4 @@
-//! Documents of others, kept for an hour, and up to a day where a newer one cannot be had (security.md section 9).
+//! Documents of others, kept for an hour, and up to a day where a newer one cannot be had.
 
 use super::error::{Call, UpstreamError};
 use crate::model::reason::Reason;

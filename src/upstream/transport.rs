@@ -84,7 +84,7 @@ impl Received {
     }
 }
 
-/// Sends a request under the limits of its call (security.md section 9). A GET that was cut or met a fault is sent
+/// Sends a request under the limits of its call. A GET that was cut or met a fault is sent
 /// once more; nothing else is: codes and refresh tokens work once.
 pub(super) async fn send(outbound: &Outbound, call: Call, ask: Ask) -> Result<Received, UpstreamError> {
     if !ask.is_whole {

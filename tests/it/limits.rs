@@ -1,4 +1,4 @@
-//! Rate limits (security.md section 11): those in memory through the routes that declare them, the exact ones over two
+//! Rate limits: those in memory through the routes that declare them, the exact ones over two
 //! replicas.
 
 use std::sync::Arc;

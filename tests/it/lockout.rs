@@ -1,4 +1,4 @@
-//! Lockout (security.md section 11): tries are counted before they are believed, strangers' failures lock strangers out,
+//! Lockout: tries are counted before they are believed, strangers' failures lock strangers out,
 //! and a browser the user knows stays in.
 
 use std::sync::Arc;

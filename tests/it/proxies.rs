@@ -1,5 +1,5 @@
 //! Who asks, when a reverse proxy stands between: limits and records go by the client's address, never by what a
-//! stranger writes into a header (operations.md section 15.3, security.md section 11).
+//! stranger writes into a header.
 
 use std::net::IpAddr;
 use std::time::Duration;

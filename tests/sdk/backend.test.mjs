@@ -1,5 +1,5 @@
 // An app's server with the secret key: the unmodified server SDK reads users and fetches a provider's token, and the
-// token works at the provider (seed S0; behaviour.md 3, 7.1 rows P18, A02, A05, A07, X03).
+// token works at the provider (seed S0).
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { createClerkClient } from '@clerk/backend';

@@ -1,5 +1,4 @@
-// People in a real browser: the hosted pages, the simulated provider's page, consent; with script and without
-// (pages.md 3.2, 6.1, 6.9, 6.10, 8; behaviour.md 7.1 rows A18, O09, O10, X02).
+// People in a real browser: the hosted pages, the simulated provider's page, consent; with script and without.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Visit, launch } from './support/chromium.mjs';

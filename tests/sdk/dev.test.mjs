@@ -1,4 +1,4 @@
-// `vestibule dev` as a developer lives with it (operations.md 2.1). Starts, exit codes, files and replicas are tested in
+// `vestibule dev` as a developer lives with it. Starts, exit codes, files and replicas are tested in
 // tests/it/cli; here, that a person stays signed in when everything is killed.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,5 +1,5 @@
 // The app of tests/sdk/example-app in a browser: its server knows who is there through the unmodified
-// `authenticateRequest` of @clerk/backend (behaviour.md 7.1 rows A11, A18, A19, X02; frontend-api.md 6, 7, 8, 10).
+// `authenticateRequest` of @clerk/backend.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { startExampleApp } from './example-app/server.mjs';

@@ -1,5 +1,5 @@
 // The route of the token guide (docs/provider-tokens.md) in the frameworks' own SDKs: who is signed in gets his Notion
-// users through his stored token, who is not gets 401 (behaviour.md 7.1 rows A05, A19).
+// users through his stored token, who is not gets 401.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';

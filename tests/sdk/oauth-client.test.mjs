@@ -1,5 +1,5 @@
 // A third-party application: openid-client signs people in with "authorization code, PKCE S256, refresh" and nothing
-// special (seeds S1, S3; behaviour.md 7.1 rows O01-O07, O09-O11, O16).
+// special (seeds S1, S3).
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import * as oidc from 'openid-client';

@@ -1,5 +1,5 @@
 // A provider that we did not write: `oidc-provider`, added as a custom provider by its issuer, signs people in through
-// the generic OpenID Connect adapter (providers.md 5, behaviour.md 2.10, row P26; operations.md 6.2).
+// the generic OpenID Connect adapter.
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';

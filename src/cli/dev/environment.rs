@@ -1,4 +1,4 @@
-//! The variables that an app needs, as the official SDKs read them (frontend-api.md section 2.2), and writing them into
+//! The variables that an app needs, as the official SDKs read them, and writing them into
 //! a file.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! `vestibule dev`: everything for development by one command (operations.md section 2.1): the private database, a key
+//! `vestibule dev`: everything for development by one command: the private database, a key
 //! ring and an instance of its own in `.vestibule/`, simulated providers, and the lines an app needs.
 //!
 //! One file per part of it; they call `embedded` and the same `flows` as the other commands. Never touches a database

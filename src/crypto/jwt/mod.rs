@@ -1,6 +1,6 @@
 //! The one JWT verifier: ID tokens of providers, hints, tickets, assertions and our own tokens.
 //!
-//! The steps and their order are security.md's section on JWTs: form, algorithm, `crit`, key, signature, claims,
+//! The steps, in this order: form, algorithm, `crit`, key, signature, claims,
 //! type, purpose. A missing claim is a refusal. The JWT crate does the signature alone: its claim checks read the
 //! operating system's clock and treat absent claims as good.
 

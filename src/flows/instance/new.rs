@@ -56,7 +56,7 @@ pub enum CreateError {
 
 impl NewInstance {
     /// The development instance at `http://localhost:<port>`, which answers under every loopback name without an owner.
-    /// Its key spells a name with a dot, because the SDKs refuse `localhost` (frontend-api.md section 2.2).
+    /// Its key spells a name with a dot, because the SDKs refuse `localhost`.
     ///
     /// # Errors
     /// A name that is none.

@@ -20,7 +20,7 @@ pub struct Begin<'a> {
     pub strategy: &'a str,
 }
 
-/// Begins a session and replaces the client's token, so that a planted one is dead (security.md section 5). `None` if
+/// Begins a session and replaces the client's token, so that a planted one is dead. `None` if
 /// the user may not sign in any more.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Session tokens: RS256, sixty seconds, claims version 2 (frontend-api.md section 8). One read, one signature.
+//! Session tokens: RS256, sixty seconds, claims version 2. One read, one signature.
 
 use serde_json::{Map, Value, json};
 
@@ -36,8 +36,7 @@ pub async fn sign(ctx: &Ctx, session: &Session, azp: Option<&str>) -> Result<Str
     key.sign(TokenType::Jwt, &claims(ctx, session, azp)).map_err(crate::model::problem::Error::internal)
 }
 
-/// The claims of now: `iat` must not lie before the client's last change, or an app's server would ask again
-/// (frontend-api.md section 6.3).
+/// The claims of now: `iat` must not lie before the client's last change, or an app's server would ask again.
 fn claims(ctx: &Ctx, session: &Session, azp: Option<&str>) -> Map<String, Value> {
     let moment = ctx.moment();
     let now = moment.unix_timestamp();

@@ -1,4 +1,4 @@
-//! Who is signed in proves once more that it is he, before something important (behaviour.md section 4.8).
+//! Who is signed in proves once more that it is he, before something important.
 
 use sqlx::PgConnection;
 

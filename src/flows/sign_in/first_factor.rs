@@ -53,7 +53,7 @@ pub async fn prepare(ctx: &Ctx, token: Option<&LookupHash>, id: &str, asked: Pre
 /// says; an older proof that was asked for is dead.
 ///
 /// # Errors
-/// Those of the attempt and of [`factors::chosen`] as for [`prepare`]; the codes of behaviour.md sections 2.1 and 2.2.
+/// Those of the attempt and of [`factors::chosen`] as for [`prepare`]; the code of what is wrong with the request.
 pub async fn prepare_social(ctx: &Ctx, token: Option<&LookupHash>, id: &str, request: Request<'_>) -> Result<Acted> {
     let ready = departure::ready(ctx, token, request).await?;
     let mut tx = ctx.app.db.begin().await?;

@@ -54,7 +54,7 @@ pub struct Changed {
 /// begun before.
 ///
 /// # Errors
-/// `session_exists`; the codes of what was typed (behaviour.md section 4.2) and of [`departure::check`], and nothing is
+/// `session_exists`; the codes of what was typed and of [`departure::check`], and nothing is
 /// written then; those of restrictions when the sign-up has all it needs.
 pub async fn begin(
     ctx: &Ctx,

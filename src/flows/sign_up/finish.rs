@@ -133,8 +133,8 @@ fn may_change(row: &Row) -> Result<(), Problem> {
     })
 }
 
-/// A name is no reason to turn away who comes with an identity of his own: one that somebody has meanwhile is dropped
-/// (behaviour.md section 2.7), and asked for anew where one is required.
+/// A name is no reason to turn away who comes with an identity of his own: one that somebody has meanwhile is dropped,
+/// and asked for anew where one is required.
 async fn drop_taken_username(
     ctx: &Ctx,
     db: &mut PgConnection,

@@ -66,7 +66,7 @@ pub fn scopes(raw: &[&str]) -> Result<Vec<String>, Problem> {
 /// Begins to connect an account of the provider that the request names.
 ///
 /// # Errors
-/// No active session; `session_reverification_required`; the codes of behaviour.md sections 2.1 and 2.2;
+/// No active session; `session_reverification_required`; the code of what is wrong with the request;
 /// `oauth_account_already_connected` where one is there and nothing more is asked of it.
 pub async fn connect(
     ctx: &Ctx,

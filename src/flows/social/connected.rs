@@ -68,7 +68,7 @@ pub async fn finish(ctx: &Ctx, token: Option<&LookupHash>, flow: &SocialFlow, an
 }
 
 /// Settles a trip whose client is locked. The session that began it must still be the user's active one: a browser that
-/// was handed to somebody else, or signed out meanwhile, connects nothing (security.md section 2).
+/// was handed to somebody else, or signed out meanwhile, connects nothing.
 ///
 /// # Errors
 /// `oauth_callback_invalid`; [`Interrupted::Lost`] after a lost race: roll back and call again.

@@ -1,6 +1,6 @@
 //! Native applications: the browser that comes back from the provider has no cookie of theirs, so it proves nothing. What
 //! the provider proved waits, sealed, behind a nonce that is handed to the application's address; the application has it
-//! settled by presenting the nonce with the client token it began with (security.md section 2). Until then nothing that
+//! settled by presenting the nonce with the client token it began with. Until then nothing that
 //! anybody can read has changed.
 
 use std::collections::BTreeMap;

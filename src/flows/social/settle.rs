@@ -318,7 +318,7 @@ async fn transferable(ctx: &Ctx, db: &mut PgConnection, attempt: &Attempt<'_>) -
 }
 
 /// A sign-in whose provider did not prove a user is for nobody, whomever it was for before: in any other state the SDK
-/// asks for a first factor instead of showing why it failed (behaviour.md section 4.1).
+/// asks for a first factor instead of showing why it failed.
 async fn leads_nowhere(ctx: &Ctx, db: &mut PgConnection, attempt: &Attempt<'_>) -> Result<(), Interrupted> {
     if attempt.started == Started::SignIn {
         sign_ins::forget_who(db, ctx.instance_id(), attempt.id, ctx.offset()).await?;

@@ -1,4 +1,4 @@
-//! `limit`, `offset`, `paginated`: the conventions of lists (behaviour.md section 1.6).
+//! `limit`, `offset`, `paginated`: the conventions of lists.
 
 use serde_json::{Value, json};
 

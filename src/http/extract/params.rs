@@ -1,5 +1,5 @@
-//! Parameters of a request: query, form body or JSON body, read by name with the conventions of both APIs
-//! (behaviour.md sections 1.2 and 1.3): an empty text is absent, lists are repeated keys with or without brackets,
+//! Parameters of a request: query, form body or JSON body, read by name with the conventions of both APIs:
+//! an empty text is absent, lists are repeated keys with or without brackets,
 //! booleans are `true`, `false`, `1`, `0`.
 
 use axum::body::to_bytes;

@@ -1,4 +1,4 @@
-//! `/v1/client/handshake`: an app's server asks who the browser is (frontend-api.md section 7).
+//! `/v1/client/handshake`: an app's server asks who the browser is.
 
 use axum::response::{IntoResponse, Response};
 use http::header::LOCATION;

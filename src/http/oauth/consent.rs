@@ -2,7 +2,7 @@
 //! page of the app's own, `/v1/me/oauth/consent/{client_id}`. Both call the same flow.
 //!
 //! A link alone can never grant anything: an answer is a form post that names the session it was shown for and comes
-//! from a page that may ask (oauth-provider.md section 6.4).
+//! from a page that may ask.
 
 use axum::Json;
 use axum::extract::{Path, Request};

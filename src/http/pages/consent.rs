@@ -1,4 +1,4 @@
-//! The page that asks whether an application may have access (oauth-provider.md section 6.4): what it shows. Whether
+//! The page that asks whether an application may have access: what it shows. Whether
 //! it has to be asked, and what an answer does, is decided elsewhere.
 
 use askama::Template;

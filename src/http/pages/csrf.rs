@@ -1,5 +1,5 @@
 //! Whether a form was ours: the request comes from a page of our origin, and its hidden field was made for this
-//! browser, this form and this hour (pages.md section 3.2). The client cookie exists before the form does, so login
+//! browser, this form and this hour. The client cookie exists before the form does, so login
 //! forgery is covered too.
 
 use http::HeaderMap;

@@ -1,4 +1,4 @@
-//! `/_dev/flows`: the flow inspector (pages.md section 10.1) for developers, as pages and as JSON. It exists where the
+//! `/_dev/flows`: the flow inspector for developers, as pages and as JSON. It exists where the
 //! other development pages do.
 
 use axum::extract::Path;

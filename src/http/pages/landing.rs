@@ -1,4 +1,4 @@
-//! Where a person lands when a flow of these pages ends (pages.md section 2.3). Every candidate is parsed and compared
+//! Where a person lands when a flow of these pages ends. Every candidate is parsed and compared
 //! with the instance's origins; what does not pass is dropped and never shown again.
 
 use super::super::extract::{Params, Query};

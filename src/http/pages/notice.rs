@@ -1,5 +1,5 @@
-//! A notice for the next page: which of a few sentences, carried by a signed cookie for one minute (security.md
-//! section 5). A person cannot be shown a sentence that we did not choose.
+//! A notice for the next page: which of a few sentences, carried by a signed cookie for one minute. A person cannot be
+//! shown a sentence that we did not choose.
 
 use cookie::{Cookie, SameSite};
 use http::HeaderMap;

@@ -46,7 +46,7 @@ pub fn leads_to(provider: &Offered) -> Option<FormTarget> {
     real.and_then(FormTarget::of_url)
 }
 
-/// Posts an authorization response to a client (OAuth 2.0 Form Post Response Mode; oauth-provider.md section 5.2).
+/// Posts an authorization response to a client (OAuth 2.0 Form Post Response Mode).
 /// `matched` is a redirect URI that matched a registered one; `fields` are sent as they are.
 pub fn form_post(instance: &Instance, matched: &str, fields: &[(&str, &str)]) -> Response {
     let shell = Shell::new(instance, "oauth.form-post", "sent", "form_post.step");

@@ -1,4 +1,4 @@
-//! The headers of a page (pages.md section 3.1). `form-action` also governs the redirects that follow a form, so a
+//! The headers of a page. `form-action` also governs the redirects that follow a form, so a
 //! page names every place its forms may end at, and each of them was validated before it got here.
 
 use http::header::{
@@ -81,7 +81,7 @@ pub enum Robots {
 pub enum Policy<'a> {
     /// That of every page: forms lead to ourselves and to these places.
     Page(&'a [FormTarget]),
-    /// That of the page that posts an authorization response to a client (oauth-provider.md section 5.2). `None`:
+    /// That of the page that posts an authorization response to a client. `None`:
     /// the place cannot be spelled; the page has one form, whose address was registered.
     FormPost(Option<&'a FormTarget>),
 }

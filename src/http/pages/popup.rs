@@ -1,4 +1,4 @@
-//! `/popup-callback`: where a sign-in in a popup ends (pages.md section 6.6). The page tells the window that opened it
+//! `/popup-callback`: where a sign-in in a popup ends. The page tells the window that opened it
 //! which session began, or where to go on, and closes itself. It sees no client cookie, for the browser SDK wants it on
 //! the `accounts.` sibling: what it tells stands in its address, and to whom is what was written down when the attempt
 //! was created.

@@ -1,5 +1,4 @@
-//! From the reason why a flow failed to the sentence a person reads and to what the page offers (pages.md sections 7.3
-//! and 10.2).
+//! From the reason why a flow failed to the sentence a person reads and to what the page offers.
 
 use serde_json::Value;
 
@@ -55,7 +54,7 @@ pub fn of_proof(error: &Value) -> &'static str {
     by_reason.unwrap_or_else(|| of_code(error.get("code").and_then(Value::as_str).unwrap_or_default()))
 }
 
-/// The text key of a code inside a verification (behaviour.md section 2.3) or of a refused start (section 2.1).
+/// The text key of a code inside a verification or of a refused start .
 pub fn of_code(code: &str) -> &'static str {
     match code {
         "oauth_access_denied" => "cancelled",

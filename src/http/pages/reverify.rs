@@ -1,5 +1,5 @@
-//! `/user/reverify`: somebody who is signed in proves once more that it is he, and goes back to what he was about to do
-//! (behaviour.md section 4.8). The same steps as by the API.
+//! `/user/reverify`: somebody who is signed in proves once more that it is he, and goes back to what he was about to do.
+//! The same steps as by the API.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::HeaderMap;

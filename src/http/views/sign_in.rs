@@ -10,7 +10,7 @@ use crate::model::settings::EnumerationProtection;
 use crate::model::time::{Timestamp, millis};
 
 /// A sign-in attempt. While a provider is asked, and after it failed, the status stays `needs_identifier`: the SDK
-/// takes anything else for a first factor to be proven (frontend-api.md section 5.7).
+/// takes anything else for a first factor to be proven.
 pub fn sign_in(attempt: &SignIn, instance: &Instance, now: Timestamp) -> Value {
     let factors = attempt.first_factors.as_ref().map(|factors| factors.iter().map(factor).collect::<Vec<_>>());
     json!({

@@ -1,5 +1,5 @@
 //! Verifications: the same on both APIs. `object` names the kind, never plain `verification`: server SDKs tell them
-//! apart by it (frontend-api.md section 9).
+//! apart by it.
 
 use serde_json::{Value, json};
 

@@ -47,7 +47,7 @@ impl Refusal {
         )
     }
 
-    /// As the backend is told (behaviour.md section 3.4).
+    /// As the backend is told.
     pub fn problem(&self) -> Problem {
         let problem = Problem::new(match (self.reason, self.detail.as_ref()) {
             (Reason::TokenMissing, "refresh") => code::OAUTH_MISSING_REFRESH_TOKEN,

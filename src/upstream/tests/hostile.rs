@@ -1,4 +1,4 @@
-//! Twenty id_tokens that are not for us, from a custom provider's issuer or in its name (security.md section 2).
+//! Twenty id_tokens that are not for us, from a custom provider's issuer or in its name.
 
 use super::upstream;
 use crate::crypto::Secret;

@@ -1,5 +1,5 @@
 //! Where answers must not tell who has an account: known and unknown people are told the same, after the same work, also
-//! when an account is about to be locked, and once it is (security.md sections 4 and 11).
+//! when an account is about to be locked, and once it is.
 
 use http::Method;
 use serde_json::Value;

@@ -210,7 +210,7 @@ async fn an_instance_may_forbid_new_addresses() {
     assert_eq!(accounts(&app, &browser).await[1]["verification"]["status"], "verified");
 }
 
-/// Linking CSRF (security.md section 2): an attacker's own approval, opened in somebody else's browser.
+/// Linking CSRF: an attacker's own approval, opened in somebody else's browser.
 #[tokio::test]
 async fn an_attackers_callback_links_nothing_to_its_visitor() {
     let app = TestApp::start().await;

@@ -1,5 +1,5 @@
 //! Whoever claims somebody's address first and waits gets nothing: the known ways of taking an account over before its
-//! owner comes (security.md section 3).
+//! owner comes.
 
 use serde_json::json;
 

@@ -65,7 +65,7 @@ async fn a_redirect_address_is_needed_and_resolved_against_the_page() {
     assert_eq!(browser.send(request.form(&form)).await.expect(422).error_code(), "form_param_format_invalid");
 }
 
-/// Sixty spellings of somewhere else (security.md section 2); none reaches `Location`.
+/// Sixty spellings of somewhere else; none reaches `Location`.
 const ELSEWHERE: &[&str] = &[
     "https://evil.example/",
     "http://evil.example/x",
