@@ -263,7 +263,7 @@ async fn origins_are_listed_and_taken_off_the_list() {
     run(&["remove", "https://admin.shop.example.com"]).expect(2);
     for number in 2..=50 {
         let filled = format!("https://a{number}.example");
-        sqlx::query("insert into instance_origins (instance_id, origin, kind) select id, $1, 'allowed' from instances")
+        sqlx::query("insert into instance_origins (instance_id, origin, kind, created_at) select id, $1, 'allowed', now() from instances")
             .bind(filled)
             .execute(&db.pool().await)
             .await
