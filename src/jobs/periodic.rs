@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Stop;
 use crate::app::App;
 use crate::flows::inspector::KEPT;
-use crate::store::{connections, flows, inbox, jobs, outbox, rate_limits, social_flows};
+use crate::store::{connections, flows, inbox, jobs, leftovers, outbox, rate_limits, social_flows};
 
 /// How often due tasks are looked for.
 const LOOK: Duration = Duration::from_secs(30);
@@ -30,6 +30,8 @@ enum Task {
     RemoveStaleConnections,
     /// Empties trips to providers that nobody can go on from, and removes old ones.
     ForgetAbandonedTrips,
+    /// Removes attempts that are over, and proofs that newer ones superseded.
+    RemoveOldAttempts,
 }
 
 impl Task {
@@ -40,6 +42,7 @@ impl Task {
         Self::RemoveOldFlows,
         Self::RemoveStaleConnections,
         Self::ForgetAbandonedTrips,
+        Self::RemoveOldAttempts,
     ];
 
     fn name(self) -> &'static str {
@@ -50,14 +53,17 @@ impl Task {
             Self::RemoveOldFlows => "remove_old_flows",
             Self::RemoveStaleConnections => "remove_stale_connections",
             Self::ForgetAbandonedTrips => "forget_abandoned_trips",
+            Self::RemoveOldAttempts => "remove_old_attempts",
         }
     }
 
     fn period(self) -> Duration {
         match self {
-            Self::RemoveOldOutbox | Self::RemoveOldRateLimits | Self::EmptyInboxes | Self::RemoveOldFlows => {
-                Duration::from_secs(3600)
-            }
+            Self::RemoveOldOutbox
+            | Self::RemoveOldRateLimits
+            | Self::EmptyInboxes
+            | Self::RemoveOldFlows
+            | Self::RemoveOldAttempts => Duration::from_secs(3600),
             Self::RemoveStaleConnections | Self::ForgetAbandonedTrips => Duration::from_secs(600),
         }
     }
@@ -78,6 +84,11 @@ impl Task {
             Self::ForgetAbandonedTrips => {
                 while social_flows::forget_abandoned(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
                 while social_flows::remove_old(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
+            }
+            Self::RemoveOldAttempts => {
+                while leftovers::remove_sign_ins(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
+                while leftovers::remove_sign_ups(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
+                while leftovers::remove_superseded(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
             }
         }
         Ok(())

@@ -20,6 +20,7 @@ pub mod inbox;
 pub mod instances;
 pub mod interval;
 pub mod jobs;
+pub mod leftovers;
 pub mod lockouts;
 pub mod nonces;
 pub mod oauth_applications;

@@ -50,20 +50,28 @@ pub async fn callback(ctx: &Ctx, token: Option<&LookupHash>, parameters: &BTreeM
     let consumed = social_flows::consume(&ctx.app.db, ctx.instance_id(), &state, token, ctx.offset()).await?;
     let Some(flow) = consumed else { return join_or_refuse(ctx, token, &state).await };
     timeline::state_checked(ctx, flow.flow_id.as_ref());
+    let outcome = arrive(ctx, token, &flow, parameters).await;
+    if outcome.is_err() {
+        close(ctx, &flow).await;
+    }
+    outcome
+}
+
+/// Asks the provider, and settles what it says. A trip that ends in an error is not finished yet.
+async fn arrive(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    flow: &SocialFlow,
+    parameters: &BTreeMap<String, String>,
+) -> Result<Landing> {
     let started = if flow.intent == "sign_up" { Started::SignUp } else { Started::SignIn };
-    let answered = match prove(ctx, &flow, parameters).await {
-        Ok(answered) => answered,
-        Err(error) => {
-            close(ctx, &flow).await?;
-            return Err(error);
-        }
-    };
+    let answered = prove(ctx, flow, parameters).await?;
     if flow.hands_over_nonce() {
-        return native::hand_over(ctx, &flow, started, &answered).await;
+        return native::hand_over(ctx, flow, started, &answered).await;
     }
     match flow.is_connection() {
-        true => connected::finish(ctx, token, &flow, &answered).await,
-        false => finish(ctx, token, &flow, started, &answered).await,
+        true => connected::finish(ctx, token, flow, &answered).await,
+        false => finish(ctx, token, flow, started, &answered).await,
     }
 }
 
@@ -207,7 +215,6 @@ async fn finish(
         let mut tx = ctx.app.db.begin().await?;
         if !is_still_wanted(ctx, &mut tx, token, flow).await? {
             tx.rollback().await?;
-            close(ctx, flow).await?;
             timeline::replaced(ctx, &ctx.app.db, &flow.client_id).await;
             return Err(invalid(Reason::AttemptReplaced, ""));
         }
@@ -221,11 +228,7 @@ async fn finish(
                 tx.rollback().await?;
                 continue;
             }
-            Err(Interrupted::Error(error)) => {
-                tx.rollback().await?;
-                close(ctx, flow).await?;
-                return Err(error);
-            }
+            Err(Interrupted::Error(error)) => return Err(error),
         };
         let kept = kept(ctx, flow, answered, &settled)?;
         let kept = kept.as_ref().map(|(id, profile, tokens)| (id.as_str(), profile, tokens.as_slice()));
@@ -235,7 +238,6 @@ async fn finish(
         timeline::handed_over(ctx, &url);
         return Ok(Landing { url, issued: issued.map(|issued| issued.token) });
     }
-    close(ctx, flow).await?;
     Err(code::RESOURCE_LOCKED.into())
 }
 

@@ -33,17 +33,16 @@ pub enum Outcome {
     Refused(Failure),
 }
 
-/// Finishes a trip that connects: settles it, and says where the browser goes.
+/// Finishes a trip that connects: settles it, and says where the browser goes. The caller closes a trip that ends in an
+/// error.
 ///
 /// # Errors
 /// `oauth_callback_invalid` if the session that began is no longer active on this client, or a newer trip replaced this
-/// one. A refused connection is no error: it stands on the account.
+/// one; `resource_locked` after lost races. A refused connection is no error: it stands on the account.
 pub async fn finish(ctx: &Ctx, token: Option<&LookupHash>, flow: &SocialFlow, answered: &Answered) -> Result<Landing> {
     for _ in 0..TRIES {
         let mut tx = ctx.app.db.begin().await?;
         if !landing::lock_client(ctx, &mut tx, token, flow).await? {
-            tx.rollback().await?;
-            landing::close(ctx, flow).await?;
             return Err(landing::invalid(Reason::AttemptReplaced, ""));
         }
         let outcome = match settle(ctx, &mut tx, flow, answered).await {
@@ -52,11 +51,7 @@ pub async fn finish(ctx: &Ctx, token: Option<&LookupHash>, flow: &SocialFlow, an
                 tx.rollback().await?;
                 continue;
             }
-            Err(Interrupted::Error(error)) => {
-                tx.rollback().await?;
-                landing::close(ctx, flow).await?;
-                return Err(error);
-            }
+            Err(Interrupted::Error(error)) => return Err(error),
         };
         let url = destination(flow, &outcome);
         social_flows::finish(&mut tx, ctx.instance_id(), &flow.id, None, url, ctx.offset()).await?;

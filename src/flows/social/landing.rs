@@ -8,8 +8,8 @@ use crate::crypto::{LookupHash, Secret};
 use crate::flows::identity::Proof;
 use crate::model::problem::{Error, Result, code};
 use crate::model::reason::{Failure, Reason};
-use crate::store::clients;
-use crate::store::social_flows::{self, SocialFlow};
+use crate::store::social_flows::SocialFlow;
+use crate::store::{clients, leftovers};
 
 /// Where the browser goes, and the client token it must be given.
 pub struct Landing {
@@ -45,11 +45,12 @@ pub(super) async fn lock_client(
     Ok(client.as_ref() == Some(&flow.client_id))
 }
 
-/// Ends a trip that led nowhere.
-pub(super) async fn close(ctx: &Ctx, flow: &SocialFlow) -> Result<()> {
-    let mut connection = ctx.app.db.acquire().await?;
-    let url = &flow.redirect_url;
-    Ok(social_flows::finish(&mut connection, ctx.instance_id(), &flow.id, None, url, ctx.offset()).await?)
+/// Ends a trip that led nowhere, whatever the way out was. What cannot be closed either is emptied by the periodic task.
+pub(super) async fn close(ctx: &Ctx, flow: &SocialFlow) {
+    let (instance, url) = (ctx.instance_id(), &flow.redirect_url);
+    if let Err(error) = leftovers::close_trip(&ctx.app.db, instance, &flow.id, url, ctx.offset()).await {
+        tracing::warn!(%error, "a trip that failed could not be closed");
+    }
 }
 
 /// A proof in the form in which it waits with its trip.

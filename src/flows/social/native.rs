@@ -46,10 +46,11 @@ enum Rehearsed {
 }
 
 /// Ends the browser's part of a trip: puts what came back behind a nonce, and sends the browser to the application with
-/// it.
+/// it. The caller closes a trip that ends in an error.
 ///
 /// # Errors
-/// `oauth_callback_invalid` if a newer attempt replaced this one, or the session that connects is over.
+/// `oauth_callback_invalid` if a newer attempt replaced this one, or the session that connects is over; `resource_locked`
+/// after lost races.
 pub async fn hand_over(ctx: &Ctx, flow: &SocialFlow, started: Started, answered: &Answered) -> Result<Landing> {
     for _ in 0..TRIES {
         let mut tx = ctx.app.db.begin().await?;
@@ -57,7 +58,6 @@ pub async fn hand_over(ctx: &Ctx, flow: &SocialFlow, started: Started, answered:
         let is_current = is_current(ctx, &mut tx, flow).await?;
         if !is_current {
             tx.rollback().await?;
-            landing::close(ctx, flow).await?;
             timeline::replaced(ctx, &ctx.app.db, &flow.client_id).await;
             return Err(landing::invalid(Reason::AttemptReplaced, ""));
         }
@@ -75,11 +75,7 @@ pub async fn hand_over(ctx: &Ctx, flow: &SocialFlow, started: Started, answered:
                 tx.rollback().await?;
                 continue;
             }
-            Err(Interrupted::Error(error)) => {
-                tx.rollback().await?;
-                landing::close(ctx, flow).await?;
-                return Err(error);
-            }
+            Err(Interrupted::Error(error)) => return Err(error),
         };
         let url = address(flow, &rehearsed);
         let nonce = random::token(ctx.rng());

@@ -5,6 +5,7 @@ use axum::extract::Path;
 use super::super::answer::{self, Resource};
 use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Answer;
+use super::super::route::Limit;
 use super::super::views;
 use super::nonce;
 use crate::context::Ctx;
@@ -61,6 +62,15 @@ pub fn is_social(params: &Params) -> bool {
     params.text("strategy").is_some_and(|strategy| strategy.starts_with("oauth_"))
 }
 
+/// Spends one start: a trip to a provider inside an attempt costs what one that begins an attempt does. What is mailed has
+/// limits of its own, so the routes that do both declare none.
+///
+/// # Errors
+/// `too_many_requests`.
+pub fn spend_trip(ctx: &Ctx) -> Result<(), Problem> {
+    ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip)
+}
+
 /// True if a body names no way to sign in or up: the SDK resets an attempt with such.
 pub fn is_blank(params: &Params) -> bool {
     let names = ["strategy", "identifier", "password", "ticket", "token", "code"];
@@ -90,6 +100,7 @@ pub fn request<'a>(params: &'a Params, browser: &Browser) -> Result<Request<'a>,
 pub async fn prepare_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
     params.required("strategy")?;
     if is_social(&params) {
+        spend_trip(&ctx)?;
         let token = browser.hash(&ctx);
         let acted = first_factor::prepare_social(&ctx, token.as_ref(), &id, request(&params, &browser)?).await?;
         return answer::acted(&ctx, &browser, &acted, Resource::SignIn).await;

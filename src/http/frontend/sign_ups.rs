@@ -8,7 +8,7 @@ use super::super::problem::Answer;
 use super::super::typed::typed;
 use super::super::views;
 use super::nonce;
-use super::sign_ins::{is_social, request};
+use super::sign_ins::{is_social, request, spend_trip};
 use crate::context::Ctx;
 use crate::flows;
 use crate::flows::client::Acted;
@@ -44,6 +44,7 @@ pub async fn update(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(par
 pub async fn prepare_verification(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
     let (token, strategy) = (browser.hash(&ctx), params.required("strategy")?);
     if let Some(request) = provider(&params, &browser)? {
+        spend_trip(&ctx)?;
         let acted = change::change(&ctx, token.as_ref(), &id, &Typed::default(), Some(request)).await?;
         return answer::acted(&ctx, &browser, &acted, Resource::SignUp).await;
     }

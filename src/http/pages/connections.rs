@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Failure;
-use super::super::route::{Route, Rules, get, post};
+use super::super::route::{Limit, Route, Rules, get, post};
 use super::connections_view::{Connection, Connections, Remark, Removal};
 use super::onward::{leads_to, send_to};
 use super::outcome::page;
@@ -159,6 +159,10 @@ async fn begin(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<B
     let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
     csrf::check(ctx, Some(&client.id), PATH, headers, &form)?;
     let offered = configured::offered(ctx).await?;
+    if let Err(refused) = ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip) {
+        let remark = Remark::Wait(refused.retry_after.unwrap_or(10));
+        return shown(ctx, &client, &session, remark).await;
+    }
     let (begun, slug) = begun(ctx, browser, &session, &form).await;
     let known = offered.iter().find(|offered| Some(&offered.slug) == slug.as_ref());
     match begun {

@@ -42,6 +42,8 @@ pub enum Remark {
     Done(&'static str),
     /// Something was refused: a sentence.
     Problem(String),
+    /// The budget of this address is spent: seconds to wait.
+    Wait(u32),
 }
 
 /// The page of connected accounts.
@@ -68,7 +70,7 @@ struct ConnectionsPage<'a> {
     accounts: &'a [Connection],
     offered: &'a [ProviderButton],
     done: Option<&'a str>,
-    problem: Option<&'a str>,
+    problem: Option<String>,
     csrf: &'a str,
 }
 
@@ -76,6 +78,7 @@ impl Connections<'_> {
     fn state(&self) -> &'static str {
         match &self.remark {
             Remark::Problem(_) => "error.refused",
+            Remark::Wait(_) => "rate-limited",
             Remark::Done("connections.connected") => "reconnected",
             Remark::Done(_) | Remark::None => {
                 if self.accounts.iter().any(|account| account.needs_reconnect) {
@@ -97,14 +100,19 @@ impl Connections<'_> {
             _ => None,
         };
         let problem = match &self.remark {
-            Remark::Problem(sentence) => Some(sentence.as_str()),
-            _ => None,
+            Remark::Problem(sentence) => Some(sentence.clone()),
+            Remark::Wait(seconds) => Some(shell.fill("start.wait", "seconds", &seconds.to_string())),
+            Remark::None | Remark::Done(_) => None,
+        };
+        let status = match &self.remark {
+            Remark::Problem(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Remark::Wait(_) => StatusCode::TOO_MANY_REQUESTS,
+            Remark::None | Remark::Done(_) => StatusCode::OK,
         };
         let (accounts, offered, csrf) = (&self.accounts, &self.offered, &self.csrf);
         let view = ConnectionsPage { accounts, offered, done, problem, csrf, shell };
         let mut form_action: Vec<FormTarget> = self.offered.iter().filter_map(|p| p.leads_to.clone()).collect();
         form_action.extend(self.leads_to.iter().cloned());
-        let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
         page(&view, Reply { status, form_action: &form_action, opener: Opener::Cut, ..Reply::default() })
     }
 }

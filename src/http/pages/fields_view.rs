@@ -95,6 +95,8 @@ pub struct Continue<'a> {
     pub fields: Vec<Field>,
     /// Something is wrong with no field in particular: a sentence.
     pub problem: Option<String>,
+    /// Seconds to wait before the next try.
+    pub wait: Option<u32>,
     /// Where the form is posted.
     pub action: String,
     /// Its hidden field.
@@ -110,7 +112,7 @@ pub struct Continue<'a> {
 struct View<'a> {
     shell: Shell,
     lead: Option<String>,
-    problem: Option<&'a str>,
+    problem: Option<String>,
     fields: &'a [Field],
     action: &'a str,
     csrf: &'a str,
@@ -121,6 +123,7 @@ impl Continue<'_> {
     fn state(&self) -> &'static str {
         let has_problem = self.problem.is_some() || self.fields.iter().any(|field| field.problem.is_some());
         match self.fields.first() {
+            _ if self.wait.is_some() => "rate-limited",
             _ if has_problem => "error.field",
             Some(field) if field.name == "email_address" => "continue.email-needed",
             _ => "continue",
@@ -130,10 +133,15 @@ impl Continue<'_> {
     /// The page.
     pub fn render(&self) -> Response {
         let shell = Shell::new(self.instance, "sign-up.continue", self.state(), "sign_up.step");
-        let status = if self.state() == "error.field" { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+        let status = match self.state() {
+            "rate-limited" => StatusCode::TOO_MANY_REQUESTS,
+            "error.field" => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::OK,
+        };
+        let wait = self.wait.map(|seconds| shell.fill("start.wait", "seconds", &seconds.to_string()));
         let view = View {
             lead: self.begun_with.as_deref().map(|with| fill("fields.begun_with", &[("account", with)])),
-            problem: self.problem.as_deref(),
+            problem: wait.or_else(|| self.problem.clone()),
             fields: &self.fields,
             action: &self.action,
             csrf: &self.csrf,

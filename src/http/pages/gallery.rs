@@ -160,6 +160,7 @@ fn connections(instance: &Instance) -> Vec<Response> {
         page(vec![account("eac_1", false)], done("connections.connected")).render(),
         page(vec![account("eac_1", false)], done("connections.removed")).render(),
         page(Vec::new(), connections_view::Remark::Problem(text())).render(),
+        page(Vec::new(), connections_view::Remark::Wait(7)).render(),
         removal(None).render(),
         removal(Some(text())).render(),
     ]
@@ -355,7 +356,11 @@ async fn every_state_renders_and_keeps_the_rules_of_all_pages() {
     for state in ["ask", "ask.unverified", "ask.loopback"] {
         assert!(seen.contains(&format!("oauth.consent {state}")), "{state}");
     }
-    for state in ["empty", "connections", "needs-attention", "reconnected", "remove.confirm", "error.remove"] {
+    for state in ["continue.email-needed", "error.field", "rate-limited"] {
+        assert!(seen.contains(&format!("sign-up.continue {state}")), "{state}");
+    }
+    let states = ["empty", "connections", "needs-attention", "reconnected", "remove.confirm", "error.remove"];
+    for state in states.into_iter().chain(["rate-limited"]) {
         assert!(seen.contains(&format!("user.connections {state}")), "{state}");
     }
     for state in ["reset.begin", "reset.new", "error.reset", "rate-limited", "code", "error.code", "methods"] {

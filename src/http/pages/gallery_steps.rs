@@ -48,13 +48,20 @@ pub fn codes(instance: &Instance) -> Vec<Response> {
     use code_view::Step::{FactorOne, Link, Reset, Reverify, VerifyEmail};
     let steps = [FactorOne, VerifyEmail, Link, Reset, Reverify];
     let mut pages: Vec<Response> = steps.iter().flat_map(|step| waits.iter().map(|waits| page(*step, waits))).collect();
-    for (names, problem) in [(fields(None), None), (fields(Some(HOSTILE)), None), (fields(None), Some(text()))] {
+    let asked = [
+        (fields(None), None, None),
+        (fields(Some(HOSTILE)), None, None),
+        (fields(None), Some(text()), None),
+        (fields(None), Some(text()), Some(7)),
+    ];
+    for (names, problem, wait) in asked {
         for begun_with in [None, Some(text())] {
             let page = Continue {
                 instance,
                 begun_with,
                 fields: names.clone(),
                 problem: problem.clone(),
+                wait,
                 action: "/sign-up/continue?a=1&b=\"".to_owned(),
                 csrf: text(),
                 other_href: "/sign-up?a=1&b=\"".to_owned(),

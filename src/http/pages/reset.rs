@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Failure;
-use super::super::route::{Limit, Route, Rules, get, post};
+use super::super::route::{Route, Rules, get, post};
 use super::code_view::{CodePage, Method, Step, Waits};
 use super::factor_one::{is_about_the_proof, send_first};
 use super::fields_view::Field;
@@ -109,7 +109,8 @@ fn begins(turn: &Turn<'_>, sent: Option<&Params>, problem: Option<&Problem>) -> 
 fn chooses(turn: &Turn<'_>, problem: Option<&Problem>) -> Response {
     let rules = &turn.ctx.instance.settings.attributes.password;
     let mut fields = Vec::from_iter(Field::chosen("new-password", true, rules));
-    let sentence = problem.and_then(|problem| problem.errors.first()).map(|item| item.long_message.clone());
+    let about_it = problem.filter(|problem| problem.status != 429);
+    let sentence = about_it.and_then(|problem| problem.errors.first()).map(|item| item.long_message.clone());
     for field in &mut fields {
         field.problem.clone_from(&sentence);
     }
@@ -190,7 +191,7 @@ async fn act(
 /// Somebody said who he is: a code goes to him, if he has a password to be replaced; otherwise he sees the ways in.
 async fn named(turn: &Turn<'_>, sent: &Params) -> Result<Response> {
     let (ctx, token) = (turn.ctx, turn.token());
-    let begun = match ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip) {
+    let begun = match turn.spend_start() {
         Ok(()) => {
             let identifier = sent.required("identifier")?.trim();
             let asked = Identify { identifier, sign_up_if_missing: false, prepare: None };
@@ -256,9 +257,13 @@ async fn send(turn: &Turn<'_>, attempt: &SignIn, sent: &Params) -> Result<Respon
 }
 
 async fn chosen(turn: &Turn<'_>, attempt: &SignIn, typed: &str) -> Result<Response> {
-    match password::reset(turn.ctx, turn.token().as_ref(), attempt.id.as_str(), typed).await {
+    let reset = match turn.spend_try() {
+        Ok(()) => password::reset(turn.ctx, turn.token().as_ref(), attempt.id.as_str(), typed).await,
+        Err(refused) => Err(refused.into()),
+    };
+    match reset {
         Ok(acted) => steps::go_on_signing_in(turn.ctx, turn.browser, &turn.landing, &acted),
-        Err(Error::Problem(problem)) if problem.status == 422 => Ok(chooses(turn, Some(&problem))),
+        Err(Error::Problem(problem)) if matches!(problem.status, 422 | 429) => Ok(chooses(turn, Some(&problem))),
         Err(Error::Problem(problem)) if problem.code() == code::VERIFICATION_EXPIRED => {
             Ok(begins(turn, None, Some(&problem)))
         }

@@ -87,11 +87,13 @@ async fn form(turn: &Turn<'_>, attempt: &SignUp, sent: Option<&Params>, problem:
     let rules = &turn.ctx.instance.settings.attributes.password;
     let fields = missing.iter().filter_map(|field| Field::chosen(field.as_str(), true, rules)).collect();
     let (fields, other) = told(fields, sent, problem);
+    let wait = problem.filter(|problem| problem.status == 429).map(|problem| problem.retry_after.unwrap_or(10));
     let page = Continue {
         instance: &turn.ctx.instance,
         begun_with: begun_with(turn.ctx, attempt).await?,
         fields,
         problem: other,
+        wait,
         action: turn.landing.carry(CONTINUE),
         csrf: turn.csrf(CONTINUE),
         other_href: turn.landing.carry(Door::SignUp.path()),
@@ -135,14 +137,15 @@ async fn fill_in(
 ) -> Result<Response> {
     let (turn, sent) = Turn::posted(ctx, browser, (Door::SignUp, CONTINUE), headers, query, body).await?;
     let Some(attempt) = waiting(&turn) else { return steps::nothing_here(ctx, Some(&turn), Door::SignUp) };
-    let changed = match typed(&sent) {
+    // What is typed may be somebody's address, and a password costs its digest: as by the API, five in ten seconds.
+    let changed = match turn.spend_start().and_then(|()| typed(&sent)) {
         Ok(typed) => change::change(ctx, turn.token().as_ref(), attempt.id.as_str(), &typed, None).await,
         Err(problem) => Err(problem.into()),
     };
     match changed {
         Ok(acted) => steps::go_on_signing_up(ctx, browser, &turn.landing, &acted).await,
         Err(Error::Problem(problem)) if steps::is_over(&problem) => steps::nothing_here(ctx, Some(&turn), Door::SignUp),
-        Err(Error::Problem(problem)) if problem.status == 422 => {
+        Err(Error::Problem(problem)) if matches!(problem.status, 422 | 429) => {
             form(&turn, attempt, Some(&sent), Some(&problem)).await
         }
         Err(error) => Err(error),

@@ -92,6 +92,14 @@ impl<'a> Turn<'a> {
         self.ctx.app.limits.spend(Limit::AttemptProof, &self.ctx.instance, self.ctx.from.ip)
     }
 
+    /// Spends one start of an attempt, or one change of it.
+    ///
+    /// # Errors
+    /// `too_many_requests`.
+    pub fn spend_start(&self) -> Result<(), Problem> {
+        self.ctx.app.limits.spend(Limit::CreateAttempt, &self.ctx.instance, self.ctx.from.ip)
+    }
+
     /// To `path`, with the cookies of what was done.
     ///
     /// # Errors

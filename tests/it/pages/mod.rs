@@ -1,6 +1,7 @@
 //! Our pages over real HTTP, as a browser without script meets them.
 
 mod answers;
+mod budgets;
 mod by_hand;
 mod clients;
 mod connections;

@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use http::Method;
 use serde_json::json;
-use vestibule::store::social_flows;
+use vestibule::store::{leftovers, social_flows};
 
+use super::connecting::{address, connect};
 use super::linking::set;
 use crate::support::TestApp;
-use crate::support::person::{APP, approve, begin, client, go, provider_url, transfer};
+use crate::support::browser::send;
+use crate::support::person::{APP, approve, begin, client, go, provider_url, sign_up, transfer};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -93,5 +96,114 @@ async fn a_server_does_it_by_itself() {
     app.start_jobs();
     while holding(&app).await > 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What was asked in attempts.
+async fn proofs(app: &TestApp) -> i64 {
+    let proofs = r"select count(*) from verifications where instance_id = $1 and $2 = ''
+        and (owner_id like 'sia\_%' or owner_id like 'sua\_%')";
+    app.count(proofs, "").await
+}
+
+#[tokio::test]
+async fn attempts_that_are_over_go_with_all_that_was_asked_in_them() {
+    let app = TestApp::start().await;
+    let db = &app.app().db;
+    let (one, other) = (app.browser(), app.browser());
+    begin(&app, &app.browser(), "sign_ins", "oauth_google").await.expect(200);
+    let begun = begin(&app, &one, "sign_ups", "oauth_google").await.expect(200).json();
+    let path =
+        app.url(&format!("/v1/client/sign_ups/{}/prepare_verification", begun["response"]["id"].as_str().unwrap()));
+    for _ in 0..3 {
+        one.post_form(&path, APP, &[("strategy", "oauth_google"), ("redirect_url", "/back")]).await.expect(200);
+    }
+    sign_up(&app, &other, "oauth_google", "ada@example.com").await;
+    assert_eq!(proofs(&app).await, 6);
+    app.advance(24 * 60 * MINUTE).await;
+    assert_eq!(leftovers::remove_superseded(db, 10).await.unwrap(), 0, "kept for a day after their end");
+    app.advance(11 * MINUTE).await;
+    assert_eq!(leftovers::remove_superseded(db, 2).await.unwrap(), 2, "a batch");
+    assert_eq!((leftovers::remove_superseded(db, 2).await.unwrap(), proofs(&app).await), (1, 3), "not what counts");
+    let none = (leftovers::remove_sign_ins(db, 10).await.unwrap(), leftovers::remove_sign_ups(db, 10).await.unwrap());
+    assert_eq!(none, (0, 0), "their day is over, but not yet for a day");
+    app.advance(24 * 60 * MINUTE).await;
+    assert_eq!((leftovers::remove_sign_ins(db, 10).await.unwrap(), proofs(&app).await), (1, 2));
+    assert_eq!((leftovers::remove_sign_ups(db, 10).await.unwrap(), proofs(&app).await), (2, 0));
+    // What came of them stays.
+    let user = client(&app, &other).await["sessions"][0]["user"].clone();
+    assert_eq!(user["external_accounts"][0]["verification"]["status"], "verified", "{user}");
+    begin(&app, &one, "sign_ins", "oauth_google").await.expect(200);
+    app.invariants().await;
+}
+
+/// The task itself, on a running server.
+#[tokio::test]
+async fn a_server_removes_old_attempts_by_itself() {
+    let mut app = TestApp::start().await;
+    begin(&app, &app.browser(), "sign_ins", "oauth_google").await.expect(200);
+    app.advance(49 * 60 * MINUTE).await;
+    app.start_jobs();
+    while proofs(&app).await > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Somebody else is first, whenever it is tried.
+const LOST: &str = "errcode = 'unique_violation', constraint = 'external_accounts_identity_key'";
+const FAULT: &str = "errcode = 'internal_error'";
+
+/// Lets what `trigger` names fail from now on.
+async fn fail(app: &TestApp, how: &str, trigger: &str) {
+    let function = format!(
+        "create function failing() returns trigger language plpgsql
+         as $$ begin raise exception 'on purpose' using {how}; end $$"
+    );
+    for statement in [function, format!("create {trigger} for each row execute function failing()")] {
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&app.app().db).await.unwrap();
+    }
+}
+
+/// Trips that somebody came back from and that are not closed: who comes back once more waits for them.
+async fn open_trips(app: &TestApp) -> i64 {
+    let open = "select count(*) from social_flows where instance_id = $1 and $2 = '' and consumed_at is not null
+        and (finished_at is null or pkce_verifier_sealed is not null)";
+    app.count(open, "").await
+}
+
+#[tokio::test]
+async fn a_trip_that_connects_is_closed_whatever_goes_wrong() {
+    let at_commit = "constraint trigger failing after update on external_accounts deferrable initially deferred";
+    for (how, trigger, status) in
+        [(LOST, "trigger failing before update on external_accounts", None), (FAULT, at_commit, Some(500))]
+    {
+        let app = TestApp::start().await;
+        let browser = app.browser();
+        sign_up(&app, &browser, "oauth_google", "ada@example.com").await;
+        let begun = connect(&app, &browser, "oauth_notion", &[]).await.expect(200);
+        let callback = approve(&browser, address(&begun), "ada@example.com").await;
+        fail(&app, how, trigger).await;
+        let refused = browser.get(callback.as_str()).await;
+        assert!(refused.status.as_u16() >= 400, "{trigger}: {}", refused.status);
+        assert!(status.is_none_or(|status| refused.status == status), "{trigger}: {}", refused.status);
+        assert_eq!(open_trips(&app).await, 0, "{trigger}");
+        assert_eq!(browser.get(callback).await.expect(400).error_code(), "oauth_callback_invalid", "{trigger}");
+    }
+}
+
+#[tokio::test]
+async fn a_trip_of_a_native_application_is_closed_whatever_goes_wrong() {
+    let at_the_nonce = "trigger failing before update of rotating_token_nonce_hash on social_flows";
+    for (how, trigger) in [(LOST, "trigger failing before insert on external_accounts"), (FAULT, at_the_nonce)] {
+        let app = TestApp::start().await;
+        let phone = app.browser().raw(Method::POST, &app.url("/v1/client/sign_ups?_is_native=1"));
+        let form = [("strategy", "oauth_google"), ("redirect_url", "my-app://callback")];
+        let begun = send(phone.header("authorization", "").form(&form)).await.expect(200);
+        let system = app.browser();
+        let callback = approve(&system, provider_url(&begun), "ada@example.com").await;
+        fail(&app, how, trigger).await;
+        let refused = system.get(callback).await;
+        assert!(refused.status.as_u16() >= 400, "{trigger}: {}", refused.status);
+        assert_eq!(open_trips(&app).await, 0, "{trigger}");
     }
 }
