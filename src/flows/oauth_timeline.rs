@@ -11,11 +11,12 @@ use super::inspector::KEPT;
 use super::timeline::{alone, cut, masked, place};
 use crate::context::Ctx;
 use crate::crypto::CookieUse;
+use crate::limits::Limit;
 use crate::model::id::FlowId;
 use crate::model::oauth::application::Application;
-use crate::model::oauth::authorize::AuthorizationRequest;
+use crate::model::oauth::authorize::{AuthorizationRequest, is_recognised};
 use crate::model::oauth::error::{ErrorCode, OAuthError};
-use crate::model::oauth::parameters::Parameters;
+use crate::model::oauth::parameters::{MAX_FIELDS, Parameters};
 use crate::model::oauth::scope::Scopes;
 use crate::model::reason::{Reason, Why};
 use crate::store::oauth_codes::Person;
@@ -23,8 +24,6 @@ use crate::trail::{About, Kind, Step};
 
 /// The parameter that carries the flow through sign-in and consent.
 pub const PARAMETER: &str = "__vst_flow";
-/// Parameters of a request that are kept, at most.
-const PARAMETERS: usize = 40;
 
 /// An authorization request came in: goes on with the flow that it carries, or begins one. Returns the parameters as
 /// they are sent on, with the flow among them.
@@ -35,11 +34,17 @@ pub fn entered(ctx: &Ctx, parameters: &Parameters) -> Parameters {
     }
     let flow = ctx.trail.begin(Kind::Authorize);
     let bare = parameters.without(PARAMETER);
+    let (known, others) = shown(&bare);
     let step = Step::new("started")
         .with("client_id", bare.sole("client_id").map(cut))
         .with("redirect_uri", bare.sole("redirect_uri").map(place))
-        .with("parameters", shown(&bare));
+        .with("parameters", known)
+        .with("other_parameters", (others > 0).then_some(others));
     ctx.trail.step(step);
+    if bare.iter().count() >= MAX_FIELDS {
+        // One more, and the request would be refused on its way back from signing in.
+        return bare;
+    }
     let mac = ctx.app.ring.cookie_mac(CookieUse::Flow, &[ctx.instance_id().as_str(), flow.as_str()]);
     bare.with(PARAMETER, &format!("{flow}.{mac}"))
 }
@@ -48,13 +53,20 @@ pub fn entered(ctx: &Ctx, parameters: &Parameters) -> Parameters {
 fn carried(ctx: &Ctx, text: &str) -> Option<FlowId> {
     let (flow, mac) = text.split_once('.')?;
     let is_ours = ctx.app.ring.is_cookie_mac(CookieUse::Flow, &[ctx.instance_id().as_str(), flow], mac);
-    FlowId::parse(flow).filter(|_| is_ours)
+    let oldest = FlowId::floor(ctx.now - KEPT);
+    FlowId::parse(flow).filter(|flow| is_ours && flow.as_str() >= oldest.as_str())
 }
 
-/// Parameters as they may be shown: what is secret, long or unknown becomes its length.
-fn shown(parameters: &Parameters) -> Map<String, serde_json::Value> {
-    let mut seen = Map::new();
-    for (name, value) in parameters.iter().take(PARAMETERS) {
+/// The request ended at a page of ours. Nobody vouches for whoever sent it: ten flows per minute and address are kept.
+pub fn stranded(ctx: &Ctx) {
+    ctx.trail.forget_new(|| ctx.app.limits.spend(Limit::StrayFlow, &ctx.instance, ctx.from.ip).is_ok());
+}
+
+/// Parameters as they may be shown: what is secret or long becomes its length; names that mean nothing here are counted,
+/// for whoever sends a request chooses them.
+fn shown(parameters: &Parameters) -> (Map<String, serde_json::Value>, u64) {
+    let (mut seen, mut others) = (Map::new(), 0);
+    for (name, value) in parameters.iter() {
         let shown = match name {
             "client_id" | "redirect_uri" => continue,
             "response_type"
@@ -66,11 +78,15 @@ fn shown(parameters: &Parameters) -> Map<String, serde_json::Value> {
             | "display" => cut(value),
             "login_hint" => masked(value),
             "resource" => place(value),
-            _ => format!("{} characters", value.chars().count()),
+            _ if is_recognised(name) => format!("{} characters", value.chars().count()),
+            _ => {
+                others += 1;
+                continue;
+            }
         };
-        seen.insert(cut(name), shown.into());
+        seen.insert(name.to_owned(), shown.into());
     }
-    seen
+    (seen, others)
 }
 
 /// The client is known, and perhaps who is signed in.

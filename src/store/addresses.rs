@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
 use super::bans;
-use crate::model::id::{ExternalAccountId, IdentificationId, InstanceId, UserId};
+use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, UserId};
 use crate::model::sign_in::TakeOver;
 
 /// Makes an e-mail address its user's: proven now, by `strategy`. False if it is gone, or another user has proven it or
@@ -105,6 +105,8 @@ pub struct Kept<'a> {
     pub address: &'a IdentificationId,
     /// The external account that waited for the proof.
     pub account: Option<&'a ExternalAccountId>,
+    /// The browser that proved it: strangers' failures may have locked everybody else out.
+    pub client: &'a ClientId,
 }
 
 /// Removes what an earlier claimant left in an account, his other unproven addresses always. The
@@ -121,7 +123,7 @@ pub async fn take_over(
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     if goes.sessions || goes.grants {
-        bans::end_access(&mut *db, instance, user, "taken_over", None, offset).await?;
+        bans::end_access(&mut *db, instance, user, "taken_over", Some(kept.client), offset).await?;
     }
     if goes.accounts {
         sqlx::query!(

@@ -117,6 +117,13 @@ impl Trail {
         self.notes(|notes| notes.flow.clone())
     }
 
+    /// Forgets a flow that began here, with all that was noted; one that an earlier request began stays.
+    pub fn forget_new(&self, unless: impl FnOnce() -> bool) {
+        if self.notes(|notes| notes.is_new) && !unless() {
+            self.notes(|notes| *notes = Notes::default());
+        }
+    }
+
     /// Notes a step, at this moment.
     pub fn step(&self, step: Step) {
         let now = self.0.recorder.now() + self.0.offset;

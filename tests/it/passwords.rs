@@ -439,6 +439,34 @@ async fn who_is_locked_by_strangers_chooses_a_new_password_in_his_own_browser() 
     }
 }
 
+/// The same where the proof is the first of the address and takes the account over.
+#[tokio::test]
+async fn who_is_locked_by_strangers_proves_his_address_in_his_own_browser() {
+    let app = start().await;
+    let (owner, id) = ada(&app).await;
+    owner.post_form(app.url("/v1/client/sessions?_method=DELETE"), crate::support::person::APP, &[]).await.expect(200);
+    let unproven = "update identifications set status = 'unverified', verified_at = null, verification_strategy = null
+        where instance_id = $1 and user_id = $2";
+    app.execute(unproven, &id).await;
+    let attributes =
+        r#"{"attributes": {"password": {"enabled": true}, "email_address": {"verify_at_sign_up": false}}}"#;
+    settings(&app, attributes).await;
+    for _ in 0..10 {
+        sign_in(&app, &app.browser(), EMAIL, OTHER).await.expect(422);
+    }
+    let fields = [("identifier", EMAIL), ("strategy", "email_code")];
+    let begun = form(&app, &owner, "/v1/client/sign_ins", &fields).await.expect(200).json();
+    let path = format!("/v1/client/sign_ins/{}", begun["response"]["id"].as_str().unwrap());
+    let code = code_for(&app, EMAIL).await;
+    let done = attempt(&app, &owner, &path, "email_code", &code).await.expect(200).json();
+    assert_eq!(done["response"]["status"], "needs_new_password", "{done}");
+    let done = form(&app, &owner, &format!("{path}/reset_password"), &[("password", OTHER)]).await.expect(200).json();
+    assert_eq!(done["response"]["status"], "complete");
+    let taken = "select count(*) from audit_events where instance_id = $1 and user_id = $2
+        and action = 'user.taken_over'";
+    assert_eq!(app.count(taken, &id).await, 1);
+}
+
 /// A page that was left open is no key to the account.
 #[tokio::test]
 async fn ten_minutes_after_the_proof_it_must_be_given_anew() {

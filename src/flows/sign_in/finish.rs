@@ -87,7 +87,7 @@ pub async fn first_factor_proven(
     let owes = Owes { has_password: row.has_password, second_factor: false };
     let step = sign_in::proven(&state(&row)?, factor(&row, proven), owes, Defences::ALL).map_err(refusal)?;
     if let Some(address) = address {
-        own(ctx, db, &row, &user, address, step, strategy).await?;
+        own(ctx, db, &row, (&user, attempt.client), address, step, strategy).await?;
     }
     if let (Some(address), Some(account)) = (address, &row.pending) {
         link(ctx, db, attempt.id, &user, address, account).await?;
@@ -145,14 +145,14 @@ async fn own(
     ctx: &Ctx,
     db: &mut PgConnection,
     row: &Row,
-    user: &UserId,
+    (user, client): (&UserId, &ClientId),
     address: &IdentificationId,
     step: Step,
     strategy: &str,
 ) -> Result<(), Interrupted> {
     let instance = ctx.instance_id();
     if step.takes_over {
-        let kept = Kept { address, account: row.pending.as_ref() };
+        let kept = Kept { address, account: row.pending.as_ref(), client };
         addresses::take_over(db, instance, user, &kept, TakeOver::with(Defences::ALL), ctx.offset()).await?;
         record::taken_over(ctx, db, user, address).await?;
     }

@@ -43,6 +43,11 @@ const MAX_STATE: usize = 4096;
 const MAX_NONCE: usize = 1024;
 const MAX_OTHER: usize = 2048;
 
+/// True for the name of a parameter that means something to the endpoint.
+pub fn is_recognised(name: &str) -> bool {
+    name == "resource" || RECOGNISED.contains(&name)
+}
+
 /// A request that passed every check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorizationRequest {

@@ -95,6 +95,41 @@ async fn nobody_writes_into_another_s_authorization() {
     assert_eq!(steps(&app.flow(flow).await), ["started", "validated", "sign_in_needed"]);
 }
 
+/// Whoever asks for the page of an unknown client as often as he may fills no table, and no row is as long as he likes.
+#[tokio::test]
+async fn strangers_fill_no_timeline() {
+    let app = TestApp::start().await;
+    let client = app.application(json!({})).await;
+    let browser = app.browser();
+    let odd: Vec<(String, String)> =
+        (0..40).map(|number| (format!("{number}{}", "x".repeat(200)), "1".into())).collect();
+    let odd: Vec<(&str, &str)> = odd.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let begun = browser.get(app.authorize_url(&client, &odd)).await.expect(302);
+    let began = app.flow(&reference(&begun)).await["steps"][0]["detail"].clone();
+    assert_eq!(began["other_parameters"], 40);
+    assert!(began.to_string().len() < 1000, "{began}");
+    for _ in 0..20 {
+        browser.get(app.authorize_url(&client, &[("client_id", "unknown")])).await.expect(401);
+    }
+    app.flow(&reference(&begun)).await;
+    assert_eq!(app.count("select count(*) from flows where instance_id = $1 and $2 = ''", "").await, 11);
+}
+
+/// A request that is as long as one may be comes back from signing in as it went.
+#[tokio::test]
+async fn the_longest_request_survives_the_sign_in() {
+    let app = TestApp::start().await;
+    let client = app.application(json!({})).await;
+    let (browser, ada) = (app.browser(), app.person("ada").await);
+    let plain = app.authorize_url(&client, &[]);
+    let more: Vec<String> = (plain.query_pairs().count()..100).map(|number| format!("n{number}")).collect();
+    let more: Vec<(&str, &str)> = more.iter().map(|name| (name.as_str(), "1")).collect();
+    let asked = browser.get(app.authorize_url(&client, &more)).await.expect(302);
+    let back = parameters(&asked.location())["redirect_url"].clone();
+    app.sign_in(&browser, &ada).await;
+    browser.get(browser.get(&back).await.expect(302).location()).await.expect(200);
+}
+
 #[tokio::test]
 async fn what_cannot_be_sent_back_is_told_on_a_page_with_its_reference() {
     let app = TestApp::start().await;
