@@ -18,7 +18,7 @@ pub const SAMPLE_SECRET: &str = "dmVzdGlidWxlIHNhbXBsZSBrZXksIG5ldmVyIHVzZSE=";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RingError {
     /// There is no key at all.
-    #[error("the key ring is empty: `vestibule keys generate` makes an entry")]
+    #[error("the key ring is empty: `openssl rand -base64 32` makes a key")]
     Empty,
     /// An entry is not `id:base64`.
     #[error("entry {position} of the key ring is not of the form id:base64")]

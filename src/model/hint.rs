@@ -276,8 +276,8 @@ fn of_rules(reason: Reason, detail: &str) -> &'static str {
         (Reason::AddressRefused, _) => {
             "The provider's rule against subaddresses refuses the address: `vestibule provider show {provider}`."
         }
-        (Reason::UserLocked, "operator") => "An operator locked the user: `POST /v1/users/{id}/unlock`.",
-        (Reason::UserLocked, _) => "Too many wrong codes or passwords. Wait, or `POST /v1/users/{id}/unlock`.",
+        (Reason::UserLocked, "operator") => "An operator locked the user: `POST /v1/users/<id>/unlock`.",
+        (Reason::UserLocked, _) => "Too many wrong codes or passwords. Wait, or `POST /v1/users/<id>/unlock`.",
         (Reason::UserBanned, _) => "The audit log says who closed the account, and when.",
         (Reason::RateLimited, _) => {
             "A limit was reached (settings `limits.*`). Behind a proxy all people share one address unless \
@@ -309,7 +309,8 @@ fn of_client(reason: Reason, detail: &str) -> &'static str {
     match (reason, detail) {
         (Reason::ClientUnknown, _) => "Client ids are per instance; this one has none like it.",
         (Reason::ClientRedirectMismatch, _) => {
-            "Compare host, port, case and trailing slash with `vestibule app list`; `PATCH /v1/oauth_applications/{id}` changes them."
+            "Compare host, port, case and trailing slash with `vestibule app list`; `PATCH /v1/oauth_applications/<id>` \
+             changes them."
         }
         (Reason::ClientRequestInvalid, "invalid_scope") => "The client asks for scopes that it may not have.",
         (Reason::ClientRequestInvalid, _) => "The step names the parameter.",
@@ -328,10 +329,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_has_words_of_its_own_and_no_hole_in_them() {
+    fn every_reason_and_detail_has_words_and_no_hole_in_them() {
         for reason in Reason::ALL {
-            let words = fill(hint(*reason, ""), Some("google"), "https://x.example/v1/oauth_callback");
-            assert!(words.len() > 15 && !words.contains('{') && !words.contains("  "), "{reason}: {words}");
+            for detail in reason.details().iter().copied().chain([""]) {
+                let words = fill(hint(*reason, detail), Some("google"), "https://x.example/v1/oauth_callback");
+                assert!(words.len() > 15 && !words.contains(['{', '}']) && !words.contains("  "), "{reason}: {words}");
+            }
         }
         let address = fill(hint(Reason::CallbackUnregistered, ""), None, "https://x.example/v1/oauth_callback");
         assert!(address.contains("exactly https://x.example/v1/oauth_callback"));
