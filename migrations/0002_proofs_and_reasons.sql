@@ -218,3 +218,6 @@ from sign_ups s;
 -- The flow that a code and its grant came from: what becomes of them is told on the same timeline.
 alter table oauth_codes add column flow_id text collate "C";
 alter table oauth_grants add column flow_id text collate "C";
+
+-- What proves an exchange goes with the end of its trip from now on; trips that ended before are emptied here.
+update social_flows set pkce_verifier_sealed = null where finished_at is not null and pkce_verifier_sealed is not null;

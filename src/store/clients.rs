@@ -51,7 +51,7 @@ pub async fn tree(
                    'actor', s.actor, 'authenticated_at', s.authenticated_at,
                    'first_factor_verified_at', s.first_factor_verified_at,
                    'second_factor_verified_at', s.second_factor_verified_at,
-                   'created_at', s.created_at, 'updated_at', s.updated_at, 'user', u.tree) order by s.id) as trees
+                   'created_at', s.created_at, 'updated_at', s.updated_at, 'user', u.tree) order by s.created_at, s.id) as trees
                from sessions s join user_trees u on u.instance_id = $1 and u.id = s.user_id
                join users w on w.instance_id = $1 and w.id = s.user_id and w.banned_at is null
                where s.instance_id = $1 and s.client_id = c.id and s.status in ('pending', 'active')

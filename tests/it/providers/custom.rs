@@ -276,7 +276,7 @@ async fn a_server_whose_document_turns_bad_cannot_be_used() {
             .execute(&app.app().db)
             .await
             .unwrap();
-        let refused = begin(&app, &app.browser(), "sign_ins", "oauth_custom_acme").await.expect(400);
-        assert_eq!(refused.error_code(), "misconfigured_oauth_provider", "{authorize}");
+        let refused = begin(&app, &app.browser(), "sign_ins", "oauth_custom_acme").await.expect(422);
+        assert_eq!(refused.error_code(), "custom_oauth_provider_cannot_use_discovery_url", "{authorize}");
     }
 }
