@@ -1,5 +1,5 @@
-//! Trips that came to nothing, which are closed; attempts that are over, and what was asked in them (operations.md section
-//! 11.5): kept for a day, then removed in batches.
+//! Trips that came to nothing, which are closed; attempts that are over, and what was asked in them: kept for a day, then
+//! removed in batches.
 
 use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;

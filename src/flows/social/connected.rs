@@ -11,6 +11,7 @@ use crate::crypto::LookupHash;
 use crate::flows::identity::Proof;
 use crate::flows::race::{Interrupted, TRIES};
 use crate::flows::record::{self, AccountChange};
+use crate::flows::sign_in::finish::fill;
 use crate::flows::{replay, timeline};
 use crate::model::connecting::{self, Aim, Claim, Meaning, Proves, Rules};
 use crate::model::email::EmailAddress;
@@ -23,7 +24,7 @@ use crate::model::verification::Status;
 use crate::store::audit::Actor;
 use crate::store::connections::{self, BroughtAddress, Target};
 use crate::store::social_flows::{self, SocialFlow};
-use crate::store::{attempts, external_accounts, provider_configs, users};
+use crate::store::{attempts, external_accounts, provider_configs};
 
 /// What became of a trip.
 pub enum Outcome {
@@ -102,7 +103,7 @@ async fn meaning(
     target: Target,
     proof: &Proof,
 ) -> Result<Meaning, Interrupted> {
-    let email = address(proof);
+    let email = proof.address();
     let email = email.as_ref().map(EmailAddress::as_str);
     let (instance, provider) = (ctx.instance_id(), proof.provider.as_str());
     let known = connections::known(db, instance, user, provider, &proof.profile.provider_user_id, email).await?;
@@ -119,10 +120,6 @@ async fn meaning(
     timeline::connected(ctx, &meaning);
     replay::keep_connection(ctx, user, &aim, proof)?;
     Ok(meaning)
-}
-
-fn address(proof: &Proof) -> Option<EmailAddress> {
-    proof.profile.email.as_deref().and_then(EmailAddress::parse)
 }
 
 fn account_of(flow: &SocialFlow) -> Result<ExternalAccountId> {
@@ -168,7 +165,7 @@ async fn claimed(
             Ok(Some(address))
         }
         Claim::Add(proves) => {
-            let Some(email) = address(proof) else { return Ok(None) };
+            let Some(email) = proof.address() else { return Ok(None) };
             let id = IdentificationId::new(ctx.now, ctx.rng());
             let is_verified = proves == Proves::Yes;
             let new = BroughtAddress { id: &id, value: email.as_str(), is_verified, strategy: &strategy };
@@ -213,14 +210,6 @@ async fn refuse(
     answer(ctx, db, flow, Status::Unverified, Some(&error)).await?;
     record::connection_refused(ctx, db, user, &flow.target_id, &failure).await?;
     Ok(Outcome::Refused(failure))
-}
-
-async fn fill(ctx: &Ctx, db: &mut PgConnection, user: &UserId, proof: &Proof) -> Result<(), Interrupted> {
-    let profile = &proof.profile;
-    let (first, last) = (profile.first_name.as_deref(), profile.last_name.as_deref());
-    let image = profile.avatar_url.as_deref();
-    users::fill_if_empty(db, ctx.instance_id(), user, first, last, image, ctx.offset()).await?;
-    Ok(())
 }
 
 async fn answer(
