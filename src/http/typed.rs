@@ -5,10 +5,9 @@ use crate::crypto::Secret;
 use crate::flows::sign_up::change::Typed;
 use crate::model::email::EmailAddress;
 use crate::model::problem::{Problem, code};
+use crate::model::text::{METADATA_SIZE, is_person_name};
 use crate::store::attempts::SignUpFields;
 
-/// The largest metadata object, in bytes.
-const METADATA_SIZE: usize = 8 * 1024;
 /// The longest name, in characters.
 const NAME_LENGTH: usize = 256;
 
@@ -19,7 +18,7 @@ const NAME_LENGTH: usize = 256;
 pub fn typed(params: &Params) -> Result<Typed, Problem> {
     let wrong = |param: &str| Problem::new(code::FORM_PARAM_FORMAT_INVALID).param(param);
     let name = |param: &str| match params.text(param) {
-        Some(name) if name.chars().count() > NAME_LENGTH => Err(wrong(param)),
+        Some(name) if name.chars().count() > NAME_LENGTH || !is_person_name(name) => Err(wrong(param)),
         name => Ok(name.map(str::to_owned)),
     };
     let unsafe_metadata = params.object("unsafe_metadata")?;

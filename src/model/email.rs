@@ -1,5 +1,6 @@
 //! E-mail addresses: exactly one, and one canonical form to compare by.
 
+use super::text::is_invisible;
 use unicode_normalization::UnicodeNormalization;
 
 /// The longest address, in bytes (RFC 5321 section 4.5.3.1.3).
@@ -15,7 +16,8 @@ impl EmailAddress {
     /// Parses exactly one address; what could be read as two, or as none, is refused.
     pub fn parse(text: &str) -> Option<Self> {
         let text: String = text.trim().nfc().collect();
-        let forbidden = |c: char| c.is_control() || c.is_whitespace() || ",;<>()[]\\\":".contains(c);
+        // Two addresses that look alike must not differ in what nobody sees.
+        let forbidden = |c: char| is_invisible(c) || c.is_whitespace() || ",;<>()[]\\\":".contains(c);
         if text.len() > MAX_LENGTH || text.chars().any(forbidden) || text.matches('@').count() != 1 {
             return None;
         }
@@ -141,6 +143,11 @@ mod tests {
             "\"a\"@x.example",
             "a@[127.0.0.1]",
             "a@exa mple.com",
+            "a\u{200b}da@x.example",
+            "a\u{ad}da@x.example",
+            "a\u{202e}da@x.example",
+            "a\u{3164}da@x.example",
+            "ada@x\u{200b}.example",
             &long,
         ] {
             assert_eq!(EmailAddress::parse(text), None, "{text:?}");

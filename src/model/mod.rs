@@ -30,6 +30,7 @@ pub mod settings;
 pub mod sign_in;
 pub mod sign_up;
 pub mod social_error;
+pub mod text;
 pub mod time;
 pub mod url_rules;
 pub mod user;

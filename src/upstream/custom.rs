@@ -6,6 +6,7 @@ use super::descriptor::{
 };
 use super::path::{Expression, PathError};
 use crate::crypto::jwt::Algorithm;
+use crate::model::text::is_plain_name;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -241,8 +242,8 @@ impl CustomProvider {
     /// What no request may carry, whoever wrote it down.
     fn check_members(&self, may_be_http: &dyn Fn(&Url) -> bool) -> Result<(), CustomError> {
         let name = self.name.chars().count();
-        if !(1..=64).contains(&name) || self.name.contains(char::is_control) || self.name.trim() != self.name {
-            return Err(CustomError::Member("name", "it has 1 to 64 characters"));
+        if !(1..=64).contains(&name) || !is_plain_name(&self.name) || self.name.trim() != self.name {
+            return Err(CustomError::Member("name", "it has 1 to 64 characters, all of them visible"));
         }
         if let Some(url) = &self.logo_url {
             secure("logo_url", url.clone(), may_be_http)?;
@@ -372,7 +373,8 @@ impl CustomProvider {
             "avatar_url" => &mut paths.avatar_url,
             "phone" => &mut paths.phone,
             _ => {
-                // The switch makes the claim count, and an absent claim a yes; a claim that says no stays a no.
+                // The switch makes the claim count, and an absent claim a yes; one that is there and says anything else
+                // than yes, also null, stays a no.
                 if self.trust_email_verified {
                     paths.email_verified.extend(expression);
                     paths.defaults.entry("email_verified".to_owned()).or_insert_with(|| "true".to_owned());

@@ -135,6 +135,13 @@ async fn what_cannot_be_registered_is_told_field_by_field() {
         let body = json!({ "name": "x", "redirect_uris": [CALLBACK, uri] });
         assert_eq!(refused(body).await, "form_param_format_invalid redirect_uris", "{uri}");
     }
+    // Consent would say that nobody, or somebody else, asks.
+    for blank in ["\u{200b}", "\u{2060}", "\u{feff}", "\u{ad}", "\u{3164}", "\u{2800}", "\u{61c}", "\u{202e}"] {
+        for name in [blank.to_owned(), format!("Goo{blank}gle")] {
+            let body = json!({ "name": name, "callback_url": CALLBACK });
+            assert_eq!(refused(body).await, "form_param_format_invalid name", "{name:?}");
+        }
+    }
     let count: i64 =
         sqlx::query_scalar("select count(*) from oauth_applications").fetch_one(&app.app().db).await.unwrap();
     assert_eq!(count, 0);

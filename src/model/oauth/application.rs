@@ -5,6 +5,7 @@ use super::scope::{self, Scopes};
 use crate::model::id::ApplicationId;
 use crate::model::instance::Instance;
 use crate::model::problem::{Problem, code};
+use crate::model::text::is_plain_name;
 use crate::model::time::Timestamp;
 
 /// The longest name, in characters.
@@ -170,11 +171,8 @@ fn check_name(name: Option<String>) -> Result<String, Problem> {
     if name.chars().count() > MAX_NAME_LENGTH {
         return Err(Problem::new(code::FORM_PARAM_EXCEEDS_ALLOWED_SIZE).param("name"));
     }
-    // Shown to people as the name of who asks: nothing invisible and nothing that turns the line around.
-    let misleading = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if name.chars().any(misleading) {
+    // Shown to people as the name of who asks.
+    if !is_plain_name(&name) {
         return Err(Problem::new(code::FORM_PARAM_FORMAT_INVALID).param("name"));
     }
     Ok(name)

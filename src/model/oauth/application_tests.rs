@@ -59,8 +59,11 @@ fn every_fault_is_told_at_once() {
 }
 
 #[test]
-fn names_cannot_turn_the_line_around() {
-    for name in ["a\u{202e}b", "a\nb", "\u{2066}x"] {
+fn names_hold_nothing_that_is_not_seen() {
+    let blank = ["\u{200b}", "\u{2060}", "\u{feff}", "\u{ad}", "\u{3164}", "\u{2800}", "\u{61c}", "\u{fe0f}"];
+    let inside = blank.map(|blank| format!("Goo{blank}{blank}gle"));
+    let all = blank.into_iter().chain(inside.iter().map(String::as_str)).chain(["a\u{202e}b", "a\nb", "\u{2066}x"]);
+    for name in all {
         let application = NewApplication { name: Some(name.to_owned()), ..new("https://a.example") };
         assert_eq!(codes(application)[0].0, "form_param_format_invalid", "{name:?}");
     }

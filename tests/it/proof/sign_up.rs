@@ -27,6 +27,25 @@ async fn settings(app: &TestApp, change: &str) {
 }
 
 #[tokio::test]
+async fn invisible_characters_in_an_address_or_a_name_are_refused() {
+    let app = TestApp::start().await;
+    settings(&app, r#"{"attributes": {}}"#).await;
+    for blank in ["\u{200b}", "\u{ad}", "\u{202e}", "\u{3164}"] {
+        for (param, text) in
+            [("email_address", format!("n{blank}ew@example.com")), ("first_name", format!("N{blank}ia"))]
+        {
+            let refused = create(&app, &app.browser(), &[(param, &text)]).await.expect(422);
+            assert_eq!(refused.error_code(), "form_param_format_invalid", "{text:?}");
+            assert_eq!(refused.json()["errors"][0]["meta"]["param_name"], param, "{text:?}");
+        }
+    }
+    // A name that needs a joiner keeps it.
+    let name = "علی\u{200c}رضا";
+    let attempt = create(&app, &app.browser(), &[("first_name", name)]).await.expect(200).json();
+    assert_eq!(attempt["response"]["first_name"], name);
+}
+
+#[tokio::test]
 async fn a_person_signs_up_by_hand() {
     let app = TestApp::start().await;
     settings(&app, r#"{"attributes": {}}"#).await;
