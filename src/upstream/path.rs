@@ -90,6 +90,11 @@ impl Expression {
         self.value(sources).is_some_and(|value| is_true(&value))
     }
 
+    /// True if the provider's answers have this member, whatever is in it: null and `""` are there.
+    pub fn is_given(&self, sources: &Sources) -> bool {
+        self.terms.iter().any(|term| term.path.find(sources).is_some())
+    }
+
     /// The roots that must be known before this expression has its value: those of the terms up to and including the
     /// first one that `sources` satisfies.
     pub fn roots_needed<'e>(&'e self, sources: &Sources) -> Vec<&'e str> {

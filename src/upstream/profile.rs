@@ -13,8 +13,9 @@ use super::transport::{self, Ask};
 use crate::crypto::ExposeSecret;
 use crate::model::profile::{EmailTrust, Profile};
 use crate::model::reason::Reason;
+use crate::model::text::{add_metadata, person_name, storable};
 use crate::model::time::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use url::Url;
 
@@ -168,10 +169,6 @@ fn read(provider: &Provider, sources: &Sources) -> Result<Profile, UpstreamError
     let (email, email_trust) = email(provider, sources);
     let avatar_url = paths.avatar_url.as_ref().and_then(|path| path.text(sources));
     let avatar_url = avatar_url.or_else(|| paths.defaults.get("avatar_url").cloned()).filter(|url| is_web_address(url));
-    let kept = |name: &String, path: &Expression| {
-        let default = || paths.defaults.get(&format!("public_metadata.{name}")).map(|text| text.as_str().into());
-        Some((name.clone(), path.value(sources).or_else(default)?))
-    };
     Ok(Profile {
         provider_user_id: id(paths.provider_user_id.as_ref(), sources)?,
         email,
@@ -182,8 +179,27 @@ fn read(provider: &Provider, sources: &Sources) -> Result<Profile, UpstreamError
         avatar_url,
         phone: text("phone", &paths.phone),
         locale: text("locale", &paths.locale),
-        public_metadata: paths.public_metadata.iter().filter_map(|(name, path)| kept(name, path)).collect(),
+        public_metadata: public_metadata(provider, sources),
     })
+}
+
+/// The claims that the operator maps into the account's metadata. They are shown with every answer about the user, so all
+/// together have the size that metadata has elsewhere: what does not fit is left out, and the log says so.
+fn public_metadata(provider: &Provider, sources: &Sources) -> Map<String, Value> {
+    let paths = &provider.descriptor.profile;
+    let mut metadata = Map::new();
+    for (name, path) in &paths.public_metadata {
+        let default = || paths.defaults.get(&format!("public_metadata.{name}")).map(|text| text.as_str().into());
+        let Some(value) = path.value(sources).or_else(default) else { continue };
+        if !add_metadata(&mut metadata, name, storable(value)) {
+            tracing::warn!(
+                provider = provider.descriptor.slug,
+                claim = name,
+                "a claim is too large for metadata and was left out"
+            );
+        }
+    }
+    metadata
 }
 
 /// The stable id, byte for byte: two ids that differ in a blank are two people. So nothing is trimmed or cut here.
@@ -204,8 +220,12 @@ fn email(provider: &Provider, sources: &Sources) -> (Option<String>, EmailTrust)
     let Some(email) = found.map(|text| text.trim().to_owned()).filter(|text| looks_like_address(text)) else {
         return (None, EmailTrust::Unverified);
     };
+    // The operator's default speaks for a claim that is absent. One that is there with nothing in it says no.
     let absent = paths.defaults.get("email_verified").is_some_and(|text| is_true(&Value::from(text.as_str())));
-    let holds = |path: &Expression| path.value(sources).map_or(absent, |value| is_true(&value));
+    let holds = |path: &Expression| match path.value(sources) {
+        Some(value) => is_true(&value),
+        None => absent && !path.is_given(sources),
+    };
     let trust = match provider.email_level {
         EmailLevel::ProviderPolicy => EmailTrust::ProviderPolicy,
         // `all` of nothing is true: without a path only the operator's default can say yes.
@@ -227,11 +247,10 @@ fn is_web_address(text: &str) -> bool {
     text.len() <= URL_LENGTH && !text.contains(char::is_control) && Url::parse(text).is_ok_and(web)
 }
 
-/// The text without control characters (a NUL does not fit a database's text) and surrounding blanks, cut to `length`
+/// The text without what nobody sees (a NUL does not fit a database's text) and surrounding blanks, cut to `length`
 /// characters; `None` if nothing is left.
 fn clean(text: &str, length: usize) -> Option<String> {
-    let clean: String = text.chars().filter(|letter| !letter.is_control()).collect();
-    let clean: String = clean.trim().chars().take(length).collect();
+    let clean: String = person_name(text).trim().chars().take(length).collect();
     (!clean.is_empty()).then(|| clean.trim_end().to_owned())
 }
 

@@ -120,13 +120,21 @@ async fn trust_is_the_operator_s_switch_and_a_no_stays_a_no() {
     let fields = json!({"name": "Acme", "trust_email_verified": true});
     for (flag, trust) in [
         (json!(true), EmailTrust::Verified),
-        (json!(null), EmailTrust::Verified),
+        (json!(null), EmailTrust::Unverified),
+        (json!(""), EmailTrust::Unverified),
+        (json!({}), EmailTrust::Unverified),
         (json!(false), EmailTrust::Unverified),
         (json!("no"), EmailTrust::Unverified),
     ] {
         let me = json!({"sub": "1", "email": "me@example.com", "email_verified": flag});
         assert_eq!(sign_in(fields.clone(), me).await.unwrap().email_trust, trust, "{flag}");
     }
+    let silent = json!({"sub": "1", "email": "me@example.com"});
+    assert_eq!(
+        sign_in(fields, silent).await.unwrap().email_trust,
+        EmailTrust::Verified,
+        "no claim: the switch decides"
+    );
 }
 
 #[tokio::test]

@@ -207,6 +207,49 @@ async fn attributes_come_from_where_they_are_mapped() {
     assert_eq!(account["public_metadata"], json!({"team": "engines", "office": "London"}));
 }
 
+/// What a server sends is shown with every answer about the user and stored: neither its size nor a character that the
+/// database refuses may be its choice.
+#[tokio::test]
+async fn mapped_claims_are_stored_without_nul_and_within_the_size_of_metadata() {
+    let sources = [("team", "team"), ("huge", "huge"), ("office", "office")];
+    let mapping: serde_json::Map<String, Value> =
+        sources.iter().map(|(name, source)| (format!("public_metadata.{name}"), json!({"source": source}))).collect();
+    let mut me = ada();
+    me["team"] = json!({"na\0me": ["eng\0ines", {"\0": "\0"}]});
+    me["huge"] = json!("x".repeat(200_000));
+    me["office"] = json!("London");
+    me["given_name"] = json!("A\0d\u{200b}a");
+    for (member, text) in [
+        ("picture", "https://acme.example/\0.png"),
+        ("phone_number", "+49\0 30"),
+        ("locale", "de\0"),
+        ("preferred_username", "ada\0"),
+    ] {
+        me[member] = json!(text);
+    }
+    let custom = json!({"trust_email_verified": true, "attribute_mapping": mapping});
+    let (outcome, back) = sign_up(by_hand, Case { settings: json!({"custom": custom}), id_token: None, me }).await;
+    assert!(back.expect(303).location().path().ends_with("/done"));
+    let account = outcome.account().await;
+    assert_eq!(account["public_metadata"], json!({"team": {"name": ["engines", {"": ""}]}, "office": "London"}));
+    assert_eq!(account["first_name"], "Ada");
+}
+
+#[tokio::test]
+async fn a_null_or_empty_email_verified_of_a_trusted_server_proves_nothing() {
+    for flag in [Value::Null, json!(""), json!([true])] {
+        let mut me = ada();
+        me["email_verified"] = flag.clone();
+        let case = Case { settings: secret(), id_token: Some(json!({})), me };
+        let (outcome, back) = sign_up(|acme| json!({"issuer": acme.server.uri()}), case).await;
+        back.expect(303);
+        let found = outcome.app.backend_get("/v1/users?email_address=ada@acme.example").await.expect(200).json();
+        for user in found.as_array().unwrap() {
+            assert_ne!(user["email_addresses"][0]["verification"]["status"], "verified", "{flag}: {user}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn userinfo_goes_before_the_id_token() {
     let claims = json!({"email": "token@acme.example", "email_verified": true, "given_name": "Token"});
