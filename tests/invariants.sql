@@ -132,12 +132,13 @@ select 'stuck in the outbox: ' || o.id
 from outbox o
 where o.done_at is null and o.failed_at is null and o.leased_until < now() - interval '5 min';
 
--- An instance always has a key to sign with, and a living one a name of its own.
-select 'instance without a signing key: ' || i.id
-from instances i
+-- An instance always has a key of each purpose to sign with.
+select 'instance without a signing key: ' || i.id || ' ' || p.purpose
+from instances i, (values ('session'), ('id_token')) as p (purpose)
 where i.deleted_at is null
-  and not exists (select from signing_keys k where k.instance_id = i.id and k.revoked_at is null
-                  and k.private_key_sealed is not null and k.active_from <= now() + i.clock_offset);
+  and not exists (select from signing_keys k where k.instance_id = i.id and k.purpose = p.purpose
+                  and k.revoked_at is null and k.private_key_sealed is not null
+                  and k.active_from <= now() + i.clock_offset);
 
 -- No row of an instance that does not exist: tables without a foreign key to it.
 select 'row of no instance in ' || r.name || ': ' || r.instance_id

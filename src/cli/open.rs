@@ -12,6 +12,7 @@ use crate::config::{Config, Loaded, LogLevel, Sources, load};
 use crate::context::Ctx;
 use crate::crypto::KeyRing;
 use crate::embedded;
+use crate::flows::signing_keys;
 use crate::model::id::{InstanceId, RequestId};
 use crate::model::instance::Instance;
 use crate::model::request::Origin;
@@ -99,7 +100,7 @@ pub fn ctx(app: &Arc<App>, instance: Instance) -> Ctx {
     Ctx::new(Arc::clone(app), Arc::new(instance), from)
 }
 
-/// The parts over a database whose schema fits.
+/// The parts over a database whose schema fits, with every instance's keys.
 pub async fn build(config: Config, database: &Database, ring: KeyRing) -> Result<Arc<App>, Failure> {
     let db = pool::open(database.options.clone(), &config.database);
     match schema::is_current(&db).await {
@@ -111,7 +112,9 @@ pub async fn build(config: Config, database: &Database, ring: KeyRing) -> Result
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(App::build(config, db, ring).await?)
+    let app = App::build(config, db, ring).await?;
+    signing_keys::add_missing(&app).await?;
+    Ok(app)
 }
 
 fn too_old(what: &str) -> Failure {

@@ -29,6 +29,7 @@ pub mod setting_names;
 pub mod settings;
 pub mod sign_in;
 pub mod sign_up;
+pub mod signing_key;
 pub mod social_error;
 pub mod text;
 pub mod time;

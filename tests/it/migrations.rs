@@ -1,38 +1,68 @@
 //! A small installation of each schema version stays usable: its data is loaded at that version, brought to the newest
 //! one, and used by everybody who had a key, a cookie or a token of it.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use sqlx::{ConnectOptions, Connection, Executor};
 
-use crate::support::browser::send;
-use crate::support::person::APP;
-use crate::support::{TestApp, TestDb};
+use crate::support::oauth::{OAuthClient, claims};
+use crate::support::person::{APP, client};
+use crate::support::{Browser, TestApp, TestDb};
+use vestibule::crypto::TokenType;
+use vestibule::crypto::jwt::{KeySet, verify_own};
 use vestibule::store::MIGRATOR;
 
-const DATA: &str = include_str!("../fixtures/migrations/0001.sql");
-const FACTS: &str = include_str!("../fixtures/migrations/0001.json");
+/// An installation as a migration left it, and what its callers know.
+struct Fixture {
+    version: i64,
+    data: &'static str,
+    facts: &'static str,
+}
 
-/// A database as the first version left it, with the data of its installation.
-async fn at_first_version() -> TestDb {
+const FIXTURES: [Fixture; 2] = [
+    Fixture {
+        version: 1,
+        data: include_str!("../fixtures/migrations/0001.sql"),
+        facts: include_str!("../fixtures/migrations/0001.json"),
+    },
+    Fixture {
+        version: 2,
+        data: include_str!("../fixtures/migrations/0002.sql"),
+        facts: include_str!("../fixtures/migrations/0002.json"),
+    },
+];
+
+/// A database as that version left it, with the data of its installation.
+async fn database(fixture: &Fixture) -> TestDb {
     let db = TestDb::new().await;
     let mut connection = db.options().connect().await.unwrap();
     connection.execute("drop schema vestibule cascade").await.unwrap();
     connection.execute("create schema vestibule").await.unwrap();
-    MIGRATOR.run_to(1, &mut connection).await.unwrap();
-    connection.execute(DATA).await.unwrap();
+    MIGRATOR.run_to(fixture.version, &mut connection).await.unwrap();
+    connection.execute(fixture.data).await.unwrap();
     connection.close().await.unwrap();
     db
 }
 
 #[tokio::test]
 async fn an_installation_of_the_first_version_goes_on() {
-    let facts: Value = serde_json::from_str(FACTS).unwrap();
+    installation_goes_on(&FIXTURES[0]).await;
+}
+
+#[tokio::test]
+async fn an_installation_of_the_second_version_goes_on() {
+    installation_goes_on(&FIXTURES[1]).await;
+}
+
+async fn installation_goes_on(fixture: &Fixture) {
+    let facts: Value = serde_json::from_str(fixture.facts).unwrap();
     let fact = |name: &str| facts[name].as_str().unwrap();
-    let app = TestApp::over(at_first_version().await, fact("ring"), fact("secret_key"), fact("taken_at")).await;
+    let app = TestApp::over(database(fixture).await, fact("ring"), fact("secret_key"), fact("taken_at")).await;
 
     let user = app.backend_get(&format!("/v1/users/{}", fact("user"))).await.expect(200).json();
     assert_eq!(user["email_addresses"][0]["email_address"], "mary@example.com");
-    assert_eq!(app.backend_get("/v1/users/count").await.expect(200).json()["total_count"], 4);
+    assert_eq!(app.backend_get("/v1/users/count").await.expect(200).json()["total_count"], facts["users"]);
     let held = format!("/v1/users/{}/oauth_access_tokens/notion", fact("notion_user"));
     assert_eq!(app.backend_get(&held).await.expect(200).json()[0]["token"], fact("notion_token"));
 
@@ -46,7 +76,7 @@ async fn an_installation_of_the_first_version_goes_on() {
     assert_eq!(done.json()["response"]["status"], "complete");
 
     let userinfo = app.browser().raw(http::Method::GET, &app.url("/oauth/userinfo")).bearer_auth(fact("access_token"));
-    assert_eq!(send(userinfo).await.expect(200).json()["email"], "mary@example.com");
+    assert_eq!(app.browser().send(userinfo).await.expect(200).json()["email"], "mary@example.com");
     let redirect = ("redirect_uri", "https://client.example/cb");
     for form in [
         vec![("grant_type", "authorization_code"), ("code", fact("code")), redirect],
@@ -54,14 +84,64 @@ async fn an_installation_of_the_first_version_goes_on() {
     ] {
         let request = app.browser().raw(http::Method::POST, &app.url("/oauth/token"));
         let request = request.basic_auth(fact("oauth_client_id"), Some(fact("oauth_client_secret")));
-        assert!(send(request.form(&form)).await.expect(200).json()["id_token"].is_string());
+        assert!(app.browser().send(request.form(&form)).await.expect(200).json()["id_token"].is_string());
     }
+    id_tokens_change_their_key(&app, &facts).await;
     app.invariants().await;
 }
 
+/// Somebody signs in and gets an id_token that verifies with what the instance publishes: at once, and when the key that
+/// backends verify session tokens with no longer signs it.
+async fn id_tokens_change_their_key(app: &TestApp, facts: &Value) {
+    let text = |name: &str| facts[name].as_str().unwrap().to_owned();
+    let application = OAuthClient {
+        id: text("oauth_client_id"),
+        secret: Some(text("oauth_client_secret")),
+        application: String::new(),
+    };
+    let browser = app.browser();
+    match facts["password"].as_str() {
+        // Of the first version: there were no passwords, and its browser is still signed in.
+        None => browser.set_cookie("localhost", "__client", &text("client_token")),
+        Some(password) => {
+            let form = [("strategy", "password"), ("identifier", "petra@example.com"), ("password", password)];
+            let done = browser.post_form(app.url("/v1/client/sign_ins"), APP, &form).await.expect(200).json();
+            assert_eq!(done["response"]["status"], "complete", "{done}");
+        }
+    }
+    let user = client(app, &browser).await["sessions"][0]["user"]["id"].clone();
+    for (wait, is_known_to_backends) in [(0, true), (15 * 60, false)] {
+        app.advance(Duration::from_secs(wait)).await;
+        let token = id_token(app, &browser, &application).await;
+        assert_eq!(claims(&token)["sub"], user);
+        let (clients, backends) = (app.url("/.well-known/jwks.json"), "/v1/jwks");
+        assert!(verifies(app, &app.browser().get(clients).await.expect(200).text, &token).await);
+        let verified = verifies(app, &app.backend_get(backends).await.expect(200).text, &token).await;
+        assert_eq!(verified, is_known_to_backends, "after {wait} s");
+    }
+}
+
+async fn id_token(app: &TestApp, browser: &Browser, client: &OAuthClient) -> String {
+    let redirect = ("redirect_uri", "https://client.example/cb");
+    let code = app.code(browser, client, &[("scope", "openid"), redirect]).await;
+    let tokens = app.redeem(client, &code, &[redirect]).await.expect(200).json();
+    tokens["id_token"].as_str().unwrap().to_owned()
+}
+
+async fn verifies(app: &TestApp, jwks: &str, token: &str) -> bool {
+    let keys = KeySet::parse(jwks.as_bytes()).unwrap();
+    verify_own(token, &keys, TokenType::Jwt, &app.origin(), app.ctx().await.now).is_ok()
+}
+
 #[tokio::test]
-async fn the_fixture_has_a_row_in_every_table_that_keeps_one() {
-    let db = at_first_version().await;
+async fn the_fixtures_have_a_row_in_every_table_that_keeps_one() {
+    for fixture in &FIXTURES {
+        every_table_has_a_row(fixture).await;
+    }
+}
+
+async fn every_table_has_a_row(fixture: &Fixture) {
+    let db = database(fixture).await;
     let mut connection = db.options().connect().await.unwrap();
     let tables: Vec<String> = sqlx::query_scalar(
         "select table_name::text from information_schema.tables
@@ -73,7 +153,7 @@ async fn the_fixture_has_a_row_in_every_table_that_keeps_one() {
     for table in tables {
         let count = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
         let count: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap();
-        assert!(count > 0, "{table} is empty");
+        assert!(count > 0, "{table} is empty at version {}", fixture.version);
     }
     connection.close().await.unwrap();
 }

@@ -15,6 +15,7 @@ pub use reauthentication::demanded_at;
 use super::oauth_timeline;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
+use crate::crypto::jwt::Claims;
 use crate::model::id::SessionId;
 use crate::model::id::UserId;
 use crate::model::oauth::authorize::{self, AuthorizationRequest, IdTokenHint, Refusal, ResponseTarget};
@@ -22,6 +23,7 @@ use crate::model::oauth::error::OAuthError;
 use crate::model::oauth::interaction::{self, Next, SignedIn};
 use crate::model::oauth::parameters::Parameters;
 use crate::model::problem::Result;
+use crate::model::time::Timestamp;
 use crate::store::oauth_codes::{self, Presented, Situation};
 
 /// What the browser is answered.
@@ -132,10 +134,22 @@ async fn verify_hint(ctx: &Ctx, parameters: &Parameters) -> Result<Option<IdToke
         nonce: Nonce::Unused,
         leeway: HOWEVER_OLD,
     };
-    let Ok(claims) = verify(text, Keys::Set(&keys.verifying), &expect, ctx.now) else { return Ok(None) };
+    let claims = match verify(text, Keys::Set(&keys.id_token), &expect, ctx.now) {
+        Ok(claims) => claims,
+        Err(_) => match verify(text, Keys::Set(&keys.session), &expect, ctx.now) {
+            Ok(claims) if is_older_than_our_key(&claims, keys.session_key_signed_until()) => claims,
+            _ => return Ok(None),
+        },
+    };
     // Our id_tokens have one audience, a text. A session token has none and is no hint.
     let hint = claims.subject().and_then(UserId::parse).zip(claims.text("aud"));
     Ok(hint.map(|(user_id, audience)| IdTokenHint { user_id, audience: vec![audience.to_owned()] }))
+}
+
+/// An id_token from before the upgrade that gave this instance a key for them: the session key signed it.
+fn is_older_than_our_key(claims: &Claims, until: Option<Timestamp>) -> bool {
+    let issued = claims.time("iat").ok().flatten();
+    issued.zip(until).is_some_and(|(issued, until)| issued < until.unix_timestamp())
 }
 
 /// A refusal as the browser meets it.

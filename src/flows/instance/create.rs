@@ -5,13 +5,13 @@ use serde_json::json;
 use super::change::store_secret_key;
 use super::new::{CreateError, NewInstance, hosts};
 use crate::app::App;
-use crate::crypto::{Secret, SigningKey};
+use crate::crypto::Secret;
+use crate::flows::signing_keys::{self, NewKeys};
 use crate::model::id::{AppId, InstanceId};
 use crate::model::instance::{Environment, publishable_key};
 use crate::model::problem::{Error, Fault};
-use crate::model::time::Timestamp;
 use crate::store::audit::{Actor, AuditEvent};
-use crate::store::{audit, instances, provider_configs, signing_keys, violates};
+use crate::store::{audit, instances, provider_configs, violates};
 
 /// A new instance and its keys; the secret one is shown this once.
 #[derive(Clone, Debug)]
@@ -29,9 +29,7 @@ pub struct Created {
 /// # Errors
 /// A taken name or host; storage faults.
 pub async fn create(app: &App, new: &NewInstance, actor: Actor) -> Result<Created, CreateError> {
-    // 40 to 300 ms of arithmetic: before the transaction, off the async threads.
-    let signing_key =
-        tokio::task::spawn_blocking(SigningKey::generate).await.map_err(Error::internal)?.map_err(Error::internal)?;
+    let keys = NewKeys::generate().await?;
     let (now, rng) = (app.clock.now(), app.rng.as_ref());
     let id = InstanceId::new(now, rng);
     let publishable_key = publishable_key(new.key_form, &new.key_host);
@@ -47,7 +45,7 @@ pub async fn create(app: &App, new: &NewInstance, actor: Actor) -> Result<Create
         settings: &new.settings(),
         at: now,
     };
-    write(app, &mut transaction, new, &row, &signing_key).await.map_err(|error| explain(new, error))?;
+    write(app, &mut transaction, new, &row, &keys).await.map_err(|error| explain(new, error))?;
     let secret_key = store_secret_key(app, &mut transaction, &id, new.key_form, "Default").await?;
     let event = AuditEvent {
         target: Some(("instance", id.as_str())),
@@ -68,7 +66,7 @@ async fn write(
     db: &mut sqlx::PgConnection,
     new: &NewInstance,
     row: &instances::NewInstance<'_>,
-    signing_key: &SigningKey,
+    keys: &NewKeys,
 ) -> Result<(), Error> {
     instances::insert(db, row).await?;
     for (host, kind) in hosts(new) {
@@ -77,28 +75,13 @@ async fn write(
     if let Some(home) = &new.home {
         instances::add_home_origin(db, row.id, &home.origin().ascii_serialization(), row.at).await?;
     }
-    store_signing_key(app, db, row.id, signing_key, row.at).await?;
+    signing_keys::insert_both(app, db, row.id, keys, row.at).await?;
     if new.environment == Environment::Development {
         for provider in app.catalogue.all() {
             let blocks_subaddresses = provider.blocks_email_subaddresses();
             provider_configs::enable_simulated(db, row.id, &provider.slug, blocks_subaddresses, row.at).await?;
         }
     }
-    Ok(())
-}
-
-async fn store_signing_key(
-    app: &App,
-    db: &mut sqlx::PgConnection,
-    instance: &InstanceId,
-    key: &SigningKey,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let pkcs8 = key.pkcs8().map_err(Error::internal)?;
-    let at = signing_keys::sealed_at(instance, key.kid());
-    let sealed = app.ring.seal(app.rng.as_ref(), &at, &pkcs8).map_err(Error::internal)?;
-    // No token was signed before, so nobody has a key set without this one: it signs at once.
-    signing_keys::insert(db, instance, key.public_jwk(), &sealed, now, now).await?;
     Ok(())
 }
 

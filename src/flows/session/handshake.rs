@@ -7,6 +7,7 @@ use crate::flows::{client, signing_keys};
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::random;
 use crate::model::redirect::RedirectTarget;
+use crate::model::signing_key::KeyPurpose;
 use crate::store::handshakes;
 
 use super::mint;
@@ -42,7 +43,7 @@ pub async fn handshake(ctx: &Ctx, token: Option<&LookupHash>, redirect_url: Opti
 /// # Errors
 /// Faults of the signing key.
 pub async fn sign(ctx: &Ctx, directives: &[String]) -> Result<String> {
-    let key = signing_keys::active(ctx).await?;
+    let key = signing_keys::active(ctx, KeyPurpose::Session).await?;
     let claims = serde_json::json!({ "handshake": directives, "exp": ctx.now.unix_timestamp() + 60 });
     key.sign(TokenType::Jwt, &claims).map_err(Error::internal)
 }

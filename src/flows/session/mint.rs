@@ -10,6 +10,7 @@ use crate::model::client::Session;
 use crate::model::id::SessionId;
 use crate::model::problem::{Result, code};
 use crate::model::random;
+use crate::model::signing_key::KeyPurpose;
 use crate::store::sessions;
 
 /// Seconds a session token lives.
@@ -32,7 +33,7 @@ pub async fn mint(ctx: &Ctx, token: Option<&LookupHash>, session: &SessionId) ->
 /// # Errors
 /// Faults of the signing key.
 pub async fn sign(ctx: &Ctx, session: &Session, azp: Option<&str>) -> Result<String> {
-    let key = signing_keys::active(ctx).await?;
+    let key = signing_keys::active(ctx, KeyPurpose::Session).await?;
     key.sign(TokenType::Jwt, &claims(ctx, session, azp)).map_err(crate::model::problem::Error::internal)
 }
 

@@ -22,6 +22,7 @@ use crate::model::oauth::scope::{OPENID, Scopes};
 use crate::model::oauth::token::{Kind, Token};
 use crate::model::problem::Error;
 use crate::model::random::{Rng, hex};
+use crate::model::signing_key::KeyPurpose;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::interval;
 use crate::store::oauth_applications::{self, SecretHashes};
@@ -183,7 +184,7 @@ async fn answer(
                 content: issued.id_token_claims,
             };
             let claims = id_token.claims(&issued.subject, &scopes);
-            let key = signing_keys::active(ctx).await?;
+            let key = signing_keys::active(ctx, KeyPurpose::IdToken).await?;
             Some(key.sign(TokenType::Jwt, &claims).map_err(Error::internal)?)
         }
     };

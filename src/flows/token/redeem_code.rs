@@ -9,6 +9,7 @@ use crate::flows::{oauth_timeline, signing_keys};
 use crate::model::oauth::client_auth::PresentedClient;
 use crate::model::oauth::grant_request::{CodeFacts, CodeRequest, Consequence, Proof, refusal};
 use crate::model::oauth::token::{Kind, Token};
+use crate::model::signing_key::KeyPurpose;
 use crate::store::interval;
 use crate::store::oauth_codes;
 use crate::store::oauth_grants::{self, NewRefreshToken, Redemption};
@@ -27,7 +28,7 @@ pub async fn redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) 
 
 async fn once(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) -> Result<Tokens, Failure> {
     // An id_token is signed after the code is consumed: keys that cannot be read must not cost the client its code.
-    signing_keys::active(ctx).await?;
+    signing_keys::active(ctx, KeyPurpose::IdToken).await?;
     let Some(code) = &request.code else { return Err(refused(ctx, client, request, None).await) };
     let challenge = match &request.proof {
         Proof::None => None,

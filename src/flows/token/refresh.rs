@@ -15,6 +15,7 @@ use crate::model::oauth::grant_request::RefreshRequest;
 use crate::model::oauth::resource::check_within;
 use crate::model::oauth::token::{Kind, Token};
 use crate::model::problem::Error;
+use crate::model::signing_key::KeyPurpose;
 use crate::store::interval;
 use crate::store::oauth_families::{self, Family};
 use crate::store::oauth_grants::{self, NewRefreshToken, Rotation};
@@ -36,7 +37,7 @@ pub async fn rotate(ctx: &Ctx, client: &PresentedClient, request: &RefreshReques
 
 async fn once(ctx: &Ctx, client: &PresentedClient, request: &RefreshRequest) -> Result<Tokens, Failure> {
     // The id_token is signed after the rotation: keys that cannot be read must not cost the client its token.
-    signing_keys::active(ctx).await?;
+    signing_keys::active(ctx, KeyPurpose::IdToken).await?;
     let Some(token) = &request.refresh_token else {
         authenticate(ctx, client).await?;
         return Err(NOT_LIVE.into());

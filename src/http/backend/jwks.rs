@@ -1,12 +1,13 @@
-//! `/v1/jwks`: the instance's public keys, for the server SDKs.
+//! `/v1/jwks`: the public keys of session tokens and JWT access tokens, for the server SDKs.
 
 use super::super::answer;
 use super::super::problem::Answer;
 use crate::context::Ctx;
 use crate::flows::signing_keys;
 
-/// `GET /v1/jwks`: the same keys as the public document.
+/// `GET /v1/jwks`: without the keys of id_tokens. Third parties hold those tokens, and the server SDKs take whatever a key
+/// of this document signed for a session token.
 pub async fn show(ctx: Ctx) -> Answer {
     let keys = signing_keys::published(&ctx.app, &ctx.instance).await?;
-    Ok(answer::json_bytes(keys.jwks.clone()))
+    Ok(answer::json_bytes(keys.session_jwks.clone()))
 }

@@ -12,6 +12,7 @@ use vestibule::config::{Config, Listen};
 use vestibule::context::Ctx;
 use vestibule::crypto::password::Cost;
 use vestibule::crypto::{ExposeSecret, KeyRing, RingEntry, Secret, SystemRng};
+use vestibule::flows;
 use vestibule::flows::instance::{self, NewInstance};
 use vestibule::http::router;
 use vestibule::jobs::{self, Jobs};
@@ -177,6 +178,8 @@ impl TestApp {
         let offset = i64::try_from((stood_at - app.clock.now()).whole_microseconds()).unwrap();
         instances::set_clock_offset(&app.db, &instance.id, offset).await.unwrap();
         app.forget_directory();
+        // As every process does when it opens a database; here the instance's clock is set first.
+        flows::signing_keys::add_missing(&app).await.unwrap();
         let bound = bind(&config.server.listen).await.unwrap();
         let server = Server::start(bound, router::service(Arc::clone(&app)), Caps::from(&config.server));
         Self {
@@ -184,8 +187,9 @@ impl TestApp {
             apps: vec![app],
             jobs: Vec::new(),
             config,
-            origin_port: server.port(),
-            reachable: Ports::new(vec![server.port()]),
+            // Its addresses stay those of its own origin; browsers go to the replica.
+            origin_port: url::Url::parse(&instance.origin).unwrap().port().unwrap(),
+            reachable: Ports::in_place_of(&instance.origin, server.port()),
             instance: instance.id,
             secret_key: secret_key.to_owned(),
             publishable_key: instance.publishable_key,

@@ -28,6 +28,12 @@ impl Ports {
         Arc::new(Self { ever: Mutex::new(ports.clone()), living: RwLock::new(ports) })
     }
 
+    /// This replica, for what is addressed to `origin`.
+    pub fn in_place_of(origin: &str, port: u16) -> Arc<Self> {
+        let addressed = Url::parse(origin).unwrap().port().unwrap();
+        Arc::new(Self { ever: Mutex::new(vec![addressed, port]), living: RwLock::new(vec![port]) })
+    }
+
     /// From now on requests go to these; returns when nothing is on its way to the others.
     pub async fn become_these(&self, ports: Vec<u16>) {
         self.ever.lock().unwrap().extend(&ports);
