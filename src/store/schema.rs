@@ -18,6 +18,8 @@ const ROLE_SETTINGS: [(&str, &str); 4] = [
 ];
 /// Held while migrating, across versions of this program: "vestibul" in ASCII.
 const LOCK: i64 = 0x7665_7374_6962_756c;
+/// How often somebody who waits for the lock asks for it.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How often a migration is begun again that could not lock a busy table within 2 s.
 const ATTEMPTS: u32 = 10;
 
@@ -39,7 +41,7 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<Migrated, MigrateErro
     // The role's own limits are for requests: waiting for another process that migrates takes longer.
     let limits = [("search_path", "vestibule,public"), ("statement_timeout", "0"), ("lock_timeout", "0")];
     let mut connection = options.clone().options(limits).connect().await?;
-    sqlx::query("select pg_advisory_lock($1)").bind(LOCK).execute(&mut connection).await?;
+    lock(&mut connection).await?;
     connection.execute("create schema if not exists vestibule").await?;
     // A migration that waits for a lock holds up everybody behind it: better to step back and try again.
     connection.execute("set lock_timeout = '2s'").await?;
@@ -53,12 +55,43 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<Migrated, MigrateErro
     Ok(Migrated { ran: after.saturating_sub(before), by_hand })
 }
 
+/// Waits until nobody else migrates. Asks again and again: a statement that waits for the lock would be waited for by an
+/// index that its holder makes concurrently, and neither would ever end.
+async fn lock(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    loop {
+        let locked = sqlx::query_scalar::<Postgres, bool>("select pg_try_advisory_lock($1)").bind(LOCK);
+        if locked.fetch_one(&mut *connection).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Removes what an index that could not be finished has left: a concurrent one is made outside a transaction.
+async fn drop_unfinished_indexes(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let unfinished = sqlx::query_scalar::<Postgres, String>(
+        "select i.indexrelid::regclass::text from pg_index i join pg_class c on c.oid = i.indexrelid
+         where not i.indisvalid and c.relnamespace = 'vestibule'::regnamespace",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for name in unfinished {
+        // The server quotes the name where it must be.
+        connection.execute(AssertSqlSafe(format!("drop index if exists {name}"))).await?;
+    }
+    Ok(())
+}
+
 async fn run(connection: &mut PgConnection) -> Result<(), MigrateError> {
     // A newer version may have migrated already: it promises to have left us what we need.
     let migrator =
         Migrator { migrations: Cow::Borrowed(&MIGRATOR.migrations), ignore_missing: true, ..Migrator::DEFAULT };
     for attempt in 1.. {
-        match migrator.run(&mut *connection).await {
+        let ran = match drop_unfinished_indexes(&mut *connection).await {
+            Ok(()) => migrator.run(&mut *connection).await,
+            Err(error) => Err(error.into()),
+        };
+        match ran {
             Err(error) if is_lock_timeout(&error) && attempt < ATTEMPTS => {
                 tokio::time::sleep(Duration::from_millis(200) * attempt).await;
             }
