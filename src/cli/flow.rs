@@ -136,16 +136,17 @@ async fn id(ctx: &Ctx, reference: &Reference) -> Result<FlowId, Failure> {
         let what = format!("\"{text}\" is no reference of a flow or a request: those begin with flw_ or req_");
         return Err(Failure::new(Exit::Usage, what));
     }
-    inspector::find(ctx, text).await?.ok_or_else(|| unknown(text))
+    inspector::find(ctx, text).await?.ok_or_else(|| unknown(ctx, text))
 }
 
-fn unknown(reference: &str) -> Failure {
-    Failure::failed(format!("there is no flow {reference} on this instance; flows are kept for 7 days"))
+fn unknown(ctx: &Ctx, reference: &str) -> Failure {
+    let days = ctx.app.config.retention.flows.as_secs().div_ceil(86_400);
+    Failure::failed(format!("there is no flow {reference} on this instance; flows are kept for {days} days"))
 }
 
 async fn show(global: &Global, ctx: &Ctx, reference: &Reference) -> Result<(), Failure> {
     let id = id(ctx, reference).await?;
-    let shown = inspector::show(ctx, &id).await?.ok_or_else(|| unknown(id.as_str()))?;
+    let shown = inspector::show(ctx, &id).await?.ok_or_else(|| unknown(ctx, id.as_str()))?;
     show::answer(global, &view::flow(&shown), || lines(&shown))
 }
 
@@ -194,7 +195,7 @@ fn row(step: &Step) -> Vec<String> {
 
 async fn again(global: &Global, ctx: &Ctx, reference: &Reference) -> Result<(), Failure> {
     let id = id(ctx, reference).await?;
-    let replay = replay::replay(ctx, &id).await?.ok_or_else(|| unknown(id.as_str()))?;
+    let replay = replay::replay(ctx, &id).await?.ok_or_else(|| unknown(ctx, id.as_str()))?;
     let document = json!({
         "object": "flow_replay",
         "id": id,

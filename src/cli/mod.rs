@@ -19,6 +19,7 @@ mod open;
 mod origins;
 mod port;
 mod provider;
+mod prune;
 mod secret;
 pub mod selftest;
 mod serve;
@@ -91,6 +92,8 @@ enum Command {
     /// Recorded flows of an instance: why a sign-in failed
     #[command(subcommand)]
     Flow(flow::Command),
+    /// Remove what is over now, or show what waits to be removed
+    Prune(prune::Options),
     /// Ask a running server whether it is alive
     Healthcheck(healthcheck::Options),
     /// Walk through the main journeys against a running development server
@@ -128,6 +131,7 @@ async fn run(global: Global, command: Command) -> Result<(), Failure> {
         Command::Token(command) => token::run(&global, command).await,
         Command::Keys(command) => keys::run(&global, command).await,
         Command::Flow(command) => flow::run(&global, command).await,
+        Command::Prune(options) => prune::run(&global, &options).await,
         Command::Healthcheck(options) => healthcheck::run(&global, options).await,
         Command::Selftest(options) => selftest::command::run(&global, options).await,
         Command::Version => version::run(&global),

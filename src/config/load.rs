@@ -9,7 +9,7 @@ use super::limits::Rates;
 use super::proxies::{self, Proxies, Trusted};
 use super::reader::{Notes, Reader};
 use super::sources::{Sources, Written, collect};
-use super::{Config, Database, Dev, Jobs, Limits, Listen, Log, LogFormat, LogLevel, Server, value};
+use super::{Config, Database, Dev, Jobs, Limits, Listen, Log, LogFormat, LogLevel, Retention, Server, value};
 use crate::crypto::password::Cost;
 use crate::crypto::{KeyRing, RingEntry, RingError};
 use crate::outbound::mail::{MailConfig, MailRoute};
@@ -56,6 +56,7 @@ fn read(sources: &Sources, base: Config) -> (Config, Notes) {
         email: email(&mut reader),
         limits: limits(&mut reader, &base.limits),
         passwords: passwords(&mut reader, base.passwords),
+        retention: Retention::read(&mut reader, &base.retention),
         jobs: Jobs { workers: reader.number("jobs.workers", base.jobs.workers, 0, 256) },
         dev: dev(&mut reader, base.dev),
     };

@@ -10,6 +10,7 @@ pub mod limits;
 mod load;
 pub mod proxies;
 mod reader;
+mod retention;
 mod sources;
 pub mod value;
 
@@ -24,6 +25,7 @@ use proxies::Proxies;
 
 pub use limits::Limits;
 pub use load::{ConfigError, Loaded, load};
+pub use retention::Retention;
 pub use sources::Sources;
 pub use value::Listen;
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub limits: Limits,
     /// `passwords.*`: what hashing one costs.
     pub passwords: Cost,
+    /// `retention.*`.
+    pub retention: Retention,
     /// `jobs.*`.
     pub jobs: Jobs,
     /// `dev.*`.

@@ -125,6 +125,15 @@ impl Reader {
         })
     }
 
+    pub(super) fn duration_of_at_least(&mut self, key: &'static str, base: Duration, least: Duration) -> Duration {
+        let duration = self.duration(key, base);
+        if duration >= least {
+            return duration;
+        }
+        self.refuse(key, &format!("must be at least {} h", least.as_secs() / 3600));
+        base
+    }
+
     pub(super) fn rate(&mut self, key: &'static str, base: Rate) -> Rate {
         let text = match self.take(key).map(|found| found.value) {
             None => return base,

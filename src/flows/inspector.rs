@@ -10,8 +10,6 @@ use crate::model::time::Timestamp;
 use crate::store::flows::{self, Filter, Flow, Step};
 use crate::store::provider_configs;
 
-/// How long flows are kept.
-pub const KEPT: time::Duration = time::Duration::days(7);
 /// A flow that rests for so long has ended in silence.
 const SILENCE: time::Duration = time::Duration::hours(1);
 /// The window of "same reason".

@@ -7,7 +7,6 @@
 
 use serde_json::{Map, json};
 
-use super::inspector::KEPT;
 use super::timeline::{alone, cut, masked, place};
 use crate::context::Ctx;
 use crate::crypto::CookieUse;
@@ -53,7 +52,7 @@ pub fn entered(ctx: &Ctx, parameters: &Parameters) -> Parameters {
 fn carried(ctx: &Ctx, text: &str) -> Option<FlowId> {
     let (flow, mac) = text.split_once('.')?;
     let is_ours = ctx.app.ring.is_cookie_mac(CookieUse::Flow, &[ctx.instance_id().as_str(), flow], mac);
-    let oldest = FlowId::floor(ctx.now - KEPT);
+    let oldest = FlowId::floor(ctx.now - ctx.app.config.retention.flows);
     FlowId::parse(flow).filter(|flow| is_ours && flow.as_str() >= oldest.as_str())
 }
 
@@ -123,7 +122,7 @@ pub fn refused(ctx: &Ctx, error: &OAuthError) {
 
 /// Goes on with the flow that a grant came from, as long as the inspector keeps it.
 pub fn of_grant(ctx: &Ctx, flow: Option<&FlowId>) {
-    let oldest = FlowId::floor(ctx.now - KEPT);
+    let oldest = FlowId::floor(ctx.now - ctx.app.config.retention.flows);
     if let Some(flow) = flow.filter(|flow| flow.as_str() >= oldest.as_str()) {
         ctx.trail.resume_as(Kind::Authorize, flow);
     }

@@ -5,7 +5,7 @@
 
 mod handouts;
 mod listen;
-mod periodic;
+pub mod retention;
 mod upkeep;
 mod worker;
 
@@ -56,13 +56,13 @@ pub fn start(app: &Arc<App>, direct: PgConnectOptions) -> Jobs {
     if app.config.jobs.workers > 0 {
         let name = worker_name(app);
         jobs.add(worker::run(Arc::clone(app), name.clone(), stop.clone()));
-        jobs.add(periodic::run(Arc::clone(app), name, stop));
+        jobs.add(retention::run(Arc::clone(app), name, stop));
     }
     jobs
 }
 
 /// Names this process in leases.
-fn worker_name(app: &App) -> String {
+pub fn worker_name(app: &App) -> String {
     let id = RequestId::new(app.clock.now(), app.rng.as_ref());
     format!("{}:{id}", std::process::id())
 }

@@ -445,32 +445,3 @@ pub async fn left_without(
     .fetch_one(db)
     .await
 }
-
-/// Removes one batch of what nobody will come back to: pending accounts an hour after their trip's end, refused ones
-/// after a day, and the errors of failed reauthorizations after a day. Returns how many accounts there were.
-///
-/// # Errors
-/// Storage faults.
-pub async fn remove_stale(db: &sqlx::PgPool, batch: i64) -> sqlx::Result<u64> {
-    let removed = sqlx::query!(
-        r#"with clock as (select id, now() + clock_offset as moment from instances),
-           old as (
-               select e.instance_id, e.id from external_accounts e join clock c on c.id = e.instance_id
-               where e.status = 'pending' and case when e.error is null
-                   then e.expires_at < c.moment - interval '1 h'
-                   else e.updated_at < c.moment - interval '24 h' end
-               limit $1 for update of e skip locked
-           ),
-           forgotten as (
-               delete from verifications v using clock c
-               where c.id = v.instance_id and v.role = 'external_account' and v.owner_id like 'eac\_%'
-                   and (exists (select from old where old.instance_id = v.instance_id and old.id = v.owner_id)
-                       or (v.error is not null and v.expires_at < c.moment - interval '24 h'))
-           )
-           delete from external_accounts e using old where e.instance_id = old.instance_id and e.id = old.id"#,
-        batch
-    )
-    .execute(db)
-    .await?;
-    Ok(removed.rows_affected())
-}

@@ -67,20 +67,3 @@ pub async fn newest(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, count:
     .fetch_all(db)
     .await
 }
-
-/// Removes one batch of messages older than seven days, of all instances. Returns how many there were.
-///
-/// # Errors
-/// Storage faults.
-pub async fn remove_old(db: &sqlx::PgPool, batch: i64) -> sqlx::Result<u64> {
-    let removed = sqlx::query!(
-        r#"delete from inbox_messages m using (
-               select instance_id, id from inbox_messages where created_at < now() - interval '7 d' limit $1
-               for update skip locked) old
-           where m.instance_id = old.instance_id and m.id = old.id"#,
-        batch
-    )
-    .execute(db)
-    .await?;
-    Ok(removed.rows_affected())
-}

@@ -2,27 +2,55 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use sqlx::PgPool;
 
-/// Takes the task `name` for `lease` if it is due and nobody has it; the first time it is due at once. True if it was
-/// taken.
+use crate::model::time::Timestamp;
+
+/// When a task may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// When it is due.
+    Due,
+    /// At once: somebody asked for it.
+    Now,
+}
+
+/// Takes the task `name` for `lease` if nobody has it; the first time it is due at once. Returns where it stopped the last
+/// time, `{}` if at its end; `None` if it was not taken.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn take(db: &PgPool, name: &str, worker: &str, lease: Duration) -> sqlx::Result<bool> {
-    let taken = sqlx::query!(
+pub async fn take(db: &PgPool, name: &str, worker: &str, lease: Duration, when: When) -> sqlx::Result<Option<Value>> {
+    sqlx::query_scalar!(
         r#"insert into jobs as j (name, next_run_at, leased_by, leased_until)
            values ($1, now(), $2, now() + make_interval(secs => $3))
            on conflict (name) do update set leased_by = excluded.leased_by, leased_until = excluded.leased_until
-           where j.next_run_at <= now() and (j.leased_until is null or j.leased_until < now())
-           returning name"#,
+           where (j.next_run_at <= now() or $4) and (j.leased_until is null or j.leased_until < now())
+           returning position"#,
         name,
         worker,
-        lease.as_secs_f64()
+        lease.as_secs_f64(),
+        when == When::Now,
     )
     .fetch_optional(db)
+    .await
+}
+
+/// Writes down how far the task has come; `false` if somebody else has it by now.
+///
+/// # Errors
+/// Storage faults.
+pub async fn note_position(db: &PgPool, name: &str, worker: &str, position: &Value) -> sqlx::Result<bool> {
+    let noted = sqlx::query!(
+        "update jobs set position = $3 where name = $1 and leased_by = $2 and leased_until > now()",
+        name,
+        worker,
+        position
+    )
+    .execute(db)
     .await?;
-    Ok(taken.is_some())
+    Ok(noted.rows_affected() == 1)
 }
 
 /// Gives the task back: it is due again after `wait`.
@@ -42,4 +70,23 @@ pub async fn give_back(db: &PgPool, name: &str, worker: &str, wait: Duration, er
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// How a task stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Its name.
+    pub name: String,
+    /// When it ended the last time.
+    pub last_run_at: Option<Timestamp>,
+    /// What went wrong then.
+    pub last_error: Option<String>,
+}
+
+/// How every task stands that has ever run.
+///
+/// # Errors
+/// Storage faults.
+pub async fn all(db: &PgPool) -> sqlx::Result<Vec<Standing>> {
+    sqlx::query_as!(Standing, "select name, last_run_at, last_error from jobs order by name").fetch_all(db).await
 }

@@ -189,20 +189,3 @@ pub async fn release(db: &sqlx::PgPool, worker: &str) -> sqlx::Result<()> {
     .await?;
     Ok(())
 }
-
-/// Removes one batch of side effects done more than 30 days ago. Returns how many there were.
-///
-/// # Errors
-/// Storage faults.
-pub async fn remove_old(db: &sqlx::PgPool, batch: i64) -> sqlx::Result<u64> {
-    let removed = sqlx::query!(
-        r#"delete from outbox o using (
-               select instance_id, id from outbox where done_at < now() - interval '30 d' limit $1
-               for update skip locked) old
-           where o.instance_id = old.instance_id and o.id = old.id"#,
-        batch
-    )
-    .execute(db)
-    .await?;
-    Ok(removed.rows_affected())
-}

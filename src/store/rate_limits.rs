@@ -107,22 +107,3 @@ pub async fn wait(
     .await?;
     Ok(Duration::try_from_secs_f64(seconds.unwrap_or(0.0)).unwrap_or_default())
 }
-
-/// Removes one batch of logs that have been empty for an hour by the clock of their instance. Returns how many.
-///
-/// # Errors
-/// Storage faults.
-pub async fn remove_old(db: &sqlx::PgPool, batch: i64) -> sqlx::Result<u64> {
-    let removed = sqlx::query!(
-        r#"delete from rate_limits r using (
-               select r.instance_id, r.kind, r.key_hash from rate_limits r
-               left join instances i on i.id = r.instance_id
-               where r.expires_at < now() + coalesce(i.clock_offset, '0') - interval '1 h' limit $1
-               for update of r skip locked) old
-           where r.instance_id = old.instance_id and r.kind = old.kind and r.key_hash = old.key_hash"#,
-        batch
-    )
-    .execute(db)
-    .await?;
-    Ok(removed.rows_affected())
-}

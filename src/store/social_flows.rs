@@ -435,57 +435,27 @@ pub async fn forget_waiting(db: &mut PgConnection, instance: &InstanceId, target
     Ok(())
 }
 
-/// Empties one batch of trips that nobody can go on from: abandoned on the way, or with an attempt that is over. What the
-/// provider said of a person, its tokens and the verifier go; that there was a trip stays. Returns how many.
+/// Ends a trip that came to nothing; one that was finished after all stays as it is.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn forget_abandoned(db: &PgPool, batch: i64) -> sqlx::Result<u64> {
-    // A callback that came in the last moment may take half a minute, and a nonce works for five; a proof waits as long as
-    // its attempt, and one that belongs in the other kind of attempt ten minutes.
-    let emptied = sqlx::query!(
-        r#"update social_flows f set pkce_verifier_sealed = null, callback_sealed = null, tokens_sealed = null,
-               profile = null, provider_user_id = null
-           from (
-               select f.instance_id, f.id from social_flows f
-               left join instances i on i.id = f.instance_id
-               cross join lateral (select now() + coalesce(i.clock_offset, '0') as moment) t
-               where (f.pkce_verifier_sealed is not null or f.callback_sealed is not null
-                       or f.tokens_sealed is not null or f.profile is not null)
-                   and f.expires_at < t.moment - interval '10 min'
-                   and not (f.finished_at is not null
-                       and (f.transport = 'cookie' or f.rotating_token_nonce_used_at is not null)
-                       and not exists (select from verifications v where v.instance_id = f.instance_id
-                           and v.id = f.verification_id and v.status = 'transferable'
-                           and v.transferable_until <= t.moment)
-                       and (exists (select from sign_ins s where s.instance_id = f.instance_id and s.id = f.target_id
-                               and s.replaced_at is null and s.completed_at is null and s.abandon_at > t.moment)
-                           or exists (select from sign_ups s where s.instance_id = f.instance_id and s.id = f.target_id
-                               and s.replaced_at is null and s.completed_at is null and s.abandon_at > t.moment)))
-               limit $1 for update of f skip locked) old
-           where f.instance_id = old.instance_id and f.id = old.id"#,
-        batch
+pub async fn close(
+    db: &PgPool,
+    instance: &InstanceId,
+    id: &SocialFlowId,
+    outcome_url: &str,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update social_flows set finished_at = now() + $4, outcome_url = $3, pkce_verifier_sealed = null,
+               callback_sealed = null
+           where instance_id = $1 and id = $2 and finished_at is null"#,
+        instance.as_str(),
+        id.as_str(),
+        outcome_url,
+        offset,
     )
     .execute(db)
     .await?;
-    Ok(emptied.rows_affected())
-}
-
-/// Removes one batch of trips that ended a day ago and that no attempt waits for. Returns how many.
-///
-/// # Errors
-/// Storage faults.
-pub async fn remove_old(db: &PgPool, batch: i64) -> sqlx::Result<u64> {
-    let removed = sqlx::query!(
-        r#"delete from social_flows f using (
-               select f.instance_id, f.id from social_flows f left join instances i on i.id = f.instance_id
-               where f.expires_at < now() + coalesce(i.clock_offset, '0') - interval '24 h'
-                   and f.tokens_sealed is null and f.profile is null and f.pkce_verifier_sealed is null
-               limit $1 for update of f skip locked) old
-           where f.instance_id = old.instance_id and f.id = old.id"#,
-        batch
-    )
-    .execute(db)
-    .await?;
-    Ok(removed.rows_affected())
+    Ok(())
 }

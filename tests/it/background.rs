@@ -124,7 +124,12 @@ async fn what_cannot_be_delivered_waits_and_is_given_up_at_last() {
 async fn a_periodic_task_runs_on_one_replica() {
     let mut app = TestApp::replicas(2).await;
     put(&app, 1).await;
-    sqlx::query("update outbox set done_at = now() - interval '31 d'").execute(&app.app().db).await.unwrap();
+    let old = OutboxId::floor(app.app().clock.now() - time::Duration::days(31));
+    sqlx::query("update outbox set id = $1, done_at = now() - interval '31 d'")
+        .bind(old)
+        .execute(&app.app().db)
+        .await
+        .unwrap();
     log(&app, "jobs", "new.leased_by is not null", "new.name", "new.leased_by").await;
     app.start_jobs();
     eventually(&app, "select count(*) = 0 from outbox").await;

@@ -8,10 +8,12 @@ use vestibule::context::Ctx;
 use vestibule::flows::exact_limits::{self, Exact};
 use vestibule::model::id::ClientId;
 use vestibule::model::problem::{Error, Problem};
-use vestibule::store::{directory, instances, rate_limits};
+use vestibule::store::retention::Remover;
+use vestibule::store::{directory, instances};
 
 use crate::proof::{code_for, form};
 use crate::support::person::{APP, sign_up};
+use crate::support::retention::remove;
 use crate::support::{Browser, TestApp};
 
 async fn strict(replicas: usize) -> TestApp {
@@ -179,11 +181,10 @@ async fn old_logs_go() {
     for key in ["a", "b", "c"] {
         spend(&now, Exact::SendAgain, key).await.unwrap();
     }
-    assert_eq!(rate_limits::remove_old(&app.app().db, 10).await.unwrap(), 0);
+    assert_eq!(remove(&app, Remover::RateLimits).await, 0);
     app.advance(std::time::Duration::from_secs(3700)).await;
     spend(&ctx(&app, 0, "192.0.2.1").await, Exact::SendAgain, "c").await.unwrap();
-    assert_eq!(rate_limits::remove_old(&app.app().db, 1).await.unwrap(), 1);
-    assert_eq!(rate_limits::remove_old(&app.app().db, 10).await.unwrap(), 1, "the one in use stays");
+    assert_eq!(remove(&app, Remover::RateLimits).await, 2, "the one in use stays");
 }
 
 /// Whoever asks for codes to somebody's address uses up the strangers' share of it, not that of the owner's browser.

@@ -42,6 +42,7 @@ mod provider_tokens;
 mod providers;
 mod proxies;
 mod races;
+mod retention;
 mod routes;
 mod selftest;
 mod sessions;

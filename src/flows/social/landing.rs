@@ -9,7 +9,7 @@ use crate::flows::identity::Proof;
 use crate::model::problem::{Error, Result, code};
 use crate::model::reason::{Failure, Reason};
 use crate::store::social_flows::SocialFlow;
-use crate::store::{clients, leftovers};
+use crate::store::{clients, social_flows};
 
 /// Where the browser goes, and the client token it must be given.
 pub struct Landing {
@@ -48,7 +48,7 @@ pub(super) async fn lock_client(
 /// Ends a trip that led nowhere, whatever the way out was. What cannot be closed either is emptied by the periodic task.
 pub(super) async fn close(ctx: &Ctx, flow: &SocialFlow) {
     let (instance, url) = (ctx.instance_id(), &flow.redirect_url);
-    if let Err(error) = leftovers::close_trip(&ctx.app.db, instance, &flow.id, url, ctx.offset()).await {
+    if let Err(error) = social_flows::close(&ctx.app.db, instance, &flow.id, url, ctx.offset()).await {
         tracing::warn!(%error, "a trip that failed could not be closed");
     }
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use sqlx::Connection;
-use vestibule::store::flows;
+use vestibule::store::retention::Remover;
 
 use super::reference;
 use crate::support::TestApp;
 use crate::support::person::{approve, begin, client, provider_url};
+use crate::support::retention::remove;
 
 #[tokio::test]
 async fn a_timeline_holds_lengths_and_masks_instead_of_secrets() {
@@ -87,15 +88,14 @@ async fn a_flow_is_kept_for_a_week() {
     let app = TestApp::start().await;
     let begun = begin(&app, &app.browser(), "sign_ins", "oauth_google").await.expect(200);
     assert_eq!(app.flow(&reference(&begun)).await["status"], "open");
-    let week = time::Duration::days(7);
-    let remove = async || flows::remove_old(&app.app().db, app.app().clock.now(), week, 1_000).await.unwrap();
+    let remove = async || (remove(&app, Remover::Flows).await, remove(&app, Remover::FlowSteps).await > 0);
     app.advance(Duration::from_secs(7 * 86_400 - 60)).await;
-    assert_eq!(remove().await, 0);
+    assert_eq!(remove().await, (0, false));
     assert_eq!(app.flow(&reference(&begun)).await["status"], "silent", "nothing came for an hour");
     let hint = app.flow(&reference(&begun)).await["hint"].as_str().unwrap().to_owned();
     assert!(hint.contains(&app.url("/v1/oauth_callback")), "the likely cause of silence at the provider: {hint}");
     app.advance(Duration::from_secs(120)).await;
-    assert_eq!(remove().await, 1);
+    assert_eq!(remove().await, (1, true));
     let left: i64 = sqlx::query_scalar("select count(*) from flow_steps").fetch_one(&app.app().db).await.unwrap();
     assert_eq!(left, 0);
 }

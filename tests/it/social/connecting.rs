@@ -5,8 +5,10 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Value;
 use url::Url;
+use vestibule::store::retention::Remover;
 
 use crate::support::person::{APP, approve, client, sign_up};
+use crate::support::retention::remove;
 use crate::support::{Answer, Browser, TestApp};
 
 /// `POST /v1/me/external_accounts` from a page of the app.
@@ -318,15 +320,15 @@ async fn additional_scopes_are_scopes_and_within_the_list() {
 
 #[tokio::test]
 async fn what_nobody_comes_back_to_goes_away() {
-    use vestibule::store::connections::remove_stale;
+    let stale = async |app: &TestApp| remove(app, Remover::ExternalAccounts).await;
     let app = TestApp::start().await;
     let browser = app.browser();
     sign_up(&app, &browser, "oauth_google", "ada@example.com").await;
     connect(&app, &browser, "oauth_notion", &[]).await.expect(200);
     app.advance(Duration::from_secs(69 * 60)).await;
-    assert_eq!(remove_stale(&app.app().db, 10).await.unwrap(), 0);
+    assert_eq!(stale(&app).await, 0);
     app.advance(Duration::from_secs(2 * 60)).await;
-    assert_eq!(remove_stale(&app.app().db, 10).await.unwrap(), 1);
+    assert_eq!(stale(&app).await, 1);
     let error = r#"{"code":"oauth_access_denied"}"#;
     let pending = "insert into external_accounts (instance_id, id, identification_id, user_id, provider, status, error,
         expires_at, created_at, updated_at) select instance_id, 'eac_' || repeat('1', 27), 'idn_' || repeat('1', 27), id,
@@ -334,8 +336,8 @@ async fn what_nobody_comes_back_to_goes_away() {
         where instance_id = $1";
     app.execute(pending, error).await;
     app.advance(Duration::from_secs(23 * 3600)).await;
-    assert_eq!(remove_stale(&app.app().db, 10).await.unwrap(), 0, "a refused one is shown for a day");
+    assert_eq!(stale(&app).await, 0, "a refused one is shown for a day");
     app.advance(Duration::from_secs(2 * 3600)).await;
-    assert_eq!(remove_stale(&app.app().db, 10).await.unwrap(), 1);
+    assert_eq!(stale(&app).await, 1);
     assert_eq!(app.count("select count(*) from external_accounts where instance_id = $1 and $2 = ''", "").await, 1);
 }

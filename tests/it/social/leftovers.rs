@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::json;
-use vestibule::store::{leftovers, social_flows};
+use vestibule::store::retention::Remover;
 
 use super::connecting::{address, connect};
 use super::linking::set;
 use crate::support::TestApp;
 use crate::support::browser::send;
 use crate::support::person::{APP, approve, begin, client, go, provider_url, sign_up, transfer};
+use crate::support::retention::{page, remove};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-async fn forget(app: &TestApp) -> u64 {
-    social_flows::forget_abandoned(&app.app().db, 100).await.unwrap()
+async fn forget(app: &TestApp) -> i64 {
+    remove(app, Remover::SocialFlowSecrets).await
 }
 
 /// Trips that still hold something.
@@ -44,7 +45,7 @@ async fn a_trip_that_nobody_came_back_from_is_emptied_and_later_removed() {
     assert_eq!(forget(&app).await, 0, "once");
     let refused = browser.get(callback).await.expect(400);
     assert_eq!(refused.error_code(), "oauth_callback_invalid", "it is known, and too late");
-    let remove = async || social_flows::remove_old(&app.app().db, 100).await.unwrap();
+    let remove = async || remove(&app, Remover::SocialFlows).await;
     assert_eq!((remove().await, trips(&app).await), (0, 1));
     app.advance(24 * 60 * MINUTE).await;
     assert_eq!((remove().await, trips(&app).await), (1, 0));
@@ -109,7 +110,6 @@ async fn proofs(app: &TestApp) -> i64 {
 #[tokio::test]
 async fn attempts_that_are_over_go_with_all_that_was_asked_in_them() {
     let app = TestApp::start().await;
-    let db = &app.app().db;
     let (one, other) = (app.browser(), app.browser());
     begin(&app, &app.browser(), "sign_ins", "oauth_google").await.expect(200);
     let begun = begin(&app, &one, "sign_ups", "oauth_google").await.expect(200).json();
@@ -121,15 +121,14 @@ async fn attempts_that_are_over_go_with_all_that_was_asked_in_them() {
     sign_up(&app, &other, "oauth_google", "ada@example.com").await;
     assert_eq!(proofs(&app).await, 6);
     app.advance(24 * 60 * MINUTE).await;
-    assert_eq!(leftovers::remove_superseded(db, 10).await.unwrap(), 0, "kept for a day after their end");
+    assert_eq!(remove(&app, Remover::Verifications).await, 0, "kept for a day after their end");
     app.advance(11 * MINUTE).await;
-    assert_eq!(leftovers::remove_superseded(db, 2).await.unwrap(), 2, "a batch");
-    assert_eq!((leftovers::remove_superseded(db, 2).await.unwrap(), proofs(&app).await), (1, 3), "not what counts");
-    let none = (leftovers::remove_sign_ins(db, 10).await.unwrap(), leftovers::remove_sign_ups(db, 10).await.unwrap());
+    assert_eq!(page(&app, Remover::Verifications, 2).await.removed, 2, "a batch");
+    assert_eq!((remove(&app, Remover::Verifications).await, proofs(&app).await), (4, 0));
+    let none = (remove(&app, Remover::SignIns).await, remove(&app, Remover::SignUps).await);
     assert_eq!(none, (0, 0), "their day is over, but not yet for a day");
     app.advance(24 * 60 * MINUTE).await;
-    assert_eq!((leftovers::remove_sign_ins(db, 10).await.unwrap(), proofs(&app).await), (1, 2));
-    assert_eq!((leftovers::remove_sign_ups(db, 10).await.unwrap(), proofs(&app).await), (2, 0));
+    assert_eq!((remove(&app, Remover::SignIns).await, remove(&app, Remover::SignUps).await), (1, 2));
     // What came of them stays.
     let user = client(&app, &other).await["sessions"][0]["user"].clone();
     assert_eq!(user["external_accounts"][0]["verification"]["status"], "verified", "{user}");

@@ -10,6 +10,7 @@ pub mod oauth;
 pub mod person;
 pub mod processes;
 pub mod program;
+pub mod retention;
 mod server;
 mod signed_in;
 pub mod smtp;
