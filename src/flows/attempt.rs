@@ -6,9 +6,9 @@ use sqlx::PgConnection;
 use crate::context::Ctx;
 use crate::flows::{factors, timeline};
 use crate::model::client::{Client, SignIn, SignUp};
-use crate::model::id::{ClientId, SignInId, SignUpId};
+use crate::model::id::{ClientId, SessionId, SignInId, SignUpId};
 use crate::model::linking::Started;
-use crate::model::problem::{Error, Result, code};
+use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::store::attempts::{self, SignUpFields};
 use crate::store::sessions;
@@ -23,12 +23,14 @@ pub async fn refuse_second_session(ctx: &Ctx, db: &mut PgConnection, client: &Cl
     }
     match sessions::newest_open(db, ctx.instance_id(), client, ctx.offset()).await? {
         None => Ok(()),
-        Some(session) => {
-            timeline::on_client(ctx, client);
-            let refused = code::SESSION_EXISTS.because(Reason::AlreadySignedIn, "start");
-            Err(refused.meta("session_id", session.as_str()).into())
-        }
+        Some(session) => Err(session_exists(ctx, client, &session).into()),
     }
+}
+
+/// The refusal of an attempt on a client that has a session.
+pub fn session_exists(ctx: &Ctx, client: &ClientId, session: &SessionId) -> Problem {
+    timeline::on_client(ctx, client);
+    code::SESSION_EXISTS.because(Reason::AlreadySignedIn, "start").meta("session_id", session.as_str())
 }
 
 /// Writes down a new attempt; returns its id.

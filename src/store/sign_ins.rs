@@ -6,7 +6,9 @@ use sqlx::types::Json;
 
 use super::attempts::CompletedBy;
 use crate::model::client::SignIn;
-use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, SessionId, UserId};
+use crate::model::id::{
+    ClientId, ExternalAccountId, FlowId, IdentificationId, InstanceId, SessionId, SignInId, UserId,
+};
 use crate::model::time::Timestamp;
 
 /// A sign-in as its rules see it.
@@ -283,60 +285,116 @@ pub async fn owner_of_address(
     Ok(row.map(|row| (row.user_id, row.id)))
 }
 
-/// Whose a username is.
-///
-/// # Errors
-/// Storage faults.
-pub async fn owner_of_username(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    username: &str,
-) -> sqlx::Result<Option<UserId>> {
-    sqlx::query_scalar!(
-        r#"select id as "id: UserId" from users where instance_id = $1 and username_key = lower($2)"#,
-        instance.as_str(),
-        username,
-    )
-    .fetch_optional(db)
-    .await
-}
-
-/// What somebody typed to say who he is, and who has that.
-pub struct Typed<'a> {
-    /// What was typed.
-    pub identifier: &'a str,
-    /// Whom it names; nobody, where that must not be told.
-    pub user: Option<&'a UserId>,
-    /// The address that led to him.
-    pub address: Option<&'a IdentificationId>,
+/// A sign-in for whoever has what somebody typed.
+pub struct NewSignIn<'a> {
+    /// Names it.
+    pub id: &'a SignInId,
+    /// The client; the caller holds its lock.
+    pub client: &'a ClientId,
+    /// The flow on the inspector's record.
+    pub flow: Option<&'a FlowId>,
+    /// What was typed, as it is looked up.
+    pub identifier: Identifier<'a>,
+    /// A claim of an address counts, where nobody has proven it.
+    pub claims_count: bool,
+    /// It begins also if nobody has that: nobody may learn so.
+    pub admits_nobody: bool,
     /// Whoever has no account may sign up after the proof.
     pub sign_up_if_missing: bool,
+    /// A client with an open session begins none.
+    pub is_single_session: bool,
 }
 
-/// Remembers what somebody typed to say who he is; a first factor comes next, whether or not anybody has that.
+/// What somebody says who they are with.
+#[derive(Clone, Copy, Debug)]
+pub enum Identifier<'a> {
+    /// An address, canonical.
+    Address(&'a str),
+    /// A username, in any case.
+    Username(&'a str),
+}
+
+/// What became of a sign-in that was to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It waits for a first factor.
+    Begun,
+    /// Nobody has the identifier.
+    Nobody,
+    /// The client has this session.
+    HasSession(SessionId),
+}
+
+/// Begins a sign-in that waits for a first factor, in place of the client's attempts of both kinds: a stale one would win
+/// in the SDK. The same statement finds out who has the identifier, and whether a session is in the way.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn remember(
+pub async fn begin(
     db: &mut PgConnection,
     instance: &InstanceId,
-    id: &str,
-    typed: &Typed<'_>,
+    new: &NewSignIn<'_>,
     offset: PgInterval,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        r#"update sign_ins set identifier = $3, user_id = $4, identification_id = $5, sign_up_if_missing = $6,
-               status = 'needs_first_factor', updated_at = now() + $7
-           where instance_id = $1 and id = $2"#,
+) -> sqlx::Result<Begun> {
+    let (address, username) = match new.identifier {
+        Identifier::Address(address) => (Some(address), None),
+        Identifier::Username(username) => (None, Some(username)),
+    };
+    let row = sqlx::query!(
+        r#"with owner as materialized (
+               (select user_id, id as identification_id from identifications
+                where instance_id = $1 and kind = 'email_address' and value_key = $5
+                    and (status in ('verified', 'reserved') or (status = 'unverified' and $7))
+                order by status = 'unverified', created_at limit 1)
+               union all
+               select id, null from users where instance_id = $1 and username_key = lower($6)
+           ),
+           open_session as materialized (
+               select id from sessions
+               where $8 and instance_id = $1 and client_id = $3 and status in ('pending', 'active')
+                   and expire_at > now() + $11
+               order by id desc limit 1
+           ),
+           admitted as materialized (
+               select o.user_id, o.identification_id from (select) one left join owner o on true
+               where ($9 or o.user_id is not null) and not exists (select from open_session)
+           ),
+           sign_in as (
+               update sign_ins s set replaced_at = now() + $11, updated_at = now() + $11 from admitted
+               where s.instance_id = $1 and s.client_id = $3 and s.replaced_at is null
+               returning s.id
+           ),
+           sign_up as (
+               update sign_ups s set replaced_at = now() + $11, updated_at = now() + $11 from admitted
+               where s.instance_id = $1 and s.client_id = $3 and s.replaced_at is null
+           ),
+           -- After the old one is replaced: a client has one at a time.
+           begun as (
+               insert into sign_ins (instance_id, id, client_id, status, identifier, user_id, identification_id,
+                   sign_up_if_missing, flow_id, abandon_at, created_at, updated_at)
+               select $1, $2, $3, 'needs_first_factor', coalesce($5, $6), a.user_id, a.identification_id, $10, $4,
+                   now() + $11 + interval '24 h', now() + $11, now() + $11
+               from admitted a cross join (select count(*) from sign_in) replaced
+               returning id
+           )
+           select exists (select from begun) as "is_begun!", (select id from open_session) as "session: SessionId""#,
         instance.as_str(),
-        id,
-        typed.identifier,
-        typed.user.map(UserId::as_str),
-        typed.address.map(IdentificationId::as_str),
-        typed.sign_up_if_missing,
+        new.id.as_str(),
+        new.client.as_str(),
+        new.flow.map(FlowId::as_str),
+        address,
+        username,
+        new.claims_count,
+        new.is_single_session,
+        new.admits_nobody,
+        new.sign_up_if_missing,
         offset,
     )
-    .execute(db)
+    .fetch_one(db)
     .await?;
-    Ok(())
+    Ok(match row.session {
+        Some(session) => Begun::HasSession(session),
+        None if row.is_begun => Begun::Begun,
+        None => Begun::Nobody,
+    })
 }

@@ -6,17 +6,15 @@ use super::first_factor::{self, Prepare};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::flows::attempt;
-use crate::flows::client::{self, Acted};
+use crate::flows::client::{self, Acted, Issued};
 use crate::flows::factors;
 use crate::flows::timeline;
 use crate::model::email::EmailAddress;
-use crate::model::id::{ClientId, IdentificationId, UserId};
-use crate::model::linking::Started;
+use crate::model::id::{ClientId, SignInId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::{EnumerationProtection, SignUpMode};
-use crate::store::attempts::{self, SignUpFields};
-use crate::store::sign_ins::{self, Typed};
+use crate::store::sign_ins::{self, Begun, NewSignIn};
 use crate::trail::Kind;
 
 /// Who it is, and how he wants to prove it.
@@ -39,9 +37,22 @@ enum Identifier {
 /// Begins a sign-in for whoever has `identifier`; replaces what the client had begun before.
 ///
 /// # Errors
+/// Those of [`begin`].
+pub async fn identify(ctx: &Ctx, token: Option<&LookupHash>, asked: Identify<'_>) -> Result<Acted> {
+    let (_, issued) = begin(ctx, token, asked).await?;
+    client::acted(ctx, token, issued).await
+}
+
+/// Begins a sign-in as [`identify`] does; returns its id, and the token of the client if it is a new one.
+///
+/// # Errors
 /// `form_identifier_not_found`, `session_exists`, the `sign_up_if_missing_…` codes; those of
 /// [`first_factor::prepare`] where a factor is prepared at once. Nothing is written then.
-pub async fn identify(ctx: &Ctx, token: Option<&LookupHash>, asked: Identify<'_>) -> Result<Acted> {
+pub(super) async fn begin(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    asked: Identify<'_>,
+) -> Result<(SignInId, Option<Issued>)> {
     let strategy = asked.prepare.map_or("identifier", |prepare| prepare.strategy);
     let target = asked.prepare.and_then(|prepare| prepare.redirect_url);
     timeline::started(ctx, Kind::SignIn, strategy, target, None);
@@ -52,20 +63,30 @@ pub async fn identify(ctx: &Ctx, token: Option<&LookupHash>, asked: Identify<'_>
     let mut tx = ctx.app.db.begin().await?;
     let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
     timeline::on_client(ctx, &client);
-    attempt::refuse_second_session(ctx, &mut tx, &client).await?;
-    let owner = owner(ctx, &mut tx, &identifier).await?;
-    if owner.is_none() && !asked.sign_up_if_missing && !is_strict(ctx) {
-        return Err(not_found().into());
+    let (id, flow, settings) = (SignInId::new(ctx.now, ctx.rng()), ctx.trail.flow(), &ctx.instance.settings);
+    let new = NewSignIn {
+        id: &id,
+        client: &client,
+        flow: flow.as_ref(),
+        identifier: match &identifier {
+            Identifier::Address(address) => sign_ins::Identifier::Address(address.as_str()),
+            Identifier::Username(name) => sign_ins::Identifier::Username(name),
+        },
+        claims_count: !settings.attributes.email_address.verify_at_sign_up,
+        admits_nobody: asked.sign_up_if_missing || is_strict(ctx),
+        sign_up_if_missing: asked.sign_up_if_missing,
+        is_single_session: settings.single_session_mode,
+    };
+    match sign_ins::begin(&mut tx, ctx.instance_id(), &new, ctx.offset()).await? {
+        Begun::Begun => {}
+        Begun::Nobody => return Err(not_found().into()),
+        Begun::HasSession(session) => return Err(attempt::session_exists(ctx, &client, &session).into()),
     }
-    attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
-    let fields = SignUpFields::default();
-    let id = attempt::create(ctx, &mut tx, &client, Started::SignIn, &fields).await?;
-    name(ctx, &mut tx, &id, &identifier, owner.as_ref(), asked.sign_up_if_missing).await?;
     if let Some(prepare) = asked.prepare {
-        prepare_at_once(ctx, &mut tx, &client, &id, prepare).await?;
+        prepare_at_once(ctx, &mut tx, &client, id.as_str(), prepare).await?;
     }
     tx.commit().await?;
-    client::acted(ctx, token, issued).await
+    Ok((id, issued))
 }
 
 fn is_strict(ctx: &Ctx) -> bool {
@@ -101,42 +122,6 @@ fn may_sign_up(ctx: &Ctx, asked: &Identify<'_>) -> Result<()> {
         return Err(Problem::new(code::SIGN_UP_IF_MISSING_STRATEGY_NOT_SUPPORTED).param("strategy").into());
     }
     Ok(())
-}
-
-/// Whom the identifier names, and by which address.
-async fn owner(
-    ctx: &Ctx,
-    db: &mut PgConnection,
-    identifier: &Identifier,
-) -> Result<Option<(UserId, Option<IdentificationId>)>> {
-    let instance = ctx.instance_id();
-    Ok(match identifier {
-        Identifier::Address(address) => {
-            let claims_count = !ctx.instance.settings.attributes.email_address.verify_at_sign_up;
-            let found = sign_ins::owner_of_address(db, instance, address.as_str(), claims_count).await?;
-            found.map(|(user, address)| (user, Some(address)))
-        }
-        Identifier::Username(name) => sign_ins::owner_of_username(db, instance, name).await?.map(|user| (user, None)),
-    })
-}
-
-/// Writes down who the attempt is for, or whom it looks for.
-async fn name(
-    ctx: &Ctx,
-    db: &mut PgConnection,
-    id: &str,
-    identifier: &Identifier,
-    owner: Option<&(UserId, Option<IdentificationId>)>,
-    sign_up_if_missing: bool,
-) -> Result<()> {
-    let typed = match identifier {
-        Identifier::Address(address) => address.as_str(),
-        Identifier::Username(name) => name,
-    };
-    let user = owner.map(|(user, _)| user);
-    let address = owner.and_then(|(_, address)| address.as_ref());
-    let typed = Typed { identifier: typed, user, address, sign_up_if_missing };
-    Ok(sign_ins::remember(db, ctx.instance_id(), id, &typed, ctx.offset()).await?)
 }
 
 async fn prepare_at_once(
