@@ -61,6 +61,9 @@
 //! - **Social sign-in**: `http/frontend/sign_ins.rs` → `flows/departure.rs` (redirect rules, attempt, state) → the
 //!   provider → `http/frontend/oauth_callback.rs` → `flows/social/callback.rs`: the state is consumed, the code
 //!   exchanged (`upstream`), `model::linking` decides, `flows/social/settle.rs` writes it in one transaction → redirect.
+//! - **Password**: `http/frontend/sign_ins.rs` → `flows/sign_in/password.rs`: a place in the pool that hashes is taken
+//!   before the first statement; `flows/sign_in/guess.rs` counts the guess in one statement, the hash is computed while
+//!   nothing is held, and one statement begins the session → `store/password_sign_ins.rs`.
 //! - **Provider token**: `http/backend/oauth_access_tokens.rs` → `flows/provider_token`: a valid one is handed out; for an
 //!   expired one callers share a flight (`app/flights.rs`), flights of all replicas the lease in the token's row
 //!   (`lease.rs`), its holder asks the provider and keeps the answer (`refresh.rs`) → `store/provider_tokens`.

@@ -80,6 +80,43 @@ pub async fn spend(ctx: &Ctx, db: &mut PgConnection, what: Exact, key: &str) -> 
     Err(what.refusal().retry_after(seconds(wait)).into())
 }
 
+/// An event that another statement counts beside what it does.
+#[derive(Clone, Debug)]
+pub struct Counter {
+    what: Exact,
+    key: LookupHash,
+    rate: Rate,
+}
+
+impl Counter {
+    /// The one of `what` for `key`.
+    pub fn new(ctx: &Ctx, what: Exact, key: &str) -> Self {
+        Self { what, key: ctx.app.ring.lookup_hash(Lookup::RateLimit, key), rate: what.rate(ctx) }
+    }
+
+    /// Its log; full from the beginning where the limit is off.
+    pub fn log(&self) -> Log<'_> {
+        log(self.what, self.rate, &self.key)
+    }
+
+    /// Whether the limit is off.
+    pub fn is_off(&self) -> bool {
+        self.rate.count == 0
+    }
+
+    /// What was counted at that moment.
+    pub fn spent(self, at: Timestamp) -> Spent {
+        Spent { what: self.what, key: self.key, at }
+    }
+}
+
+impl Spent {
+    /// Its log, and its moment there.
+    pub fn place<'a>(&'a self, ctx: &Ctx) -> (Log<'a>, Timestamp) {
+        (log(self.what, self.what.rate(ctx), &self.key), self.at)
+    }
+}
+
 /// Takes an event back.
 ///
 /// # Errors

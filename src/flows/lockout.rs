@@ -6,7 +6,7 @@
 
 use sqlx::PgConnection;
 
-use super::exact_limits::{self, Exact, Spent};
+use super::exact_limits::{self, Counter, Exact, Spent};
 use crate::context::Ctx;
 use crate::limits::address_key;
 use crate::model::id::{ClientId, UserId};
@@ -17,6 +17,7 @@ use crate::model::time::Timestamp;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::lockouts::{self, Budget, Reserved};
 use crate::store::outbox::Effort;
+use crate::store::password_sign_ins::{Counted, Guess};
 
 /// From so many tries left on a failure says how many.
 const WARNS_FROM: i16 = 2;
@@ -33,6 +34,21 @@ pub struct Try {
 }
 
 impl Try {
+    /// What counted on the address alone.
+    pub fn of_address(spent: Spent) -> Self {
+        Self { account: None, left: None, is_in_vain: false, from_address: Some(spent) }
+    }
+
+    /// The budget it came from.
+    pub fn budget(&self) -> Option<Budget> {
+        self.account.as_ref().map(|(_, _, budget)| *budget)
+    }
+
+    /// What it spent of the limit of its address.
+    pub fn from_address(&self) -> Option<&Spent> {
+        self.from_address.as_ref()
+    }
+
     /// Whatever is tried is wrong: it must not be compared with anything, and takes as long as if it were.
     pub fn is_in_vain(&self) -> bool {
         self.is_in_vain
@@ -65,6 +81,24 @@ pub async fn reserve(ctx: &Ctx, db: &mut PgConnection, user: Option<&UserId>, cl
     }
     found.from_address = exact_limits::spend(ctx, db, Exact::FailedProofs, &address_key(ctx.from.ip)).await?;
     Ok(found)
+}
+
+/// The try of a guess that a statement has counted beside what it does; `None` where it counted nothing, or counted what
+/// must not be tried: [`reserve`] says why.
+pub fn counted(ctx: &Ctx, guess: &Guess, counter: Counter) -> Option<Try> {
+    let rule = ctx.instance.settings.lockout.rule();
+    let from_address = guess.at.map(|at| counter.spent(at));
+    let mut found = Try { account: None, left: None, is_in_vain: false, from_address };
+    match (guess.counted, &guess.attempt.user_id) {
+        (Counted::OnAccount(budget, failed), Some(user)) => {
+            found.account = Some((user.clone(), guess.client.clone(), budget));
+            found.left = rule.map(|rule| rule.attempts - failed);
+        }
+        (Counted::Locked { is_known: false }, _) if !tells(ctx) => found.is_in_vain = true,
+        (Counted::OnNone, _) => {}
+        _ => return None,
+    }
+    Some(found)
 }
 
 /// Whether answers may say that somebody has an account.

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use crate::context::Ctx;
 use crate::crypto::Secret;
-use crate::crypto::password::PasswordError;
+use crate::crypto::password::{PasswordError, Place};
 use crate::flows::lockout;
 use crate::model::id::{ClientId, UserId};
 use crate::model::password;
@@ -22,6 +22,15 @@ impl From<PasswordError> for Error {
     }
 }
 
+/// A place in the pool that hashes, to be taken before the first statement of whatever hashes: a request that finds no room
+/// has cost nothing.
+///
+/// # Errors
+/// 503 when too many wait.
+pub fn place(ctx: &Ctx) -> Result<Place<'_>> {
+    Ok(ctx.app.passwords.place()?)
+}
+
 /// Proves that whoever is at `client` knows the password of `user`, and gives the digest it was compared with; `None` is
 /// nobody we know, whose answer and effort are those of a wrong password.
 ///
@@ -30,18 +39,20 @@ impl From<PasswordError> for Error {
 ///
 /// # Errors
 /// `form_password_incorrect`, or `account_lockout_warning` with few tries left; `strategy_for_user_invalid` for a user
-/// without a password, unless strangers may not learn that; `user_locked`; `too_many_requests`; 503 when too many wait.
-pub async fn prove(ctx: &Ctx, user: Option<&UserId>, client: &ClientId, password: &Secret) -> Result<String> {
+/// without a password, unless strangers may not learn that; `user_locked`; `too_many_requests`.
+pub async fn prove(
+    ctx: &Ctx,
+    place: &Place<'_>,
+    (user, client): (Option<&UserId>, &ClientId),
+    password: &Secret,
+) -> Result<String> {
     let instance = ctx.instance_id();
     let mut tx = ctx.app.db.begin().await?;
     let tried = lockout::reserve(ctx, &mut tx, user, client).await?;
     let digest = user_passwords::digest(&mut *tx, instance, user).await?;
     let digest = digest.filter(|_| !tried.is_in_vain());
     tx.commit().await?;
-    let verdict = match &digest {
-        Some(digest) => ctx.app.passwords.verify(password, digest).await,
-        None => ctx.app.passwords.pretend(password).await.map(|()| false),
-    };
+    let verdict = verdict(place, password, digest.as_deref()).await;
     let tells = ctx.instance.settings.enumeration_protection != EnumerationProtection::Strict;
     let mut tx = ctx.app.db.begin().await?;
     let outcome = match (verdict, digest) {
@@ -60,6 +71,17 @@ pub async fn prove(ctx: &Ctx, user: Option<&UserId>, client: &ClientId, password
     outcome
 }
 
+/// Whether `password` is the one of `digest`; without one it is not, after as much work.
+///
+/// # Errors
+/// Those of [`Place::verify`].
+pub async fn verdict(place: &Place<'_>, password: &Secret, digest: Option<&str>) -> Result<bool, PasswordError> {
+    match digest {
+        Some(digest) => place.verify(password, digest).await,
+        None => place.pretend(password).await.map(|()| false),
+    }
+}
+
 /// Whether `digest` is still the password of `user`, whose row stays locked until the transaction ends: somebody who
 /// took the account over meanwhile took the password away, and what it proved with it.
 ///
@@ -76,7 +98,8 @@ pub async fn still_stands(
     if is_there && stored.as_deref() == Some(digest) { Ok(()) } else { Err(incorrect().into()) }
 }
 
-fn incorrect() -> Problem {
+/// A password that is not the user's.
+pub fn incorrect() -> Problem {
     Problem::new(code::FORM_PASSWORD_INCORRECT).param("password").because(Reason::CredentialsWrong, "password")
 }
 
@@ -89,21 +112,27 @@ pub async fn choose(ctx: &Ctx, chosen: &str, identifiers: &[&str]) -> Result<Str
     if !rules.is_enabled() {
         return Err(Problem::new(code::FORM_PARAM_VALUE_DISABLED).param("password").into());
     }
-    replacement(ctx, chosen, None, identifiers).await
+    replacement(ctx, &place(ctx)?, chosen, None, identifiers).await
 }
 
 /// The digest of a password that takes the place of `old`; also where people can no longer choose to have one, since
 /// whoever has one must be able to change it.
 ///
 /// # Errors
-/// What [`password::check`] refuses; `form_new_password_matches_current`; 503 when too many wait.
-pub async fn replacement(ctx: &Ctx, chosen: &str, old: Option<&str>, identifiers: &[&str]) -> Result<String> {
+/// What [`password::check`] refuses; `form_new_password_matches_current`.
+pub async fn replacement(
+    ctx: &Ctx,
+    place: &Place<'_>,
+    chosen: &str,
+    old: Option<&str>,
+    identifiers: &[&str],
+) -> Result<String> {
     password::check(chosen, &ctx.instance.settings.attributes.password, identifiers)?;
     let chosen = Secret::from(chosen.to_owned());
     if let Some(old) = old
-        && ctx.app.passwords.verify(&chosen, old).await?
+        && place.verify(&chosen, old).await?
     {
         return Err(Problem::new(code::FORM_NEW_PASSWORD_MATCHES_CURRENT).param("password").into());
     }
-    Ok(ctx.app.passwords.hash(ctx.rng(), &chosen).await?)
+    Ok(place.hash(ctx.rng(), &chosen).await?)
 }

@@ -4,13 +4,16 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::context::Ctx;
-use crate::model::id::{ClientId, ExternalAccountId, FlowId, IdentificationId, OutboxId, SessionId, UserId};
+use crate::model::id::{
+    AuditEventId, ClientId, ExternalAccountId, FlowId, IdentificationId, OutboxId, SessionId, UserId,
+};
 use crate::model::problem::Result;
 use crate::model::provider_token::{Kept, Refusal};
 use crate::model::reason::{Failure, Reason};
 use crate::model::time::millis;
 use crate::store::audit::{self, Actor, AuditEvent, Outcome};
 use crate::store::outbox;
+use crate::store::password_sign_ins::SessionRecord;
 
 /// A user came into being and is signed in.
 ///
@@ -29,6 +32,18 @@ pub async fn signed_up(ctx: &Ctx, db: &mut PgConnection, user: &UserId, session:
 pub async fn signed_in(ctx: &Ctx, db: &mut PgConnection, user: &UserId, session: &SessionId) -> Result<()> {
     event(ctx, db, "session.created", session.as_str()).await?;
     append(ctx, db, "session.created", user, ("session", session.as_str())).await
+}
+
+/// What [`signed_in`] leaves behind, for the statement that begins the session.
+pub fn of_session(ctx: &Ctx, session: &SessionId) -> SessionRecord {
+    let at = ctx.app.clock.now();
+    SessionRecord {
+        event: OutboxId::new(at, ctx.rng()),
+        payload: json!({ "type": "session.created", "id": session.as_str() }),
+        entry: AuditEventId::new(at, ctx.rng()),
+        flow: ctx.trail.flow(),
+        at,
+    }
 }
 
 /// A session ended; `status` as stored (`ended`, `removed`).

@@ -207,7 +207,8 @@ pub async fn release(
     Ok(())
 }
 
-fn interval(time: Option<time::Duration>) -> Option<PgInterval> {
+/// A duration as the database takes it.
+pub(super) fn interval(time: Option<time::Duration>) -> Option<PgInterval> {
     let microseconds = time.map(|time| i64::try_from(time.whole_microseconds()).unwrap_or(i64::MAX));
     microseconds.map(|microseconds| PgInterval { months: 0, days: 0, microseconds })
 }

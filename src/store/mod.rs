@@ -28,6 +28,7 @@ pub mod oauth_families;
 pub mod oauth_grants;
 pub mod oauth_tokens;
 pub mod outbox;
+pub mod password_sign_ins;
 pub mod pool;
 pub mod provider_configs;
 pub mod provider_tokens;

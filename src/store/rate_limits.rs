@@ -23,7 +23,8 @@ pub struct Log<'a> {
 }
 
 impl Log<'_> {
-    fn window(&self) -> PgInterval {
+    /// Its window, as the database takes it.
+    pub(super) fn window(&self) -> PgInterval {
         PgInterval { months: 0, days: 0, microseconds: i64::try_from(self.window.as_micros()).unwrap_or(i64::MAX) }
     }
 }

@@ -36,6 +36,7 @@ mod oauth_documents;
 mod oauth_refresh;
 mod oauth_token_use;
 mod pages;
+mod password_sign_ins;
 mod passwords;
 mod proof;
 mod provider_tokens;

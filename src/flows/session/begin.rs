@@ -31,17 +31,8 @@ pub async fn begin(
     begin: &Begin<'_>,
 ) -> Result<Option<(SessionId, Issued)>, Interrupted> {
     let (instance, offset) = (ctx.instance_id(), ctx.offset());
-    let session = ctx.promised_session.clone().unwrap_or_else(|| SessionId::new(ctx.now, ctx.rng()));
-    let new = NewSession {
-        id: &session,
-        client: begin.client,
-        user: begin.user,
-        strategy: begin.strategy,
-        amr: amr(begin.strategy),
-        lifetime: f64::from(ctx.instance.settings.session.maximum_lifetime),
-        activity: &SessionActivityId::new(ctx.now, ctx.rng()),
-        from: &ctx.from,
-    };
+    let (session, activity) = (new_id(ctx), SessionActivityId::new(ctx.now, ctx.rng()));
+    let new = new_session(ctx, (&session, &activity), begin.client, begin.user, begin.strategy);
     // The old token is replaced before the session begins: within its grace it must not see the new session.
     let issued = client::new_token(ctx);
     clients::rotate_token(db, instance, begin.client, &issued.hash, ctx.app.ring.first_id(), offset).await?;
@@ -50,9 +41,31 @@ pub async fn begin(
     }
     let strategy = Some(begin.strategy);
     clients::touch_sign_in_state(db, instance, begin.client, Some(&session), strategy, ctx.offset()).await?;
-    timeline::session(ctx, begin.user.as_str(), session.as_str());
-    ctx.trail.succeed();
+    noted(ctx, begin.user, &session);
     Ok(Some((session, issued)))
+}
+
+/// The id of a session that is about to begin.
+pub fn new_id(ctx: &Ctx) -> SessionId {
+    ctx.promised_session.clone().unwrap_or_else(|| SessionId::new(ctx.now, ctx.rng()))
+}
+
+/// A session about to begin.
+pub fn new_session<'a>(
+    ctx: &'a Ctx,
+    (id, activity): (&'a SessionId, &'a SessionActivityId),
+    client: &'a ClientId,
+    user: &'a UserId,
+    strategy: &'a str,
+) -> NewSession<'a> {
+    let lifetime = f64::from(ctx.instance.settings.session.maximum_lifetime);
+    NewSession { id, client, user, strategy, amr: amr(strategy), lifetime, activity, from: &ctx.from }
+}
+
+/// Notes that a session began, which is the end of its flow.
+pub fn noted(ctx: &Ctx, user: &UserId, session: &SessionId) {
+    timeline::session(ctx, user.as_str(), session.as_str());
+    ctx.trail.succeed();
 }
 
 /// How a strategy counts as a method of authentication (RFC 8176).

@@ -175,13 +175,15 @@ pub async fn attempt_code(
 /// Checks the password; the session's next token shows the fresh proof.
 ///
 /// # Errors
-/// `session_reverification_missing` before [`begin`]; `strategy_for_user_invalid`; those of [`password::prove`].
+/// `session_reverification_missing` before [`begin`]; `strategy_for_user_invalid`; those of [`password::place`] and
+/// [`password::prove`].
 pub async fn attempt_password(
     ctx: &Ctx,
     token: Option<&LookupHash>,
     id: &SessionId,
     typed: &str,
 ) -> Result<Reverification> {
+    let place = password::place(ctx)?;
     let mut tx = ctx.app.db.begin().await?;
     let (client, session) = current(ctx, &mut tx, token, id).await?;
     must_have_begun(ctx, &mut tx, id).await?;
@@ -189,7 +191,8 @@ pub async fn attempt_password(
     tx.commit().await?;
     factors::chosen(&ways, "password", None)?;
     let user = &session.user.id;
-    let digest = password::prove(ctx, Some(user), &client, &Secret::from(typed.to_owned())).await?;
+    let digest = password::prove(ctx, &place, (Some(user), &client), &Secret::from(typed.to_owned())).await?;
+    drop(place);
     let mut tx = ctx.app.db.begin().await?;
     let (client, _) = current(ctx, &mut tx, token, id).await?;
     password::still_stands(ctx, &mut tx, (user, &client), &digest).await?;

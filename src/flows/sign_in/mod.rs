@@ -2,5 +2,6 @@
 
 pub mod finish;
 pub mod first_factor;
+mod guess;
 pub mod identify;
 pub mod password;

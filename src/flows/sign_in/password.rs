@@ -2,12 +2,14 @@
 
 use super::finish::{self, Attempt, Finished, Proven};
 use super::first_factor::{closed, current};
+use super::guess::{self, STRATEGY};
 use super::identify::{self, Identify};
 use crate::context::Ctx;
-use crate::crypto::{ExposeSecret, Lookup, LookupHash, Secret};
+use crate::crypto::password::Place;
+use crate::crypto::{LookupHash, Secret};
 use crate::flows::client::{self, Acted, Issued};
 use crate::flows::race::{Interrupted, TRIES};
-use crate::flows::{factors, password, timeline, users};
+use crate::flows::{attempt, factors, password, timeline, users};
 use crate::model::client::SignIn;
 use crate::model::id::UserId;
 use crate::model::problem::{Problem, Result, code};
@@ -16,39 +18,89 @@ use crate::model::verification::LIFE;
 use crate::store::attempts::CompletedBy;
 use crate::store::{clients, sign_ins, user_passwords};
 
-/// The strategy that sessions and clients remember.
-const STRATEGY: &str = "password";
+/// A sign-in after its password was looked at.
+pub struct Attempted {
+    /// The client.
+    pub acted: Acted,
+    /// The sign-in, which may be over and gone from the client.
+    pub attempt: SignIn,
+}
 
-/// A sign-in with identifier and password at once. Returns it with the id of the attempt.
+/// A sign-in with identifier and password at once.
 ///
 /// # Errors
 /// Those of [`identify::identify`] and [`attempt`].
-pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, identifier: &str, typed: &str) -> Result<(Acted, String)> {
+pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, identifier: &str, typed: &str) -> Result<Attempted> {
+    let place = password::place(ctx)?;
     let asked = Identify { identifier, sign_up_if_missing: false, prepare: None };
-    let begun = identify::identify(ctx, token, asked).await?;
-    let id = begun.client.sign_in.as_ref().map(|attempt| attempt.id.as_str().to_owned());
-    let id = id.ok_or(code::RESOURCE_NOT_FOUND)?;
-    let new = begun.issued.as_ref();
-    let new = new.map(|issued| ctx.app.ring.lookup_hash(Lookup::ClientToken, issued.expose_secret()));
-    let acted = attempt(ctx, new.as_ref().or(token), &id, typed).await?;
-    Ok((Acted { issued: acted.issued.or(begun.issued), client: acted.client }, id))
+    let (id, issued) = identify::begin(ctx, token, asked).await?;
+    let token = issued.as_ref().map(|issued| &issued.hash).or(token);
+    let mut done = guess_at(ctx, place, token, id.as_str(), typed).await?;
+    done.acted.issued = done.acted.issued.or(issued.map(|issued| issued.token));
+    Ok(done)
 }
 
 /// Goes on with a sign-in if `typed` is the user's password.
 ///
 /// # Errors
-/// Those of the attempt ([`current`]); `strategy_for_user_invalid`; those of [`password::prove`]; `user_locked` and
-/// `user_banned` after the proof.
-pub async fn attempt(ctx: &Ctx, token: Option<&LookupHash>, id: &str, typed: &str) -> Result<Acted> {
+/// Those of the attempt ([`current`]); `strategy_for_user_invalid`; those of [`password::place`] and [`password::prove`];
+/// `user_locked` and `user_banned` after the proof.
+pub async fn attempt(ctx: &Ctx, token: Option<&LookupHash>, id: &str, typed: &str) -> Result<Attempted> {
+    guess_at(ctx, password::place(ctx)?, token, id, typed).await
+}
+
+async fn guess_at(ctx: &Ctx, place: Place<'_>, token: Option<&LookupHash>, id: &str, typed: &str) -> Result<Attempted> {
+    let typed = Secret::from(typed.to_owned());
+    let counted = match token {
+        Some(token) => guess::count(ctx, token, id).await?.map(|guess| (token, guess)),
+        None => None,
+    };
+    let Some((token, guess)) = counted else { return step_by_step(ctx, place, token, id, &typed).await };
+    let verdict = password::verdict(&place, &typed, guess.digest.as_deref()).await;
+    drop(place);
+    let digest = match (verdict, &guess.digest) {
+        (Ok(true), Some(digest)) => digest,
+        (Ok(_), _) => return Err(guess::refuse(ctx, &guess).await?.into()),
+        (Err(error), _) => {
+            guess::give_back(ctx, &guess.tried).await?;
+            return Err(error.into());
+        }
+    };
+    timeline::proven(ctx, STRATEGY);
+    let user = guess::user(&guess)?;
+    if let Some(done) = guess::complete(ctx, token, &guess, (user, digest)).await? {
+        let acted = client::acted(ctx, Some(token), Some(done.issued)).await?;
+        return Ok(Attempted { acted, attempt: done.attempt });
+    }
+    guess::give_back(ctx, &guess.tried).await?;
+    let acted = go_on(ctx, Some(token), id, user, Known::Verified(digest)).await?;
+    attempted(ctx, acted, id).await
+}
+
+/// The same one statement after the other, each of which says what is in the way.
+async fn step_by_step(
+    ctx: &Ctx,
+    place: Place<'_>,
+    token: Option<&LookupHash>,
+    id: &str,
+    typed: &Secret,
+) -> Result<Attempted> {
     let mut tx = ctx.app.db.begin().await?;
     let (client, attempt) = current(ctx, &mut tx, token, id).await?;
     tx.commit().await?;
     factors::chosen(attempt.first_factors.as_deref().unwrap_or_default(), STRATEGY, None)?;
     let user = attempt.user_id.as_ref();
-    let digest = password::prove(ctx, user, &client, &Secret::from(typed.to_owned())).await?;
+    let digest = password::prove(ctx, &place, (user, &client), typed).await?;
+    drop(place);
     timeline::proven(ctx, STRATEGY);
     let user = user.ok_or(code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED)?;
-    go_on(ctx, token, id, user, Known::Verified(&digest)).await
+    let acted = go_on(ctx, token, id, user, Known::Verified(&digest)).await?;
+    attempted(ctx, acted, id).await
+}
+
+async fn attempted(ctx: &Ctx, acted: Acted, id: &str) -> Result<Attempted> {
+    let attempt = attempt::sign_in(ctx, &acted.client, id).await?;
+    Ok(Attempted { acted, attempt })
 }
 
 /// Sets the new password that a sign-in waits for, and goes on with it. Whoever else is signed in to the account is not
@@ -56,14 +108,16 @@ pub async fn attempt(ctx: &Ctx, token: Option<&LookupHash>, id: &str, typed: &st
 ///
 /// # Errors
 /// `resource_not_found`; `verification_missing` for an attempt that does not wait for it; `verification_expired` ten
-/// minutes after the proof; those of [`password::replacement`]; those of the sign-in that goes on.
+/// minutes after the proof; those of [`password::place`] and [`password::replacement`]; those of the sign-in that goes on.
 pub async fn reset(ctx: &Ctx, token: Option<&LookupHash>, id: &str, chosen: &str) -> Result<Acted> {
+    let place = password::place(ctx)?;
     let attempt = waiting_for_password(ctx, token, id).await?;
     let user = attempt.user.as_ref().ok_or(code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED)?;
     let mut names: Vec<&str> = user.emails().map(|address| address.value.as_str()).collect();
     names.extend(user.username.as_deref());
     let old = user_passwords::digest(&ctx.app.db, ctx.instance_id(), Some(&user.id)).await?;
-    let digest = password::replacement(ctx, chosen, old.as_deref(), &names).await?;
+    let digest = password::replacement(ctx, &place, chosen, old.as_deref(), &names).await?;
+    drop(place);
     go_on(ctx, token, id, &user.id, Known::Chosen(&digest)).await
 }
 

@@ -14,9 +14,10 @@ use crate::flows::client::Acted;
 use crate::flows::departure::{self, Request};
 use crate::flows::sign_in::first_factor::{self, Prepare};
 use crate::flows::sign_in::identify::{self, Identify};
-use crate::flows::sign_in::password;
+use crate::flows::sign_in::password::{self, Attempted};
 use crate::flows::social::transfer;
 use crate::flows::{attempt, email_link};
+use crate::model::client::SignIn;
 use crate::model::factor::RESET;
 use crate::model::linking::Started;
 use crate::model::problem::{Problem, code};
@@ -31,8 +32,7 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
         return finished(&ctx, &browser, &moved.acted, &moved.attempt).await;
     }
     if let (Some(identifier), Some(typed)) = (params.text("identifier"), params.text("password")) {
-        let (acted, id) = password::begin(&ctx, token.as_ref(), identifier, typed).await?;
-        return finished(&ctx, &browser, &acted, &id).await;
+        return attempted(&ctx, &browser, &password::begin(&ctx, token.as_ref(), identifier, typed).await?).await;
     }
     let acted = match params.text("identifier").filter(|_| !is_social(&params)) {
         Some(identifier) => {
@@ -113,10 +113,11 @@ pub async fn prepare_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<Str
 /// `POST /v1/client/sign_ins/{id}/attempt_first_factor`: checks a code or password.
 pub async fn attempt_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
     let (token, strategy) = (browser.hash(&ctx), params.required("strategy")?);
-    let acted = match strategy {
-        "password" => password::attempt(&ctx, token.as_ref(), &id, params.required("password")?).await?,
-        _ => first_factor::attempt_code(&ctx, token.as_ref(), &id, strategy, params.text("code")).await?,
-    };
+    if strategy == "password" {
+        let typed = params.required("password")?;
+        return attempted(&ctx, &browser, &password::attempt(&ctx, token.as_ref(), &id, typed).await?).await;
+    }
+    let acted = first_factor::attempt_code(&ctx, token.as_ref(), &id, strategy, params.text("code")).await?;
     // Whoever sends the new password along with the code has chosen it already.
     let acted = match params.text("password").filter(|_| strategy == RESET) {
         Some(chosen) => password::reset(&ctx, token.as_ref(), &id, chosen).await?,
@@ -134,8 +135,16 @@ pub async fn reset_password(ctx: Ctx, browser: Browser, Path(id): Path<String>, 
 
 /// The attempt of an act, which may be over and gone from the client.
 async fn finished(ctx: &Ctx, browser: &Browser, acted: &Acted, id: &str) -> Answer {
-    let shown = attempt::sign_in(ctx, &acted.client, id).await?;
-    let shown = Resource::Shown(views::sign_in::sign_in(&shown, &ctx.instance, ctx.now));
+    shown(ctx, browser, acted, &attempt::sign_in(ctx, &acted.client, id).await?).await
+}
+
+/// The attempt after its password was looked at.
+async fn attempted(ctx: &Ctx, browser: &Browser, done: &Attempted) -> Answer {
+    shown(ctx, browser, &done.acted, &done.attempt).await
+}
+
+async fn shown(ctx: &Ctx, browser: &Browser, acted: &Acted, attempt: &SignIn) -> Answer {
+    let shown = Resource::Shown(views::sign_in::sign_in(attempt, &ctx.instance, ctx.now));
     answer::acted(ctx, browser, acted, shown).await
 }
 
@@ -151,6 +160,6 @@ pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(quer
     {
         return finished(&ctx, &browser, &acted, &id).await;
     }
-    let shown = Resource::Shown(views::sign_in::sign_in(current, &ctx.instance, ctx.now));
-    answer::acted(&ctx, &browser, &Acted { client, issued }, shown).await
+    let attempt = current.clone();
+    shown(&ctx, &browser, &Acted { client, issued }, &attempt).await
 }

@@ -101,8 +101,8 @@ impl ByHand<'_> {
     async fn sign_in(&self, token: Option<&LookupHash>, form: &Params) -> Result<Response> {
         let identifier = form.required("identifier")?.trim();
         if let Some(typed) = form.text("password") {
-            let (acted, _) = password::begin(self.ctx, token, identifier, typed).await?;
-            return steps::go_on_signing_in(self.ctx, self.browser, self.landing, &acted);
+            let done = password::begin(self.ctx, token, identifier, typed).await?;
+            return steps::go_on_signing_in(self.ctx, self.browser, self.landing, &done.acted);
         }
         let asked = Identify { identifier, sign_up_if_missing: false, prepare: None };
         let acted = identify::identify(self.ctx, token, asked).await?;

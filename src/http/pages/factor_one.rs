@@ -191,8 +191,8 @@ async fn check(turn: &Turn<'_>, attempt: &SignIn, guess: &str) -> Result<Respons
 
 async fn check_password(turn: &Turn<'_>, attempt: &SignIn, typed: &str) -> Result<Response> {
     turn.spend_try()?;
-    let acted = password::attempt(turn.ctx, turn.token().as_ref(), attempt.id.as_str(), typed).await?;
-    steps::go_on_signing_in(turn.ctx, turn.browser, &turn.landing, &acted)
+    let done = password::attempt(turn.ctx, turn.token().as_ref(), attempt.id.as_str(), typed).await?;
+    steps::go_on_signing_in(turn.ctx, turn.browser, &turn.landing, &done.acted)
 }
 
 /// Sends what was chosen, or the same once more.
