@@ -53,3 +53,4 @@ mod simulator;
 mod snapshots;
 mod social;
 mod support;
+mod token_kinds;

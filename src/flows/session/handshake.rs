@@ -38,13 +38,17 @@ pub async fn handshake(ctx: &Ctx, token: Option<&LookupHash>, redirect_url: Opti
     Ok(Handshake { redirect, uat, session_token })
 }
 
+/// Whom a handshake token is for. The server SDK looks for its directives alone; a verifier of session tokens that demands
+/// no subject (Python's package) refuses what is for somebody else, and so takes nobody's handshake for a person.
+const AUDIENCE: &str = "handshake";
+
 /// The directives as a signed token, for the transport without a round trip.
 ///
 /// # Errors
 /// Faults of the signing key.
 pub async fn sign(ctx: &Ctx, directives: &[String]) -> Result<String> {
     let key = signing_keys::active(ctx, KeyPurpose::Session).await?;
-    let claims = serde_json::json!({ "handshake": directives, "exp": ctx.now.unix_timestamp() + 60 });
+    let claims = serde_json::json!({ "handshake": directives, "aud": AUDIENCE, "exp": ctx.now.unix_timestamp() + 60 });
     key.sign(TokenType::Jwt, &claims).map_err(Error::internal)
 }
 
