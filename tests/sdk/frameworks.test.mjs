@@ -61,6 +61,7 @@ describe('the route of the token guide', () => {
       PATH: process.env.PATH,
       HOME: process.env.HOME,
       PORT: port,
+      APP_ORIGIN: `http://localhost:${port}`,
       NOTION_BASE: `${vestibule.url}/_dev/providers/notion`,
       NODE_OPTIONS: `--import ${join(folder, 'simulated-notion.mjs')}`,
       CLERK_SECRET_KEY: vestibule.secretKey,
@@ -106,8 +107,13 @@ describe('the route of the token guide', () => {
       const ask = (headers = {}) => fetch(url, { redirect: 'manual', headers }).catch(() => null);
       const signedOut = await until(`${name} answers`, () => ask(), 120).catch((error) => assert.fail(`${error.message}: ${said}`));
       assert.equal(signedOut.status, 401, said);
-      const { body } = await nora.api('POST', `${vestibule.url}/v1/client/sessions/${sessionId}/tokens`);
-      const signedIn = await ask({ authorization: `Bearer ${body.jwt}` });
+      const mint = async (origin) => {
+        const url = `${vestibule.url}/v1/client/sessions/${sessionId}/tokens`;
+        return (await nora.api('POST', url, { origin })).body.jwt;
+      };
+      const ofAnotherApp = await ask({ authorization: `Bearer ${await mint(vestibule.url)}` });
+      assert.equal(ofAnotherApp.status, 401, 'a token for another origin is none of this app');
+      const signedIn = await ask({ authorization: `Bearer ${await mint(`http://localhost:${port}`)}` });
       const text = await signedIn.text();
       assert.equal(signedIn.status, 200, `${text}\n${said}`);
       const people = JSON.parse(text).results.map(({ name }) => name);

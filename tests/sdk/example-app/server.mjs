@@ -21,7 +21,8 @@ export async function startExampleApp({ secretKey, publishableKey, apiUrl, proxy
   async function authenticate(request, response) {
     const headers = Object.entries(request.headers).map(([name, value]) => [name, String(value)]);
     const web = new Request(new URL(request.url, app.url), { method: request.method, headers });
-    const state = await clerk.authenticateRequest(web, { proxyUrl });
+    // Only session tokens that were made for this app's own origin: not one of another app of the same instance.
+    const state = await clerk.authenticateRequest(web, { proxyUrl, authorizedParties: [app.url] });
     app.reasons.push(state.reason ?? state.status);
     for (const name of new Set(state.headers.keys())) {
       response.setHeader(name, name === 'set-cookie' ? state.headers.getSetCookie() : state.headers.get(name));

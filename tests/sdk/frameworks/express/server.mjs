@@ -3,7 +3,7 @@ import express from 'express';
 
 const clerk = createClerkClient({ secretKey: process.env.CLERK_SECRET_KEY, apiUrl: process.env.CLERK_API_URL });
 const app = express();
-app.use(clerkMiddleware());
+app.use(clerkMiddleware({ authorizedParties: [process.env.APP_ORIGIN] }));
 
 app.get('/api/notion', async (req, res) => {
   const { isAuthenticated, userId } = getAuth(req);

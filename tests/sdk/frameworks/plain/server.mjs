@@ -22,7 +22,8 @@ async function notion(request) {
 
 createServer(async (incoming, outgoing) => {
   const request = new Request(new URL(incoming.url, 'http://localhost'), { headers: incoming.headers });
-  const state = await clerk.authenticateRequest(request, { proxyUrl: process.env.CLERK_PROXY_URL });
+  const { CLERK_PROXY_URL, APP_ORIGIN } = process.env;
+  const state = await clerk.authenticateRequest(request, { proxyUrl: CLERK_PROXY_URL, authorizedParties: [APP_ORIGIN] });
   request.auth = state.toAuth();
   const answer = await notion(request);
   outgoing.writeHead(answer.status, { 'content-type': 'application/json' });

@@ -1,3 +1,3 @@
 import { clerkMiddleware } from '@clerk/astro/server';
 
-export const onRequest = clerkMiddleware();
+export const onRequest = clerkMiddleware({ authorizedParties: [process.env.APP_ORIGIN] });
