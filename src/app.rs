@@ -9,8 +9,6 @@ mod ring;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sqlx::PgPool;
-
 pub use clock::CorrectedClock;
 pub use readiness::Lacking;
 pub use ring::RingMismatch;
@@ -29,6 +27,7 @@ use crate::model::time::Clock;
 use crate::outbound::mail::{MailStartError, Mailer};
 use crate::outbound::{Outbound, StartError};
 use crate::store::directory::Directory;
+use crate::store::pool::PgPool;
 use crate::store::provider_configs::ProviderConfigs;
 use crate::store::signing_keys::SigningKeys;
 use crate::trail::Recorder;

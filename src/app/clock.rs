@@ -3,10 +3,9 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
-use sqlx::PgPool;
-
 use crate::model::time::{Clock, Timestamp};
 use crate::store;
+use crate::store::pool::PgPool;
 
 /// The operating system's clock plus the last measured offset to the database.
 #[derive(Debug, Default)]

@@ -3,9 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
-
 use crate::store;
+use crate::store::pool::PgPool;
 
 /// How long an answer is good for; the promise is "within the last 2 s".
 const FRESH: Duration = Duration::from_secs(1);

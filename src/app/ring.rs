@@ -1,9 +1,8 @@
 //! Whether the key ring is the one that this database was used with. A wrong secret would find no key, no session and
 //! no code, and seal values that nobody opens again: better not to start.
 
-use sqlx::PgPool;
-
 use crate::crypto::KeyRing;
+use crate::store::pool::PgPool;
 use crate::store::ring_keys::{self, KnownKey};
 
 /// Why a ring does not fit a database. Names keys by id only.

@@ -130,6 +130,7 @@ fn database(reader: &mut Reader, base: Database) -> Database {
         max_connections,
         min_connections: min_connections.min(max_connections),
         acquire_timeout: reader.duration("database.acquire_timeout", base.acquire_timeout),
+        statement_timeout: base.statement_timeout,
         migrate_on_start: reader.flag("database.migrate_on_start", base.migrate_on_start),
     }
 }

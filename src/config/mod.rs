@@ -122,6 +122,9 @@ pub struct Database {
     pub min_connections: u32,
     /// `database.acquire_timeout`: how long a request waits for a connection.
     pub acquire_timeout: Duration,
+    /// How long the database may take for one statement, counted on our side, and for all statements of a request; not a
+    /// setting. The role has the same limit on the server (`migrate`).
+    pub statement_timeout: Duration,
     /// `database.migrate_on_start`.
     pub migrate_on_start: bool,
 }
@@ -135,6 +138,7 @@ impl Default for Database {
             max_connections: 16,
             min_connections: 2,
             acquire_timeout: Duration::from_secs(3),
+            statement_timeout: Duration::from_secs(5),
             migrate_on_start: false,
         }
     }

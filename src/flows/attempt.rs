@@ -1,8 +1,6 @@
 //! Attempts as all ways of signing in and up have them: when one may begin, and how one that a call has finished, and
 //! that is gone from the client, is still the call's answer.
 
-use sqlx::PgConnection;
-
 use crate::context::Ctx;
 use crate::flows::{factors, timeline};
 use crate::model::client::{Client, SignIn, SignUp};
@@ -11,6 +9,7 @@ use crate::model::linking::Started;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::store::attempts::{self, SignUpFields};
+use crate::store::pool::PgConnection;
 use crate::store::sessions;
 
 /// A single-session instance has at most one session on a client.

@@ -1,7 +1,5 @@
 //! The client (browser): who is calling, its tree, and its token.
 
-use sqlx::PgConnection;
-
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, SealedAt, Secret};
 use crate::flows::factors;
@@ -11,6 +9,7 @@ use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::random;
 use crate::model::verification::{Status, Verification};
 use crate::store::clients;
+use crate::store::pool::PgConnection;
 
 /// When a browser whose token was just replaced may come again, in seconds.
 const MOMENT: u32 = 3;

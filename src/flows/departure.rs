@@ -1,7 +1,5 @@
 //! Beginning a sign-in or sign-up with a provider: the attempt is written down, and the browser learns where to go.
 
-use sqlx::PgConnection;
-
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, SealedAt};
 use crate::flows::attempt;
@@ -15,6 +13,7 @@ use crate::model::random;
 use crate::model::reason::Reason;
 use crate::model::redirect::{Handed, Judged, RedirectTarget};
 use crate::store::attempts::{self, NewVerification, SignUpFields};
+use crate::store::pool::PgConnection;
 use crate::store::redirect_urls;
 use crate::store::social_flows::{self, NewFlow, Transport};
 use crate::store::verifications;

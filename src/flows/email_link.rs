@@ -1,8 +1,6 @@
 //! A link from a mail is opened: in the browser that asked for it, it finishes what waits there; in another one it counts
 //! only where the instance allows that, after a button was pressed, and the first tab finishes by itself.
 
-use sqlx::PgConnection;
-
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
 use crate::flows::client::{self, Issued};
@@ -15,6 +13,7 @@ use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::redirect::{CREATED_SESSION, with_query};
 use crate::model::verification::{self as model, Verification};
+use crate::store::pool::PgConnection;
 use crate::store::verifications::{self, Asked};
 use crate::store::{attempts, clients, sign_ins, sign_ups};
 

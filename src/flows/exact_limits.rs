@@ -1,7 +1,5 @@
 //! Limits that are counted exactly, in the database, over all replicas.
 
-use sqlx::PgConnection;
-
 use crate::config::limits::Rate;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
@@ -11,6 +9,7 @@ use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::store::lockouts;
+use crate::store::pool::PgConnection;
 use crate::store::rate_limits::{self, Log};
 
 /// What is counted.

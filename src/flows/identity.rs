@@ -1,7 +1,6 @@
 //! What a provider proved: who somebody is, and the tokens that came with it. Kept sealed while a transfer may need it.
 
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, SealedAt, Secret};
@@ -13,6 +12,7 @@ use crate::model::id::{ExternalAccountId, SocialFlowId};
 use crate::model::problem::{Error, Result};
 use crate::model::profile::Profile;
 use crate::model::provider_token::Kept;
+use crate::store::pool::PgConnection;
 use crate::store::provider_tokens::{self, MissingRefreshToken, Stored};
 use crate::store::social_flows::SocialFlow;
 use crate::upstream::token::TokenAnswer;

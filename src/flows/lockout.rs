@@ -4,8 +4,6 @@
 //! Where answers must not tell who has an account, a stranger is not told either that one is locked, or about to be:
 //! the try is refused like a wrong one, unseen. A browser that the user signed in from before is told.
 
-use sqlx::PgConnection;
-
 use super::exact_limits::{self, Counter, Exact, Spent};
 use crate::context::Ctx;
 use crate::limits::address_key;
@@ -18,6 +16,7 @@ use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::lockouts::{self, Budget, Reserved};
 use crate::store::outbox::Effort;
 use crate::store::password_sign_ins::{Counted, Guess};
+use crate::store::pool::PgConnection;
 
 /// From so many tries left on a failure says how many.
 const WARNS_FROM: i16 = 2;

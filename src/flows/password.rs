@@ -1,7 +1,5 @@
 //! Who knows a password. A try is counted before the hash is computed, and no connection is held meanwhile.
 
-use sqlx::PgConnection;
-
 use crate::context::Ctx;
 use crate::crypto::Secret;
 use crate::crypto::password::{PasswordError, Place};
@@ -11,6 +9,7 @@ use crate::model::password;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::EnumerationProtection;
+use crate::store::pool::PgConnection;
 use crate::store::{user_passwords, users};
 
 impl From<PasswordError> for Error {

@@ -1,7 +1,6 @@
 //! What an act leaves behind besides its result: an audit event and an event in the outbox, in the same transaction.
 
 use serde_json::json;
-use sqlx::PgConnection;
 
 use crate::context::Ctx;
 use crate::model::id::{
@@ -14,6 +13,7 @@ use crate::model::time::millis;
 use crate::store::audit::{self, Actor, AuditEvent, Outcome};
 use crate::store::outbox;
 use crate::store::password_sign_ins::SessionRecord;
+use crate::store::pool::PgConnection;
 
 /// A user came into being and is signed in.
 ///

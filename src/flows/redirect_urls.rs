@@ -42,7 +42,13 @@ pub async fn delete(ctx: &Ctx, id: &RedirectUrlId, actor: Actor) -> Result<()> {
     Ok(())
 }
 
-async fn record(ctx: &Ctx, db: &mut sqlx::PgConnection, action: &str, url: &RedirectUrl, actor: Actor) -> Result<()> {
+async fn record(
+    ctx: &Ctx,
+    db: &mut crate::store::pool::PgConnection,
+    action: &str,
+    url: &RedirectUrl,
+    actor: Actor,
+) -> Result<()> {
     let event = AuditEvent {
         target: Some(("redirect_url", url.id.as_str())),
         changes: json!({ "url": url.url }),

@@ -85,7 +85,7 @@ async fn add_id_token_key(app: &App, instance: &Instance, now: Timestamp) -> Res
 /// Storage faults.
 pub(super) async fn insert_both(
     app: &App,
-    db: &mut sqlx::PgConnection,
+    db: &mut crate::store::pool::PgConnection,
     instance: &InstanceId,
     keys: &NewKeys,
     now: Timestamp,

@@ -1,7 +1,6 @@
 //! What is done to a user as a whole: shut out, let in, given a new password.
 
 use serde_json::json;
-use sqlx::PgConnection;
 
 use crate::context::Ctx;
 use crate::flows::record;
@@ -10,6 +9,7 @@ use crate::model::problem::{Result, code};
 use crate::model::reason::Reason;
 use crate::model::user::User;
 use crate::store::audit::{self, Actor, AuditEvent};
+use crate::store::pool::PgConnection;
 use crate::store::{bans, lockouts, outbox, sign_ins, user_passwords, users};
 
 /// Whether a user may sign in.

@@ -42,10 +42,12 @@ impl Pace {
     }
 }
 
-/// Answers 503 for a handler that takes too long, and fails a body that comes too slowly.
+/// Answers 503 for a handler that takes too long or waits too long for the database, and fails a body that comes too
+/// slowly.
 pub async fn keep(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let request = request.map(|body| if body.is_end_stream() { body } else { Body::new(Paced::new(body, PACE)) });
-    match tokio::time::timeout(app.config.server.request_timeout, next.run(request)).await {
+    let answer = app.db.within_budget(next.run(request));
+    match tokio::time::timeout(app.config.server.request_timeout, answer).await {
         Ok(response) => response,
         Err(_) => {
             tracing::warn!("a handler took too long");

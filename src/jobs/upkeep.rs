@@ -12,11 +12,12 @@ const CLOCK: Duration = Duration::from_secs(30);
 /// From which offset on somebody should look at the machine's clock.
 const SKEW: time::Duration = time::Duration::seconds(2);
 
-/// Every half minute: clock and counts of sealed values.
+/// Every half minute: clock, counts of sealed values, connections that are to be ready.
 pub(super) async fn run(app: Arc<App>, mut stop: Stop) {
     while !stop.within(CLOCK).await {
         measure(&app).await;
         count_seals(&app).await;
+        app.db.keep_warm().await;
     }
     count_seals(&app).await;
 }

@@ -7,9 +7,9 @@ use super::faults::{Call, Content};
 use crate::crypto::SealedAt;
 use crate::crypto::signing::{SigningKey, TokenType};
 use crate::model::problem::Error;
+use crate::store::pool::PgConnection;
 use crate::store::simulator as store;
 use serde_json::{Value, json};
-use sqlx::PgConnection;
 use zeroize::Zeroizing;
 
 /// Between the key's id and its PKCS#8 in the sealed value.

@@ -11,12 +11,12 @@ use super::shapes::{Consent, Grant, TokenFault, Tokens};
 use super::{Request, Simulated};
 use crate::crypto::secret::same;
 use crate::model::problem::Error;
+use crate::store::pool::PgConnection;
 use crate::store::simulator::{self as store, Issued, TokenKind};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::ACCEPT;
-use sqlx::PgConnection;
 
 /// The grant that prolongs an access token by exchanging it, and the member that holds the token, where the provider
 /// has none of its own and is told to have one.

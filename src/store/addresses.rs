@@ -1,10 +1,10 @@
 //! Whose an address is: proven by one user at most, claimed by any number; and what goes when an unproven claim turns out
 //! to be somebody else's.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
 use super::bans;
+use super::pool::PgConnection;
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, UserId};
 use crate::model::sign_in::TakeOver;
 

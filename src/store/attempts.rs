@@ -2,10 +2,10 @@
 //! replaces both.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
+use super::pool::PgConnection;
 use crate::model::client::{SignIn, SignUp};
 use crate::model::id::{ClientId, FlowId, InstanceId, SignInId, SignUpId, SocialFlowId, VerificationId};
 use crate::model::verification::Status;

@@ -1,10 +1,10 @@
 //! The audit log: who did what to whom. Append-only; written in the transaction of the change.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 use sqlx::types::ipnet::IpNet;
 
 use super::outbox::Effort;
+use super::pool::PgConnection;
 use crate::model::id::{AuditEventId, UserId};
 use crate::model::random::Rng;
 use crate::model::request::Origin;

@@ -1,8 +1,8 @@
 //! Whom an operator shut out.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
+use super::pool::PgConnection;
 use crate::model::id::{ClientId, InstanceId, SessionId, UserId};
 
 /// Bans a user: open sessions are revoked and grants to OAuth applications end. Returns the sessions; `None` if there is

@@ -2,9 +2,9 @@
 
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool};
 
 use super::interval;
+use super::pool::{PgConnection, PgPool};
 use crate::crypto::LookupHash;
 use crate::model::client::Client;
 use crate::model::id::{ClientId, InstanceId, SessionId};

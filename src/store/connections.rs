@@ -1,9 +1,9 @@
 //! Accounts on their way to a signed-in user: pending ones, their outcome, and the end of connected ones.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
+use super::pool::PgConnection;
 use crate::model::connecting::{Address, Identity, Known};
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, SessionId, UserId, VerificationId};
 use crate::model::profile::Profile;

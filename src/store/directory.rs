@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
 
+use super::pool::PgPool;
 use super::secret_keys;
 use crate::crypto::Lookup;
 use crate::crypto::ring::KeyRing;

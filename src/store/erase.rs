@@ -1,7 +1,6 @@
 //! Removing an instance with everything that belongs to it: scratch instances of the self-test.
 
-use sqlx::PgConnection;
-
+use super::pool::PgConnection;
 use crate::model::id::InstanceId;
 
 /// Removes every row of an instance. Users, clients and configuration take what hangs below them along.

@@ -1,8 +1,8 @@
 //! External accounts: accounts of users at providers, and who an identity belongs to.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
+use super::pool::PgConnection;
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, SessionId, UserId};
 use crate::model::linking::{AddressOwner, Known, KnownAccount, Standing};
 use crate::model::profile::Profile;

@@ -3,10 +3,10 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::PgConnection;
 use sqlx::types::Json;
 use time::serde::rfc3339;
 
+use super::pool::PgConnection;
 use crate::model::id::{ClientId, FlowId, FlowStepId, InstanceId, RequestId};
 use crate::model::time::Timestamp;
 

@@ -1,9 +1,9 @@
 //! The development inbox: messages that were kept here instead of being delivered.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
 use super::outbox::Effort;
+use super::pool::PgConnection;
 use crate::crypto::SealedAt;
 use crate::model::id::{InboxMessageId, InstanceId};
 use crate::model::time::Timestamp;

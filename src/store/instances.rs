@@ -2,9 +2,10 @@
 //! and the backend API.
 
 use serde_json::Value;
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::PgExecutor;
 
 use super::directory;
+use super::pool::{PgConnection, PgPool};
 use crate::model::id::{AppId, InstanceId};
 use crate::model::instance::{Environment, KeyForm};
 use crate::model::time::Timestamp;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::PgPool;
 
+use super::pool::PgPool;
 use crate::model::time::Timestamp;
 
 /// When a task may be taken.

@@ -2,9 +2,9 @@
 //! guesses cannot outrun the count. Strangers share the user's budget; a browser this user
 //! signed in from before has its own (`known_clients`) and is not shut out by theirs.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
+use super::pool::PgConnection;
 use crate::model::id::{ClientId, InstanceId, UserId};
 use crate::model::settings::LockoutRule;
 use crate::model::time::Timestamp;

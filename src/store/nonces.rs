@@ -1,8 +1,8 @@
 //! What waits behind a nonce until the native application that began presents it, once.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
+use super::pool::PgConnection;
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, FlowId, InstanceId, SessionId, SocialFlowId, VerificationId};
 

@@ -1,10 +1,11 @@
 //! Refresh families: what happens to one beside the ordinary rotation. A repetition of a lost answer, theft, and the end
 //! of a grant.
 
+use sqlx::PgExecutor;
 use sqlx::postgres::types::PgInterval;
-use sqlx::{PgConnection, PgExecutor};
 
 use super::oauth_grants::{Issued, NewAccessToken, Row};
+use super::pool::PgConnection;
 use crate::crypto::LookupHash;
 use crate::model::id::{FlowId, GrantId, InstanceId, UserId};
 use crate::model::oauth::scope::Scopes;

@@ -1,8 +1,8 @@
 //! Side effects waiting to be done, written in the transaction of the change that causes them.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 
+use super::pool::PgConnection;
 use crate::crypto::SealedAt;
 use crate::model::id::{InstanceId, OutboxId};
 
@@ -112,7 +112,7 @@ pub struct Taken {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn take(db: &sqlx::PgPool, worker: &str, count: i64) -> sqlx::Result<Vec<Taken>> {
+pub async fn take(db: &super::pool::PgPool, worker: &str, count: i64) -> sqlx::Result<Vec<Taken>> {
     sqlx::query_as!(
         Taken,
         r#"update outbox o
@@ -134,7 +134,7 @@ pub async fn take(db: &sqlx::PgPool, worker: &str, count: i64) -> sqlx::Result<V
 ///
 /// # Errors
 /// Storage faults.
-pub async fn finish(db: &sqlx::PgPool, worker: &str, taken: &Taken) -> sqlx::Result<()> {
+pub async fn finish(db: &super::pool::PgPool, worker: &str, taken: &Taken) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update outbox set done_at = now(), last_error = null, leased_by = null, leased_until = null
            where instance_id = $1 and id = $2 and leased_by = $3"#,
@@ -152,7 +152,7 @@ pub async fn finish(db: &sqlx::PgPool, worker: &str, taken: &Taken) -> sqlx::Res
 /// # Errors
 /// Storage faults.
 pub async fn put_back(
-    db: &sqlx::PgPool,
+    db: &super::pool::PgPool,
     worker: &str,
     taken: &Taken,
     error: &str,
@@ -179,7 +179,7 @@ pub async fn put_back(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn release(db: &sqlx::PgPool, worker: &str) -> sqlx::Result<()> {
+pub async fn release(db: &super::pool::PgPool, worker: &str) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update outbox set leased_by = null, leased_until = null
            where leased_by = $1 and done_at is null and failed_at is null"#,

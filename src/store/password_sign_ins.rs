@@ -4,11 +4,11 @@
 //! [`sign_ins`](super::sign_ins), [`lockouts`](super::lockouts) and [`rate_limits`](super::rate_limits), one by one.
 
 use serde_json::Value;
-use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
 use super::lockouts::{Budget, interval};
+use super::pool::PgPool;
 use super::rate_limits::Log;
 use super::sessions::NewSession;
 use crate::crypto::LookupHash;

@@ -33,7 +33,7 @@ impl ProviderConfigs {
     /// Storage faults.
     pub async fn of_version(
         &self,
-        db: &sqlx::PgPool,
+        db: &super::pool::PgPool,
         instance: &InstanceId,
         provider: &str,
         version: i64,
@@ -118,7 +118,7 @@ async fn rows(
 /// # Errors
 /// Storage faults; `provider_configs_simulated_check` for a production instance.
 pub async fn enable_simulated(
-    db: &mut sqlx::PgConnection,
+    db: &mut super::pool::PgConnection,
     instance: &InstanceId,
     provider: &str,
     blocks_email_subaddresses: bool,
@@ -144,7 +144,7 @@ pub async fn enable_simulated(
 /// # Errors
 /// Storage faults; `provider_configs_simulated_check` where production would simulate.
 pub async fn insert(
-    db: &mut sqlx::PgConnection,
+    db: &mut super::pool::PgConnection,
     instance: &InstanceId,
     environment: &str,
     new: &ProviderConfig,
@@ -184,7 +184,7 @@ pub async fn insert(
 /// # Errors
 /// Storage faults; `provider_configs_simulated_check` where production would simulate.
 pub async fn replace(
-    db: &mut sqlx::PgConnection,
+    db: &mut super::pool::PgConnection,
     instance: &InstanceId,
     new: &ProviderConfig,
     at: crate::model::time::Timestamp,
@@ -223,7 +223,11 @@ pub async fn replace(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn remove_inactive(db: &mut sqlx::PgConnection, instance: &InstanceId, provider: &str) -> sqlx::Result<bool> {
+pub async fn remove_inactive(
+    db: &mut super::pool::PgConnection,
+    instance: &InstanceId,
+    provider: &str,
+) -> sqlx::Result<bool> {
     let removed = sqlx::query!(
         "delete from provider_configs
          where instance_id = $1 and provider = $2 and not (enabled and custom is not null)",

@@ -1,8 +1,8 @@
 //! The list of addresses of native applications that may receive a sign-in.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
+use super::pool::PgConnection;
 use super::violates;
 use crate::model::id::{InstanceId, RedirectUrlId};
 use crate::model::native_url::NativeUrl;

@@ -1,7 +1,6 @@
 //! What the database knows of the key ring: a check value per key id and how often it sealed, never a key.
 
-use sqlx::{PgConnection, PgPool};
-
+use super::pool::{PgConnection, PgPool};
 use crate::model::time::Timestamp;
 
 /// A key id as the database knows it.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Postgres};
 
-use super::MIGRATOR;
+use super::{MIGRATOR, pool};
 
 /// What the role gets, so that every connection has it without start-up parameters, which poolers refuse.
 const ROLE_SETTINGS: [(&str, &str); 4] = [
@@ -193,7 +193,7 @@ pub async fn status(options: &PgConnectOptions) -> Result<Vec<Step>, sqlx::Error
 ///
 /// # Errors
 /// Storage faults.
-pub async fn is_current(db: &PgPool) -> Result<bool, sqlx::Error> {
+pub async fn is_current(db: &pool::PgPool) -> Result<bool, sqlx::Error> {
     let newest = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
     let found = sqlx::query_scalar::<Postgres, Option<i64>>("select max(version) from _sqlx_migrations where success")
         .fetch_one(db)
@@ -205,6 +205,6 @@ pub async fn is_current(db: &PgPool) -> Result<bool, sqlx::Error> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn clock(db: &mut PgConnection) -> sqlx::Result<crate::model::time::Timestamp> {
+pub async fn clock(db: &mut pool::PgConnection) -> sqlx::Result<crate::model::time::Timestamp> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(db).await
 }

@@ -1,7 +1,8 @@
 //! The sealed columns of the schema as one list, what they are sealed under, and their renewal when the key ring was
 //! rotated. Deployment-wide, like the ring: the only statements beside the directory that look at every instance.
 
-use sqlx::{PgPool, Row};
+use super::pool::PgPool;
+use sqlx::Row;
 
 /// A `_sealed` column. Its statements are put together at compile time: table and column names cannot be parameters.
 #[derive(Clone, Copy, Debug)]

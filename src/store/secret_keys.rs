@@ -1,7 +1,6 @@
 //! Backend secret keys: stored as lookup hashes, kept after revocation so that the audit can name them.
 
-use sqlx::{PgConnection, PgPool};
-
+use super::pool::{PgConnection, PgPool};
 use crate::crypto::LookupHash;
 use crate::model::id::{InstanceId, SecretKeyId};
 use crate::model::time::Timestamp;

@@ -1,10 +1,10 @@
 //! Sessions: begun in one way only, minted from, touched, ended.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
 use super::interval;
+use super::pool::PgConnection;
 use crate::crypto::LookupHash;
 use crate::model::client::Session;
 use crate::model::id::{ClientId, InstanceId, SessionActivityId, SessionId, UserId};

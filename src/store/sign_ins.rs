@@ -1,10 +1,10 @@
 //! A sign-in attempt on its way: read with what its rules need, told who it is for, finished.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
 use super::attempts::CompletedBy;
+use super::pool::PgConnection;
 use crate::model::client::SignIn;
 use crate::model::id::{
     ClientId, ExternalAccountId, FlowId, IdentificationId, InstanceId, SessionId, SignInId, UserId,

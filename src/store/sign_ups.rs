@@ -1,11 +1,11 @@
 //! A sign-up attempt on its way: filled, read with what its rules need, finished.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
 use super::attempts::CompletedBy;
+use super::pool::PgConnection;
 use crate::model::client::SignUp;
 use crate::model::id::{ClientId, InstanceId, SessionId, UserId, VerificationId};
 use crate::model::time::Timestamp;

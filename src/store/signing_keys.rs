@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sqlx::{PgConnection, PgPool};
 
+use super::pool::{PgConnection, PgPool};
 use crate::crypto::jwt::KeySet;
 use crate::crypto::{KeyRing, PublicJwk, SealedAt, SigningKey};
 use crate::model::id::InstanceId;

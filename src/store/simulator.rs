@@ -1,8 +1,8 @@
 //! Simulated providers of development instances: people, codes, tokens and switches.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
+use super::pool::PgConnection;
 use crate::crypto::LookupHash;
 use crate::model::id::InstanceId;
 

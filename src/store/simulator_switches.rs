@@ -1,9 +1,9 @@
 //! Switches and counters of simulated providers, as their state call shows and sets them.
 
+use super::pool::PgConnection;
 use super::simulator::Place;
 use crate::crypto::LookupHash;
 use serde_json::Value;
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
 /// What a provider is switched to, and what it was asked.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use sqlx::postgres::types::PgInterval;
-use sqlx::{PgConnection, PgPool};
 
+use super::pool::{PgConnection, PgPool};
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, FlowId, InstanceId, SessionId, SocialFlowId, UserId, VerificationId};
 

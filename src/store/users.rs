@@ -2,8 +2,9 @@
 
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{Postgres, QueryBuilder};
 
+use super::pool::PgConnection;
 use crate::model::email::Base;
 use crate::model::id::{ClientId, IdentificationId, InstanceId, UserId};
 use crate::model::linking::Standing;

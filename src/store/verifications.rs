@@ -1,8 +1,8 @@
 //! Proofs by code and link: asked once per owner and role, counted before they are believed.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
+use super::pool::PgConnection;
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, FlowId, InstanceId, SessionId, VerificationId};
 use crate::model::time::Timestamp;

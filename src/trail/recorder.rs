@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::model::random::Rng;
 use crate::model::time::{Clock, Timestamp};
 use crate::store::flows::{self, FlowChange, NewStep};
+use crate::store::pool::PgPool;
 
 /// Requests whose notes may wait; more are lost.
 const QUEUE: usize = 4_096;

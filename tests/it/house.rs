@@ -103,3 +103,28 @@ fn every_code_is_answered_somewhere() {
     let unused: Vec<&&str> = names.iter().filter(|name| !is_used(name)).collect();
     assert!(unused.is_empty(), "{unused:?}");
 }
+
+/// The pool's own types limit the time of every statement; sqlx's do not. Allowed are who makes these types, who migrates
+/// or starts a private database before anything is served, and who listens with a limit of its own.
+#[test]
+fn no_statement_goes_past_the_pool() {
+    const MAY: [&str; 5] =
+        ["store/pool.rs", "store/pool/connection.rs", "store/schema.rs", "jobs/listen.rs", "embedded/cluster.rs"];
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let names = ["PgPool", "PgConnection", "Transaction"];
+    let is_raw = |line: &str| {
+        let path = line.split_once("sqlx::").map(|(_, path)| path).unwrap_or_default();
+        let mut words = path.split(|c: char| !c.is_alphanumeric() && c != '_');
+        if line.trim_start().starts_with("use sqlx::") {
+            words.any(|word| names.contains(&word))
+        } else {
+            words.next().is_some_and(|word| names.contains(&word))
+        }
+    };
+    for file in files(&source) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let raw = text.lines().find(|line| !line.trim_start().starts_with("//") && is_raw(line));
+        let is_allowed = MAY.iter().any(|name| file.ends_with(name));
+        assert!(raw.is_none() || is_allowed, "{}: {}", file.display(), raw.unwrap_or_default());
+    }
+}

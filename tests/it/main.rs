@@ -18,6 +18,7 @@ mod background;
 mod circles;
 mod cli;
 mod database;
+mod dead_path;
 mod embedded;
 mod flows;
 mod house;

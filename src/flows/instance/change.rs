@@ -54,7 +54,7 @@ pub async fn move_to(app: &App, instance: &Instance, new: &NewInstance, actor: A
 
 pub(super) async fn store_secret_key(
     app: &App,
-    db: &mut sqlx::PgConnection,
+    db: &mut crate::store::pool::PgConnection,
     instance: &InstanceId,
     form: KeyForm,
     name: &str,

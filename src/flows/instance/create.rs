@@ -63,7 +63,7 @@ pub async fn create(app: &App, new: &NewInstance, actor: Actor) -> Result<Create
 
 async fn write(
     app: &App,
-    db: &mut sqlx::PgConnection,
+    db: &mut crate::store::pool::PgConnection,
     new: &NewInstance,
     row: &instances::NewInstance<'_>,
     keys: &NewKeys,

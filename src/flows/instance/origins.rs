@@ -90,7 +90,7 @@ fn fit(instance: &Instance, given: &str) -> Result<String, OriginError> {
 
 async fn tell(
     app: &App,
-    db: &mut sqlx::PgConnection,
+    db: &mut crate::store::pool::PgConnection,
     instance: &Instance,
     changes: serde_json::Value,
     actor: Actor,

@@ -1,8 +1,6 @@
 //! A code comes back. The guess is counted before it is believed, by one statement, so that parallel guesses cannot
 //! outrun the count.
 
-use sqlx::PgConnection;
-
 use crate::context::Ctx;
 use crate::crypto::Lookup;
 use crate::flows::{lockout, timeline};
@@ -10,6 +8,7 @@ use crate::model::id::{ClientId, UserId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::verification::{GUESSES, Role, Status};
+use crate::store::pool::PgConnection;
 use crate::store::verifications::{self, Asked};
 
 /// What a guess was.

@@ -2,7 +2,6 @@
 //! on a development instance without one. Both in the transaction that asks, so that nothing is sent for what never was.
 
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 use zeroize::Zeroizing;
 
 use crate::app::App;
@@ -13,6 +12,7 @@ use crate::model::problem::{Error, Result};
 use crate::outbound::mail::Letter;
 use crate::store::inbox::{self, Kept};
 use crate::store::outbox::{self, Effort, Kind, Taken};
+use crate::store::pool::PgConnection;
 
 /// A message to one address.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,7 +1,5 @@
 //! Asking for a proof: a fresh secret, of which only the hash stays here, and a message that carries it.
 
-use sqlx::PgConnection;
-
 use super::delivery;
 pub use super::means::Means;
 use super::message::{self, Purpose};
@@ -14,6 +12,7 @@ use crate::model::problem::Result;
 use crate::model::random;
 use crate::model::verification::{Role, TEST_CODE};
 use crate::store::outbox::Effort;
+use crate::store::pool::PgConnection;
 use crate::store::verifications::{self, NewProof};
 
 /// Digits of a code.

@@ -21,7 +21,9 @@ impl Call<'_> {
     pub(super) async fn fly(&self, account: &Held) -> Result<Result<Held, Refusal>> {
         while Instant::now() < self.deadline {
             let mut watch = self.ctx.app.flights.join(&account.external_account_id, |seat| {
-                tokio::spawn(self.flight().run(seat, account.clone()));
+                let (db, flight, account) = (self.ctx.app.db.clone(), self.flight(), account.clone());
+                // Its callers wait for it: like them it does not wait long for the database.
+                tokio::spawn(async move { db.within_budget(flight.run(seat, account)).await });
             });
             let landed = match timeout_at(self.deadline, watch.wait_for(Option::is_some)).await {
                 Err(_) => break,

@@ -2,7 +2,6 @@
 //! of its state, and an audit entry for who got it.
 
 use serde_json::{Map, Value, json};
-use sqlx::PgConnection;
 
 use super::Call;
 use crate::app::App;
@@ -14,6 +13,7 @@ use crate::model::problem::Result;
 use crate::model::provider_token::{Kept, Refusal};
 use crate::model::social_error;
 use crate::store::audit::{self, Actor, AuditEvent, Outcome};
+use crate::store::pool::PgConnection;
 use crate::store::provider_tokens::{self, Held};
 
 /// What an account shows that must be connected again, so that its owner is offered that.

@@ -144,7 +144,7 @@ fn difference(old: &ProviderConfig, new: &ProviderConfig) -> Value {
 
 async fn record(
     ctx: &Ctx,
-    db: &mut sqlx::PgConnection,
+    db: &mut crate::store::pool::PgConnection,
     action: &str,
     slug: &str,
     changes: Value,

@@ -1,13 +1,12 @@
 //! A session begins: for a user who has proven all that is asked, and in no other way.
 
-use sqlx::PgConnection;
-
 use crate::context::Ctx;
 use crate::flows::client::{self, Issued};
 use crate::flows::race::Interrupted;
 use crate::flows::timeline;
 use crate::model::id::{ClientId, SessionActivityId, SessionId, UserId};
 use crate::store::clients;
+use crate::store::pool::PgConnection;
 use crate::store::sessions::{self, NewSession};
 
 /// Whose session, where, and by what proof.

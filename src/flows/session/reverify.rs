@@ -1,7 +1,5 @@
 //! Who is signed in proves once more that it is he, before something important.
 
-use sqlx::PgConnection;
-
 use crate::context::Ctx;
 use crate::crypto::{LookupHash, Secret};
 use crate::flows::client::{self, Acted};
@@ -14,6 +12,7 @@ use crate::model::first_factors;
 use crate::model::id::{ClientId, IdentificationId, SessionId, VerificationId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::verification::{Role, Status};
+use crate::store::pool::PgConnection;
 use crate::store::verifications::{self, Asked, NewProof};
 use crate::store::{attempts, clients, sessions, users};
 

@@ -1,8 +1,6 @@
 //! From a proven factor on: the only way to a signed-in user. Links the external account that waited for the proof, makes
 //! the address the user's, takes an account over from whoever only claimed it, and begins the session.
 
-use sqlx::PgConnection;
-
 use crate::context::Ctx;
 use crate::flows::client::Issued;
 use crate::flows::identity::Proof;
@@ -18,6 +16,7 @@ use crate::model::sign_in::{self, Address, Factor, Life, Owes, Refused, State, S
 use crate::model::user::IdentificationStatus;
 use crate::store::addresses::{self, Kept};
 use crate::store::attempts::CompletedBy;
+use crate::store::pool::PgConnection;
 use crate::store::sign_ins::{self, Row};
 use crate::store::{external_accounts, social_flows, users};
 

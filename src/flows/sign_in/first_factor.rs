@@ -1,7 +1,5 @@
 //! A first factor is prepared (a code or link goes out) and attempted (the code comes back).
 
-use sqlx::PgConnection;
-
 use super::finish::{self, Attempt, Finished, Proven};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
@@ -23,6 +21,7 @@ use crate::model::reason::Reason;
 use crate::model::redirect::RedirectTarget;
 use crate::model::verification::{Role, Status};
 use crate::store::attempts::{self, CompletedBy};
+use crate::store::pool::PgConnection;
 use crate::store::{clients, sign_ins, verifications};
 
 /// The factor that is prepared.

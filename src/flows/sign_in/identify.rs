@@ -1,7 +1,5 @@
 //! Somebody types who he is: an address or a username.
 
-use sqlx::PgConnection;
-
 use super::first_factor::{self, Prepare};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
@@ -14,6 +12,7 @@ use crate::model::id::{ClientId, SignInId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::{EnumerationProtection, SignUpMode};
+use crate::store::pool::PgConnection;
 use crate::store::sign_ins::{self, Begun, NewSignIn};
 use crate::trail::Kind;
 

@@ -1,7 +1,5 @@
 //! A stranger who proved an address while signing in goes on as a sign-up with that address.
 
-use sqlx::PgConnection;
-
 use super::change::settle;
 use crate::context::Ctx;
 use crate::flows::attempt;
@@ -12,6 +10,7 @@ use crate::model::id::{ClientId, VerificationId};
 use crate::model::linking::Started;
 use crate::model::problem::Problem;
 use crate::store::attempts::{self, CompletedBy, SignUpFields};
+use crate::store::pool::PgConnection;
 use crate::store::sign_ups::{self, Change};
 use crate::store::verifications;
 

@@ -2,7 +2,6 @@
 //! more the user is made.
 
 use serde_json::Map;
-use sqlx::PgConnection;
 
 use super::finish::{self, Attempt, Finished};
 use crate::context::Ctx;
@@ -23,6 +22,7 @@ use crate::model::settings::EnumerationProtection;
 use crate::model::verification::Status;
 use crate::model::{social_error, username};
 use crate::store::attempts::{self, CompletedBy, SignUpFields};
+use crate::store::pool::PgConnection;
 use crate::store::sign_ups::{self, Change};
 use crate::store::{clients, sign_ins, users};
 use crate::trail::Kind;

@@ -1,8 +1,6 @@
 //! From a sign-up that has all it needs to a signed-in user: the only way there. What it needs is computed anew each
 //! time, from what is stored of it and from what is proven.
 
-use sqlx::PgConnection;
-
 use crate::context::Ctx;
 use crate::flows::client::Issued;
 use crate::flows::identity::Proof;
@@ -24,6 +22,7 @@ use crate::model::sign_up::{self, Closed, Fields, Given, Life, Refused, Vouched}
 use crate::model::user::IdentificationStatus;
 use crate::store::attempts::CompletedBy;
 use crate::store::external_accounts::{self, NewAccount};
+use crate::store::pool::PgConnection;
 use crate::store::sign_ups::{self, Row};
 use crate::store::users::{self, Filter, NewAddress, NewUser};
 use crate::store::{provider_configs, social_flows};

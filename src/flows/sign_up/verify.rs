@@ -1,7 +1,5 @@
 //! The address of a sign-up is proven: a code or link goes out, and comes back.
 
-use sqlx::PgConnection;
-
 use super::change::{current, settle};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
@@ -17,6 +15,7 @@ use crate::model::problem::{Problem, Result, code};
 use crate::model::redirect::RedirectTarget;
 use crate::model::verification::{Role, Status};
 use crate::store::attempts::CompletedBy;
+use crate::store::pool::PgConnection;
 use crate::store::sign_ins;
 
 /// Sends a code or link to the sign-up's address.

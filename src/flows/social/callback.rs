@@ -245,7 +245,7 @@ async fn finish(
 /// sign-in, whose session the holder of the old token must not reach, or the attempt by a newer one.
 async fn is_still_wanted(
     ctx: &Ctx,
-    db: &mut sqlx::PgConnection,
+    db: &mut crate::store::pool::PgConnection,
     token: Option<&LookupHash>,
     flow: &SocialFlow,
 ) -> Result<bool> {
@@ -266,7 +266,7 @@ fn attempt(flow: &SocialFlow, started: Started) -> Attempt<'_> {
 /// Settles; our own pages transfer here, on the server, in the same transaction, so that nobody sees a step between.
 async fn settle_proof(
     ctx: &Ctx,
-    db: &mut sqlx::PgConnection,
+    db: &mut crate::store::pool::PgConnection,
     flow: &SocialFlow,
     started: Started,
     proof: &Proof,
@@ -299,7 +299,7 @@ fn kept(ctx: &Ctx, flow: &SocialFlow, answered: &Answered, settled: &Settled) ->
 /// that ends a sign-in in a popup sees no cookie: it is told which session began.
 async fn destination(
     ctx: &Ctx,
-    db: &mut sqlx::PgConnection,
+    db: &mut crate::store::pool::PgConnection,
     flow: &SocialFlow,
     settled: Settled,
 ) -> Result<(String, Option<Issued>)> {

@@ -192,7 +192,7 @@ async fn wanted<'a>(
 /// Locks the client, on which the session must still be active, and the user.
 async fn lock(
     ctx: &Ctx,
-    db: &mut sqlx::PgConnection,
+    db: &mut crate::store::pool::PgConnection,
     token: Option<&LookupHash>,
     session: &Session,
 ) -> Result<ClientId> {

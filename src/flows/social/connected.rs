@@ -2,7 +2,6 @@
 //! signed-in user, or why nothing was connected. No session begins here and no user is made.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use super::landing::{self, Answered, Landing};
 use super::settle;
@@ -23,6 +22,7 @@ use crate::model::social_error;
 use crate::model::verification::Status;
 use crate::store::audit::Actor;
 use crate::store::connections::{self, BroughtAddress, Target};
+use crate::store::pool::PgConnection;
 use crate::store::social_flows::{self, SocialFlow};
 use crate::store::{attempts, external_accounts, provider_configs};
 

@@ -1,8 +1,6 @@
 //! Taking a connected account away, or its tokens only. Nobody loses the last way to sign in, and addresses that came
 //! with an account stay with the user. What the provider has to be told is told afterwards, by the outbox.
 
-use sqlx::PgConnection;
-
 use super::revoke;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
@@ -15,6 +13,7 @@ use crate::model::id::{ExternalAccountId, UserId};
 use crate::model::problem::{Problem, Result, code};
 use crate::store::audit::Actor;
 use crate::store::connections::{self, Own};
+use crate::store::pool::PgConnection;
 use crate::store::provider_tokens::forget;
 
 /// The signed-in user takes an account of theirs away.

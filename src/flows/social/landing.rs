@@ -1,13 +1,12 @@
 //! What the ends of all trips have in common, whatever the trip was for: the answer that came back, the browser that must
 //! still be the same, and where it goes.
 
-use sqlx::PgConnection;
-
 use crate::context::Ctx;
 use crate::crypto::{LookupHash, Secret};
 use crate::flows::identity::Proof;
 use crate::model::problem::{Error, Result, code};
 use crate::model::reason::{Failure, Reason};
+use crate::store::pool::PgConnection;
 use crate::store::social_flows::SocialFlow;
 use crate::store::{clients, social_flows};
 

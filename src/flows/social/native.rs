@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Acquire, PgConnection};
-
 use super::connected::{self, Outcome};
 use super::landing::{self, Answered, Landing};
 use super::settle::{self, Attempt, Settled};
@@ -26,6 +24,7 @@ use crate::model::redirect::with_query;
 use crate::store::attempts::CompletedBy;
 use crate::store::clients;
 use crate::store::nonces::{self, Held};
+use crate::store::pool::PgConnection;
 use crate::store::social_flows::{self, SocialFlow};
 
 /// The parameter that hands the nonce on, and by which it comes back.

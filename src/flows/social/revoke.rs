@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 use zeroize::Zeroizing;
 
 use crate::app::App;
@@ -17,6 +16,7 @@ use crate::model::reason::Again;
 use crate::model::request::Origin;
 use crate::store::directory;
 use crate::store::outbox::{self, Effort, Kind, Taken};
+use crate::store::pool::PgConnection;
 use crate::store::provider_tokens::{self, forget::Forgotten};
 use crate::upstream::revoke;
 

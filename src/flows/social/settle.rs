@@ -2,7 +2,6 @@
 //! address, a transferable proof, or a refusal. One transaction of the caller's; whoever loses a race decides once more.
 
 use serde_json::{Map, Value};
-use sqlx::PgConnection;
 
 use crate::context::Ctx;
 use crate::flows::client::Issued;
@@ -28,6 +27,7 @@ use crate::store::addresses;
 use crate::store::attempts::{self, CompletedBy};
 use crate::store::connections;
 use crate::store::external_accounts::{self, NewAccount};
+use crate::store::pool::PgConnection;
 use crate::store::sign_ins::{self, Identified};
 use crate::store::sign_ups::{self, Filling};
 

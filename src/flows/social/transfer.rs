@@ -1,7 +1,5 @@
 //! Account transfer: a proof that belongs in the other kind of attempt is carried over there, once.
 
-use sqlx::PgConnection;
-
 use super::settle::{self, Attempt, Settled};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
@@ -17,6 +15,7 @@ use crate::model::problem::{Error, Result, code};
 use crate::model::provider_config::strategy;
 use crate::model::reason::Reason;
 use crate::store::attempts::{self, CompletedBy, NewVerification, SignUpFields, TransferSource};
+use crate::store::pool::PgConnection;
 use crate::store::{clients, sign_ups, social_flows};
 
 /// The finished (or unfinished) attempt of a transfer, and the client after it.

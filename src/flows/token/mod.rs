@@ -142,7 +142,7 @@ pub async fn authenticate(ctx: &Ctx, client: &PresentedClient) -> Result<(), Fai
 /// Ends a grant because somebody holds what only one may hold, and records it. Does nothing to one that has ended.
 async fn end_grant(
     ctx: &Ctx,
-    db: &mut sqlx::PgConnection,
+    db: &mut crate::store::pool::PgConnection,
     grant: &GrantId,
     user: &UserId,
     reason: &'static str,

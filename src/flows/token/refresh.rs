@@ -124,7 +124,7 @@ async fn again(
 
 async fn lock(
     ctx: &Ctx,
-    db: &mut sqlx::PgConnection,
+    db: &mut crate::store::pool::PgConnection,
     client: &PresentedClient,
     token: &Token,
 ) -> Result<Option<Family>, Failure> {

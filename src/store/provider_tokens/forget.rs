@@ -1,9 +1,9 @@
 //! Forgetting an account's tokens, for whoever has the provider told.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
 use crate::model::id::{ExternalAccountId, InstanceId};
+use crate::store::pool::PgConnection;
 
 /// What an account held, sealed to where it lay.
 #[derive(Clone, Debug)]

@@ -6,13 +6,13 @@ mod refresh;
 
 pub use refresh::{Failed, Kept, LeftBehind, NewTokens, Taken, fail, keep, leave, miss, take};
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
 use crate::crypto::SealedAt;
 use crate::model::id::{ExternalAccountId, IdentificationId, InstanceId, UserId};
 use crate::model::provider_token::{self as model, Lease, Life, Refusal, Row};
 use crate::model::time::Timestamp;
+use crate::store::pool::PgConnection;
 
 /// The channel on which the end of a refresh is told to whoever waits for it; the payload is the account's id.
 pub const CHANNEL: &str = "vestibule_provider_token";

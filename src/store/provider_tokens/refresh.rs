@@ -1,13 +1,13 @@
 //! A refresh of a provider token: its lease is taken, its answer kept, its failure noted. Leases belong to processes,
 //! so they count in real time; what people see counts on the instance's clock. Each statement says whether it happened.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
 use super::CHANNEL;
 use crate::model::id::{ExternalAccountId, InstanceId};
 use crate::model::provider_token::{self as model, Refusal, Row, Verdict};
 use crate::model::time::Timestamp;
+use crate::store::pool::PgConnection;
 
 /// A lease that was taken.
 #[derive(Clone, Debug)]

@@ -1,7 +1,5 @@
 //! How far a remover may look in each instance: by its clock, as the first key that is too young.
 
-use sqlx::PgPool;
-
 use super::{ATTEMPT, PROOF, Remover};
 use crate::config::Retention;
 use crate::model::id::{
@@ -10,6 +8,7 @@ use crate::model::id::{
 };
 use crate::model::time::{Timestamp, epoch_day};
 use crate::store::audit::DEPLOYMENT;
+use crate::store::pool::PgPool;
 
 /// An instance, and where its rows that may be over end.
 #[derive(Clone, Debug)]

@@ -8,11 +8,11 @@
 //! The parts may name `t`, the row; `i.after`, the position; `i.before`, the first key that is too young; `i.moment`, the
 //! instance's time; and `$5`, how long a row stays after its end.
 
-use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
 
 use super::walk::Batch;
 use crate::model::time::Timestamp;
+use crate::store::pool::PgPool;
 
 /// What a statement is about.
 pub(super) struct Page {

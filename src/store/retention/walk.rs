@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 
 use super::scope::{self, Scope};
 use super::statements::Page;
 use super::{PAGE, Remover};
 use crate::config::Retention;
 use crate::store::interval;
+use crate::store::pool::PgPool;
 
 /// Instances asked about in one statement: each costs one look into an index.
 const INSTANCES: usize = 500;

@@ -2,7 +2,7 @@
 
 use super::browser::{Answer, Browser, Ports};
 use super::processes::Processes;
-use super::{TestDb, invariants};
+use super::{Forwarder, TestDb, invariants};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -62,22 +62,26 @@ impl TestApp {
 
     /// Replicas with other settings than the tests' usual ones.
     pub async fn with(count: usize, change: impl FnOnce(&mut Config)) -> Self {
-        Self::assembled(count, change, |_| {}).await
+        Self::assembled(TestDb::new().await, count, change, |_| {}).await
     }
 
     /// One replica that knows the providers of these files, in place of those that are compiled in.
     pub async fn knowing(files: &[&str]) -> Self {
-        Self::assembled(1, |_| {}, |app| app.catalogue = Catalogue::of(files).unwrap()).await
+        Self::assembled(TestDb::new().await, 1, |_| {}, |app| app.catalogue = Catalogue::of(files).unwrap()).await
     }
 
     /// One replica with a source of randomness of the test's own.
     pub async fn with_rng(rng: Arc<dyn Rng>) -> Self {
-        Self::assembled(1, |_| {}, |app| app.rng = Arc::clone(&rng)).await
+        Self::assembled(TestDb::new().await, 1, |_| {}, |app| app.rng = Arc::clone(&rng)).await
     }
 
-    async fn assembled(count: usize, change: impl FnOnce(&mut Config), alter: impl Fn(&mut App)) -> Self {
+    /// One replica that reaches its database through `forwarder`.
+    pub async fn by_way_of(forwarder: &Forwarder, change: impl FnOnce(&mut Config)) -> Self {
+        Self::assembled(TestDb::new().await.by_way_of(forwarder), 1, change, |_| {}).await
+    }
+
+    async fn assembled(db: TestDb, count: usize, change: impl FnOnce(&mut Config), alter: impl Fn(&mut App)) -> Self {
         super::cost::listen();
-        let db = TestDb::new().await;
         let ring = vec![RingEntry::generate(&SystemRng)];
         let mut config = config();
         change(&mut config);
@@ -161,7 +165,7 @@ impl TestApp {
 
     /// Starts the replicas' background work.
     pub fn start_jobs(&mut self) {
-        self.jobs = self.apps.iter().map(|app| jobs::start(app, self.db.options())).collect();
+        self.jobs = self.apps.iter().map(|app| jobs::start(app, self.db.route())).collect();
     }
 
     /// One replica over a database that holds an installation, which is brought to the newest schema first. The clock of
@@ -369,7 +373,7 @@ fn config() -> Config {
 
 async fn build(db: &TestDb, ring: &[RingEntry], config: &Config) -> Arc<App> {
     let ring = KeyRing::from_entries(ring).unwrap();
-    let mut app = App::build(config.clone(), pool::open(db.options(), &config.database), ring).await.unwrap();
+    let mut app = App::build(config.clone(), pool::open(db.route(), &config.database), ring).await.unwrap();
     // Every request of a test comes from one address: limits are evaluated, but out of the way. A test that is about
     // them switches `limits.relaxed` off.
     if config.limits.relaxed {

@@ -54,7 +54,9 @@ pub(super) async fn of<T>(act: impl Future<Output = T>) -> Cost {
     let is = |statement: &String, word: &str| statement.to_lowercase().starts_with(word);
     told.retain(|statement| !is(statement, "insert into flows") && !is(statement, "insert into flow_steps"));
     let commits = told.iter().filter(|statement| is(statement, "commit")).count();
-    let frames = told.iter().filter(|statement| ["begin", "commit", "rollback"].iter().any(|word| is(statement, word)));
+    let frames = told
+        .iter()
+        .filter(|statement| ["begin", "commit", "rollback", "savepoint"].iter().any(|word| is(statement, word)));
     let (statements, hashes) = (told.len() - frames.count(), HASHES.take());
     Cost { statements, commits, hashes, told }
 }

@@ -1,5 +1,6 @@
 //! One database per test, cloned from a template that has the whole schema.
 
+use super::forwarder::Forwarder;
 use super::server::TestServer;
 use aws_lc_rs::digest;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -19,6 +20,8 @@ const SEARCH_PATH: &str = "vestibule,public";
 /// An empty database with the current schema. It is dropped with this value; a test that panics keeps it for a while.
 pub struct TestDb {
     name: String,
+    /// The port through which servers reach it, if they are not to go straight.
+    by_way_of: Option<u16>,
     server: &'static TestServer,
 }
 
@@ -41,12 +44,30 @@ impl TestDb {
             clone(&mut admin, &name).await.expect("the template was just made");
         }
         admin.close().await.unwrap();
-        Self { name, server }
+        Self { name, by_way_of: None, server }
     }
 
     /// How to connect to it.
     pub fn options(&self) -> PgConnectOptions {
         PgConnectOptions::from_str(&self.url()).unwrap()
+    }
+
+    /// How servers under test connect to it.
+    pub fn route(&self) -> PgConnectOptions {
+        let Some(port) = self.by_way_of else { return self.options() };
+        let straight = url::Url::parse(&self.url()).unwrap();
+        let mut url = straight.clone();
+        // As a parameter it would name the folder of a socket.
+        url.query_pairs_mut().clear().extend_pairs(straight.query_pairs().filter(|(name, _)| name != "host"));
+        url.set_host(Some("127.0.0.1")).unwrap();
+        url.set_port(Some(port)).unwrap();
+        PgConnectOptions::from_str(url.as_str()).unwrap()
+    }
+
+    /// Lets servers under test reach it through `forwarder`.
+    pub fn by_way_of(mut self, forwarder: &Forwarder) -> Self {
+        self.by_way_of = Some(forwarder.port());
+        self
     }
 
     /// The same for a child process, as DATABASE_URL.
