@@ -3,6 +3,7 @@
 mod clock;
 pub mod flights;
 pub mod handouts;
+pub mod last_known;
 mod readiness;
 mod ring;
 
@@ -15,6 +16,7 @@ pub use ring::RingMismatch;
 
 use flights::Flights;
 use handouts::Handouts;
+use last_known::LastKnown;
 use readiness::Readiness;
 
 use crate::config::Config;
@@ -53,6 +55,8 @@ pub struct App {
     pub signing_keys: SigningKeys,
     /// The instances' provider configurations, cached.
     pub provider_configs: ProviderConfigs,
+    /// What public documents said last, for while the database is away.
+    pub last_known: LastKnown,
     /// Refreshes of provider tokens under way in this process.
     pub flights: Arc<Flights>,
     /// Provider tokens handed out since the audit log was told last.
@@ -130,6 +134,7 @@ impl App {
             directory: Directory::default(),
             signing_keys: SigningKeys::default(),
             provider_configs: ProviderConfigs::default(),
+            last_known: LastKnown::default(),
             flights: Arc::default(),
             handouts: Handouts::default(),
             catalogue: Catalogue::load()?,
@@ -161,8 +166,15 @@ impl App {
         if self.is_draining() { Err(Lacking::Draining) } else { self.readiness.look(&self.db).await }
     }
 
-    /// Forgets what is cached of instances, their keys and providers.
+    /// Forgets what is cached of instances, their keys and providers: there is news of them.
     pub fn forget_directory(&self) {
+        self.read_directory_again();
+        self.last_known.clear();
+    }
+
+    /// What is cached of instances, their keys and providers may be old: the next one who needs it reads it again. Until
+    /// that has worked, public documents are served as they were.
+    pub fn read_directory_again(&self) {
         self.directory.clear();
         self.signing_keys.clear();
         self.provider_configs.clear();

@@ -124,3 +124,11 @@ fn seal(app: &App, instance: &InstanceId, key: &SigningKey) -> Result<Vec<u8>> {
     let at = signing_keys::sealed_at(instance, key.kid());
     app.ring.seal(app.rng.as_ref(), &at, &pkcs8).map_err(Error::internal)
 }
+
+/// The published keys, to be shown; while the database is away, as they were last.
+///
+/// # Errors
+/// Storage faults, if they were never read.
+pub async fn shown(app: &App, instance: &Instance) -> Result<Arc<OwnKeys>, Error> {
+    app.last_known.keys(&instance.id, published(app, instance)).await
+}

@@ -13,7 +13,7 @@ use url::Host;
 
 use super::extract::{StoredUnder, client_token};
 use super::problem::Failure;
-use super::route::{Cache, Caller, Rules};
+use super::route::{Cache, Caller, Outage, Rules};
 use super::trace::{Followed, Served};
 use super::{client_address, cors, headers, native, oauth, pages};
 use crate::app::App;
@@ -101,12 +101,17 @@ async fn admit(
     }
     let instance = match rules.caller {
         Caller::SecretKey => {
-            let holder = key_holder(&post.app, request.headers()).await?;
+            let holder = key_holder(&post.app, request.headers(), rules.outage).await?;
             let instance = Arc::clone(&holder.instance);
             request.extensions_mut().insert(holder);
             instance
         }
-        _ => by_host(&post.app, host(request)).await?,
+        _ => match (rules.outage, host(request)) {
+            (Outage::LastKnown, Some(host)) => {
+                post.app.last_known.host(host.to_string(), by_host(&post.app, Some(host))).await?
+            }
+            (_, host) => by_host(&post.app, host).await?,
+        },
     };
     *found = Some(Arc::clone(&instance));
     if rules.caller == Caller::Browser {
@@ -132,7 +137,8 @@ async fn admit(
     {
         return Err(code::NATIVE_API_DISABLED.because(Reason::NativeRefused, "off").into());
     }
-    let presented = client_token(request.uri().query(), request.headers());
+    // A public document is nobody's.
+    let presented = client_token(request.uri().query(), request.headers()).filter(|_| rules.outage == Outage::Refuse);
     if let Some(hash) = stored_under(&post.app, &instance, presented).await? {
         request.extensions_mut().insert(StoredUnder(hash));
     }
@@ -190,13 +196,22 @@ fn configured_host(instance: &Instance, request: &Request) -> Option<Response> {
 }
 
 /// The holder of the secret key in `Authorization`.
-async fn key_holder(app: &App, headers: &HeaderMap) -> Result<KeyHolder, Error> {
+async fn key_holder(app: &App, headers: &HeaderMap, outage: Outage) -> Result<KeyHolder, Error> {
     if !headers.contains_key(AUTHORIZATION) {
         return Err(code::AUTHENTICATION_INVALID.into());
     }
     let secret = bearer(headers).ok_or(code::AUTHORIZATION_HEADER_FORMAT_INVALID)?;
-    let holder = app.directory.by_secret_key(&app.db, &app.ring, secret).await?;
-    Ok(holder.ok_or(code::CLERK_KEY_INVALID)?)
+    let read = async {
+        let holder = app.directory.by_secret_key(&app.db, &app.ring, secret).await?;
+        Ok(holder.ok_or(code::CLERK_KEY_INVALID)?)
+    };
+    match outage {
+        Outage::Refuse => read.await,
+        Outage::LastKnown => {
+            let hash = app.ring.lookup_hash(Lookup::SecretKey, secret);
+            app.last_known.holder(*hash.as_bytes(), read).await
+        }
+    }
 }
 
 /// The bearer token in `Authorization`.

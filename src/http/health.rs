@@ -8,11 +8,16 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::route::{Cache, Caller, Cors, Limit, Route, Rules, get};
+use super::route::{Cache, Caller, Cors, Limit, Outage, Route, Rules, get};
 use crate::app::{App, Lacking};
 
-const OPERATOR: Rules =
-    Rules { caller: Caller::Operator, limit: Limit::Unlimited, cors: Cors::Closed, cache: Cache::NoStore };
+const OPERATOR: Rules = Rules {
+    caller: Caller::Operator,
+    limit: Limit::Unlimited,
+    cors: Cors::Closed,
+    cache: Cache::NoStore,
+    outage: Outage::Refuse,
+};
 
 /// The routes of this file.
 pub fn routes() -> Vec<Route> {

@@ -51,6 +51,15 @@ pub enum Cache {
     Immutable,
 }
 
+/// What happens while the database is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// 503: what decides about access is never taken from memory.
+    Refuse,
+    /// The public document is served as it was last.
+    LastKnown,
+}
+
 /// What a route declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -62,21 +71,49 @@ pub struct Rules {
     pub cors: Cors,
     /// How long the answer may be kept.
     pub cache: Cache,
+    /// What happens while the database is away.
+    pub outage: Outage,
 }
 
 impl Rules {
     /// Backend API: secret key, its budget, no CORS, never kept.
-    pub const BACKEND: Self =
-        Self { caller: Caller::SecretKey, limit: Limit::Backend, cors: Cors::Closed, cache: Cache::NoStore };
+    pub const BACKEND: Self = Self {
+        caller: Caller::SecretKey,
+        limit: Limit::Backend,
+        cors: Cors::Closed,
+        cache: Cache::NoStore,
+        outage: Outage::Refuse,
+    };
     /// Frontend API: client cookie, credentialed CORS, never kept.
-    pub const FRONTEND: Self =
-        Self { caller: Caller::Browser, limit: Limit::Unlimited, cors: Cors::Instance, cache: Cache::NoStore };
+    pub const FRONTEND: Self = Self {
+        caller: Caller::Browser,
+        limit: Limit::Unlimited,
+        cors: Cors::Instance,
+        cache: Cache::NoStore,
+        outage: Outage::Refuse,
+    };
     /// A page of ours.
-    pub const PAGE: Self =
-        Self { caller: Caller::Page, limit: Limit::Unlimited, cors: Cors::Closed, cache: Cache::NoStore };
+    pub const PAGE: Self = Self {
+        caller: Caller::Page,
+        limit: Limit::Unlimited,
+        cors: Cors::Closed,
+        cache: Cache::NoStore,
+        outage: Outage::Refuse,
+    };
     /// A public document.
-    pub const DOCUMENT: Self =
-        Self { caller: Caller::Anyone, limit: Limit::Unlimited, cors: Cors::Anyone, cache: Cache::Public(300) };
+    pub const DOCUMENT: Self = Self {
+        caller: Caller::Anyone,
+        limit: Limit::Unlimited,
+        cors: Cors::Anyone,
+        cache: Cache::Public(300),
+        outage: Outage::LastKnown,
+    };
+
+    /// The same rules for what may be served as it was last.
+    #[must_use]
+    pub const fn last_known(self) -> Self {
+        Self { outage: Outage::LastKnown, ..self }
+    }
 
     /// The same rules with another budget.
     #[must_use]

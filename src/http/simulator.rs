@@ -11,14 +11,19 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::problem;
-use super::route::{Cache, Caller, Cors, Limit, Route, Rules, delete, get, post};
+use super::route::{Cache, Caller, Cors, Limit, Outage, Route, Rules, delete, get, post};
 use crate::context::Ctx;
 use crate::model::problem::code;
 use crate::simulator::{self, Answer, Request, Simulator};
 
 /// A foreign server, as far as browsers and clients can tell: no caller of ours, no CORS.
-const RULES: Rules =
-    Rules { caller: Caller::Anyone, limit: Limit::Unlimited, cors: Cors::Closed, cache: Cache::NoStore };
+const RULES: Rules = Rules {
+    caller: Caller::Anyone,
+    limit: Limit::Unlimited,
+    cors: Cors::Closed,
+    cache: Cache::NoStore,
+    outage: Outage::Refuse,
+};
 
 const PATH: &str = "/_dev/providers/{slug}/{*path}";
 /// Between two bytes of a dripping body.

@@ -1,5 +1,5 @@
 //! Public documents under `/.well-known`: the description of the authorization server and the keys it signs with. Sent
-//! from memory.
+//! from memory, also while the database is away.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ impl Documents {
 
 /// `GET /.well-known/jwks.json` (RFC 7517 section 5): every key that may have signed something still valid.
 async fn jwks(ctx: Ctx, headers: HeaderMap) -> Answer {
-    let keys = signing_keys::published(&ctx.app, &ctx.instance).await?;
+    let keys = signing_keys::shown(&ctx.app, &ctx.instance).await?;
     Ok(document(keys.jwks.clone(), &headers))
 }
 

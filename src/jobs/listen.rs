@@ -23,7 +23,7 @@ pub(super) async fn run(app: Arc<App>, direct: PgConnectOptions, mut stop: Stop)
             () = stop.requested() => return,
         };
         // What happens meanwhile is not known; and connections that rest in the pool may have died with this one.
-        app.forget_directory();
+        app.read_directory_again();
         app.db.doubt();
         if let Err(error) = outcome {
             tracing::warn!(%error, "not listening for changes");
@@ -40,7 +40,7 @@ async fn hear(app: &App, direct: &PgConnectOptions, wait: &mut Duration) -> sqlx
     let limit = app.config.database.statement_timeout;
     let mut listener = answered(limit, connect(direct, limit)).await?;
     // Changes between the last look and now went unheard.
-    app.forget_directory();
+    app.read_directory_again();
     app.flights.tell_all();
     *wait = WAIT.0;
     tracing::debug!("listening for changes");

@@ -36,6 +36,7 @@ mod oauth_consent;
 mod oauth_documents;
 mod oauth_refresh;
 mod oauth_token_use;
+mod outage;
 mod pages;
 mod password_sign_ins;
 mod passwords;

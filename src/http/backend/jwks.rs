@@ -8,6 +8,6 @@ use crate::flows::signing_keys;
 /// `GET /v1/jwks`: without the keys of id_tokens. Third parties hold those tokens, and the server SDKs take whatever a key
 /// of this document signed for a session token.
 pub async fn show(ctx: Ctx) -> Answer {
-    let keys = signing_keys::published(&ctx.app, &ctx.instance).await?;
+    let keys = signing_keys::shown(&ctx.app, &ctx.instance).await?;
     Ok(answer::json_bytes(keys.session_jwks.clone()))
 }

@@ -1,5 +1,7 @@
 //! `/v1/environment`: what the browser SDK needs to know about the instance. Bare, not enveloped.
 
+use bytes::Bytes;
+
 use super::super::answer;
 use super::super::problem::Answer;
 use super::super::views::environment;
@@ -7,8 +9,12 @@ use crate::context::Ctx;
 use crate::flows::configured;
 use crate::flows::factors;
 
-/// `GET`, or `PATCH` from development keys: the environment.
+/// `GET`, or `PATCH` from development keys: the environment; while the database is away, as it was last.
 pub async fn show(ctx: Ctx) -> Answer {
-    let offered = configured::offered(&ctx).await?;
-    Ok(answer::json(&environment::environment(&ctx.instance, &offered, factors::offer(&ctx))))
+    let read = async {
+        let offered = configured::offered(&ctx).await?;
+        let environment = environment::environment(&ctx.instance, &offered, factors::offer(&ctx));
+        Ok(Bytes::from(environment.to_string()))
+    };
+    Ok(answer::json_bytes(ctx.app.last_known.environment(ctx.instance_id(), read).await?))
 }

@@ -15,19 +15,24 @@ mod sign_ins;
 pub mod sign_ups;
 mod verify;
 
-use super::route::{Cache, Caller, Cors, Limit, Route, Rules, delete, get, patch, post, put};
+use super::route::{Cache, Caller, Cors, Limit, Outage, Route, Rules, delete, get, patch, post, put};
 
 /// A navigation of the browser: its cookie says who it is, and a token of its own why it is here.
-const NAVIGATION: Rules =
-    Rules { caller: Caller::Anyone, limit: Limit::Unlimited, cors: Cors::Closed, cache: Cache::NoStore };
+const NAVIGATION: Rules = Rules {
+    caller: Caller::Anyone,
+    limit: Limit::Unlimited,
+    cors: Cors::Closed,
+    cache: Cache::NoStore,
+    outage: Outage::Refuse,
+};
 const PROVE: Rules = Rules::FRONTEND.limited(Limit::AttemptProof);
 const BEGIN: Rules = Rules::FRONTEND.limited(Limit::CreateAttempt);
 
 /// The routes of this folder.
 pub fn routes() -> Vec<Route> {
     vec![
-        get("/v1/environment", Rules::FRONTEND, environment::show),
-        patch("/v1/environment", Rules::FRONTEND, environment::show),
+        get("/v1/environment", Rules::FRONTEND.last_known(), environment::show),
+        patch("/v1/environment", Rules::FRONTEND.last_known(), environment::show),
         get("/v1/client", Rules::FRONTEND, client::show),
         post("/v1/client", Rules::FRONTEND, client::create),
         put("/v1/client", Rules::FRONTEND, client::create),

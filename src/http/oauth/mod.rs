@@ -14,11 +14,16 @@ mod revoke;
 mod token;
 mod userinfo;
 
-use super::route::{Cache, Caller, Cors, Limit, Route, Rules, get, post};
+use super::route::{Cache, Caller, Cors, Limit, Outage, Route, Rules, get, post};
 
 /// A client endpoint that scripts of any page may call.
-const CLIENT: Rules =
-    Rules { caller: Caller::OAuthClient, limit: Limit::OAuthClient, cors: Cors::Anyone, cache: Cache::NoStore };
+const CLIENT: Rules = Rules {
+    caller: Caller::OAuthClient,
+    limit: Limit::OAuthClient,
+    cors: Cors::Anyone,
+    cache: Cache::NoStore,
+    outage: Outage::Refuse,
+};
 /// A client endpoint for servers.
 const SERVER: Rules = Rules { cors: Cors::Closed, ..CLIENT };
 /// Userinfo.

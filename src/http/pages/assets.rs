@@ -9,14 +9,19 @@ use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 
 use super::super::problem::Failure;
-use super::super::route::{Cache, Caller, Cors, Limit, Route, Rules, get};
+use super::super::route::{Cache, Caller, Cors, Limit, Outage, Route, Rules, get};
 use crate::model::problem::code;
 use crate::model::random::hex;
 
 /// Assets belong to no instance: an error page under an unknown host looks like the others, and a page that says
 /// that the database is away needs none for its style.
-const ASSET: Rules =
-    Rules { caller: Caller::Operator, limit: Limit::Unlimited, cors: Cors::Closed, cache: Cache::Immutable };
+const ASSET: Rules = Rules {
+    caller: Caller::Operator,
+    limit: Limit::Unlimited,
+    cors: Cors::Closed,
+    cache: Cache::Immutable,
+    outage: Outage::Refuse,
+};
 
 /// A file that pages name.
 pub struct Asset {
