@@ -147,6 +147,7 @@ impl Running {
 
     async fn stop(self) {
         self.app.drain();
+        self.servers.iter().for_each(Server::drain);
         let config = &self.app.config.server;
         tokio::time::sleep(config.drain).await;
         let asked = tokio::time::Instant::now();

@@ -8,7 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,6 +26,9 @@ const HEAD_BYTES: u32 = 16 * 1024;
 const HEAD_FIELDS: usize = 64;
 /// The most requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 100;
+
+/// How long a new connection may take to begin its first request once the server is to end.
+const FIRST: Duration = Duration::from_secs(1);
 
 static BUILDER: LazyLock<Builder<TokioExecutor>> = LazyLock::new(|| {
     let mut builder = Builder::new(TokioExecutor::new());
@@ -50,25 +54,55 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared) 
     let phase = Phase::new();
     let io = TokioIo::new(Watched { stream, phase: Arc::clone(&phase) });
     let (router, requests) = (shared.router.clone(), Arc::clone(&phase));
-    let service = service_fn(move |request| answer(request, peer, requests.request(), router.clone()));
+    let answers = shared.stage.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (stage, version) = (answers.clone(), request.version());
+        let answer = answer(request, peer, requests.request(), router.clone());
+        async move {
+            let response = answer.await?;
+            Ok::<_, Infallible>(last_if_draining(response, version, *stage.borrow()))
+        }
+    });
     let mut connection = std::pin::pin!(BUILDER.serve_connection(io, service));
     let mut check = std::pin::pin!(tokio::time::sleep(shared.caps.head));
     let mut stage = shared.stage.clone();
     loop {
         tokio::select! {
             _ = connection.as_mut() => return,
-            () = check.as_mut() => match phase.check(shared.caps.head, shared.caps.idle) {
+            () = check.as_mut() => {
+                if is_over(*stage.borrow(), &phase) {
+                    connection.as_mut().graceful_shutdown();
+                }
+                match phase.check(shared.caps.head, shared.caps.idle) {
                 Verdict::Overdue => return,
                 Verdict::Again(wait) => check.as_mut().reset(tokio::time::Instant::now() + wait),
-            },
+            }},
             changed = stage.changed() => {
                 if changed.is_err() || *stage.borrow_and_update() == Stage::Cut {
                     return;
                 }
-                connection.as_mut().graceful_shutdown();
+                if !phase.has_read() {
+                    // Its first request may be on its way.
+                    check.as_mut().reset(tokio::time::Instant::now() + FIRST);
+                } else if is_over(*stage.borrow(), &phase) {
+                    connection.as_mut().graceful_shutdown();
+                }
             }
         }
     }
+}
+
+/// Whether the connection takes no further requests. With HTTP/1 only the end closes one that rests, for a request may be
+/// on its way; before that each answer says that it is the last.
+fn is_over(stage: Stage, phase: &Phase) -> bool {
+    stage >= Stage::Finishing || (stage == Stage::Draining && phase.is_http2())
+}
+
+fn last_if_draining(mut response: Response<Sent>, version: Version, stage: Stage) -> Response<Sent> {
+    if stage != Stage::Serving && version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn answer(

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
 
 use addresses::Addresses;
 pub use listen::{BindError, Bound, bind};
@@ -23,6 +24,9 @@ use crate::config::{self, proxies::Proxies};
 
 /// How long the loop rests after the system refused a connection (out of file descriptors), at first and at most.
 const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// How long the loop looks for one more connection before it ends, and for all of them.
+const WAITING: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
 /// Caps and timeouts of connections.
 #[derive(Clone, Debug)]
@@ -52,10 +56,12 @@ impl From<&config::Server> for Caps {
 }
 
 /// What the connections of a server are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     /// Go on.
     Serving,
+    /// Go on, but let nobody count on this connection: each answer is its last.
+    Draining,
     /// Finish the requests in flight, take no further ones.
     Finishing,
     /// End at once.
@@ -75,6 +81,7 @@ struct Shared {
 pub struct Server {
     addresses: Vec<SocketAddr>,
     stage: watch::Sender<Stage>,
+    loops: Vec<JoinHandle<()>>,
     slots: Arc<Semaphore>,
     capacity: u32,
 }
@@ -96,10 +103,8 @@ impl Server {
             slots: Arc::clone(&slots),
             stage: receiver,
         });
-        for listener in bound.listeners {
-            tokio::spawn(accept(listener, Arc::clone(&shared)));
-        }
-        Self { addresses, stage, slots, capacity }
+        let loops = bound.listeners.into_iter().map(|listener| tokio::spawn(accept(listener, Arc::clone(&shared))));
+        Self { addresses, stage, loops: loops.collect(), slots, capacity }
     }
 
     /// Where it listens.
@@ -112,11 +117,20 @@ impl Server {
         self.addresses.first().map_or(0, SocketAddr::port)
     }
 
+    /// Goes on accepting and answering, but ends each connection with its next answer (HTTP/2: asks for no new requests).
+    /// A proxy then holds no connection any more when [`Self::stop`] closes what rests: a request that it sends on a
+    /// connection just being closed fails, and it may not repeat a `POST`.
+    pub fn drain(&self) {
+        self.stage.send_replace(Stage::Draining);
+    }
+
     /// Stops accepting, lets requests in flight finish for `grace`, then cuts what is left. Returns how many
     /// connections had to be cut.
     pub async fn stop(self, grace: Duration) -> usize {
         let _ = self.stage.send(Stage::Finishing);
-        // All slots are free when the last connection has ended; the loops hold one each until they see the stage.
+        // They take who is connected already; from then on nobody new comes.
+        let _ = tokio::time::timeout(grace, futures_util::future::join_all(self.loops)).await;
+        // All slots are free when the last connection has ended.
         let all_ended = self.slots.acquire_many(self.capacity);
         if tokio::time::timeout(grace, all_ended).await.is_ok() {
             return 0;
@@ -128,7 +142,7 @@ impl Server {
     }
 }
 
-/// Accepts until the stage changes. At the cap it waits for a slot: the system's queue holds the next ones back.
+/// Accepts until connections are to finish. At the cap it waits for a slot: the system's queue holds the next ones back.
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut stage = shared.stage.clone();
     let mut rest = REST.0;
@@ -137,20 +151,15 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             let slot = Arc::clone(&shared.slots).acquire_owned().await.ok();
             (slot, listener.accept().await)
         };
-        let (slot, accepted) = tokio::select! {
-            next = next => next,
-            _ = stage.wait_for(|stage| *stage != Stage::Serving) => return,
+        let next = tokio::select! {
+            next = next => Some(next),
+            _ = stage.wait_for(|stage| *stage >= Stage::Finishing) => None,
         };
+        let Some((slot, accepted)) = next else { return take_waiting(&listener, &shared).await };
         match accepted {
             Ok((stream, peer)) => {
                 rest = REST.0;
-                // Beyond the cap of its address a connection is closed unread.
-                let Some(place) = shared.addresses.enter(peer.ip()) else { continue };
-                let shared = Arc::clone(&shared);
-                tokio::spawn(async move {
-                    connection::serve(stream, peer, &shared).await;
-                    drop((slot, place));
-                });
+                begin(stream, peer, slot, &shared);
             }
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
@@ -160,6 +169,28 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             }
         }
     }
+}
+
+/// Serves those who are connected as far as they know, and have perhaps sent their request: closing the listener would
+/// reset them.
+async fn take_waiting(listener: &TcpListener, shared: &Arc<Shared>) {
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < WAITING.1
+        && let Ok(slot) = Arc::clone(&shared.slots).try_acquire_owned()
+        && let Ok(Ok((stream, peer))) = tokio::time::timeout(WAITING.0, listener.accept()).await
+    {
+        begin(stream, peer, Some(slot), shared);
+    }
+}
+
+fn begin(stream: TcpStream, peer: SocketAddr, slot: Option<OwnedSemaphorePermit>, shared: &Arc<Shared>) {
+    // Beyond the cap of its address a connection is closed unread.
+    let Some(place) = shared.addresses.enter(peer.ip()) else { return };
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        connection::serve(stream, peer, &shared).await;
+        drop((slot, place));
+    });
 }
 
 /// True if the peer went away before it was accepted: nothing is wrong with us.

@@ -53,6 +53,16 @@ impl Phase {
         InFlight(Arc::clone(self))
     }
 
+    /// Whether anything came in yet.
+    pub(super) fn has_read(&self) -> bool {
+        self.has_read.load(Ordering::Acquire)
+    }
+
+    /// Whether it began as HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2.load(Ordering::Acquire)
+    }
+
     /// Bytes came in.
     fn read(&self, bytes: &[u8]) {
         if bytes.is_empty() {

@@ -46,6 +46,7 @@ mod providers;
 mod proxies;
 mod races;
 mod retention;
+mod rolling;
 mod routes;
 mod selftest;
 mod sessions;

@@ -122,9 +122,14 @@ impl TestApp {
     /// So many server processes of their own, which can be killed; [`Self::app`] is one more replica in this process
     /// that serves nobody. Every browser comes from another address, for these count limits as they are.
     pub async fn processes(count: usize) -> Self {
+        Self::processes_with(count, &[]).await
+    }
+
+    /// The same with further variables.
+    pub async fn processes_with(count: usize, settings: &[(&str, &str)]) -> Self {
         let (db, ring, config) = (TestDb::new().await, RingEntry::generate(&SystemRng), config());
         let app = build(&db, std::slice::from_ref(&ring), &config).await;
-        let processes = Processes::over(count, &db.url(), ring.to_setting().expose_secret());
+        let processes = Processes::over(count, &db.url(), ring.to_setting().expose_secret(), settings);
         let ports = processes.ports();
         let new = NewInstance::on_localhost("dev", ports[0]).unwrap();
         let created = instance::create(&app, &new, Actor::System).await.unwrap();
@@ -149,6 +154,17 @@ impl TestApp {
     /// Ends one of [`Self::processes`] by SIGKILL.
     pub fn kill(&self, at: usize) {
         self.processes.as_ref().expect("processes").kill(at);
+    }
+
+    /// Ends one of [`Self::processes`] as an operator does: it finishes what it has.
+    pub async fn terminate(&self, at: usize) {
+        self.processes.as_ref().expect("processes").terminate(at).await;
+    }
+
+    /// From now on the replicas finish what they have.
+    pub fn drain(&self) {
+        self.apps.iter().for_each(|app| app.drain());
+        self.servers.iter().for_each(Server::drain);
     }
 
     /// Starts a killed one again, and waits until it listens.

@@ -40,7 +40,7 @@ struct Process {
 
 impl Processes {
     /// So many, on free ports, over this database, not running yet.
-    pub fn over(count: usize, database: &str, ring: &str) -> Self {
+    pub fn over(count: usize, database: &str, ring: &str, further: &[(&str, &str)]) -> Self {
         let process = |_| {
             let port = free_port();
             let program = Program::new().database(database).variable("VESTIBULE_KEYS", ring);
@@ -55,7 +55,9 @@ impl Processes {
                 ("VESTIBULE_LOG__LEVEL", "warn".to_owned()),
             ];
             let with = |program: Program, (name, value): &(&str, String)| program.variable(name, value);
-            Process { port, program: settings.iter().fold(program, with), running: Mutex::new(None) }
+            let program = settings.iter().fold(program, with);
+            let program = further.iter().fold(program, |program, (name, value)| program.variable(name, value));
+            Process { port, program, running: Mutex::new(None) }
         };
         Self((0..count).map(process).collect())
     }
@@ -81,6 +83,13 @@ impl Processes {
     /// Starts all of them.
     pub async fn start_all(&self) {
         futures_util::future::join_all((0..self.0.len()).map(|at| self.start(at))).await;
+    }
+
+    /// Ends one by SIGTERM, and waits until it has finished what it had.
+    pub async fn terminate(&self, at: usize) {
+        let running = self.0[at].running.lock().unwrap().take().expect("a running process");
+        let ended = tokio::task::spawn_blocking(move || running.stop()).await.unwrap();
+        assert_eq!(ended.0, 0, "{:?}", ended.1);
     }
 
     /// Ends one by SIGKILL: it is gone when this returns.
