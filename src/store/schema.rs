@@ -40,7 +40,8 @@ pub struct Migrated {
 pub async fn migrate(options: &PgConnectOptions) -> Result<Migrated, MigrateError> {
     // The role's own limits are for requests: waiting for another process that migrates takes longer.
     let limits = [("search_path", "vestibule,public"), ("statement_timeout", "0"), ("lock_timeout", "0")];
-    let mut connection = options.clone().options(limits).connect().await?;
+    // Migrations take as long as they take: nobody has to hear of slow statements.
+    let mut connection = options.clone().options(limits).disable_statement_logging().connect().await?;
     lock(&mut connection).await?;
     connection.execute("create schema if not exists vestibule").await?;
     // A migration that waits for a lock holds up everybody behind it: better to step back and try again.
