@@ -42,10 +42,10 @@ pub enum Waits {
     Method,
     /// The password.
     Password,
-    /// The password, for what was typed was wrong, or too much: a sentence, and the status to answer with.
-    PasswordProblem(String, StatusCode),
-    /// A new code: the old one is over, or wrong; a sentence, and the status to answer with.
-    Problem(&'static str, String, StatusCode),
+    /// The password, for what was typed was wrong, or too much: a sentence, and the seconds to wait if it was too much.
+    PasswordProblem(String, Option<u32>),
+    /// A new code: the old one is over, or wrong; a sentence, and the seconds to wait if there were too many.
+    Problem(&'static str, String, Option<u32>),
 }
 
 impl Waits {
@@ -58,31 +58,28 @@ impl Waits {
     pub fn after_guess(problem: &Problem, left: i16) -> Self {
         let key = problem.why.map_or("our_fault", |why| reasons::text_key(why.reason, why.detail).unwrap_or("wrong"));
         let mut sentence = reasons::sentence(key, None);
-        let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
         match problem.code() {
             code::FORM_CODE_INCORRECT => {
                 if left < 3 {
                     let left = fill("code.left", &[("count", &left.max(0).to_string())]);
                     sentence = format!("{sentence} {left}");
                 }
-                Self::Problem("error.code", sentence, unprocessable)
+                Self::Problem("error.code", sentence, None)
             }
-            code::ACCOUNT_LOCKOUT_WARNING => Self::Problem("error.code", explained(problem), unprocessable),
+            code::ACCOUNT_LOCKOUT_WARNING => Self::Problem("error.code", explained(problem), None),
             code::VERIFICATION_CODE_TOO_MANY_REQUESTS | code::TOO_MANY_REQUESTS => {
-                Self::Problem("rate-limited", to_wait(problem), StatusCode::TOO_MANY_REQUESTS)
+                Self::Problem("rate-limited", to_wait(problem), Some(seconds(problem)))
             }
-            _ => Self::Problem("error.expired", sentence, unprocessable),
+            _ => Self::Problem("error.expired", sentence, None),
         }
     }
 
     /// What a refused password leaves to wait for.
     pub fn after_password(problem: &Problem) -> Self {
         match problem.code() {
-            code::TOO_MANY_REQUESTS => Self::PasswordProblem(to_wait(problem), StatusCode::TOO_MANY_REQUESTS),
-            code::ACCOUNT_LOCKOUT_WARNING => {
-                Self::PasswordProblem(explained(problem), StatusCode::UNPROCESSABLE_ENTITY)
-            }
-            _ => Self::PasswordProblem(reasons::sentence("wrong", None), StatusCode::UNPROCESSABLE_ENTITY),
+            code::TOO_MANY_REQUESTS => Self::PasswordProblem(to_wait(problem), Some(seconds(problem))),
+            code::ACCOUNT_LOCKOUT_WARNING => Self::PasswordProblem(explained(problem), None),
+            _ => Self::PasswordProblem(reasons::sentence("wrong", None), None),
         }
     }
 
@@ -90,7 +87,7 @@ impl Waits {
         match (self, step) {
             (Self::Problem("error.code" | "error.expired", ..), Step::Link) => "error.proof",
             (Self::Problem("error.code" | "error.expired", ..), Step::VerifyEmail) => "error.verify",
-            (Self::PasswordProblem(_, StatusCode::TOO_MANY_REQUESTS), _) => "rate-limited",
+            (Self::PasswordProblem(_, Some(_)), _) => "rate-limited",
             (Self::PasswordProblem(..), _) => "error.credentials",
             (Self::Password, _) => "password",
             (Self::Problem(state, ..), _) => state,
@@ -107,7 +104,11 @@ impl Waits {
 
 /// How long to wait, in words.
 fn to_wait(problem: &Problem) -> String {
-    fill("start.wait", &[("seconds", &problem.retry_after.unwrap_or(30).to_string())])
+    fill("start.wait", &[("seconds", &seconds(problem).to_string())])
+}
+
+fn seconds(problem: &Problem) -> u32 {
+    problem.retry_after.unwrap_or(30)
 }
 
 /// The sentence that a refusal itself says: it counts the tries that are left.
@@ -195,11 +196,11 @@ impl CodePage<'_> {
     /// The page.
     pub fn render(&self) -> Response {
         let (name, step, heading) = self.words();
-        let (status, problem) = match &self.waits {
-            Waits::Problem(_, sentence, status) | Waits::PasswordProblem(sentence, status) => {
-                (*status, Some(sentence.as_str()))
+        let (status, problem, wait) = match &self.waits {
+            Waits::Problem(_, sentence, wait) | Waits::PasswordProblem(sentence, wait) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Some(sentence.as_str()), *wait)
             }
-            _ => (StatusCode::OK, None),
+            _ => (StatusCode::OK, None, None),
         };
         let is_over = matches!(self.waits, Waits::Problem("error.expired", ..));
         let wants_password = matches!(self.waits, Waits::Password | Waits::PasswordProblem(..));
@@ -224,6 +225,6 @@ impl CodePage<'_> {
             other_href: &self.other_href,
         };
         let opener = if is_signed_in { Opener::Cut } else { Opener::Kept };
-        page(&view, Reply { status, form_action: &self.form_action, opener, ..Reply::default() })
+        page(&view, Reply { status, wait, form_action: &self.form_action, opener, ..Reply::default() })
     }
 }

@@ -106,14 +106,17 @@ impl Connections<'_> {
         };
         let status = match &self.remark {
             Remark::Problem(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Remark::Wait(_) => StatusCode::TOO_MANY_REQUESTS,
-            Remark::None | Remark::Done(_) => StatusCode::OK,
+            Remark::Wait(_) | Remark::None | Remark::Done(_) => StatusCode::OK,
+        };
+        let wait = match self.remark {
+            Remark::Wait(seconds) => Some(seconds),
+            _ => None,
         };
         let (accounts, offered, csrf) = (&self.accounts, &self.offered, &self.csrf);
         let view = ConnectionsPage { accounts, offered, done, problem, csrf, shell };
         let mut form_action: Vec<FormTarget> = self.offered.iter().filter_map(|p| p.leads_to.clone()).collect();
         form_action.extend(self.leads_to.iter().cloned());
-        page(&view, Reply { status, form_action: &form_action, opener: Opener::Cut, ..Reply::default() })
+        page(&view, Reply { status, wait, form_action: &form_action, opener: Opener::Cut, ..Reply::default() })
     }
 }
 

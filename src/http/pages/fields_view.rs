@@ -134,7 +134,6 @@ impl Continue<'_> {
     pub fn render(&self) -> Response {
         let shell = Shell::new(self.instance, "sign-up.continue", self.state(), "sign_up.step");
         let status = match self.state() {
-            "rate-limited" => StatusCode::TOO_MANY_REQUESTS,
             "error.field" => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::OK,
         };
@@ -148,6 +147,6 @@ impl Continue<'_> {
             other_href: &self.other_href,
             shell,
         };
-        page(&view, Reply { status, form_action: &self.form_action, ..Reply::default() })
+        page(&view, Reply { status, wait: self.wait, form_action: &self.form_action, ..Reply::default() })
     }
 }

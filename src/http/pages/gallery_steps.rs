@@ -1,7 +1,6 @@
 //! The steps of signing in and up, and the pages between, as [`super::gallery`] shows them.
 
 use axum::response::Response;
-use http::StatusCode;
 
 use super::code_view::{self, CodePage, Method, Waits};
 use super::fields_view::{Continue, Field};
@@ -24,18 +23,18 @@ pub fn fields(problem: Option<&str>) -> Vec<Field> {
 /// The pages on which codes and passwords are typed, in every state.
 pub fn codes(instance: &Instance) -> Vec<Response> {
     let text = || HOSTILE.to_owned();
-    let problem = |state| Waits::Problem(state, text(), StatusCode::UNPROCESSABLE_ENTITY);
+    let problem = |state| Waits::Problem(state, text(), None);
     let waits = [
         Waits::Code,
         Waits::CodeAgain,
         Waits::Link,
         Waits::Method,
         Waits::Password,
-        Waits::PasswordProblem(text(), StatusCode::UNPROCESSABLE_ENTITY),
-        Waits::PasswordProblem(text(), StatusCode::TOO_MANY_REQUESTS),
+        Waits::PasswordProblem(text(), None),
+        Waits::PasswordProblem(text(), Some(7)),
         problem("error.code"),
         problem("error.expired"),
-        Waits::Problem("rate-limited", text(), StatusCode::TOO_MANY_REQUESTS),
+        Waits::Problem("rate-limited", text(), Some(7)),
     ];
     let page = |step, waits: &Waits| {
         let methods = vec![Method { value: text(), label: text() }];

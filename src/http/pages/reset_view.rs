@@ -75,7 +75,6 @@ impl ResetPage<'_> {
             Asks::Password => ("new_password.heading", "new_password.lead", "new_password.submit"),
         };
         let status = match self.state() {
-            "rate-limited" => StatusCode::TOO_MANY_REQUESTS,
             "error.reset" => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::OK,
         };
@@ -91,6 +90,6 @@ impl ResetPage<'_> {
             other_href: &self.other_href,
             shell,
         };
-        page(&view, Reply { status, form_action: &self.form_action, ..Reply::default() })
+        page(&view, Reply { status, wait: self.wait, form_action: &self.form_action, ..Reply::default() })
     }
 }

@@ -3,7 +3,8 @@
 use askama::Template;
 use axum::body::Body;
 use axum::response::Response;
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 
 use super::assets;
 use super::messages::{fill, text};
@@ -150,6 +151,8 @@ impl Shell {
 pub struct Reply<'a> {
     /// The status; 200 by default.
     pub status: StatusCode,
+    /// Seconds to wait before the next try, for programs as the page says it to people. The status is 429 then.
+    pub wait: Option<u32>,
     /// Where its forms may end, beside our own origin.
     pub form_action: &'a [FormTarget],
     /// Whether it may lie inside a popup sign-in.
@@ -160,7 +163,12 @@ pub struct Reply<'a> {
 
 /// Answers with a page.
 pub fn page(view: &impl Template, reply: Reply<'_>) -> Response {
-    answer(view, reply.status, Policy::Page(reply.form_action), reply.opener, reply.robots)
+    let status = reply.wait.map_or(reply.status, |_| StatusCode::TOO_MANY_REQUESTS);
+    let mut response = answer(view, status, Policy::Page(reply.form_action), reply.opener, reply.robots);
+    if let Some(seconds) = reply.wait {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }
 
 /// Answers with a page under the policy of form_post.

@@ -161,8 +161,12 @@ impl Start<'_> {
             Remark::Problem(sentence, status) => (*status, Some(sentence.clone()), None),
             Remark::Wait(seconds) => {
                 let sentence = shell.fill("start.wait", "seconds", &seconds.to_string());
-                (StatusCode::TOO_MANY_REQUESTS, Some(sentence), None)
+                (StatusCode::OK, Some(sentence), None)
             }
+        };
+        let wait = match self.remark {
+            Remark::Wait(seconds) => Some(seconds),
+            _ => None,
         };
         let view = StartPage {
             heading: shell.named(words.heading),
@@ -186,12 +190,7 @@ impl Start<'_> {
         let mut form_action: Vec<FormTarget> = self.providers.iter().filter_map(|p| p.leads_to.clone()).collect();
         form_action.extend(self.landing.form_target());
         form_action.extend(self.beyond.clone());
-        let mut response =
-            page(&view, Reply { status, form_action: &form_action, robots: self.robots(), ..Reply::default() });
-        if let Remark::Wait(seconds) = self.remark {
-            response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from(seconds));
-        }
-        response
+        page(&view, Reply { status, wait, form_action: &form_action, robots: self.robots(), ..Reply::default() })
     }
 
     /// The sign-in page of a production instance may be found; nothing else may.

@@ -17,7 +17,6 @@ const EXEMPT: &[(&str, &str)] = &[
     ("/user/sign-out", "ends one's own session, which is there once"),
     ("/user/connections/remove", "takes away one's own accounts, one after the other, after a recent proof"),
     ("/oauth-consent", "the decision of somebody who is signed in, about an application that asked him"),
-    ("/_dev", "exists on development instances alone, and signs in people who are made up"),
 ];
 
 /// The forms whose handlers spend the budget: path, field, and what is typed into it again and again.
