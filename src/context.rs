@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::postgres::types::PgInterval;
 
 use crate::app::App;
-use crate::model::id::{InstanceId, SessionId};
+use crate::model::id::{ClientId, InstanceId, SessionId};
 use crate::model::instance::Instance;
 use crate::model::random::Rng;
 use crate::model::request::Origin;
@@ -26,6 +26,8 @@ pub struct Ctx {
     pub from: Origin,
     /// The id that a session beginning in this request has, because an address promised it to a native application.
     pub promised_session: Option<SessionId>,
+    /// The client that the presented token stands for by its signature, if no row says more of it.
+    pub unsaved_client: Option<ClientId>,
     /// What happens in the flow that this request belongs to; clones of the context share it.
     pub trail: Trail,
 }
@@ -35,7 +37,7 @@ impl Ctx {
     pub fn new(app: Arc<App>, instance: Arc<Instance>, from: Origin) -> Self {
         let now = app.clock.now() + instance.clock_offset;
         let trail = Trail::new(&app.recorder, &instance.id, &from.request_id, instance.clock_offset);
-        Self { app, instance, now, from, promised_session: None, trail }
+        Self { app, instance, now, from, promised_session: None, unsaved_client: None, trail }
     }
 
     /// The same, with the id of the session that begins in it.

@@ -32,6 +32,8 @@ pub enum Limit {
     Backend,
     /// `/oauth/authorize`, per address.
     Authorize,
+    /// The same at a simulated provider of a development instance.
+    SimulatedAuthorize,
     /// Callbacks and token requests that belong to no start, of which the inspector keeps a record, per address.
     StrayFlow,
     /// Token, userinfo, introspection: per client, which the handler finds out ([`Limits::admit_client`]).
@@ -73,7 +75,7 @@ impl Limits {
             Limit::Unlimited | Limit::OAuthClient => return Ok(()),
             Limit::CreateAttempt => (self.rates.create_attempt, address_key(ip)),
             Limit::AttemptProof => (self.rates.attempt_proof, address_key(ip)),
-            Limit::Authorize => (self.rates.authorize, address_key(ip)),
+            Limit::Authorize | Limit::SimulatedAuthorize => (self.rates.authorize, address_key(ip)),
             Limit::StrayFlow => (STRAY_FLOWS, address_key(ip)),
             Limit::Backend if instance.allows_simulated_providers() => (self.rates.backend_development, String::new()),
             Limit::Backend => (self.rates.backend_production, String::new()),

@@ -89,6 +89,8 @@ pub enum CookieUse {
     Reauthentication,
     /// The flow that an authorization request on its way back belongs to.
     Flow,
+    /// The client token of a browser that no row stands for yet.
+    UnsavedClient,
 }
 
 impl CookieUse {
@@ -98,6 +100,7 @@ impl CookieUse {
             Self::Notice => "notice",
             Self::Reauthentication => "reauthentication",
             Self::Flow => "flow",
+            Self::UnsavedClient => "unsaved_client",
         }
     }
 }

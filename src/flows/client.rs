@@ -2,7 +2,7 @@
 
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, SealedAt, Secret};
-use crate::flows::factors;
+use crate::flows::{factors, unsaved_client};
 use crate::model::client::Client;
 use crate::model::id::{ClientId, VerificationId};
 use crate::model::problem::{Error, Problem, Result, code};
@@ -37,12 +37,29 @@ pub fn new_token(ctx: &Ctx) -> Issued {
     Issued { token: Secret::from(token), hash }
 }
 
-/// The tree of the client that `token` names, with addresses that only it may see.
+/// The tree of the client that `token`, which the browser presented, names, with addresses that only it may see. A client
+/// that was issued and not stored yet is one that has nothing.
 ///
 /// # Errors
 /// Storage faults.
 pub async fn read(ctx: &Ctx, token: Option<&LookupHash>) -> Result<Option<Client>> {
     let Some(token) = token else { return Ok(None) };
+    match stored(ctx, token).await? {
+        Some(client) => Ok(Some(client)),
+        None => Ok(unsaved(ctx).await?.map(Client::unsaved)),
+    }
+}
+
+/// The client that the presented token stands for by its signature alone. Whoever was stored once is not: a token of
+/// theirs that names nobody any more was replaced, and is dead.
+async fn unsaved(ctx: &Ctx) -> Result<Option<&ClientId>> {
+    match &ctx.unsaved_client {
+        Some(id) if !clients::is_stored(&ctx.app.db, ctx.instance_id(), id).await? => Ok(Some(id)),
+        _ => Ok(None),
+    }
+}
+
+async fn stored(ctx: &Ctx, token: &LookupHash) -> Result<Option<Client>> {
     let Some(mut client) = clients::tree(&ctx.app.db, ctx.instance_id(), token, ctx.offset()).await? else {
         return Ok(None);
     };
@@ -95,11 +112,16 @@ pub fn external_url_at<'a>(ctx: &'a Ctx, verification: &'a VerificationId) -> Se
 /// Storage faults.
 pub async fn acted(ctx: &Ctx, presented: Option<&LookupHash>, issued: Option<Issued>) -> Result<Acted> {
     let hash = issued.as_ref().map(|issued| &issued.hash).or(presented);
-    let client = read(ctx, hash).await?.ok_or_else(|| Error::internal("a client vanished while it acted"))?;
+    let client = match hash {
+        Some(hash) => stored(ctx, hash).await?,
+        None => None,
+    };
+    let client = client.ok_or_else(|| Error::internal("a client vanished while it acted"))?;
     Ok(Acted { client, issued: issued.map(|issued| issued.token) })
 }
 
-/// The calling client, locked until the transaction ends; a new one if the caller has none.
+/// The calling client, locked until the transaction ends; stored now if it has only been issued, and a new one if the
+/// caller has none.
 ///
 /// # Errors
 /// `resource_locked` for a token that was replaced a moment ago: another request of the same browser is ahead of this
@@ -113,6 +135,13 @@ pub async fn lock_or_create(
     db: &mut PgConnection,
     token: Option<&LookupHash>,
 ) -> Result<(ClientId, Option<Issued>)> {
+    if let (Some(token), Some(id)) = (token, &ctx.unsaved_client) {
+        let key = ctx.app.ring.first_id();
+        if let Some(client) = clients::lock_or_store(db, ctx.instance_id(), token, id, key, ctx.offset()).await? {
+            return Ok((client, None));
+        }
+    }
+    // Also for what was issued: another request of the same browser may just have stored it.
     if let Some(token) = token
         && let Some(client) = clients::lock_by_token(db, ctx.instance_id(), token).await?
     {
@@ -129,16 +158,24 @@ pub async fn lock_or_create(
     Ok((id, Some(issued)))
 }
 
-/// The calling client, made now if need be (a page needs one before its form can carry a forgery check).
+/// The calling client; one is issued to a browser that has none, and not stored: a page needs it before its form can
+/// carry a forgery check, and nothing has happened yet that is worth a row.
 ///
 /// # Errors
 /// Storage faults.
 pub async fn ensure(ctx: &Ctx, token: Option<&LookupHash>) -> Result<Acted> {
-    if let Some(client) = read(ctx, token).await? {
+    let known = match token {
+        Some(token) => stored(ctx, token).await?,
+        None => None,
+    };
+    if let Some(client) = known {
         return Ok(Acted { client, issued: None });
     }
-    let mut tx = ctx.app.db.begin().await?;
-    let (_, issued) = lock_or_create(ctx, &mut tx, token).await?;
-    tx.commit().await?;
-    acted(ctx, token, issued).await
+    // One that would end while somebody fills in the form is replaced before.
+    let lasting = unsaved(ctx).await?.filter(|id| unsaved_client::lasts(ctx, id));
+    if let Some(id) = lasting {
+        return Ok(Acted { client: Client::unsaved(id), issued: None });
+    }
+    let (id, token) = unsaved_client::issue(ctx);
+    Ok(Acted { client: Client::unsaved(&id), issued: Some(token) })
 }

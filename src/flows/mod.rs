@@ -3,7 +3,7 @@
 //! Never knows who asks (API, page, command line) and never shows anything.
 //!
 //! With a browser: [`client`], [`attempt`] (of either kind), [`sign_in`], [`sign_up`], [`factors`], [`password`],
-//! [`proof`], [`email_link`], [`session`]. With a provider: [`configured`] (who it is), [`departure`] (off to it),
+//! [`proof`], [`email_link`], [`session`], [`unsaved_client`] (who has done nothing yet). With a provider: [`configured`] (who it is), [`departure`] (off to it),
 //! [`identity`] (whom it proves), [`social`] (back from it); the first three lie below attempts, the last above them.
 //! As an authorization server: [`authorize`], [`token`]. For backends: [`provider_token`], [`users`]. Administration,
 //! shared by backend API and command line: [`applications`], [`instance`], [`key_ring`], [`providers`],
@@ -42,4 +42,5 @@ pub mod signing_keys;
 pub mod social;
 pub mod timeline;
 pub mod token;
+pub mod unsaved_client;
 pub mod users;

@@ -10,7 +10,6 @@ use serde_json::{Map, json};
 use super::timeline::{alone, cut, masked, place};
 use crate::context::Ctx;
 use crate::crypto::CookieUse;
-use crate::limits::Limit;
 use crate::model::id::FlowId;
 use crate::model::oauth::application::Application;
 use crate::model::oauth::authorize::{AuthorizationRequest, is_recognised};
@@ -54,11 +53,6 @@ fn carried(ctx: &Ctx, text: &str) -> Option<FlowId> {
     let is_ours = ctx.app.ring.is_cookie_mac(CookieUse::Flow, &[ctx.instance_id().as_str(), flow], mac);
     let oldest = FlowId::floor(ctx.now - ctx.app.config.retention.flows);
     FlowId::parse(flow).filter(|flow| is_ours && flow.as_str() >= oldest.as_str())
-}
-
-/// The request ended at a page of ours. Nobody vouches for whoever sent it: ten flows per minute and address are kept.
-pub fn stranded(ctx: &Ctx) {
-    ctx.trail.forget_new(|| ctx.app.limits.spend(Limit::StrayFlow, &ctx.instance, ctx.from.ip).is_ok());
 }
 
 /// Parameters as they may be shown: what is secret or long becomes its length; names that mean nothing here are counted,

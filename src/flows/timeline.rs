@@ -74,17 +74,24 @@ pub fn refused(ctx: &Ctx, problem: &Problem) {
 }
 
 /// A request was answered. A refusal for a reason that belongs to no flow begins one of its own, so that its reference
-/// can be looked up; ten per minute and address are kept.
+/// can be looked up; ten per minute and address are kept. So many are kept of authorization requests that nobody vouches
+/// for: they were refused, or whoever sent them is not signed in. Who signs in goes on in the flow that the address carries.
 pub fn answered(ctx: &Ctx, answered: Answered) {
-    if matches!(answered, Answered::Refused(Some(_))) {
+    let is_refused = matches!(answered, Answered::Refused(_));
+    if ctx.trail.is(Kind::Authorize) && (is_refused || !ctx.trail.knows_user()) {
+        ctx.trail.forget_unless(|| may_note_stray(ctx));
+    } else if matches!(answered, Answered::Refused(Some(_))) {
         alone(ctx, Kind::Request);
     }
 }
 
+fn may_note_stray(ctx: &Ctx) -> bool {
+    ctx.app.limits.spend(Limit::StrayFlow, &ctx.instance, ctx.from.ip).is_ok()
+}
+
 /// Begins a flow for a request that belongs to none; ten per minute and address are kept.
 pub(super) fn alone(ctx: &Ctx, kind: Kind) {
-    let may_begin = || ctx.app.limits.spend(Limit::StrayFlow, &ctx.instance, ctx.from.ip).is_ok();
-    if ctx.trail.flow().is_none() && may_begin() {
+    if ctx.trail.flow().is_none() && may_note_stray(ctx) {
         ctx.trail.begin(kind);
     }
 }

@@ -19,7 +19,7 @@ use super::{client_address, cors, headers, native, oauth, pages};
 use crate::app::App;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
-use crate::flows::timeline;
+use crate::flows::{timeline, unsaved_client};
 use crate::model::id::RequestId;
 use crate::model::instance::Instance;
 use crate::model::problem::{Error, code};
@@ -126,7 +126,7 @@ async fn admit(
         return Ok(Some(elsewhere));
     }
     let from = whence(request, &post.app);
-    let ctx = Ctx::new(Arc::clone(&post.app), Arc::clone(&instance), from);
+    let mut ctx = Ctx::new(Arc::clone(&post.app), Arc::clone(&instance), from);
     if let Some(followed) = request.extensions().get::<Followed>() {
         followed.follow(&ctx);
     }
@@ -139,6 +139,7 @@ async fn admit(
     }
     // A public document is nobody's.
     let presented = client_token(request.uri().query(), request.headers()).filter(|_| rules.outage == Outage::Refuse);
+    ctx.unsaved_client = presented.as_deref().and_then(|token| unsaved_client::verify(&ctx, token));
     if let Some(hash) = stored_under(&post.app, &instance, presented).await? {
         request.extensions_mut().insert(StoredUnder(hash));
     }

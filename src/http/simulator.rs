@@ -60,6 +60,10 @@ async fn serve(
     // HEAD is answered as GET; the server leaves the body out.
     let method = if method == Method::HEAD { Method::GET } else { method };
     let request = Request { method: &method, path: &path, query: &query, headers: &headers, body: &body };
+    if simulator.decides(&slug, request) {
+        // An approval leaves a person and a code behind.
+        ctx.app.limits.spend(Limit::SimulatedAuthorize, &ctx.instance, ctx.from.ip)?;
+    }
     Ok(respond(simulator.answer(&slug, request).await?).await)
 }
 

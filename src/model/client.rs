@@ -39,6 +39,21 @@ pub struct Client {
 }
 
 impl Client {
+    /// A client that has done nothing yet.
+    pub fn unsaved(id: &ClientId) -> Self {
+        Self {
+            id: id.clone(),
+            last_active_session_id: None,
+            last_authentication_strategy: None,
+            client_uat_at: None,
+            created_at: id.made_at(),
+            updated_at: id.made_at(),
+            sign_in: None,
+            sign_up: None,
+            sessions: Vec::new(),
+        }
+    }
+
     /// `__client_uat`: 0 when nobody is signed in, else seconds.
     pub fn uat(&self) -> i64 {
         if self.sessions.is_empty() {

@@ -44,6 +44,22 @@ fn encode(mut number: [u8; 20]) -> String {
     digits.iter().map(|digit| char::from(*digit)).collect()
 }
 
+/// The second at which a KSUID was made.
+fn made_at(digits: &str) -> Timestamp {
+    let value = |digit: u8| BASE62.iter().position(|known| *known == digit).unwrap_or(0);
+    let mut number = [0u8; 20];
+    for digit in digits.bytes() {
+        let mut carry = u32::try_from(value(digit)).unwrap_or(0);
+        for byte in number.iter_mut().rev() {
+            let sum = u32::from(*byte) * 62 + carry;
+            *byte = u8::try_from(sum % 256).unwrap_or(u8::MAX);
+            carry = sum / 256;
+        }
+    }
+    let seconds = number.iter().take(4).fold(0i64, |seconds, byte| seconds * 256 + i64::from(*byte));
+    Timestamp::from_unix_timestamp(seconds + KSUID_EPOCH).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 /// True if `text` is `prefix`, `_` and 27 base62 characters.
 fn is_well_formed(text: &str, prefix: &str) -> bool {
     text.strip_prefix(prefix)
@@ -76,6 +92,11 @@ macro_rules! ids {
             /// The least text that an id made at `now` or later can be.
             pub fn floor(now: Timestamp) -> String {
                 format!("{}_{}", Self::PREFIX, ksuid(now, &Least))
+            }
+
+            /// When it was made, to the second.
+            pub fn made_at(&self) -> Timestamp {
+                made_at(self.0.rsplit('_').next().unwrap_or_default())
             }
 
             /// The id as text.
@@ -168,6 +189,18 @@ mod tests {
             0x97, 0x35,
         ];
         assert_eq!(encode(bytes), "0ujtsYcgvSTl8PAuAdqWYSMnLOv");
+    }
+
+    #[test]
+    fn an_id_tells_when_it_was_made() {
+        for moment in
+            [datetime!(2014-05-13 16:53:20 UTC), datetime!(2026-11-21 10:00 UTC), datetime!(2150-06-19 23:21:35 UTC)]
+        {
+            for rest in [0, 7, 255] {
+                assert_eq!(UserId::new(moment, &Fixed(rest)).made_at(), moment);
+            }
+        }
+        assert_eq!(made_at("0ujtsYcgvSTl8PAuAdqWYSMnLOv"), datetime!(2017-10-10 4:00:47 UTC));
     }
 
     #[test]

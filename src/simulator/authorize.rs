@@ -324,7 +324,7 @@ fn challenge(challenge: Option<String>, method: Option<String>) -> Result<Option
 }
 
 /// The first parameter of that name.
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
     form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 

@@ -96,6 +96,17 @@ impl Simulator<'_> {
         Site { ring: self.ring, instance_id: self.instance_id, origin: self.origin }
     }
 
+    /// True for a request that may approve something at the provider `slug`: a press on its page, or one that passes by it.
+    pub fn decides(&self, slug: &str, request: Request<'_>) -> bool {
+        let Some(descriptor) = self.catalogue.get(slug) else { return false };
+        let Ok(provider) = self.site().provider(Arc::clone(descriptor), Vec::new()) else { return false };
+        let real = provider.endpoints.authorize.path();
+        let is_page = request.path == "authorize";
+        let is_there = is_page || real.strip_suffix(request.path).is_some_and(|before| before.ends_with('/'));
+        let is_automatic = authorize::parameter(request.query, "auto").as_deref() == Some("1");
+        is_there && (is_automatic || (is_page && request.method == Method::POST))
+    }
+
     /// Answers a request to the provider `slug`.
     ///
     /// # Errors

@@ -148,6 +148,59 @@ pub async fn lock(db: &mut PgConnection, instance: &InstanceId, client: &ClientI
     Ok(found.is_some())
 }
 
+/// The client that `token` names, locked as by [`lock_by_token`]; if no row has ever stood for it, it is stored now as
+/// `id` with that token. `None` where `id` is taken and `token` does not name it: the token was replaced or removed, or
+/// another request stores it at this moment.
+///
+/// # Errors
+/// Storage faults.
+pub async fn lock_or_store(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    token: &LookupHash,
+    id: &ClientId,
+    ring_key: &str,
+    offset: PgInterval,
+) -> sqlx::Result<Option<ClientId>> {
+    sqlx::query_scalar!(
+        r#"with live as (
+               select c.id from client_tokens t
+               join clients c on c.instance_id = $1 and c.id = t.client_id and c.removed_at is null
+               where t.instance_id = $1 and t.hash = $2 and t.superseded_at is null
+               for update of t, c
+           ), stored as (
+               insert into clients (instance_id, id, created_at, updated_at)
+               select $1, $3, now() + $5, now() + $5 where not exists (select from live)
+               on conflict (instance_id, id) do nothing returning id
+           ), named as (
+               insert into client_tokens (instance_id, hash, hash_key_id, client_id, kind, generation, created_at)
+               select $1, $2, $4, id, 'browser', 1, now() + $5 from stored
+           )
+           select id as "id!: ClientId" from live union all select id from stored"#,
+        instance.as_str(),
+        token.as_bytes(),
+        id.as_str(),
+        ring_key,
+        offset,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// True if a row stands for a client, or stood for it so lately that it is still there.
+///
+/// # Errors
+/// Storage faults.
+pub async fn is_stored(db: &PgPool, instance: &InstanceId, id: &ClientId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from clients where instance_id = $1 and id = $2) as "is_stored!""#,
+        instance.as_str(),
+        id.as_str(),
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// A new client with its first token.
 ///
 /// # Errors
@@ -198,6 +251,33 @@ pub async fn rotate_token(
            )
            insert into client_tokens (instance_id, hash, hash_key_id, client_id, kind, generation, created_at)
            select $1, $3, $4, $2, 'browser', coalesce((select max(generation) from old), 0) + 1, now() + $5"#,
+        instance.as_str(),
+        client.as_str(),
+        token.as_bytes(),
+        ring_key,
+        offset,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Puts another token in the place of the client's, where nobody has signed in: the old one is dead at once, and no row
+/// is added, however often that is asked for.
+///
+/// # Errors
+/// Storage faults.
+pub async fn exchange_token(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    client: &ClientId,
+    token: &LookupHash,
+    ring_key: &str,
+    offset: PgInterval,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update client_tokens set hash = $3, hash_key_id = $4, generation = generation + 1, created_at = now() + $5
+           where instance_id = $1 and client_id = $2 and kind = 'browser' and superseded_at is null"#,
         instance.as_str(),
         client.as_str(),
         token.as_bytes(),

@@ -117,9 +117,19 @@ impl Trail {
         self.notes(|notes| notes.flow.clone())
     }
 
-    /// Forgets a flow that began here, with all that was noted; one that an earlier request began stays.
-    pub fn forget_new(&self, unless: impl FnOnce() -> bool) {
-        if self.notes(|notes| notes.is_new) && !unless() {
+    /// True if this request belongs to a flow of that kind.
+    pub fn is(&self, kind: Kind) -> bool {
+        self.notes(|notes| notes.flow.is_some() && notes.kind == Some(kind))
+    }
+
+    /// True if this request found out whose flow it is.
+    pub fn knows_user(&self) -> bool {
+        self.notes(|notes| notes.about.user.is_some())
+    }
+
+    /// Forgets what this request noted, and the flow if it began here.
+    pub fn forget_unless(&self, may_be_kept: impl FnOnce() -> bool) {
+        if !may_be_kept() {
             self.notes(|notes| *notes = Notes::default());
         }
     }

@@ -57,3 +57,4 @@ mod snapshots;
 mod social;
 mod support;
 mod token_kinds;
+mod visits;

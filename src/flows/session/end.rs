@@ -39,11 +39,17 @@ pub async fn end(ctx: &Ctx, token: Option<&LookupHash>, what: What<'_>, ending: 
     for (session, user) in &ended {
         record::signed_out(ctx, &mut tx, user, session, ending.as_str()).await?;
     }
-    let next = sessions::newest_open(&mut tx, instance, &client, ctx.offset()).await?;
     attempts::forget_completed(&mut tx, instance, &client, ctx.offset()).await?;
     let issued = client::new_token(ctx);
-    clients::rotate_token(&mut tx, instance, &client, &issued.hash, ctx.app.ring.first_id(), ctx.offset()).await?;
-    clients::touch_sign_in_state(&mut tx, instance, &client, next.as_ref(), None, ctx.offset()).await?;
+    let (key, offset) = (ctx.app.ring.first_id(), ctx.offset());
+    if ended.is_empty() {
+        // Nobody was signed in: anybody may ask for this as often as they like.
+        clients::exchange_token(&mut tx, instance, &client, &issued.hash, key, offset).await?;
+    } else {
+        clients::rotate_token(&mut tx, instance, &client, &issued.hash, key, offset).await?;
+        let next = sessions::newest_open(&mut tx, instance, &client, offset).await?;
+        clients::touch_sign_in_state(&mut tx, instance, &client, next.as_ref(), None, offset).await?;
+    }
     tx.commit().await?;
     Ok(Some(client::acted(ctx, Some(token), Some(issued)).await?))
 }

@@ -22,7 +22,7 @@ pub async fn show(ctx: Ctx, browser: Browser, Query(query): Query) -> Answer {
     answer::acted(&ctx, &browser, &Acted { client, issued }, Resource::Client).await
 }
 
-/// `POST` or `PUT /v1/client`: the client, made now if there is none.
+/// `POST` or `PUT /v1/client`: the client; one is issued if there is none, and stored once it does something.
 pub async fn create(ctx: Ctx, browser: Browser) -> Answer {
     let acted = flows::client::ensure(&ctx, browser.hash(&ctx).as_ref()).await?;
     answer::acted(&ctx, &browser, &acted, Resource::Client).await

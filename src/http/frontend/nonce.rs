@@ -4,16 +4,19 @@ use super::super::extract::{Browser, Params};
 use crate::context::Ctx;
 use crate::crypto::{LookupHash, Secret};
 use crate::flows::social::native;
+use crate::limits::Limit;
 use crate::model::problem::Result;
 
 /// Presents the nonce that the query carries, if it carries one: the client token that counts from here on, and the new
 /// one to be handed over. A nonce that is wrong changes nothing and is no error.
 ///
 /// # Errors
-/// Storage faults.
+/// `too_many_requests`; storage faults.
 pub async fn present(ctx: &Ctx, browser: &Browser, query: &Params) -> Result<(Option<LookupHash>, Option<Secret>)> {
     let presented = browser.hash(ctx);
     let Some(nonce) = query.text(native::NONCE) else { return Ok((presented, None)) };
+    // A guess, as others are: each one that is wrong is written into the audit log.
+    ctx.app.limits.spend(Limit::AttemptProof, &ctx.instance, ctx.from.ip)?;
     match native::redeem(ctx, presented.as_ref(), nonce).await? {
         Some(issued) => Ok((Some(issued.hash), Some(issued.token))),
         None => Ok((presented, None)),

@@ -109,7 +109,6 @@ fn page(ctx: &Ctx, error: OAuthError) -> Response {
     problem.status = status.as_u16();
     problem.why = error.why();
     oauth_timeline::refused(ctx, &error);
-    oauth_timeline::stranded(ctx);
     let page = Refused::new(Some(&ctx.instance), problem)
         .in_words_of(&ctx.instance, "client_request", None, "/sign-in", None)
         .status(status)

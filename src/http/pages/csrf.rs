@@ -1,6 +1,6 @@
 //! Whether a form was ours: the request comes from a page of our origin, and its hidden field was made for this
-//! browser, this form and this hour. The client cookie exists before the form does, so login
-//! forgery is covered too.
+//! browser, this form and this hour. The browser has a client before it has the form (one that no row
+//! stands for until it is sent), so login forgery is covered too.
 
 use http::HeaderMap;
 

@@ -5,7 +5,7 @@ use http::HeaderMap;
 
 use super::super::extract::{Body, Browser, Params};
 use super::super::problem::Failure;
-use super::super::route::{Route, Rules, get, post};
+use super::super::route::{Limit, Route, Rules, get, post};
 use super::attempt;
 use super::csrf;
 use super::dev_view::{Index, Person};
@@ -43,7 +43,7 @@ const PEOPLE: [(&str, &str); 4] = [
 
 /// The routes of this file.
 pub fn routes() -> Vec<Route> {
-    vec![get(PATH, Rules::PAGE, show), post(PATH, Rules::PAGE, sign_in_as)]
+    vec![get(PATH, Rules::PAGE, show), post(PATH, Rules::PAGE.limited(Limit::CreateAttempt), sign_in_as)]
 }
 
 /// `GET /_dev`.

@@ -98,8 +98,8 @@ fn elsewhere(door: Door, uri: &Uri) -> Response {
     Redirect::to(&format!("{}{query}", door.path())).into_response()
 }
 
-/// The start page, or the target for somebody who is signed in. A first visit is given its client here, before the form
-/// exists, so that the form's forgery check has something to hold on to.
+/// The start page, or the target for somebody who is signed in. A first visit is issued its client here, before the form
+/// exists, so that the form's forgery check has something to hold on to; no row is made for it.
 async fn show(
     ctx: &Ctx,
     browser: &Browser,

@@ -112,7 +112,7 @@ async fn strangers_fill_no_timeline() {
         browser.get(app.authorize_url(&client, &[("client_id", "unknown")])).await.expect(401);
     }
     app.flow(&reference(&begun)).await;
-    assert_eq!(app.count("select count(*) from flows where instance_id = $1 and $2 = ''", "").await, 11);
+    assert_eq!(app.count("select count(*) from flows where instance_id = $1 and $2 = ''", "").await, 10);
 }
 
 /// A request that is as long as one may be comes back from signing in as it went.

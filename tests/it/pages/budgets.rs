@@ -141,6 +141,8 @@ async fn every_form_of_a_page_is_refused_at_last() {
         };
         assert!(posts > 0, "{path} {field}: the way there took everything");
         assert_eq!(state(&refused).1, "rate-limited", "{path} {field}");
+        let wait = refused.header("retry-after").unwrap_or_else(|| panic!("{path} {field}: no Retry-After"));
+        assert!(refused.text.contains(&format!("{wait} second")), "{path} {field}: the page names another time");
         assert_eq!(Form::on(&refused).action, form.action, "{path} {field}: the form is still there");
     }
 }

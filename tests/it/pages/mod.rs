@@ -7,6 +7,6 @@ mod clients;
 mod connections;
 mod forms;
 mod popup;
-mod portal;
+pub mod portal;
 mod redirects;
 pub mod visitor;

@@ -12,6 +12,7 @@ pub mod person;
 pub mod processes;
 pub mod program;
 pub mod retention;
+pub mod rows;
 mod server;
 mod signed_in;
 pub mod smtp;
