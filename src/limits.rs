@@ -1,6 +1,7 @@
 //! Rate limits counted in memory: per replica, hence approximate. Exact ones are counted in
 //! the database ([`crate::flows::exact_limits`]).
 
+pub mod rows;
 mod table;
 
 use std::net::IpAddr;

@@ -48,6 +48,7 @@ mod races;
 mod retention;
 mod rolling;
 mod routes;
+mod row_budgets;
 mod selftest;
 mod sessions;
 mod shapes;

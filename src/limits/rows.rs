@@ -1,0 +1,154 @@
+//! Which rows somebody without an account, or an OAuth application, can make: by which request, under which budget, what
+//! removes them, and how large they are. A table of the schema without a line here fails `tests/it/row_budgets.rs`, which
+//! also fills what can be filled, moves the clock and looks what is left. `docs/row-budgets.md` shows the same table.
+
+/// Who makes rows of a table without any more than a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// Somebody without an account.
+    Visitor,
+    /// An OAuth application, with its credentials and a grant of a user.
+    Application,
+}
+
+/// A way in which rows are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// Who.
+    pub maker: Maker,
+    /// By which requests.
+    pub request: &'static str,
+    /// The budget: a setting of `config/vestibule.toml`, or [`STRAY_FLOWS`].
+    pub budget: &'static [&'static str],
+}
+
+/// The budget of the flow log that is no setting: ten a minute and address.
+pub const STRAY_FLOWS: &str = "10 per minute and address";
+
+/// What becomes of rows that strangers made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// They are removed so many hours after they are over, by the setting that is named or always.
+    Removed(u32, &'static str),
+    /// They stay: why that is no harm.
+    Stays(&'static str),
+    /// They belong to an account, or to what the operator made, and go with it.
+    WithOwner,
+}
+
+/// A table of the schema.
+#[derive(Clone, Copy, Debug)]
+pub struct Line {
+    /// Its name.
+    pub table: &'static str,
+    /// How strangers make rows of it; none where they cannot.
+    pub ways: &'static [Way],
+    /// Who else makes them: what stands in for a way where there is none.
+    pub otherwise: &'static str,
+    /// What becomes of them.
+    pub end: End,
+    /// What a stranger's row takes in the table, in bytes; 0 where there is none.
+    pub bytes: u32,
+}
+
+const fn visitor(request: &'static str, budget: &'static [&'static str]) -> Way {
+    Way { maker: Maker::Visitor, request, budget }
+}
+
+const fn application(request: &'static str, budget: &'static [&'static str]) -> Way {
+    Way { maker: Maker::Application, request, budget }
+}
+
+/// A table that no stranger reaches.
+const fn closed(table: &'static str, otherwise: &'static str) -> Line {
+    Line { table, ways: &[], otherwise, end: End::WithOwner, bytes: 0 }
+}
+
+/// A table that strangers reach.
+const fn open(table: &'static str, ways: &'static [Way], end: End, bytes: u32) -> Line {
+    Line { table, ways, otherwise: "accounts, by signing in", end, bytes }
+}
+
+const CREATE: &[&str] = &["limits.create_attempt"];
+const MAIL: &[&str] = &["limits.send_from_address", "limits.send_to_recipient", "limits.send_again"];
+const CLIENT: &[&str] = &["limits.oauth_client"];
+const OPERATOR: &str = "the operator: command line and backend API";
+const ACCOUNT: &str = "accounts; a new one costs `limits.create_attempt`, and an address its mails";
+
+const BEGIN: Way = visitor("beginning a sign-in or sign-up: API, forms of the pages, `/_dev`", CREATE);
+const GO_AWAY: Way = visitor("being sent to a provider, also within an attempt", CREATE);
+const ASK: Way = visitor("asking for a code or link", MAIL);
+const APPROVE: Way = visitor("approving at a simulated provider (development instances)", &["limits.authorize"]);
+const TOKEN: Way = application("`/oauth/token`", CLIENT);
+
+/// Every table of the schema.
+pub const LINES: &[Line] = &[
+    closed("instances", OPERATOR),
+    closed("instance_hosts", OPERATOR),
+    closed("instance_origins", OPERATOR),
+    closed("secret_keys", OPERATOR),
+    closed("signing_keys", OPERATOR),
+    closed("ring_keys", OPERATOR),
+    closed("provider_configs", OPERATOR),
+    closed("redirect_urls", OPERATOR),
+    closed("oauth_applications", OPERATOR),
+    closed("jobs", "the program: one row per periodic task"),
+    closed("counters", "the program: a fixed number of rows per instance"),
+    closed("users", ACCOUNT),
+    closed("identifications", ACCOUNT),
+    closed("external_accounts", ACCOUNT),
+    closed("provider_tokens", ACCOUNT),
+    closed("user_passwords", ACCOUNT),
+    closed("known_clients", ACCOUNT),
+    closed("sessions", ACCOUNT),
+    closed("session_activities", ACCOUNT),
+    closed("handshakes", "accounts with a session, on the way to an app's server"),
+    closed("oauth_consents", "accounts, by allowing an application something"),
+    closed("oauth_codes", "accounts, by allowing an application something"),
+    closed("oauth_grants", "accounts, by allowing an application something"),
+    open("clients", &[BEGIN], End::Removed(24, "retention.visitors"), 120),
+    open("client_tokens", &[BEGIN], End::Removed(24, "retention.visitors"), 180),
+    open("sign_ins", &[BEGIN], End::Removed(24, "retention.attempts"), 250),
+    open("sign_ups", &[BEGIN], End::Removed(24, "retention.attempts"), 400),
+    open("verifications", &[GO_AWAY, ASK], End::Removed(24, "retention.attempts"), 900),
+    open("social_flows", &[GO_AWAY], End::Removed(24, "retention.attempts"), 900),
+    open("rate_limits", &[ASK], End::Removed(1, ""), 200),
+    open("outbox", &[ASK], End::Removed(720, "retention.outbox"), 900),
+    open("inbox_messages", &[ASK], End::Removed(168, "retention.inbox"), 1_500),
+    open(
+        "flows",
+        &[
+            BEGIN,
+            visitor("authorization requests, callbacks and refusals that belong to no attempt", &[STRAY_FLOWS]),
+            TOKEN,
+        ],
+        End::Removed(168, "retention.flows"),
+        250,
+    ),
+    open(
+        "flow_steps",
+        &[BEGIN, visitor("steps of these", &[STRAY_FLOWS, "limits.attempt_proof"]), TOKEN],
+        End::Removed(168, "retention.flows"),
+        400,
+    ),
+    open(
+        "audit_events",
+        &[
+            visitor("guessing a code, password or nonce", &["limits.attempt_proof", "limits.failed_proofs"]),
+            visitor("sign-ins and sign-ups that are refused", CREATE),
+            TOKEN,
+        ],
+        End::Removed(2160, "retention.audit"),
+        400,
+    ),
+    open("oauth_access_tokens", &[TOKEN], End::Removed(168, "retention.access_tokens"), 400),
+    open("oauth_refresh_tokens", &[TOKEN], End::Removed(720, "retention.grants"), 200),
+    open("simulator_providers", &[APPROVE], End::Stays("one per simulated provider of a development instance"), 200),
+    open(
+        "simulator_people",
+        &[APPROVE],
+        End::Stays("on development instances; goes with `vestibule dev --reset`"),
+        300,
+    ),
+    open("simulator_tokens", &[APPROVE], End::Removed(720, "retention.grants"), 600),
+];
