@@ -12,10 +12,12 @@ use vestibule::config::limits::Rate;
 use vestibule::http::route::{Caller, Route};
 use vestibule::http::router;
 use vestibule::limits::rows::{End, LINES, Line, Maker, STRAY_FLOWS};
+use vestibule::store::retention::REMOVERS;
 
 use crate::pages::visitor::{Form, open};
 use crate::support::oauth::member;
 use crate::support::person::{APP, begin, provider_url, sign_up};
+use crate::support::retention;
 use crate::support::rows::{more_than, rows, tables};
 use crate::support::{Answer, TestApp, send};
 
@@ -32,6 +34,10 @@ async fn every_table_has_a_line_and_every_line_a_table() {
     for line in LINES {
         assert_eq!(line.ways.is_empty(), line.bytes == 0, "{}", line.table);
         assert_eq!(line.ways.is_empty(), line.end == End::WithOwner, "{}", line.table);
+        if let End::Removed(_, setting) = line.end {
+            assert!(REMOVERS.iter().any(|remover| remover.table() == line.table), "nothing removes {}", line.table);
+            assert!(setting.is_empty() || KEYS.iter().any(|key| key.name == setting), "{}: {setting}", line.table);
+        }
         for way in line.ways {
             assert!(!way.budget.is_empty(), "{} has no budget", line.table);
             let is_known = |name: &&str| *name == STRAY_FLOWS || KEYS.iter().any(|key| key.name == *name);
@@ -300,4 +306,32 @@ async fn an_applications_tokens_end_with_its_budget() {
         let line = LINES.iter().find(|line| line.table == *table).unwrap();
         assert!(*size <= line.bytes && line.bytes <= 2 * size, "a row of {table} takes {size} bytes");
     }
+}
+
+/// What goes by the server's clock, which this test does not move.
+const BY_SERVER_CLOCK: [&str; 2] = ["audit_events", "outbox"];
+
+#[tokio::test]
+async fn what_strangers_made_is_gone_after_its_time() {
+    let app = strict().await;
+    let before = rows(&app).await;
+    spend_everything(&app).await;
+    let made = more_than(&app, &before).await;
+    let hours = LINES.iter().filter(|line| !BY_SERVER_CLOCK.contains(&line.table)).filter_map(|line| match line.end {
+        End::Removed(hours, _) => Some(hours),
+        _ => None,
+    });
+    // An attempt is over a day after it began, at the latest.
+    app.advance(Duration::from_secs(u64::from(hours.max().unwrap() + 25) * 3600)).await;
+    for remover in REMOVERS {
+        retention::remove(&app, *remover).await;
+    }
+    let mut left = more_than(&app, &before).await;
+    left.remove("jobs");
+    let stays = |table: &str| {
+        let line = LINES.iter().find(|line| line.table == table).unwrap();
+        BY_SERVER_CLOCK.contains(&table) || matches!(line.end, End::Stays(_))
+    };
+    let rest: BTreeMap<_, _> = made.into_iter().filter(|(table, _)| stays(table)).collect();
+    assert_eq!(left, rest, "what the table says stays, and nothing else");
 }
