@@ -225,3 +225,10 @@ select 'tokens of a trip whose sign-up is complete: ' || f.id
 from social_flows f
 join sign_ups s on s.instance_id = f.instance_id and s.id = f.target_id
 where s.completed_at is not null and f.tokens_sealed is not null;
+
+-- Every user is in the lists that sort and search by names.
+select 'names of a user that lists do not know: ' || u.id
+from users u
+left join user_listings l on l.instance_id = u.instance_id and l.user_id = u.id
+where l.user_id is null or (l.first_name is null) <> (u.first_name is null)
+  or (l.last_name is null) <> (u.last_name is null) or (l.username is null) <> (u.username_key is null);

@@ -350,7 +350,7 @@ async fn create(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Verdict> {
     // The address itself is not kept, only whether it was refused for what it is.
     let was_subaddress = flow.reason.as_deref() == Some(Reason::AddressRefused.name());
     let is_subaddress = was_subaddress && config.is_some_and(|config| config.blocks_email_subaddresses);
-    let users = users::count(&ctx.app.db, ctx.instance_id(), &users::Filter::default()).await?;
+    let users = users::count(&ctx.app.db, ctx.instance_id()).await?;
     if let Err(closed) = sign_up::may_sign_up(settings, is_subaddress, users) {
         let (reason, detail) = match closed {
             Closed::Restricted => (Reason::SignupClosed, "restricted"),

@@ -6,6 +6,7 @@
 mod handouts;
 mod listen;
 pub mod retention;
+mod search;
 mod upkeep;
 mod worker;
 
@@ -56,6 +57,7 @@ pub fn start(app: &Arc<App>, direct: PgConnectOptions) -> Jobs {
     if app.config.jobs.workers > 0 {
         let name = worker_name(app);
         jobs.add(worker::run(Arc::clone(app), name.clone(), stop.clone()));
+        jobs.add(search::run(Arc::clone(app), stop.clone()));
         jobs.add(retention::run(Arc::clone(app), name, stop));
     }
     jobs

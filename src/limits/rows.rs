@@ -99,6 +99,7 @@ pub const LINES: &[Line] = &[
     closed("external_accounts", ACCOUNT),
     closed("provider_tokens", ACCOUNT),
     closed("user_passwords", ACCOUNT),
+    closed("user_listings", ACCOUNT),
     closed("known_clients", ACCOUNT),
     closed("sessions", ACCOUNT),
     closed("session_activities", ACCOUNT),

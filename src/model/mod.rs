@@ -25,6 +25,7 @@ pub mod random;
 pub mod reason;
 pub mod redirect;
 pub mod request;
+pub mod search;
 pub mod setting_names;
 pub mod settings;
 pub mod sign_in;

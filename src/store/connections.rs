@@ -7,6 +7,7 @@ use super::pool::PgConnection;
 use crate::model::connecting::{Address, Identity, Known};
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, SessionId, UserId, VerificationId};
 use crate::model::profile::Profile;
+use crate::model::search;
 
 /// Locks a user until the transaction ends; false if there is none. Whatever gives or takes a way to sign in does it one
 /// after the other, so that two removals at once never take the last two.
@@ -258,11 +259,11 @@ pub async fn add_address(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into identifications (instance_id, id, user_id, kind, value, value_key, status, is_primary,
-               verification_strategy, verified_at, created_at, updated_at)
+               verification_strategy, verified_at, created_at, updated_at, search_terms)
            values ($1, $2, $3, 'email_address', $4, $4, case when $5 then 'verified' else 'unverified' end,
                not exists (select from identifications where instance_id = $1 and user_id = $3
                    and kind = 'email_address' and is_primary),
-               $6, case when $5 then now() + $7 end, now() + $7, now() + $7)"#,
+               $6, case when $5 then now() + $7 end, now() + $7, now() + $7, $8)"#,
         instance.as_str(),
         new.id.as_str(),
         user.as_str(),
@@ -270,6 +271,7 @@ pub async fn add_address(
         new.is_verified,
         new.strategy,
         offset,
+        &search::address_terms(instance, new.value),
     )
     .execute(db)
     .await?;

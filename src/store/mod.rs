@@ -46,7 +46,9 @@ pub mod signing_keys;
 pub mod simulator;
 pub mod simulator_switches;
 pub mod social_flows;
+pub mod user_lists;
 pub mod user_passwords;
+pub mod user_search;
 pub mod users;
 pub mod verifications;
 

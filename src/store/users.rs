@@ -1,13 +1,13 @@
-//! Users: the tree, lists, and coming into being.
+//! Users: the tree, and coming into being. Lists of them: `user_lists`.
 
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
-use sqlx::{Postgres, QueryBuilder};
 
 use super::pool::PgConnection;
 use crate::model::email::Base;
 use crate::model::id::{ClientId, IdentificationId, InstanceId, UserId};
 use crate::model::linking::Standing;
+use crate::model::search::{self, Names};
 use crate::model::time::Timestamp;
 use crate::model::user::User;
 
@@ -29,140 +29,17 @@ pub async fn get(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, id: &User
     Ok(tree.map(|tree| tree.0))
 }
 
-/// The column a list is ordered by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OrderBy {
-    /// Creation.
-    #[default]
-    CreatedAt,
-    /// Last change.
-    UpdatedAt,
-    /// Newest sign-in.
-    LastSignInAt,
-    /// Newest day of activity.
-    LastActiveAt,
-    /// Given name.
-    FirstName,
-    /// Family name.
-    LastName,
-}
-
-impl OrderBy {
-    fn column(self) -> &'static str {
-        match self {
-            Self::CreatedAt => "created_at",
-            Self::UpdatedAt => "updated_at",
-            Self::LastSignInAt => "last_sign_in_at",
-            Self::LastActiveAt => "last_active_at",
-            Self::FirstName => "first_name",
-            Self::LastName => "last_name",
-        }
-    }
-}
-
-/// Up or down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Direction {
-    /// Smallest first.
-    Ascending,
-    /// Largest first.
-    #[default]
-    Descending,
-}
-
-/// Which users a list or count is about; empty members do not filter.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Any of these canonical addresses.
-    pub email_addresses: Vec<String>,
-    /// Any of these ids.
-    pub user_ids: Vec<String>,
-    /// Any of these ids of the operator's.
-    pub external_ids: Vec<String>,
-    /// Any of these usernames, lower case.
-    pub usernames: Vec<String>,
-}
-
-impl Filter {
-    fn is_empty(&self) -> bool {
-        self.email_addresses.is_empty()
-            && self.user_ids.is_empty()
-            && self.external_ids.is_empty()
-            && self.usernames.is_empty()
-    }
-
-    /// Appends the conditions to a statement about `users u`.
-    fn push(&self, query: &mut QueryBuilder<Postgres>) {
-        if !self.user_ids.is_empty() {
-            query.push(" and u.id = any(").push_bind(self.user_ids.clone()).push(")");
-        }
-        if !self.external_ids.is_empty() {
-            query.push(" and u.external_id = any(").push_bind(self.external_ids.clone()).push(")");
-        }
-        if !self.usernames.is_empty() {
-            query.push(" and u.username_key = any(").push_bind(self.usernames.clone()).push(")");
-        }
-        if !self.email_addresses.is_empty() {
-            query.push(
-                " and exists (select from identifications i where i.instance_id = u.instance_id and i.user_id = u.id \
-                 and i.kind = 'email_address' and i.value_key = any(",
-            );
-            query.push_bind(self.email_addresses.clone()).push("))");
-        }
-    }
-}
-
-/// One page of users; ties are broken by id, so that pages neither repeat nor skip.
+/// How many users there are, from the maintained counter.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn list(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    filter: &Filter,
-    order: (OrderBy, Direction),
-    limit: i64,
-    offset: i64,
-) -> sqlx::Result<Vec<User>> {
-    let (column, (direction, nulls)) = (
-        order.0.column(),
-        match order.1 {
-            Direction::Ascending => ("asc", "nulls last"),
-            Direction::Descending => ("desc", "nulls last"),
-        },
-    );
-    // created_at is never null, and its index has no `nulls last`.
-    let nulls = if order.0 == OrderBy::CreatedAt { "" } else { nulls };
-    let mut query = QueryBuilder::new(
-        "select t.tree from (select u.id, row_number() over () as place from (select u.id from users u where u.instance_id = ",
-    );
-    query.push_bind(instance.as_str().to_owned());
-    filter.push(&mut query);
-    query.push(" order by u.").push(column).push(" ").push(direction).push(" ").push(nulls);
-    query.push(", u.id ").push(direction).push(" limit ").push_bind(limit).push(" offset ").push_bind(offset);
-    query.push(") u) p join user_trees t on t.instance_id = ").push_bind(instance.as_str().to_owned());
-    query.push(" and t.id = p.id order by p.place");
-    let trees: Vec<Json<User>> = query.build_query_scalar().fetch_all(db).await?;
-    Ok(trees.into_iter().map(|tree| tree.0).collect())
-}
-
-/// How many users there are; without a filter from the maintained counter.
-///
-/// # Errors
-/// Storage faults.
-pub async fn count(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, filter: &Filter) -> sqlx::Result<i64> {
-    if filter.is_empty() {
-        return sqlx::query_scalar!(
-            r#"select coalesce(sum(value), 0)::bigint as "count!" from counters where instance_id = $1 and name = 'users'"#,
-            instance.as_str(),
-        )
-        .fetch_one(db)
-        .await;
-    }
-    let mut query = QueryBuilder::new("select count(*) from users u where u.instance_id = ");
-    query.push_bind(instance.as_str().to_owned());
-    filter.push(&mut query);
-    query.build_query_scalar().fetch_one(db).await
+pub async fn count(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(value), 0)::bigint as "count!" from counters where instance_id = $1 and name = 'users'"#,
+        instance.as_str(),
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// A user about to be.
@@ -213,12 +90,15 @@ pub async fn create(
     offset: PgInterval,
 ) -> sqlx::Result<bool> {
     let email = new.email.as_ref();
+    let names = Names::new(new.first_name, new.last_name, new.username);
+    let terms = names.terms(instance, new.id.as_str());
+    let email_terms = email.map(|email| search::address_terms(instance, email.value)).unwrap_or_default();
     let created = sqlx::query_scalar!(
         r#"with claimed as (
                insert into identifications (instance_id, id, user_id, kind, value, value_key, status, is_primary,
-                   verification_strategy, verified_at, created_at, updated_at)
+                   verification_strategy, verified_at, created_at, updated_at, search_terms)
                select $1, $6, $2, 'email_address', $7, $7, case when $8 then 'verified' else 'unverified' end, true,
-                   $9, case when $8 then now() + $10 end, now() + $10, now() + $10
+                   $9, case when $8 then now() + $10 end, now() + $10, now() + $10, $17
                where $6::text is not null
                on conflict (instance_id, kind, value_key) where status in ('verified', 'reserved') do nothing
                returning user_id
@@ -232,6 +112,10 @@ pub async fn create(
                insert into user_passwords (instance_id, user_id, digest, hasher, created_at, updated_at)
                select $1, $2, $14, 'argon2id', now() + $10, now() + $10
                where $14::text is not null and ($6::text is null or exists (select from claimed))
+           ),
+           listed as (
+               insert into user_listings (instance_id, user_id, first_name, last_name, username, search_terms)
+               select $1, $2, $18, $19, $20, $21 where $6::text is null or exists (select from claimed)
            )
            insert into users (instance_id, id, username, username_key, first_name, last_name, image_url, locale,
                unsafe_metadata, legal_accepted_at, created_at, updated_at)
@@ -254,6 +138,11 @@ pub async fn create(
         new.password_digest,
         new.username,
         new.legal_accepted_at,
+        &email_terms,
+        names.first,
+        names.last,
+        names.username,
+        &terms,
     )
     .fetch_optional(db)
     .await?;
@@ -280,18 +169,21 @@ pub async fn has_username(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, 
 /// # Errors
 /// Storage faults.
 pub async fn has_base(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, base: &Base) -> sqlx::Result<bool> {
-    // What all spellings of the base begin with, so that the index finds them.
-    let first: String = base.local.chars().take(if base.ignores_dots { 1 } else { usize::MAX }).collect();
-    let pattern = format!("{}%", first.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+    // How the index has it: without dots. Where a hyphen separates as well, everything up to the next character counts.
+    let stem = base.local.replace('.', "");
+    let end = format!("{stem}{}", if base.separators.contains('-') { '.' } else { '\u{1}' });
     sqlx::query_scalar!(
         r#"select exists (select from identifications
                where instance_id = $1 and kind = 'email_address' and status in ('verified', 'reserved')
-                   and value_key like $2 and split_part(value_key, '@', 2) = any($3)
-                   and case when $5 then replace(regexp_replace(split_part(value_key, '@', 1), $6, ''), '.', '')
-                       else regexp_replace(split_part(value_key, '@', 1), $6, '') end = $4) as "is_taken!""#,
+                   and split_part(value_key, '@', 2) = any($2)
+                   and replace(regexp_replace(split_part(value_key, '@', 1), '[+=#].*$', ''), '.', '') >= $3
+                   and replace(regexp_replace(split_part(value_key, '@', 1), '[+=#].*$', ''), '.', '') < $4
+                   and case when $6 then replace(regexp_replace(split_part(value_key, '@', 1), $7, ''), '.', '')
+                       else regexp_replace(split_part(value_key, '@', 1), $7, '') end = $5) as "is_taken!""#,
         instance.as_str(),
-        pattern,
         &base.domains,
+        stem,
+        end,
         base.local,
         base.ignores_dots,
         base.separators,

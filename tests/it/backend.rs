@@ -62,7 +62,8 @@ async fn lists_filter_order_and_page_without_gaps() {
 async fn a_filter_that_is_not_offered_is_refused_and_never_answered_with_everybody() {
     let app = TestApp::start().await;
     sign_up(&app, &app.browser(), "oauth_google", "ada@example.com").await;
-    for query in ["query=grace", "phone_number[]=%2B15550100", "banned=true", "user_id=-user_1", "external_id=-7"] {
+    for query in ["name_query=grace", "phone_number[]=%2B15550100", "banned=true", "user_id=-user_1", "external_id=-7"]
+    {
         for path in ["/v1/users", "/v1/users/count"] {
             let refused = app.backend_get(&format!("{path}?{query}")).await.expect(403);
             assert_eq!(refused.error_code(), "feature_not_enabled", "{query}");

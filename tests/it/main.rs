@@ -58,4 +58,5 @@ mod snapshots;
 mod social;
 mod support;
 mod token_kinds;
+mod user_lists;
 mod visits;

@@ -63,6 +63,10 @@ async fn installation_goes_on(fixture: &Fixture) {
     let user = app.backend_get(&format!("/v1/users/{}", fact("user"))).await.expect(200).json();
     assert_eq!(user["email_addresses"][0]["email_address"], "mary@example.com");
     assert_eq!(app.backend_get("/v1/users/count").await.expect(200).json()["total_count"], facts["users"]);
+    for query in ["query=mary@", "email_address=mary@example.com", "query=MARY%40&order_by=first_name"] {
+        let found = app.backend_get(&format!("/v1/users?{query}")).await.expect(200).json();
+        assert!(found.as_array().unwrap().iter().any(|found| found["id"] == user["id"]), "{query}");
+    }
     let held = format!("/v1/users/{}/oauth_access_tokens/notion", fact("notion_user"));
     assert_eq!(app.backend_get(&held).await.expect(200).json()[0]["token"], fact("notion_token"));
 

@@ -24,7 +24,7 @@ use crate::store::attempts::CompletedBy;
 use crate::store::external_accounts::{self, NewAccount};
 use crate::store::pool::PgConnection;
 use crate::store::sign_ups::{self, Row};
-use crate::store::users::{self, Filter, NewAddress, NewUser};
+use crate::store::users::{self, NewAddress, NewUser};
 use crate::store::{provider_configs, social_flows};
 
 /// The attempt. The caller holds its client's lock.
@@ -214,7 +214,7 @@ async fn restrictions(
     let (instance, settings) = (ctx.instance_id(), &ctx.instance.settings);
     let users = match settings.sign_up.user_quota {
         0 => 0,
-        _ => users::count(&mut *db, instance, &Filter::default()).await?,
+        _ => users::count(&mut *db, instance).await?,
     };
     let mut is_subaddress = false;
     if let (Some(proof), Some(email)) = (proof, row.email.as_deref().and_then(EmailAddress::parse)) {

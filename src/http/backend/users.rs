@@ -12,11 +12,13 @@ use crate::context::Ctx;
 use crate::flows;
 use crate::flows::users::Change;
 use crate::model::email::EmailAddress;
-use crate::model::id::UserId;
+use crate::model::id::{InstanceId, UserId};
 use crate::model::problem::{Problem, code};
+use crate::model::search::Search;
 use crate::store::audit::Actor;
 use crate::store::directory::KeyHolder;
-use crate::store::users::{self, Direction, Filter, OrderBy};
+use crate::store::user_lists::{self, Direction, Filter, OrderBy, Position};
+use crate::store::users;
 
 /// The most values of one filter.
 const FILTER_VALUES: usize = 100;
@@ -27,7 +29,6 @@ const NOT_OFFERED: &[&str] = &[
     "phone_number",
     "web3_wallet",
     "organization_id",
-    "query",
     "email_address_query",
     "phone_number_query",
     "username_query",
@@ -42,21 +43,37 @@ const NOT_OFFERED: &[&str] = &[
     "last_sign_in_at_after",
     "provider",
     "provider_user_id",
-    "starting_after",
 ];
 
 /// `GET /v1/users`: always an array.
 pub async fn list(ctx: Ctx, Query(query): Query) -> Answer {
-    let (page, filter) = (Page::read(&query)?, filter(&query)?);
-    let order = order(&query)?;
-    let found = users::list(&ctx.app.db, ctx.instance_id(), &filter, order, page.limit, page.offset).await?;
+    let (page, filter) = (Page::read(&query)?, filter(&query, ctx.instance_id())?);
+    let (order, direction) = order(&query)?;
+    let after = match query.text("starting_after") {
+        None => None,
+        Some(id) if order == OrderBy::CreatedAt && page.offset == 0 => Some(position(&ctx, id).await?),
+        Some(_) => return Err(wrong("starting_after").into()),
+    };
+    let page = user_lists::Page { order, direction, limit: page.limit, offset: page.offset, after };
+    let found = user_lists::list(&ctx.app.db, ctx.instance_id(), &filter, &page).await?;
     let shown: Vec<Value> = found.iter().map(|found| user(found, Audience::Backend, &ctx.instance, ctx.now)).collect();
     Ok(answer::json(&Value::Array(shown)))
 }
 
+/// Where the user `id` stands: one of this instance who is still there.
+async fn position(ctx: &Ctx, id: &str) -> crate::model::problem::Result<Position> {
+    let id = UserId::parse(id).ok_or_else(|| wrong("starting_after"))?;
+    let found = user_lists::position(&ctx.app.db, ctx.instance_id(), &id).await?;
+    found.ok_or_else(|| wrong("starting_after").into())
+}
+
+fn wrong(parameter: &str) -> Problem {
+    Problem::new(code::FORM_PARAM_VALUE_INVALID).param(parameter)
+}
+
 /// `GET /v1/users/count`.
 pub async fn count(ctx: Ctx, Query(query): Query) -> Answer {
-    let count = users::count(&ctx.app.db, ctx.instance_id(), &filter(&query)?).await?;
+    let count = user_lists::count(&ctx.app.db, ctx.instance_id(), &filter(&query, ctx.instance_id())?).await?;
     Ok(answer::json(&json!({ "object": "total_count", "total_count": count })))
 }
 
@@ -93,7 +110,7 @@ async fn change(ctx: &Ctx, caller: &KeyHolder, id: &str, change: Change) -> Answ
 }
 
 /// Filters combine with "and", values inside one with "or"; values that cannot exist match nobody.
-fn filter(query: &Params) -> Result<Filter, Problem> {
+fn filter(query: &Params, instance: &InstanceId) -> Result<Filter, Problem> {
     let values = |name: &str| {
         let values = query.list(name);
         if values.len() > FILTER_VALUES {
@@ -121,6 +138,7 @@ fn filter(query: &Params) -> Result<Filter, Problem> {
         user_ids: values("user_id")?.into_iter().map(plain).collect(),
         external_ids: values("external_id")?.into_iter().map(plain).collect(),
         usernames: values("username")?.into_iter().map(|name| name.to_lowercase()).collect(),
+        search: query.text("query").and_then(|text| Search::parse(instance, text)),
     })
 }
 
@@ -140,7 +158,11 @@ fn order(query: &Params) -> Result<(OrderBy, Direction), Problem> {
         "last_active_at" => OrderBy::LastActiveAt,
         "first_name" => OrderBy::FirstName,
         "last_name" => OrderBy::LastName,
-        _ => return Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param("order_by")),
+        "username" => OrderBy::Username,
+        "email_address" => OrderBy::EmailAddress,
+        "phone_number" => OrderBy::PhoneNumber,
+        "web3wallet" => OrderBy::Web3Wallet,
+        _ => return Err(wrong("order_by")),
     };
     Ok((column, direction))
 }

@@ -34,6 +34,7 @@ pub const WITHOUT_REMOVER: &[(&str, &str)] = &[
     ("users", "people; they go when they are deleted"),
     ("identifications", "goes with its user"),
     ("user_passwords", "goes with its user"),
+    ("user_listings", "goes with its user"),
     ("provider_tokens", "one row per external account, and goes with it"),
     ("oauth_consents", "one row per user and application, and goes with either"),
     ("known_clients", "one row per user and client, and goes with either"),
