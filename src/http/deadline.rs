@@ -59,7 +59,7 @@ pub async fn keep(State(app): State<Arc<App>>, request: Request, next: Next) -> 
 /// The body came too slowly.
 #[derive(Debug, thiserror::Error)]
 #[error("the request body came too slowly")]
-struct TooSlow;
+pub(super) struct TooSlow;
 
 /// A body that must keep pace.
 struct Paced {

@@ -9,6 +9,7 @@
 pub mod answer;
 pub mod avatar;
 pub mod backend;
+mod body;
 mod client_address;
 pub mod cookies;
 pub mod cors;

@@ -116,6 +116,7 @@ pub mod code {
         REDIRECT_URL_TOO_LONG = "redirect_url_too_long" 422 "is too long" "The redirect URL is longer than 2048 characters.";
         REQUEST_BODY_INVALID = "request_body_invalid" 400 "Invalid request body" "The request body cannot be read.";
         REQUEST_BODY_TOO_LARGE = "request_body_too_large" 413 "Request body too large" "The request body is larger than allowed.";
+        REQUEST_BODY_TOO_SLOW = "vestibule_request_body_too_slow" 408 "Request body too slow" "The request body came too slowly; send it again.";
         RESOURCE_FORBIDDEN = "resource_forbidden" 403 "Forbidden" "This resource may not be changed by this request.";
         RESOURCE_MISSMATCH = "resource_missmatch" 400 "Redirect URL mismatch" "The redirect URL is not on the instance's list for native applications.";
         RESOURCE_NOT_FOUND = "resource_not_found" 404 "not found" "No such resource was found.";

@@ -333,3 +333,30 @@ async fn bodies_of_another_kind_than_announced() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_member_that_is_named_twice_is_refused() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    let backend = |body: &str| {
+        let request = browser.raw(Method::POST, &app.url("/v1/oauth_applications")).bearer_auth(&app.secret_key);
+        request.header("content-type", "application/json").body(body.to_owned())
+    };
+    for body in [
+        r#"{"name":"one","name":"two","callback_url":"https://a.example/cb"}"#,
+        r#"{"name":"one","\u006eame":"two","callback_url":"https://a.example/cb"}"#,
+        r#"{"name":"one","callback_url":"https://a.example/cb","x":[{"a":1,"b":{"c":1,"c":1}}]}"#,
+    ] {
+        let refused = send(backend(body)).await.expect(400);
+        assert_eq!(refused.error_code(), "request_body_invalid", "{body}");
+    }
+    let frontend = browser.raw(Method::POST, &app.url("/v1/client/sign_ups")).header("origin", APP);
+    let frontend = frontend.header("content-type", "application/json");
+    let doubled = r#"{"unsafe_metadata":{"role":"a","role":"b"}}"#;
+    assert_eq!(send(frontend.body(doubled)).await.expect(400).error_code(), "request_body_invalid");
+    let in_a_form = browser.raw(Method::POST, &app.url("/v1/client/sign_ups")).header("origin", APP);
+    let in_a_form = in_a_form.form(&[("unsafe_metadata", r#"{"role":"a","role":"b"}"#)]);
+    assert_eq!(send(in_a_form).await.expect(422).error_code(), "form_param_format_invalid");
+    let once = send(backend(r#"{"name":"one","callback_url":"https://a.example/cb"}"#)).await;
+    assert!(once.status.is_success(), "{}", once.text);
+}

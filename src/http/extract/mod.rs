@@ -1,9 +1,10 @@
 //! Typed views of a request: [`Ctx`], [`Browser`], [`Backend`], and the parameters of query and body ([`Params`]). The guard has
 //! already found the instance and proven the caller; these read what it left. Never queries the database.
 
+mod json;
 mod params;
 
-pub use params::{Body, MAX_BODY, Params, Query};
+pub use params::{Body, Params, Query};
 
 use std::convert::Infallible;
 

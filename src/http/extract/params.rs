@@ -2,17 +2,16 @@
 //! an empty text is absent, lists are repeated keys with or without brackets,
 //! booleans are `true`, `false`, `1`, `0`.
 
-use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use serde_json::{Map, Value};
 
+use super::super::body;
 use super::super::problem::Failure;
+use super::json;
 use crate::model::problem::{Problem, code};
 
-/// The largest body of a form or JSON endpoint, in bytes.
-pub const MAX_BODY: usize = 64 * 1024;
 /// The most fields of a form.
 const MAX_FIELDS: usize = 100;
 
@@ -53,12 +52,12 @@ impl Params {
     /// Reads a JSON object.
     ///
     /// # Errors
-    /// `request_body_invalid` if it is none.
+    /// `request_body_invalid` if it is none, or names a member twice at any depth.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Problem> {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
-        match serde_json::from_slice(bytes) {
+        match json::parse(bytes) {
             Ok(Value::Object(map)) if !names_nul(bytes) => Ok(Self(map)),
             _ => Err(code::REQUEST_BODY_INVALID.into()),
         }
@@ -144,7 +143,7 @@ impl Params {
             Some(Value::Object(map)) => Ok(Some(Value::Object(map.clone()))),
             Some(_) => match self.text(name) {
                 None => Ok(None),
-                Some(text) => match serde_json::from_str(text) {
+                Some(text) => match json::parse(text.as_bytes()) {
                     Ok(Value::Object(map)) if !names_nul(text.as_bytes()) => Ok(Some(Value::Object(map))),
                     _ => Err(wrong()),
                 },
@@ -172,7 +171,7 @@ impl<S: Sync> FromRequest<S> for Body {
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let bytes = to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| code::REQUEST_BODY_TOO_LARGE)?;
+        let bytes = body::read(request.into_body()).await.map_err(body::Unreadable::code)?;
         match kind.as_str() {
             "application/x-www-form-urlencoded" => Ok(Self(Params::from_form(&bytes)?)),
             "application/json" => Ok(Self(Params::from_json(&bytes)?)),
@@ -207,6 +206,8 @@ mod tests {
         assert!(Params::from_json(b"[]").is_err());
         let nested = Params::from_form(br#"meta={"a":"\u0000"}"#).unwrap();
         assert!(nested.object("meta").is_err(), "a NUL inside the JSON text of a form field");
+        let doubled = Params::from_form(br#"meta={"a":{"b":1,"b":2}}"#).unwrap();
+        assert!(doubled.object("meta").is_err(), "a member named twice inside it");
         let refused = Params::from_json(br#"{"name":1,"nmae":2,"x":3}"#).unwrap().only(&["name"]).unwrap_err();
         assert_eq!(refused.errors.len(), 2);
         assert_eq!(refused.errors[0].meta["param_name"], "nmae");

@@ -1,6 +1,5 @@
 //! `GET` and `POST /oauth/authorize` (RFC 6749 section 3.1), and how its outcome travels.
 
-use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{LOCATION, REFERRER_POLICY};
@@ -11,7 +10,8 @@ use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
 use crate::flows::authorize::{Answer, Outcome, Visitor, request};
 use crate::flows::oauth_timeline;
-use crate::http::extract::{Browser, MAX_BODY};
+use crate::http::body;
+use crate::http::extract::Browser;
 use crate::http::pages::error::Refused;
 use crate::http::pages::{error, onward};
 use crate::model::instance::KeyForm;
@@ -55,8 +55,8 @@ pub async fn parameters(ctx: &Ctx, request: Request) -> Result<Parameters, Box<R
     if !form::is_form(request.headers()) {
         return Err(refused(code::UNSUPPORTED_CONTENT_TYPE));
     }
-    let bytes = to_bytes(request.into_body(), MAX_BODY).await;
-    read(&bytes.map_err(|_| refused(code::REQUEST_BODY_TOO_LARGE))?)
+    let bytes = body::read(request.into_body()).await;
+    read(&bytes.map_err(|why| refused(why.code()))?)
 }
 
 /// The hash of the browser's client token, from the cookie or, on `pk_test_` instances, from the parameters.

@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
 use crate::flows::token::Failure;
+use crate::http::body::Unreadable;
 use crate::http::problem::{ErrorCode as LoggedCode, told};
 use crate::model::oauth::client_auth::{Method, Refused};
 use crate::model::oauth::error::{ErrorCode, OAuthError, invalid_request};
@@ -37,9 +38,14 @@ impl OAuthFailure {
         &self.error
     }
 
-    /// 413, before anything was parsed.
-    pub fn too_large() -> Self {
-        Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..Self::new(invalid_request("the body is too large")) }
+    /// A body that could not be read, before anything of it was parsed.
+    pub fn unreadable(why: Unreadable) -> Self {
+        let (status, description) = match why {
+            Unreadable::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+            Unreadable::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
+            Unreadable::Broken => (StatusCode::BAD_REQUEST, "the body cannot be read"),
+        };
+        Self { status, ..Self::new(invalid_request(description)) }
     }
 
     /// Asks for Basic credentials where Basic credentials were refused (RFC 6749 section 5.2).

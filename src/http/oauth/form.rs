@@ -1,12 +1,12 @@
 //! The form body of an OAuth endpoint, read strictly: one content type, a bounded size, valid encoding.
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use super::error::OAuthFailure;
-use crate::http::extract::MAX_BODY;
+use crate::http::body;
 use crate::model::oauth::error::{OAuthError, invalid_request};
 use crate::model::oauth::parameters::Parameters;
 
@@ -22,7 +22,8 @@ pub fn is_form(headers: &HeaderMap) -> bool {
 /// The headers and the form of a request.
 ///
 /// # Errors
-/// 413 above 64 KiB, before anything is parsed; `invalid_request` for another content type or a bad encoding.
+/// 413 above 64 KiB and 408 for a slow one, before anything is parsed; `invalid_request` for another content type or a
+/// bad encoding.
 pub async fn read(request: Request) -> Result<(HeaderMap, Parameters), OAuthFailure> {
     let (parts, body) = request.into_parts();
     if !is_form(&parts.headers) {
@@ -35,8 +36,8 @@ pub async fn read(request: Request) -> Result<(HeaderMap, Parameters), OAuthFail
 /// The fields of a form body.
 ///
 /// # Errors
-/// 413 above 64 KiB, `invalid_request` for a bad encoding.
+/// 413 above 64 KiB, 408 for a slow one, `invalid_request` for a bad encoding.
 pub async fn body_parameters(body: Body) -> Result<Parameters, OAuthFailure> {
-    let bytes = to_bytes(body, MAX_BODY).await.map_err(|_| OAuthFailure::too_large())?;
+    let bytes = body::read(body).await.map_err(OAuthFailure::unreadable)?;
     Ok(Parameters::parse(&bytes)?)
 }

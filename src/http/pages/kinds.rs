@@ -51,6 +51,7 @@ kinds! {
     FORBIDDEN = "forbidden" FORBIDDEN "error_page.forbidden" "error_page.forbidden_next" Home;
     FORM_INVALID = "form-invalid" FORBIDDEN "error_page.form_invalid" "error_page.form_invalid_next" Reload;
     METHOD = "method" METHOD_NOT_ALLOWED "error_page.method" "error_page.method_next" Home;
+    TOO_SLOW = "too-slow" REQUEST_TIMEOUT "error_page.too_slow" "error_page.too_slow_next" Reload;
     TOO_LARGE = "too-large" PAYLOAD_TOO_LARGE "error_page.too_large" "error_page.too_large_next" Reload;
     MEDIA_TYPE = "media-type" UNSUPPORTED_MEDIA_TYPE "error_page.media_type" "error_page.media_type_next" Reload;
     GONE = "gone" GONE "error_page.gone" "error_page.gone_next" Home;
@@ -74,6 +75,7 @@ pub fn of(problem: &Problem) -> Kind {
         403 => FORBIDDEN,
         404 => NOT_FOUND,
         405 => METHOD,
+        408 => TOO_SLOW,
         410 => GONE,
         413 => TOO_LARGE,
         415 => MEDIA_TYPE,
