@@ -26,6 +26,8 @@ pub const KEYS: &[Key] = &[
     plain("server.shutdown.drain"),
     plain("server.shutdown.grace"),
     plain("server.request_timeout"),
+    plain("server.send_timeout"),
+    plain("server.http2_control_frames"),
     plain("server.max_connections"),
     plain("server.max_connections_per_address"),
     secret("database.url"),

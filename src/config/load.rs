@@ -71,6 +71,8 @@ fn server(reader: &mut Reader, base: Server) -> Server {
         drain: reader.duration("server.shutdown.drain", base.drain),
         grace: reader.duration("server.shutdown.grace", base.grace),
         request_timeout: reader.duration("server.request_timeout", base.request_timeout),
+        send_timeout: reader.duration("server.send_timeout", base.send_timeout),
+        http2_control_frames: reader.rate("server.http2_control_frames", base.http2_control_frames),
         max_connections: reader.number("server.max_connections", base.max_connections, 1, 1_000_000),
         max_connections_per_address: reader.number(
             "server.max_connections_per_address",

@@ -27,7 +27,7 @@ pub use limits::Limits;
 pub use load::{ConfigError, Loaded, load};
 pub use retention::Retention;
 pub use sources::Sources;
-pub use value::Listen;
+pub use value::{Listen, Rate};
 
 /// All settings.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +86,10 @@ pub struct Server {
     pub grace: Duration,
     /// `server.request_timeout`: how long a handler may take.
     pub request_timeout: Duration,
+    /// `server.send_timeout`: how long a client may take nothing, or next to nothing, of an answer.
+    pub send_timeout: Duration,
+    /// `server.http2_control_frames`: frames of one HTTP/2 connection that are neither requests nor bodies.
+    pub http2_control_frames: Rate,
     /// `server.max_connections`, in all.
     pub max_connections: usize,
     /// `server.max_connections_per_address`; 0 = no limit. Loopback addresses and trusted proxies have none.
@@ -101,6 +105,8 @@ impl Default for Server {
             drain: Duration::from_secs(5),
             grace: Duration::from_secs(25),
             request_timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(30),
+            http2_control_frames: Rate { count: 1000, window: Duration::from_secs(10) },
             max_connections: 10_000,
             max_connections_per_address: 256,
         }

@@ -6,7 +6,6 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, Version};
@@ -18,7 +17,8 @@ use tokio::net::TcpStream;
 use tower::ServiceExt;
 
 use super::phase::{InFlight, Phase, Sent, Verdict, Watched};
-use super::{Shared, Stage};
+use super::traffic::{Metered, Traffic};
+use super::{Caps, Shared, Stage, unread_body};
 
 /// The longest request line and headers.
 const HEAD_BYTES: u32 = 16 * 1024;
@@ -52,19 +52,21 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared) 
     // Answers are small and complete: waiting to fill a packet only costs time.
     let _ = stream.set_nodelay(true);
     let phase = Phase::new();
+    let traffic = Traffic::new(&shared.caps, peer.ip());
+    let stream = Metered::new(stream, Arc::clone(&traffic));
     let io = TokioIo::new(Watched { stream, phase: Arc::clone(&phase) });
-    let (router, requests) = (shared.router.clone(), Arc::clone(&phase));
+    let (router, requests, sent) = (shared.router.clone(), Arc::clone(&phase), Arc::clone(&traffic));
     let answers = shared.stage.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let (stage, version) = (answers.clone(), request.version());
-        let answer = answer(request, peer, requests.request(), router.clone());
+        let answer = answer(request, peer, requests.request(), router.clone(), Arc::clone(&sent));
         async move {
             let response = answer.await?;
             Ok::<_, Infallible>(last_if_draining(response, version, *stage.borrow()))
         }
     });
     let mut connection = std::pin::pin!(BUILDER.serve_connection(io, service));
-    let mut check = std::pin::pin!(tokio::time::sleep(shared.caps.head));
+    let mut check = std::pin::pin!(tokio::time::sleep(first_look(&shared.caps)));
     let mut stage = shared.stage.clone();
     loop {
         tokio::select! {
@@ -73,10 +75,11 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared) 
                 if is_over(*stage.borrow(), &phase) {
                     connection.as_mut().graceful_shutdown();
                 }
-                match phase.check(shared.caps.head, shared.caps.idle) {
-                Verdict::Overdue => return,
-                Verdict::Again(wait) => check.as_mut().reset(tokio::time::Instant::now() + wait),
-            }},
+                match verdict(&phase, &traffic, &shared.caps) {
+                    Verdict::Overdue => return,
+                    Verdict::Again(wait) => check.as_mut().reset(tokio::time::Instant::now() + wait),
+                }
+            }
             changed = stage.changed() => {
                 if changed.is_err() || *stage.borrow_and_update() == Stage::Cut {
                     return;
@@ -105,14 +108,37 @@ fn last_if_draining(mut response: Response<Sent>, version: Version, stage: Stage
     response
 }
 
+/// The shortest time after which a limit can be reached; a send limit of 0 is none.
+fn first_look(caps: &Caps) -> Duration {
+    if caps.send.is_zero() { caps.head } else { caps.head.min(caps.send) }
+}
+
+/// Whether the connection goes on. One that rests for too long may still be taking its last answer.
+fn verdict(phase: &Phase, traffic: &Traffic, caps: &Caps) -> Verdict {
+    if traffic.is_late() {
+        return Verdict::Overdue;
+    }
+    match phase.check(caps.head, caps.idle) {
+        Verdict::Overdue if traffic.is_sending() => Verdict::Again(first_look(caps)),
+        Verdict::Overdue => Verdict::Overdue,
+        Verdict::Again(wait) => Verdict::Again(wait.min(first_look(caps))),
+    }
+}
+
 async fn answer(
     request: Request<Incoming>,
     peer: SocketAddr,
     in_flight: InFlight,
     router: Router,
+    traffic: Arc<Traffic>,
 ) -> Result<Response<Sent>, Infallible> {
-    let mut request = request.map(Body::new);
+    let (mut request, unread) = unread_body::watch(request);
     request.extensions_mut().insert(ConnectInfo(peer));
-    let response = router.oneshot(request).await?;
+    let mut response = router.oneshot(request).await?;
+    if let Some(unread) = unread
+        && !unread.settle(&mut response).await
+    {
+        traffic.leave_request_unread();
+    }
     Ok(response.map(|body| in_flight.until_sent(body)))
 }

@@ -5,8 +5,13 @@
 
 mod addresses;
 mod connection;
+mod control_frames;
+mod frames;
 mod listen;
 mod phase;
+mod sending;
+mod traffic;
+mod unread_body;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +25,7 @@ use tokio::task::JoinHandle;
 use addresses::Addresses;
 pub use listen::{BindError, Bound, bind};
 
-use crate::config::{self, proxies::Proxies};
+use crate::config::{self, proxies::Proxies, value::Rate};
 
 /// How long the loop rests after the system refused a connection (out of file descriptors), at first and at most.
 const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -41,6 +46,10 @@ pub struct Caps {
     pub head: Duration,
     /// How long a connection may rest between requests.
     pub idle: Duration,
+    /// How long a peer may take nothing, or next to nothing, of an answer.
+    pub send: Duration,
+    /// HTTP/2 frames of one connection that are neither requests nor bodies.
+    pub control_frames: Rate,
 }
 
 impl From<&config::Server> for Caps {
@@ -51,6 +60,8 @@ impl From<&config::Server> for Caps {
             proxies: server.proxies.clone(),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
+            send: server.send_timeout,
+            control_frames: server.http2_control_frames,
         }
     }
 }

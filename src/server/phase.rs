@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+
+use super::traffic::Metered;
 
 /// How a connection with HTTP/2 begins (RFC 9113 section 3.4); no HTTP/1 method does.
 const HTTP2: &[u8] = b"PRI";
@@ -150,7 +151,7 @@ impl HttpBody for Sent {
 /// A connection whose incoming bytes are noticed.
 pub(super) struct Watched {
     /// The connection.
-    pub(super) stream: TcpStream,
+    pub(super) stream: Metered,
     /// Where they are noted.
     pub(super) phase: Arc<Phase>,
 }

@@ -7,7 +7,7 @@ use http::Method;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use vestibule::config::Listen;
+use vestibule::config::{Listen, Rate};
 use vestibule::server::{Caps, Server, bind};
 
 #[tokio::test]
@@ -88,6 +88,8 @@ async fn quick(change: impl FnOnce(&mut Caps)) -> Server {
         proxies: Default::default(),
         head: Duration::from_millis(150),
         idle: Duration::from_millis(600),
+        send: Duration::from_secs(30),
+        control_frames: Rate { count: 1000, window: Duration::from_secs(10) },
     };
     change(&mut caps);
     let bound = bind(&[Listen::Localhost(0)]).await.unwrap();

@@ -11,7 +11,7 @@ use crate::support::browser::{Answer, send};
 use crate::support::person::{APP, begin, client, sign_up};
 
 /// A path with its parameters filled in.
-fn filled(path: &str, value: &str) -> String {
+pub fn filled(path: &str, value: &str) -> String {
     path.split('/')
         .map(|part| match part {
             "{provider}" => "google",
