@@ -104,8 +104,8 @@ impl Sending {
         if connection.is_some_and(|progress| progress.is_late(CONNECTION_PACE, window, now)) {
             return true;
         }
-        let streams = self.streams.iter_mut().filter(|_| each_stream);
-        streams.fold(false, |late, stream| stream.progress.is_late(STREAM_PACE, window, now) || late)
+        let mut streams = self.streams.iter_mut().filter(|_| each_stream);
+        streams.any(|stream| stream.progress.is_late(STREAM_PACE, window, now))
     }
 
     fn begin(&mut self, now: Instant) {
