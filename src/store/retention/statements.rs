@@ -8,29 +8,8 @@
 //! The parts may name `t`, the row; `i.after`, the position; `i.before`, the first key that is too young; `i.moment`, the
 //! instance's time; and `$5`, how long a row stays after its end.
 
-use sqlx::postgres::types::PgInterval;
-
-use super::walk::Batch;
-use crate::model::time::Timestamp;
+use super::walk::{Batch, Page};
 use crate::store::pool::PgPool;
-
-/// What a statement is about.
-pub(super) struct Page {
-    /// Instances, in order.
-    pub(super) instances: Vec<String>,
-    /// For each, the position after which the page begins.
-    pub(super) after: Vec<String>,
-    /// For each, the first key that is too young.
-    pub(super) before: Vec<String>,
-    /// For each, what time it is there.
-    pub(super) moments: Vec<Timestamp>,
-    /// How long rows stay after their end.
-    pub(super) keep: PgInterval,
-    /// Rows to look at.
-    pub(super) limit: i64,
-    /// Whether to remove what is over.
-    pub(super) removes: bool,
-}
 
 macro_rules! statement {
     ($name:ident, $table:literal, $action:literal, $key:literal, $order:literal, $range:literal, $ended:literal,

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sqlx::postgres::types::PgInterval;
 
 use super::scope::{self, Scope};
-use super::statements::Page;
 use super::{PAGE, Remover};
 use crate::config::Retention;
+use crate::model::time::Timestamp;
 use crate::store::interval;
 use crate::store::pool::PgPool;
 
@@ -30,6 +31,24 @@ pub struct Position {
     pub instance: String,
     /// The key, as the remover spells it; empty before the first.
     pub key: String,
+}
+
+/// What a statement is about.
+pub(super) struct Page {
+    /// Instances, in order.
+    pub(super) instances: Vec<String>,
+    /// For each, the position after which the page begins.
+    pub(super) after: Vec<String>,
+    /// For each, the first key that is too young.
+    pub(super) before: Vec<String>,
+    /// For each, what time it is there.
+    pub(super) moments: Vec<Timestamp>,
+    /// How long rows stay after their end.
+    pub(super) keep: PgInterval,
+    /// Rows to look at.
+    pub(super) limit: i64,
+    /// Whether to remove what is over.
+    pub(super) removes: bool,
 }
 
 /// What became of a page.
