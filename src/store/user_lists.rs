@@ -284,8 +284,11 @@ fn push_found(query: &mut QueryBuilder<Postgres>, instance: &InstanceId, search:
         .push("), found as materialized (select id from walked union select c.id from ");
     query.push("candidates c");
     if page.after.is_some() {
-        query.push(" join users u on u.id = c.id and u.instance_id = ").push_bind(instance.as_str().to_owned());
+        // Of each candidate by itself, so that the planner cannot walk the order from there on.
+        query.push(" where coalesce((select bool_or(true) from users u where u.id = c.id and u.instance_id = ");
+        query.push_bind(instance.as_str().to_owned());
         page.push_after(query, "u");
+        query.push("), false)");
     }
     query.push("), ");
 }

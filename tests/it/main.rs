@@ -21,6 +21,7 @@ mod database;
 mod dead_path;
 mod embedded;
 mod flows;
+mod growth;
 mod house;
 mod http2_limits;
 mod http_frame;
