@@ -99,16 +99,37 @@ from provider_tokens t where t.refresh_lease_until > now() + interval '12 s';
 select 'provider token without a reason for its state: ' || t.external_account_id
 from provider_tokens t where (t.state = 'ok') <> (t.reason is null);
 
--- An account waits with an attempt that asks for the proof of an address of the account's own user, and only there.
+-- A claimed account waits with an attempt that asks for the proof of an address of the attempt's own user, and only
+-- there; its tokens lie with what brought them to that attempt.
 select 'account waits with a sign-in that does not ask: ' || a.id
 from sign_ins a
-where a.pending_external_account_id is not null and a.status <> 'needs_first_factor';
+where a.pending_account is not null and (a.status <> 'needs_first_factor' or a.replaced_at is not null);
+
+select 'account waits with a sign-in in a column of old: ' || a.id
+from sign_ins a where a.pending_external_account_id is not null;
 
 select 'account waits for the address of another user: ' || a.id
 from sign_ins a
 join identifications i on i.instance_id = a.instance_id and i.id = a.identification_id
-join external_accounts e on e.instance_id = a.instance_id and e.id = a.pending_external_account_id
-where e.user_id <> i.user_id or e.user_id <> a.user_id;
+where a.pending_account is not null and i.user_id <> a.user_id;
+
+select 'account waits with a sign-in that nothing brought it to: ' || a.id
+from sign_ins a
+where a.pending_account is not null
+  and not exists (select from social_flows f where f.instance_id = a.instance_id and f.target_id = a.id
+                  and f.id = a.pending_account ->> 'authorization_id' and f.provider = a.pending_account ->> 'provider');
+
+-- Nothing that is only claimed stands among a user's accounts: a pending one is being connected by the user, or shows why it
+-- was not, and knows no identity.
+select 'claimed account in the tree of its victim: ' || e.id
+from external_accounts e
+where e.status = 'pending' and e.provider_user_id is not null;
+
+select 'pending account that nobody connects: ' || e.id
+from external_accounts e
+where e.status = 'pending' and e.error is null
+  and not exists (select from verifications v where v.instance_id = e.instance_id and v.owner_id = e.id
+                  and v.role = 'external_account');
 
 -- A finished attempt names a session of its own client.
 select 'sign-in finished with a session of another client: ' || a.id
@@ -166,7 +187,7 @@ from (
     select 'clients.last_active_session_id' as name, instance_id, last_active_session_id as id from clients
     union all select 'sign_ins.identification_id', instance_id, identification_id from sign_ins
     union all select 'sign_ins.user_id', instance_id, user_id from sign_ins
-    union all select 'sign_ins.pending_external_account_id', instance_id, pending_external_account_id from sign_ins
+    union all select 'sign_ins.pending_account', instance_id, pending_account ->> 'authorization_id' from sign_ins
     union all select 'sign_ins.created_session_id', instance_id, created_session_id from sign_ins
     union all select 'sign_ups.created_user_id', instance_id, created_user_id from sign_ups
     union all select 'sign_ups.created_session_id', instance_id, created_session_id from sign_ups
@@ -194,6 +215,7 @@ join (
     union all select instance_id, id from sign_ins
     union all select instance_id, id from sign_ups
     union all select instance_id, id from verifications
+    union all select instance_id, id from social_flows
     union all select instance_id, id from identifications
     union all select instance_id, id from external_accounts
     union all select instance_id, id from oauth_applications

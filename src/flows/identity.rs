@@ -8,10 +8,11 @@ use crate::flows::configured::Configured;
 use crate::flows::provider_token;
 use crate::flows::race::Interrupted;
 use crate::model::email::EmailAddress;
-use crate::model::id::{ExternalAccountId, SocialFlowId};
+use crate::model::id::{ExternalAccountId, IdentificationId, SocialFlowId, UserId};
 use crate::model::problem::{Error, Result};
 use crate::model::profile::Profile;
 use crate::model::provider_token::Kept;
+use crate::store::external_accounts::{self, NewAccount};
 use crate::store::pool::PgConnection;
 use crate::store::provider_tokens::{self, MissingRefreshToken, Stored};
 use crate::store::social_flows::SocialFlow;
@@ -112,6 +113,32 @@ impl Proof {
     pub fn seal_tokens(&self, ctx: &Ctx, flow: &SocialFlowId) -> Result<Vec<u8>> {
         let plain = zeroize::Zeroizing::new(serde_json::to_vec(&self.tokens).map_err(Error::internal)?);
         ctx.app.ring.seal(ctx.rng(), &tokens_at(ctx, flow), &plain).map_err(Error::internal)
+    }
+
+    /// Stores the identity as a new account of the user with its tokens; `address` is the one it vouches for.
+    ///
+    /// # Errors
+    /// [`Interrupted::Lost`] when somebody else was first.
+    pub async fn connect(
+        &self,
+        ctx: &Ctx,
+        db: &mut PgConnection,
+        user: &UserId,
+        address: Option<&IdentificationId>,
+    ) -> Result<ExternalAccountId, Interrupted> {
+        let account = ExternalAccountId::new(ctx.now, ctx.rng());
+        let new = NewAccount {
+            id: &account,
+            identification: &IdentificationId::new(ctx.now, ctx.rng()),
+            user,
+            provider: &self.provider,
+            profile: &self.profile,
+            address,
+            scopes: &self.scopes,
+        };
+        external_accounts::create(db, ctx.instance_id(), &new, ctx.offset()).await?;
+        self.store_tokens(ctx, db, &account).await?;
+        Ok(account)
     }
 
     /// Stores the tokens with the account, each sealed to its own place.

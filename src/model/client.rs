@@ -5,7 +5,7 @@ use serde::Deserialize;
 use time::serde::rfc3339;
 
 use super::factor::Factor;
-use super::id::{ClientId, ExternalAccountId, FlowId, IdentificationId, SessionId, SignInId, SignUpId, UserId};
+use super::id::{ClientId, FlowId, IdentificationId, SessionId, SignInId, SignUpId, UserId};
 use super::profile::Profile;
 use super::sign_up::Fields;
 use super::time::Timestamp;
@@ -89,8 +89,8 @@ pub struct SignIn {
     pub user_id: Option<UserId>,
     /// The address by which the user was identified.
     pub identification_id: Option<IdentificationId>,
-    /// The external account that waits for the proof of that address.
-    pub pending_external_account_id: Option<ExternalAccountId>,
+    /// An account at a provider waits for the proof of that address.
+    pub has_pending_account: bool,
     /// A stranger may go on, and sign up after the proof.
     pub sign_up_if_missing: bool,
     /// Who it is for, until it is over.

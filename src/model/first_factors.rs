@@ -48,7 +48,7 @@ impl Offer<'_> {
 /// The first factors of a sign-in that waits for one.
 pub fn first_factors(offer: Offer<'_>, attempt: &SignIn) -> Vec<Factor> {
     let is_strict = offer.settings.enumeration_protection == EnumerationProtection::Strict;
-    if attempt.pending_external_account_id.is_some() {
+    if attempt.has_pending_account {
         let wanted = |address: &&Identification| Some(&address.id) == attempt.identification_id.as_ref();
         let address = attempt.user.iter().flat_map(User::emails).find(wanted).and_then(of_user);
         return offer.mail_factors(&Vec::from_iter(address));

@@ -5,7 +5,7 @@ use sqlx::postgres::types::PgInterval;
 
 use super::bans;
 use super::pool::PgConnection;
-use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, UserId};
+use crate::model::id::{ClientId, IdentificationId, InstanceId, UserId};
 use crate::model::sign_in::TakeOver;
 
 /// Makes an e-mail address its user's: proven now, by `strategy`. False if it is gone, or another user has proven it or
@@ -103,8 +103,6 @@ async fn choose_primary(
 pub struct Kept<'a> {
     /// The address that was proven.
     pub address: &'a IdentificationId,
-    /// The external account that waited for the proof.
-    pub account: Option<&'a ExternalAccountId>,
     /// The browser that proved it: strangers' failures may have locked everybody else out.
     pub client: &'a ClientId,
 }
@@ -126,14 +124,10 @@ pub async fn take_over(
         bans::end_access(&mut *db, instance, user, "taken_over", Some(kept.client), offset).await?;
     }
     if goes.accounts {
-        sqlx::query!(
-            "delete from external_accounts where instance_id = $1 and user_id = $2 and id is distinct from $3",
-            instance.as_str(),
-            user.as_str(),
-            kept.account.map(ExternalAccountId::as_str),
-        )
-        .execute(&mut *db)
-        .await?;
+        let (instance, user) = (instance.as_str(), user.as_str());
+        sqlx::query!("delete from external_accounts where instance_id = $1 and user_id = $2", instance, user)
+            .execute(&mut *db)
+            .await?;
     }
     drop_other_claims(&mut *db, instance, user, kept.address, offset).await?;
     if goes.password {

@@ -10,7 +10,8 @@ use crate::model::client::{SignIn, SignUp};
 use crate::model::id::{ClientId, FlowId, InstanceId, SignInId, SignUpId, SocialFlowId, VerificationId};
 use crate::model::verification::Status;
 
-/// Replaces the client's attempts: a stale one would win in the SDK.
+/// Replaces the client's attempts: a stale one would win in the SDK. What was claimed in a sign-in goes with it, and so do
+/// the tokens that came with the claim.
 ///
 /// # Errors
 /// Storage faults.
@@ -21,8 +22,16 @@ pub async fn replace_all(
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        r#"with sign_in as (
-               update sign_ins set replaced_at = now() + $3, updated_at = now() + $3
+        r#"with claimed as (
+               select id from sign_ins
+               where instance_id = $1 and client_id = $2 and replaced_at is null and pending_account is not null
+           ),
+           emptied as (
+               update social_flows f set tokens_sealed = null, profile = null, provider_user_id = null from claimed
+               where f.instance_id = $1 and f.target_id = claimed.id and f.tokens_sealed is not null
+           ),
+           sign_in as (
+               update sign_ins set replaced_at = now() + $3, updated_at = now() + $3, pending_account = null
                where instance_id = $1 and client_id = $2 and replaced_at is null
            )
            update sign_ups set replaced_at = now() + $3, updated_at = now() + $3

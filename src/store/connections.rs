@@ -63,7 +63,7 @@ pub struct NewPending<'a> {
 }
 
 /// Stores a pending account for ten minutes, in place of earlier ones of this user and provider that nobody came back
-/// to. Those that wait for the proof of an address know their identity and stay.
+/// to. It knows no identity before it is proven.
 ///
 /// # Errors
 /// Storage faults.

@@ -104,11 +104,9 @@ pub struct NewAccount<'a> {
     pub address: Option<&'a IdentificationId>,
     /// Scopes granted.
     pub scopes: &'a [String],
-    /// Proven to be the user's; otherwise it waits for the proof of an address, a day at most.
-    pub is_linked: bool,
 }
 
-/// Stores an account. One that waits takes the place of an earlier one of the same identity that waited in vain.
+/// Stores an account that is proven to be the user's. What is only claimed is no account: it waits with its sign-in.
 ///
 /// # Errors
 /// Storage faults; a violation of `external_accounts_identity_key` when somebody else was first.
@@ -120,16 +118,11 @@ pub async fn create(
 ) -> sqlx::Result<()> {
     let profile = new.profile;
     sqlx::query!(
-        r#"with in_vain as (
-               delete from external_accounts where instance_id = $1 and user_id = $4 and provider = $5
-                   and provider_user_id = $6 and status = 'pending' and expires_at is not null and error is null
-           )
-           insert into external_accounts (instance_id, id, identification_id, user_id, provider, provider_user_id,
-               status, verified_at, expires_at, email_address, email_verified, email_identification_id, first_name,
-               last_name, username, avatar_url, phone_number, approved_scopes, public_metadata, created_at, updated_at)
-           values ($1, $2, $3, $4, $5, $6, case when $18 then 'verified' else 'pending' end,
-               case when $18 then now() + $17 end, case when not $18 then now() + $17 + interval '24 h' end, $7, $8, $9,
-               $10, $11, $12, $13, $14, $15, $16, now() + $17, now() + $17)"#,
+        r#"insert into external_accounts (instance_id, id, identification_id, user_id, provider, provider_user_id,
+               status, verified_at, email_address, email_verified, email_identification_id, first_name, last_name,
+               username, avatar_url, phone_number, approved_scopes, public_metadata, created_at, updated_at)
+           values ($1, $2, $3, $4, $5, $6, 'verified', now() + $17, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+               now() + $17, now() + $17)"#,
         instance.as_str(),
         new.id.as_str(),
         new.identification.as_str(),
@@ -147,7 +140,6 @@ pub async fn create(
         new.scopes,
         serde_json::Value::Object(profile.public_metadata.clone()),
         offset,
-        new.is_linked,
     )
     .execute(db)
     .await?;
@@ -189,32 +181,23 @@ pub async fn refresh(
     Ok(refreshed.rows_affected() == 1)
 }
 
-/// Links an account that waited for the proof of `address`. False if it is gone, or the identity is another user's by
-/// now.
+/// True if the identity is an account of some user.
 ///
 /// # Errors
-/// Storage faults; a violation of `external_accounts_identity_key` when somebody else was first just now.
-pub async fn link(
+/// Storage faults.
+pub async fn is_connected(
     db: &mut PgConnection,
     instance: &InstanceId,
-    id: &ExternalAccountId,
-    user: &UserId,
-    address: &IdentificationId,
-    offset: PgInterval,
+    provider: &str,
+    provider_user_id: &str,
 ) -> sqlx::Result<bool> {
-    let linked = sqlx::query!(
-        r#"update external_accounts a set status = 'verified', verified_at = now() + $5, expires_at = null,
-               email_identification_id = $4, error = null, updated_at = now() + $5
-           where a.instance_id = $1 and a.id = $2 and a.user_id = $3 and a.status = 'pending'
-               and not exists (select from external_accounts o where o.instance_id = $1 and o.provider = a.provider
-                   and o.provider_user_id = a.provider_user_id and o.status = 'verified')"#,
+    sqlx::query_scalar!(
+        r#"select exists (select from external_accounts where instance_id = $1 and provider = $2
+               and provider_user_id = $3 and status = 'verified') as "is_connected!""#,
         instance.as_str(),
-        id.as_str(),
-        user.as_str(),
-        address.as_str(),
-        offset,
+        provider,
+        provider_user_id,
     )
-    .execute(db)
-    .await?;
-    Ok(linked.rows_affected() == 1)
+    .fetch_one(db)
+    .await
 }

@@ -83,7 +83,7 @@ pub async fn count_guess(
                left join user_passwords p on p.instance_id = $1 and p.user_id = s.user_id
                where t.instance_id = $1 and t.hash = $2 and t.superseded_at is null
                    and s.status = 'needs_first_factor' and s.replaced_at is null and s.abandon_at > now() + $4
-                   and s.pending_external_account_id is null and ($5 or p.digest is not null)
+                   and s.pending_account is null and ($5 or p.digest is not null)
            ),
            -- Locked here; what the row says is what it says after the wait.
            person as materialized (

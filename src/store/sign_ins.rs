@@ -1,15 +1,27 @@
 //! A sign-in attempt on its way: read with what its rules need, told who it is for, finished.
 
+use serde::{Deserialize, Serialize};
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
 use super::attempts::CompletedBy;
 use super::pool::PgConnection;
 use crate::model::client::SignIn;
-use crate::model::id::{
-    ClientId, ExternalAccountId, FlowId, IdentificationId, InstanceId, SessionId, SignInId, UserId,
-};
+use crate::model::id::{ClientId, FlowId, IdentificationId, InstanceId, SessionId, SignInId, SocialFlowId, UserId};
 use crate::model::time::Timestamp;
+
+/// An account that somebody claimed at a provider by naming an address that has an owner. It waits with the sign-in until
+/// the address is proven, and is nothing of the owner's before: whoever claims in vain leaves no trace with the user.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PendingAccount {
+    /// Slug.
+    pub provider: String,
+    /// Whose account it is there.
+    pub provider_user_id: String,
+    /// What brought it: the profile and the sealed tokens lie there.
+    #[serde(rename = "authorization_id")]
+    pub authorization: SocialFlowId,
+}
 
 /// A sign-in as its rules see it.
 pub struct Row {
@@ -23,8 +35,8 @@ pub struct Row {
     pub user: Option<UserId>,
     /// The address by which the user was identified.
     pub identification: Option<IdentificationId>,
-    /// The external account that waits for the proof of that address.
-    pub pending: Option<ExternalAccountId>,
+    /// The account that waits for the proof of that address.
+    pub pending: Option<Json<PendingAccount>>,
     /// How far the address in question is the user's; `None` if it is not his at all.
     pub address_status: Option<String>,
     /// The address in question, canonical.
@@ -51,7 +63,7 @@ pub async fn row(
         Row,
         r#"select s.status, s.replaced_at is not null as "is_replaced!", s.abandon_at <= now() + $4 as "is_abandoned!",
                s.user_id as "user: UserId", s.identification_id as "identification: IdentificationId",
-               s.pending_external_account_id as "pending: ExternalAccountId",
+               s.pending_account as "pending: Json<PendingAccount>",
                i.status as "address_status?", i.value_key as "address?",
                exists (select from identifications o where o.instance_id = $1 and o.user_id = s.user_id
                    and o.kind = 'email_address' and o.id <> i.id and o.status in ('verified', 'reserved'))
@@ -76,8 +88,8 @@ pub struct Identified<'a> {
     pub user: &'a UserId,
     /// The address that led to him.
     pub address: Option<&'a IdentificationId>,
-    /// The external account that waits for the proof of that address.
-    pub pending: Option<&'a ExternalAccountId>,
+    /// The account that waits for the proof of that address.
+    pub pending: Option<&'a PendingAccount>,
     /// `needs_first_factor`, or as it was.
     pub status: &'static str,
 }
@@ -94,7 +106,7 @@ pub async fn identify(
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        r#"update sign_ins set user_id = $3, identification_id = $4, pending_external_account_id = $5, status = $6,
+        r#"update sign_ins set user_id = $3, identification_id = $4, pending_account = $5, status = $6,
                identifier = (select value from identifications where instance_id = $1 and id = $4),
                updated_at = now() + $7
            where instance_id = $1 and id = $2"#,
@@ -102,7 +114,7 @@ pub async fn identify(
         id,
         who.user.as_str(),
         who.address.map(IdentificationId::as_str),
-        who.pending.map(ExternalAccountId::as_str),
+        who.pending.map(Json) as Option<Json<&PendingAccount>>,
         who.status,
         offset,
     )
@@ -123,7 +135,7 @@ pub async fn forget_who(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update sign_ins set status = 'needs_identifier', user_id = null, identification_id = null,
-               pending_external_account_id = null, identifier = null, sign_up_if_missing = false,
+               pending_account = null, identifier = null, sign_up_if_missing = false,
                updated_at = now() + $3
            where instance_id = $1 and id = $2 and status = 'needs_first_factor'"#,
         instance.as_str(),
@@ -147,7 +159,7 @@ pub async fn go_on(
     offset: PgInterval,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        r#"update sign_ins set status = $3, pending_external_account_id = null, updated_at = now() + $4
+        r#"update sign_ins set status = $3, pending_account = null, updated_at = now() + $4
            where instance_id = $1 and id = $2 and replaced_at is null"#,
         instance.as_str(),
         id,
@@ -172,7 +184,7 @@ pub async fn replace_others(
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        r#"update sign_ins set replaced_at = now() + $4
+        r#"update sign_ins set replaced_at = now() + $4, pending_account = null
            where instance_id = $1 and user_id = $2 and id <> $3 and replaced_at is null and status <> 'complete'"#,
         instance.as_str(),
         user.as_str(),
@@ -200,7 +212,7 @@ pub async fn complete(
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         r#"update sign_ins set status = 'complete', user_id = $3, created_session_id = $4, completed_at = now() + $6,
-               pending_external_account_id = null,
+               pending_account = null,
                updated_at = now() + $6, replaced_at = case when $5 then now() + $6 end,
                identifier = (select i.value from identifications i where i.instance_id = $1 and i.user_id = $3
                    and i.kind = 'email_address' and i.is_primary)
@@ -359,8 +371,16 @@ pub async fn begin(
                select o.user_id, o.identification_id from (select) one left join owner o on true
                where ($9 or o.user_id is not null) and not exists (select from open_session)
            ),
+           -- What was claimed in the old one goes with it, and so do the tokens that came with the claim.
+           emptied as (
+               update social_flows f set tokens_sealed = null, profile = null, provider_user_id = null
+               from admitted cross join sign_ins s
+               where s.instance_id = $1 and s.client_id = $3 and s.replaced_at is null and s.pending_account is not null
+                   and f.instance_id = $1 and f.target_id = s.id and f.tokens_sealed is not null
+           ),
            sign_in as (
-               update sign_ins s set replaced_at = now() + $11, updated_at = now() + $11 from admitted
+               update sign_ins s set replaced_at = now() + $11, updated_at = now() + $11, pending_account = null
+               from admitted
                where s.instance_id = $1 and s.client_id = $3 and s.replaced_at is null
                returning s.id
            ),

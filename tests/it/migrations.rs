@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sqlx::{ConnectOptions, Connection, Executor};
 
+use crate::social::linking::{assert_waits, prove};
 use crate::support::oauth::{OAuthClient, claims};
 use crate::support::person::{APP, client};
 use crate::support::{Browser, TestApp, TestDb};
@@ -135,6 +136,47 @@ async fn id_token(app: &TestApp, browser: &Browser, client: &OAuthClient) -> Str
 async fn verifies(app: &TestApp, jwks: &str, token: &str) -> bool {
     let keys = KeySet::parse(jwks.as_bytes()).unwrap();
     verify_own(token, &keys, TokenType::Jwt, &app.origin(), app.ctx().await.now).is_ok()
+}
+
+/// What was claimed in a sign-in of the release before goes on waiting, with its attempt; what a user connects stays.
+#[tokio::test]
+async fn a_claim_of_before_is_linked_after_its_proof() {
+    let facts: Value = serde_json::from_str(FIXTURES[0].facts).unwrap();
+    let claims: Value = serde_json::from_str(include_str!("../fixtures/migrations/0003.json")).unwrap();
+    let fact = |name: &str| facts[name].as_str().unwrap();
+    let claim = |name: &str| claims[name].as_str().unwrap();
+    let db = database(&FIXTURES[0]).await;
+    let mut connection = db.options().connect().await.unwrap();
+    MIGRATOR.run_to(3, &mut connection).await.unwrap();
+    connection.execute(include_str!("../fixtures/migrations/0003.sql")).await.unwrap();
+    connection.close().await.unwrap();
+    let app = TestApp::over(db, fact("ring"), fact("secret_key"), fact("taken_at")).await;
+
+    let accounts = async |user: &str| {
+        let shown = app.backend_get(&format!("/v1/users/{user}")).await.expect(200).json();
+        let accounts = shown["external_accounts"].as_array().unwrap().iter();
+        let told = |account: &Value| format!("{} {}", account["provider"], account["verification"]["status"]);
+        let mut told: Vec<String> = accounts.map(told).collect();
+        told.sort();
+        told
+    };
+    let own = [r#""oauth_google" "verified""#, r#""oauth_notion" "unverified""#];
+    let connected = r#""oauth_notion" "verified""#;
+    assert_eq!(accounts(fact("user")).await, own, "what is being connected stays");
+    assert_eq!(accounts(claim("replaced_claim_user")).await, [connected]);
+    app.invariants().await;
+
+    let claimant = app.browser();
+    claimant.set_cookie("localhost", "__client", claim("claimant_client_token"));
+    let waiting = client(&app, &claimant).await["sign_in"].clone();
+    assert_waits(&waiting, claim("claimed_address"));
+    let done = prove(&app, &claimant, &waiting, claim("claimed_address")).await.expect(200);
+    assert_eq!(done.json()["response"]["status"], "complete");
+    assert_eq!(accounts(fact("user")).await, [own[0], own[1], connected]);
+    let tokens = format!("/v1/users/{}/oauth_access_tokens/notion", fact("user"));
+    let token = app.backend_get(&tokens).await.expect(200).json()[0]["token"].clone();
+    assert!(token.as_str().is_some_and(|token| token.starts_with("ntn_")), "{token}");
+    app.invariants().await;
 }
 
 #[tokio::test]

@@ -68,7 +68,6 @@ async fn add_user(ctx: &Ctx, actor: &Actor, first_name: &str, last_name: &str, a
             profile: &profile,
             address: profile.email_trust.counts_as_verified().then_some(&address_id),
             scopes: &[],
-            is_linked: true,
         };
         external_accounts::create(&mut transaction, ctx.instance_id(), &new, ctx.offset()).await?;
     }

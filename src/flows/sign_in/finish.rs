@@ -1,4 +1,4 @@
-//! From a proven factor on: the only way to a signed-in user. Links the external account that waited for the proof, makes
+//! From a proven factor on: the only way to a signed-in user. Links the account that waited for the proof, makes
 //! the address the user's, takes an account over from whoever only claimed it, and begins the session.
 
 use crate::context::Ctx;
@@ -8,7 +8,7 @@ use crate::flows::race::Interrupted;
 use crate::flows::record;
 use crate::flows::session::begin::{self, Begin};
 use crate::model::defences::Defences;
-use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, UserId};
+use crate::model::id::{ClientId, IdentificationId, UserId};
 use crate::model::linking::Standing;
 use crate::model::problem::{Error, Problem, code};
 use crate::model::reason::Reason;
@@ -17,7 +17,7 @@ use crate::model::user::IdentificationStatus;
 use crate::store::addresses::{self, Kept};
 use crate::store::attempts::CompletedBy;
 use crate::store::pool::PgConnection;
-use crate::store::sign_ins::{self, Row};
+use crate::store::sign_ins::{self, PendingAccount, Row};
 use crate::store::{external_accounts, social_flows, users};
 
 /// The attempt that a proof is for. The caller holds its client's lock.
@@ -151,7 +151,7 @@ async fn own(
 ) -> Result<(), Interrupted> {
     let instance = ctx.instance_id();
     if step.takes_over {
-        let kept = Kept { address, account: row.pending.as_ref(), client };
+        let kept = Kept { address, client };
         addresses::take_over(db, instance, user, &kept, TakeOver::with(Defences::ALL), ctx.offset()).await?;
         record::taken_over(ctx, db, user, address).await?;
     }
@@ -183,19 +183,21 @@ async fn link(
     attempt: &str,
     user: &UserId,
     address: &IdentificationId,
-    account: &ExternalAccountId,
+    claimed: &PendingAccount,
 ) -> Result<(), Interrupted> {
     let instance = ctx.instance_id();
-    let trip = social_flows::waiting(db, instance, attempt).await?;
-    let linked = external_accounts::link(db, instance, account, user, address, ctx.offset()).await?;
-    let (true, Some(trip)) = (linked, trip) else {
+    let (provider, id) = (&claimed.provider, &claimed.provider_user_id);
+    let is_taken = external_accounts::is_connected(db, instance, provider, id).await?;
+    let waiting = social_flows::waiting(db, instance, attempt).await?;
+    let waiting = waiting.filter(|waiting| waiting.id == claimed.authorization);
+    let (false, Some(authorization)) = (is_taken, waiting) else {
         return Err(code::IDENTIFICATION_CLAIMED.because(Reason::AccountInUse, "meanwhile").into());
     };
-    let proof = Proof::reopen(ctx, &trip)?;
-    proof.store_tokens(ctx, db, account).await?;
-    social_flows::forget_tokens(db, instance, &trip.id).await?;
+    let proof = Proof::reopen(ctx, &authorization)?;
+    let account = proof.connect(ctx, db, user, Some(address)).await?;
+    social_flows::forget_tokens(db, instance, &authorization.id).await?;
     fill(ctx, db, user, &proof).await?;
-    Ok(record::account_linked(ctx, db, user, account).await?)
+    Ok(record::account_linked(ctx, db, user, &account).await?)
 }
 
 /// Fills the user's names and picture where they are still empty.

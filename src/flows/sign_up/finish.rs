@@ -12,7 +12,7 @@ use crate::flows::sign_in::finish::lose_claims;
 use crate::flows::timeline;
 use crate::model::defences::Defences;
 use crate::model::email::EmailAddress;
-use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, UserId};
+use crate::model::id::{ClientId, IdentificationId, UserId};
 use crate::model::linking;
 use crate::model::problem::{Code, Error, Problem, code};
 use crate::model::provider_config::strategy;
@@ -21,7 +21,7 @@ use crate::model::settings::EnumerationProtection;
 use crate::model::sign_up::{self, Closed, Fields, Given, Life, Refused, Vouched};
 use crate::model::user::IdentificationStatus;
 use crate::store::attempts::CompletedBy;
-use crate::store::external_accounts::{self, NewAccount};
+use crate::store::external_accounts;
 use crate::store::pool::PgConnection;
 use crate::store::sign_ups::{self, Row};
 use crate::store::users::{self, NewAddress, NewUser};
@@ -284,18 +284,7 @@ async fn connect(
     email: Option<&str>,
     identification: &IdentificationId,
 ) -> Result<(), Interrupted> {
-    let account = ExternalAccountId::new(ctx.now, ctx.rng());
-    let new = NewAccount {
-        id: &account,
-        identification: &IdentificationId::new(ctx.now, ctx.rng()),
-        user,
-        provider: &proof.provider,
-        profile: &proof.profile,
-        address: names(proof, email).then_some(identification),
-        scopes: &proof.scopes,
-        is_linked: true,
-    };
-    external_accounts::create(db, ctx.instance_id(), &new, ctx.offset()).await?;
-    proof.store_tokens(ctx, db, &account).await?;
+    let vouched = names(proof, email).then_some(identification);
+    let account = proof.connect(ctx, db, user, vouched).await?;
     Ok(record::account_linked(ctx, db, user, &account).await?)
 }

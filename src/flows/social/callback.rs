@@ -259,6 +259,7 @@ fn attempt(flow: &SocialFlow, started: Started) -> Attempt<'_> {
         id: &flow.target_id,
         verification: &flow.verification_id,
         client: &flow.client_id,
+        authorization: &flow.id,
         by: CompletedBy::Callback,
     }
 }

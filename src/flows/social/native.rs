@@ -137,6 +137,7 @@ async fn apply(
         id: &flow.target_id,
         verification: &flow.verification_id,
         client: &flow.client_id,
+        authorization: &flow.id,
         by: CompletedBy::Callback,
     };
     let settled = match answered {

@@ -12,7 +12,7 @@ use crate::flows::sign_in::finish::{self as sign_in, Proven};
 use crate::flows::sign_up::finish as sign_up;
 use crate::flows::{record, replay, sign_in::finish::fill, timeline};
 use crate::model::email::EmailAddress;
-use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, SessionId, UserId, VerificationId};
+use crate::model::id::{ClientId, IdentificationId, SessionId, SocialFlowId, UserId, VerificationId};
 use crate::model::linking::{self, Decision, Standing, Started};
 use crate::model::problem::{Error, code};
 use crate::model::provider_config::strategy;
@@ -26,9 +26,9 @@ use crate::model::verification::Status;
 use crate::store::addresses;
 use crate::store::attempts::{self, CompletedBy};
 use crate::store::connections;
-use crate::store::external_accounts::{self, NewAccount};
+use crate::store::external_accounts;
 use crate::store::pool::PgConnection;
-use crate::store::sign_ins::{self, Identified};
+use crate::store::sign_ins::{self, Identified, PendingAccount};
 use crate::store::sign_ups::{self, Filling};
 
 /// The attempt that a proof is for.
@@ -41,6 +41,8 @@ pub struct Attempt<'a> {
     pub verification: &'a VerificationId,
     /// Its client.
     pub client: &'a ClientId,
+    /// What brought the proof, and holds its tokens while they wait.
+    pub authorization: &'a SocialFlowId,
     /// Whether a finished attempt stays on the client.
     pub by: CompletedBy,
 }
@@ -90,8 +92,9 @@ pub async fn settle(
     let decision = linking::decide(attempt.started, trust, &known, &policy);
     timeline::decided(ctx, attempt.started, &decision);
     replay::keep(ctx, attempt.started, proof)?;
-    if let Decision::SignIn { user, .. } | Decision::Link { user, .. } | Decision::Prove { user, .. } = &decision {
-        // Before the user's accounts: whoever takes one away has the user first, too.
+    if let Decision::SignIn { user, .. } | Decision::Link { user, .. } = &decision {
+        // Before the user's accounts: whoever takes one away has the user first, too. A claim touches nothing of the
+        // user's.
         if !connections::lock_user(db, instance, user).await? {
             return Err(Interrupted::Lost);
         }
@@ -208,8 +211,7 @@ async fn link(
     proof: &Proof,
     (user, address): (&UserId, &IdentificationId),
 ) -> Result<Settled, Interrupted> {
-    let account = store(ctx, db, proof, user, Some(address)).await?;
-    proof.store_tokens(ctx, db, &account).await?;
+    let account = proof.connect(ctx, db, user, Some(address)).await?;
     let from = format!("from_{}", strategy(&proof.provider));
     if addresses::prove(db, ctx.instance_id(), user, address, &from, ctx.offset()).await? {
         record::address_verified(ctx, db, user, address).await?;
@@ -226,9 +228,13 @@ async fn wait(
     proof: &Proof,
     (user, address): (&UserId, &IdentificationId),
 ) -> Result<Settled, Interrupted> {
-    let account = store(ctx, db, proof, user, None).await?;
+    let pending = PendingAccount {
+        provider: proof.provider.clone(),
+        provider_user_id: proof.profile.provider_user_id.clone(),
+        authorization: attempt.authorization.clone(),
+    };
     let status = SignInStatus::NeedsFirstFactor.as_str();
-    let who = Identified { user, address: Some(address), pending: Some(&account), status };
+    let who = Identified { user, address: Some(address), pending: Some(&pending), status };
     sign_ins::identify(db, ctx.instance_id(), attempt.id, &who, ctx.offset()).await?;
     if let Some(strategy) = &proof.address_proven_by {
         return proven(ctx, db, attempt, Proven::Address(address), strategy).await;
@@ -238,29 +244,6 @@ async fn wait(
     ctx.trail.refuse(failure.why());
     answer(ctx, db, attempt, Status::Unverified, Some(&error)).await?;
     Ok(Settled::Waits)
-}
-
-/// Stores the account; linked if there is an address that it is linked by.
-async fn store(
-    ctx: &Ctx,
-    db: &mut PgConnection,
-    proof: &Proof,
-    user: &UserId,
-    address: Option<&IdentificationId>,
-) -> Result<ExternalAccountId, Interrupted> {
-    let account = ExternalAccountId::new(ctx.now, ctx.rng());
-    let new = NewAccount {
-        id: &account,
-        identification: &IdentificationId::new(ctx.now, ctx.rng()),
-        user,
-        provider: &proof.provider,
-        profile: &proof.profile,
-        address,
-        scopes: &proof.scopes,
-        is_linked: address.is_some(),
-    };
-    external_accounts::create(db, ctx.instance_id(), &new, ctx.offset()).await?;
-    Ok(account)
 }
 
 /// Nobody has the identity: a new user, unless the instance wants more than the provider gave.

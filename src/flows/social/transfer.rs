@@ -136,7 +136,7 @@ pub async fn carry_over(
     };
     attempts::create_verification(db, ctx.instance_id(), &new, ctx.offset()).await?;
     social_flows::carry(db, ctx.instance_id(), trip, &attempt, &verification).await?;
-    let target = Attempt { started: to, id: &attempt, verification: &verification, client, by };
+    let target = Attempt { started: to, id: &attempt, verification: &verification, client, authorization: trip, by };
     let settled = settle::settle(ctx, db, &target, proof).await?;
     Ok(Carried { attempt, settled })
 }

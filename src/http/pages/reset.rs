@@ -94,7 +94,7 @@ async fn opened(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> 
 /// The page that asks who it is.
 fn begins(turn: &Turn<'_>, sent: Option<&Params>, problem: Option<&Problem>) -> Response {
     // What was typed for the password that is forgotten; the address of an account that waits is nobody's to see.
-    let attempt = turn.client.sign_in.as_ref().filter(|attempt| attempt.pending_external_account_id.is_none());
+    let attempt = turn.client.sign_in.as_ref().filter(|attempt| !attempt.has_pending_account);
     let known = attempt.and_then(|attempt| attempt.identifier.as_deref());
     let fields = Vec::from_iter(Field::of("identifier", true));
     if sent.is_none() {

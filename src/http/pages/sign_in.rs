@@ -251,7 +251,7 @@ fn next_step(client: &Client) -> Option<&'static str> {
         if attempt.status == "needs_new_password" {
             return Some(steps::RESET);
         }
-        let waits = attempt.status == "needs_first_factor" && attempt.pending_external_account_id.is_some();
+        let waits = attempt.status == "needs_first_factor" && attempt.has_pending_account;
         return waits.then_some("/sign-in/link");
     }
     let attempt = client.sign_up.as_ref().filter(|attempt| attempt.status == "missing_requirements")?;

@@ -2,6 +2,7 @@
 
 mod added;
 mod attacks;
+mod claims;
 pub mod connecting;
 mod disconnect;
 mod hijacking;
