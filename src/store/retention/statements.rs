@@ -3,7 +3,8 @@
 //!
 //! Why it is spelled as it is: a page ends after 1,000 rows whatever becomes of them, so nothing is filtered while looking;
 //! what is removed is named by where it lies (`ctid`), which cannot become a scan; and a row that somebody holds or changes
-//! meanwhile is passed over.
+//! meanwhile is passed over. Other tables are asked by a sub-select of one value: of an `exists` the planner may make a hash
+//! of the whole other table.
 //!
 //! The parts may name `t`, the row; `i.after`, the position; `i.before`, the first key that is too young; `i.moment`, the
 //! instance's time; and `$5`, how long a row stays after its end.
@@ -122,12 +123,12 @@ removers! {
         // A proof waits as long as its attempt, and one that belongs in the other kind of attempt ten minutes.
         if "not (t.finished_at is not null
             and (t.transport = 'cookie' or t.rotating_token_nonce_used_at is not null)
-            and not exists (select from verifications v where v.instance_id = t.instance_id
-                and v.id = t.verification_id and v.status = 'transferable' and v.transferable_until <= i.moment)
-            and (exists (select from sign_ins s where s.instance_id = t.instance_id and s.id = t.target_id
-                    and s.replaced_at is null and s.completed_at is null and s.abandon_at > i.moment)
-                or exists (select from sign_ups s where s.instance_id = t.instance_id and s.id = t.target_id
-                    and s.replaced_at is null and s.completed_at is null and s.abandon_at > i.moment)))";
+            and (select true from verifications v where v.instance_id = t.instance_id
+                and v.id = t.verification_id and v.status = 'transferable' and v.transferable_until <= i.moment) is null
+            and ((select true from sign_ins s where s.instance_id = t.instance_id and s.id = t.target_id
+                    and s.replaced_at is null and s.completed_at is null and s.abandon_at > i.moment) is not null
+                or (select true from sign_ups s where s.instance_id = t.instance_id and s.id = t.target_id
+                    and s.replaced_at is null and s.completed_at is null and s.abandon_at > i.moment) is not null))";
     /// Accounts that nobody came back to connect: an hour after their trip's end, or as long as attempts after they were
     /// refused.
     ExternalAccounts = external_accounts ("external_accounts") "delete from external_accounts"
@@ -167,8 +168,8 @@ removers! {
         where "(t.expires_day, t.hash) > (coalesce(nullif(left(i.after, 6), ''), '0')::int, decode(substr(i.after, 7), 'hex'))
             and t.expires_day < i.before::int"
         ended "t.expires_at",
-        if "t.consumed_at is null or not exists (select from oauth_grants g where g.instance_id = t.instance_id
-            and g.id = t.grant_id and g.revoked_at is null and g.refresh_expires_at > i.moment)";
+        if "t.consumed_at is null or (select true from oauth_grants g where g.instance_id = t.instance_id
+            and g.id = t.grant_id and g.revoked_at is null and g.refresh_expires_at > i.moment) is null";
     /// Access tokens.
     OauthAccessTokens = oauth_access_tokens ("oauth_access_tokens") "delete from oauth_access_tokens"
         by "lpad(t.expires_day::text, 6, '0') || encode(t.hash, 'hex')", "t.expires_day, t.hash"
@@ -197,7 +198,7 @@ removers! {
                 where a.instance_id = t.instance_id and a.client_id = t.id),
             (select max(greatest(a.updated_at, a.abandon_at - $5::interval)) from sign_ups a
                 where a.instance_id = t.instance_id and a.client_id = t.id))",
-        if "t.client_uat_at is null and not exists (select from sessions s where s.instance_id = t.instance_id and s.client_id = t.id)";
+        if "t.client_uat_at is null and (select true from sessions s where s.instance_id = t.instance_id and s.client_id = t.id limit 1) is null";
     /// Browsers whose last session is gone, with what hangs on them. One that was removed need not be unused for long.
     Clients = clients ("clients") "delete from clients"
         by "t.id", "t.id" where "t.id > i.after and t.id < i.before"
@@ -208,7 +209,7 @@ removers! {
             (select max(greatest(a.updated_at, a.abandon_at - $5::interval)) from sign_ups a
                 where a.instance_id = t.instance_id and a.client_id = t.id)) end",
         if "(t.client_uat_at is not null or t.removed_at is not null)
-            and not exists (select from sessions s where s.instance_id = t.instance_id and s.client_id = t.id)";
+            and (select true from sessions s where s.instance_id = t.instance_id and s.client_id = t.id limit 1) is null";
     /// Client tokens that were replaced.
     ClientTokens = client_tokens ("client_tokens") "delete from client_tokens"
         by "encode(t.hash, 'hex')", "t.hash" where "t.hash > decode(i.after, 'hex')"
@@ -248,7 +249,7 @@ removers! {
     SimulatorTokens = simulator_tokens ("simulator_tokens") "delete from simulator_tokens"
         by "encode(t.hash, 'hex')", "t.hash" where "t.hash > decode(i.after, 'hex')"
         ended "least(t.expires_at, t.used_at, t.revoked_at)",
-        if "not exists (select from simulator_tokens o where o.instance_id = t.instance_id
+        if "(select true from simulator_tokens o where o.instance_id = t.instance_id
                 and o.family_id = t.family_id and o.used_at is null and o.revoked_at is null
-                and (o.expires_at is null or o.expires_at > i.moment))";
+                and (o.expires_at is null or o.expires_at > i.moment) limit 1) is null";
 }

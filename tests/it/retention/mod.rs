@@ -1,6 +1,7 @@
 //! What is over is removed, and nothing else is; whatever the size of the table.
 
 mod boundaries;
+mod plans;
 mod turns;
 
 use std::collections::BTreeSet;
