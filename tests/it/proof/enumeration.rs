@@ -48,8 +48,9 @@ async fn look(
     let mut answer: Option<Answer> = None;
     let cost = app.cost(async { answer = Some(form(app, browser, path, fields).await) }).await;
     let answer = answer.unwrap();
-    // The inspector's record is written beside the request, in batches.
-    let told = cost.told.into_iter().filter(|told| !told.contains("flow")).collect();
+    // The inspector's record is written beside the request, in batches; a refused transaction is rolled back once the
+    // answer is on its way.
+    let told = cost.told.into_iter().filter(|told| !told.contains("flow") && told != "rollback").collect();
     seen.push((answer.status.as_u16(), masked(&answer.json(), address), told, cost.hashes));
     answer.json()
 }
