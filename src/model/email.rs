@@ -1,6 +1,6 @@
 //! E-mail addresses: exactly one, and one canonical form to compare by.
 
-use super::text::is_invisible;
+use super::text::{is_invisible, is_variation_selector};
 use unicode_normalization::UnicodeNormalization;
 
 /// The longest address, in bytes (RFC 5321 section 4.5.3.1.3).
@@ -17,7 +17,8 @@ impl EmailAddress {
     pub fn parse(text: &str) -> Option<Self> {
         let text: String = text.trim().nfc().collect();
         // Two addresses that look alike must not differ in what nobody sees.
-        let forbidden = |c: char| is_invisible(c) || c.is_whitespace() || ",;<>()[]\\\":".contains(c);
+        let forbidden =
+            |c: char| is_invisible(c) || is_variation_selector(c) || c.is_whitespace() || ",;<>()[]\\\":".contains(c);
         if text.len() > MAX_LENGTH || text.chars().any(forbidden) || text.matches('@').count() != 1 {
             return None;
         }
@@ -147,6 +148,9 @@ mod tests {
             "a\u{ad}da@x.example",
             "a\u{202e}da@x.example",
             "a\u{3164}da@x.example",
+            "ada\u{fe00}@x.example",
+            "ada\u{fe0f}@x.example",
+            "ada\u{e0100}@x.example",
             "ada@x\u{200b}.example",
             &long,
         ] {

@@ -134,7 +134,8 @@ fn is_joined(c: char) -> bool {
     u32::from(c) >= 0x600 && (is_mark || c.is_alphabetic())
 }
 
-fn is_variation_selector(c: char) -> bool {
+/// True for a character that chooses a form of the one before it.
+pub fn is_variation_selector(c: char) -> bool {
     matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::response::IntoResponse;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -134,7 +135,13 @@ async fn answer(
 ) -> Result<Response<Sent>, Infallible> {
     let (mut request, unread) = unread_body::watch(request);
     request.extensions_mut().insert(ConnectInfo(peer));
-    let mut response = router.oneshot(request).await?;
+    // In a task of its own, which a client that hangs up does not end: a guess that was counted gets its audit entry, and no
+    // statement is given up halfway, which would cost its connection. The handler has a time limit of its own.
+    let mut response = match tokio::spawn(router.oneshot(request)).await {
+        Ok(answered) => answered?,
+        // The router answers panics itself; only a runtime that ends gives a task up.
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    };
     if let Some(unread) = unread
         && !unread.settle(&mut response).await
     {

@@ -248,6 +248,46 @@ async fn failures_of_one_address_are_counted_over_all_accounts() {
     assert_eq!(try_password(&elsewhere, &ada.id, &ada.known, PASSWORD).await, "ok");
 }
 
+/// A guess is counted before its password is hashed. Whoever hangs up in between must not keep the lock out of the records.
+#[tokio::test]
+async fn lock_is_audited_although_the_guesser_hangs_up() {
+    let app = TestApp::start().await;
+    let ada = person(&app, "ada").await;
+    let change = r#"{"attributes": {"password": {"enabled": true}}, "lockout": {"attempts": 5}}"#;
+    app.execute("update instances set settings = settings || $2::jsonb where id = $1", change).await;
+    app.app().forget_directory();
+    // Others keep the hashing pool at work, so that the guess waits for its hash.
+    let others = ctx(&app, 0).await;
+    let busy = tokio::spawn(async move {
+        loop {
+            let text = Secret::from(PASSWORD.to_owned());
+            let hashes = (0..8).map(|_| others.app.passwords.hash(others.rng(), &text));
+            futures_util::future::join_all(hashes).await;
+        }
+    });
+    let mut hung_up = 0;
+    for guess in 1..=5 {
+        let browser = app.browser();
+        let fields = [("identifier", "ada@example.com")];
+        let begun = browser.post_form(app.url("/v1/client/sign_ins"), APP, &fields).await.expect(200).json();
+        let path = format!("/v1/client/sign_ins/{}/attempt_first_factor", begun["response"]["id"].as_str().unwrap());
+        let counted = async {
+            let failures = "select failed_attempts::bigint from users where instance_id = $1 and id = $2";
+            while app.count(failures, ada.id.as_str()).await < guess {}
+        };
+        tokio::select! {
+            _ = browser.post_form(app.url(&path), APP, &[("strategy", "password"), ("password", "wrong")]) => {}
+            () = counted => hung_up += 1,
+        }
+    }
+    busy.abort();
+    assert!(hung_up > 0, "every answer came before its guess was seen to be counted");
+    let locks = "select count(*) from audit_events where instance_id = $1 and action = 'user.locked' and user_id = $2";
+    let wait = std::time::Duration::from_secs(20);
+    let audited = async { while app.count(locks, ada.id.as_str()).await == 0 {} };
+    tokio::time::timeout(wait, audited).await.expect("an audit entry of the lock");
+}
+
 #[tokio::test]
 async fn a_backend_locks_unlocks_bans_and_unbans() {
     let app = TestApp::start().await;

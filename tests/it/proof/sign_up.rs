@@ -39,6 +39,8 @@ async fn invisible_characters_in_an_address_or_a_name_are_refused() {
             assert_eq!(refused.json()["errors"][0]["meta"]["param_name"], param, "{text:?}");
         }
     }
+    let refused = create(&app, &app.browser(), &[("email_address", "new\u{fe0f}@example.com")]).await.expect(422);
+    assert_eq!(refused.error_code(), "form_param_format_invalid");
     // A name that needs a joiner keeps it.
     let name = "علی\u{200c}رضا";
     let attempt = create(&app, &app.browser(), &[("first_name", name)]).await.expect(200).json();
