@@ -203,3 +203,41 @@ async fn every_table_has_a_row(fixture: &Fixture) {
     }
     connection.close().await.unwrap();
 }
+
+/// Two replicas that migrate at their start: one waits for the other without being waited for by it.
+#[tokio::test]
+async fn processes_that_migrate_at_once_do_not_wait_for_each_other() {
+    let db = TestDb::new().await;
+    let mut connection = db.options().connect().await.unwrap();
+    connection.execute("drop schema vestibule cascade").await.unwrap();
+    connection.close().await.unwrap();
+    let options = db.options();
+    let all = futures_util::future::join_all((0..3).map(|_| vestibule::store::schema::migrate(&options)));
+    let ran = tokio::time::timeout(std::time::Duration::from_secs(60), all).await.expect("nobody waits for ever");
+    let ran: Vec<usize> = ran.into_iter().map(|migrated| migrated.unwrap().ran).collect();
+    assert_eq!(ran.iter().filter(|ran| **ran > 0).count(), 1, "{ran:?}");
+    assert_eq!(ran.iter().sum::<usize>(), MIGRATOR.iter().count());
+}
+
+/// An index that a killed migration left half made is made anew.
+#[tokio::test]
+async fn an_unfinished_index_is_made_anew() {
+    let db = TestDb::new().await;
+    let mut connection = db.options().connect().await.unwrap();
+    connection
+        .execute(
+            "update pg_index set indisvalid = false where indexrelid = 'vestibule.external_accounts_pending_idx'::regclass;
+             delete from vestibule._sqlx_migrations where version = 16",
+        )
+        .await
+        .unwrap();
+    assert_eq!(vestibule::store::schema::migrate(&db.options()).await.unwrap().ran, 1);
+    let valid: bool = sqlx::query_scalar(
+        "select indisvalid from pg_index where indexrelid = 'vestibule.external_accounts_pending_idx'::regclass",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert!(valid);
+    connection.close().await.unwrap();
+}

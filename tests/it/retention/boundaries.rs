@@ -244,3 +244,28 @@ async fn an_instance_goes_by_its_own_clock() {
     let left: Vec<String> = sqlx::query_scalar("select instance_id from flows").fetch_all(&app.app().db).await.unwrap();
     assert!(left.len() == 1 && left[0] != app.instance.as_str(), "{left:?}");
 }
+
+/// Whoever presents a used code once more ends the grant made from it, as long as that lives: the code stays so long.
+#[tokio::test]
+async fn a_used_code_stays_as_long_as_its_grant_lives() {
+    let app = TestApp::start().await;
+    sign_up(&app, &app.browser(), "oauth_google", "ada@example.com").await;
+    for statement in [
+        "insert into oauth_applications (instance_id, id, client_id, kind, name, client_secret_hash, redirect_uris,
+             scopes, created_at, updated_at)
+         select $1, 'oa_x', $2, 'managed', 'x', sha256(''), array['https://x.example'], '{}', now(), now()",
+        "insert into oauth_grants (instance_id, id, application_id, user_id, scopes, authenticated_at, refresh_issued_at,
+             refresh_expires_at, refresh_expires_day, created_at)
+         select $1, $2, 'oa_x', id, '{}', now(), now(), now() + interval '3 d', 30000, now() from users",
+        "insert into oauth_codes (instance_id, expires_day, hash, grant_id, expires_at, created_at, consumed_at,
+             application_id, user_id, redirect_uri, registered_redirect_uri, scopes, authenticated_at)
+         select $1, 20000, sha256(''), $2, now() - interval '50 d', now(), now(), 'oa_x', id, '', '', '{}', now()
+         from users",
+    ] {
+        app.execute(statement, "ogr_live").await;
+    }
+    assert_eq!(remove(&app, Remover::OauthCodes).await, 0, "the grant is refreshed and lives");
+    let end = "update oauth_grants set revoked_at = now(), revoked_reason = 'test' where instance_id = $1 and id = $2";
+    app.execute(end, "ogr_live").await;
+    assert_eq!(remove(&app, Remover::OauthCodes).await, 1);
+}
