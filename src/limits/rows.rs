@@ -79,6 +79,7 @@ const BEGIN: Way = visitor("beginning a sign-in or sign-up: API, forms of the pa
 const GO_AWAY: Way = visitor("being sent to a provider, also within an attempt", CREATE);
 const ASK: Way = visitor("asking for a code or link", MAIL);
 const APPROVE: Way = visitor("approving at a simulated provider (development instances)", &["limits.authorize"]);
+const GUESS: Way = visitor("guessing a code, password or nonce", &["limits.attempt_proof", "limits.failed_proofs"]);
 const TOKEN: Way = application("`/oauth/token`", CLIENT);
 
 /// Every table of the schema.
@@ -113,7 +114,7 @@ pub const LINES: &[Line] = &[
     open("sign_ups", &[BEGIN], End::Removed(24, "retention.attempts"), 400),
     open("verifications", &[GO_AWAY, ASK], End::Removed(24, "retention.attempts"), 900),
     open("social_flows", &[GO_AWAY], End::Removed(24, "retention.attempts"), 900),
-    open("rate_limits", &[ASK], End::Removed(1, ""), 200),
+    open("rate_limits", &[ASK, GUESS], End::Removed(1, ""), 200),
     open("outbox", &[ASK], End::Removed(720, "retention.outbox"), 900),
     open("inbox_messages", &[ASK], End::Removed(168, "retention.inbox"), 1_500),
     open(
@@ -134,11 +135,7 @@ pub const LINES: &[Line] = &[
     ),
     open(
         "audit_events",
-        &[
-            visitor("guessing a code, password or nonce", &["limits.attempt_proof", "limits.failed_proofs"]),
-            visitor("sign-ins and sign-ups that are refused", CREATE),
-            TOKEN,
-        ],
+        &[GUESS, visitor("sign-ins and sign-ups that are refused", CREATE), TOKEN],
         End::Removed(2160, "retention.audit"),
         400,
     ),
