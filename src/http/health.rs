@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::route::{Cache, Caller, Cors, Limit, Outage, Route, Rules, get};
@@ -64,6 +65,10 @@ fn told(verdict: Result<(), Lacking>, mut body: Value) -> Response {
             members.insert("reason".to_owned(), lacking.as_str().into());
         }
     }
-    let status = if verdict.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(body)).into_response()
+    let mut response = Json(body).into_response();
+    if verdict.is_err() {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }

@@ -57,6 +57,7 @@ async fn public_documents_stay_while_the_database_is_away_and_access_is_refused(
     browser.get(app.url("/v1/client")).await.expect(200);
     forwarder.cut();
     until_ready(&app, false).await;
+    assert!(browser.get(app.url("/readyz")).await.expect(503).header("retry-after").is_some());
     let away = Instant::now();
     let long = if std::env::var_os("VESTIBULE_FULL").is_some() { Duration::from_secs(600) } else { Duration::ZERO };
     loop {
