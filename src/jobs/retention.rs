@@ -19,6 +19,18 @@ const LEASE: Duration = Duration::from_secs(60);
 /// Pages that are counted to tell what waits.
 const COUNTED: usize = 10;
 
+/// Tasks of releases before, which nobody runs any more. Their rows go when a server starts; one of such a release, in an
+/// upgrade of one replica after the other, would write them again.
+const RETIRED: &[&str] = &[
+    "empty_inboxes",
+    "forget_abandoned_trips",
+    "remove_old_attempts",
+    "remove_old_flows",
+    "remove_old_outbox",
+    "remove_old_rate_limits",
+    "remove_stale_connections",
+];
+
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -31,6 +43,9 @@ pub enum Turn {
 }
 
 pub(super) async fn run(app: Arc<App>, worker: String, mut stop: Stop) {
+    if let Err(error) = jobs::forget(&app.db, RETIRED).await {
+        tracing::debug!(%error, "tasks of releases before could not be forgotten");
+    }
     loop {
         let mut is_unfinished = false;
         for remover in REMOVERS {

@@ -72,6 +72,20 @@ pub async fn give_back(db: &PgPool, name: &str, worker: &str, wait: Duration, er
     Ok(())
 }
 
+/// Forgets tasks that this version does not have.
+///
+/// # Errors
+/// Storage faults.
+pub async fn forget(db: &PgPool, names: &[&str]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from jobs where name = any($1) and (leased_until is null or leased_until < now())",
+        names as &[&str]
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// How a task stands.
 #[derive(Clone, Debug)]
 pub struct Standing {

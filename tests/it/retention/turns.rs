@@ -153,3 +153,22 @@ async fn an_operator_sees_what_waits_and_removes_it_at_once() {
     assert!(row(&done, "audit_events").starts_with("0 - 20"), "{done}");
     assert_eq!(events(&app).await, 0);
 }
+
+/// An installation of a release before has rows of tasks that are no more.
+#[tokio::test]
+async fn tasks_of_releases_before_are_forgotten_at_the_start() {
+    let mut app = TestApp::start().await;
+    sqlx::raw_sql(
+        "insert into jobs (name, next_run_at, last_run_at, leased_by, leased_until)
+         select name, now(), now() - interval '1 h', worker, until from (values
+             ('remove_old_attempts', null, null), ('remove_old_flows', null, null), ('remove_old_outbox', null, null),
+             ('remove_old_rate_limits', null, null), ('empty_inboxes', null, null), ('remove_stale_connections', null, null),
+             ('forget_abandoned_trips', 'killed', now() - interval '1 s')) old (name, worker, until)",
+    )
+    .execute(&app.app().db)
+    .await
+    .unwrap();
+    app.start_jobs();
+    eventually(&app, "select bool_and(name like 'retention\\_%') from jobs").await;
+    app.stop_jobs().await;
+}
