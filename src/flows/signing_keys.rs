@@ -33,13 +33,25 @@ pub async fn published(app: &App, instance: &Instance) -> Result<Arc<OwnKeys>> {
     let now = app.clock.now() + instance.clock_offset;
     let read = || app.signing_keys.of(&app.db, &app.ring, &instance.id, now);
     let keys = read().await?;
-    if keys.has(KeyPurpose::IdToken) {
+    if keys.has(KeyPurpose::IdToken) || keys.is_without_id_token_key() {
         return Ok(keys);
     }
     // A process of the release that had no id_token keys may have made this instance after we started.
-    add_id_token_key(app, instance, now).await?;
+    if add_id_token_key(app, instance, now).await? == Added::HadOne {
+        keys.stay_without_id_token_key();
+        return Ok(keys);
+    }
     app.signing_keys.forget(&instance.id).await;
     read().await
+}
+
+/// What became of an instance that shows no id_token key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Added {
+    /// It has one now, of ours or of another replica.
+    One,
+    /// It had one, which an operator revoked: it gets no other by itself.
+    HadOne,
 }
 
 /// Gives an id_token key to every instance that lacks one, at the start of each process: an instance of a release that
@@ -58,9 +70,9 @@ pub async fn add_missing(app: &App) -> Result<()> {
 
 /// Adds the key unless another replica was faster. It is published at once; until verifiers know it, the session key goes
 /// on signing id_tokens ([`OwnKeys::active`]).
-async fn add_id_token_key(app: &App, instance: &Instance, now: Timestamp) -> Result<()> {
+async fn add_id_token_key(app: &App, instance: &Instance, now: Timestamp) -> Result<Added> {
     if signing_keys::ever_had(&app.db, &instance.id, KeyPurpose::IdToken).await? {
-        return Ok(());
+        return Ok(Added::HadOne);
     }
     let key = generate().await?;
     let sealed = seal(app, &instance.id, &key)?;
@@ -76,7 +88,7 @@ async fn add_id_token_key(app: &App, instance: &Instance, now: Timestamp) -> Res
         instances::announce(&mut *transaction).await?;
     }
     transaction.commit().await?;
-    Ok(())
+    Ok(Added::One)
 }
 
 /// The keys of a new instance, which sign at once: no token was signed before, so nobody has a key set without them.

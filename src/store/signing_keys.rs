@@ -2,6 +2,7 @@
 //! signs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -178,9 +179,21 @@ pub struct OwnKeys {
     pub jwks: Bytes,
     /// The document of `/v1/jwks`, ready to send: only what session tokens are verified with.
     pub session_jwks: Bytes,
+    /// There is no id_token key among them, and none is to be added.
+    is_without_id_token_key: AtomicBool,
 }
 
 impl OwnKeys {
+    /// True if it is known that the missing id_token key is no oversight.
+    pub fn is_without_id_token_key(&self) -> bool {
+        self.is_without_id_token_key.load(Ordering::Relaxed)
+    }
+
+    /// Notes that, so that nobody looks into the database for it again while these keys are the newest.
+    pub fn stay_without_id_token_key(&self) {
+        self.is_without_id_token_key.store(true, Ordering::Relaxed);
+    }
+
     /// The key that signs at `now`: the newest of its purpose whose time has come. While an upgrade introduces the
     /// instance's first id_token key, the session key goes on signing id_tokens.
     pub fn active(&self, purpose: KeyPurpose, now: Timestamp) -> Option<&Arc<SigningKey>> {
@@ -234,6 +247,7 @@ impl OwnKeys {
             id_token: KeySet::from_own(of(KeyPurpose::IdToken)),
             jwks: document(rows.iter().map(|row| &row.public_jwk.0))?,
             session_jwks: document(of(KeyPurpose::Session))?,
+            is_without_id_token_key: AtomicBool::new(false),
         })
     }
 }

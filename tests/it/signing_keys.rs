@@ -205,3 +205,20 @@ async fn keys_in_use_cost_the_database_nothing() {
     flows::signing_keys::active(&ctx, KeyPurpose::Session).await.unwrap();
     assert_eq!(app.cost(flows::signing_keys::active(&ctx, KeyPurpose::Session)).await.statements, 0);
 }
+
+/// What an operator revoked does not come back by itself, and nobody looks for it at each request.
+#[tokio::test]
+async fn revoked_id_token_key_is_not_looked_for_at_each_request() {
+    let app = TestApp::start().await;
+    let session = active(&app).await;
+    let revoke =
+        "update signing_keys set revoked_at = now(), private_key_sealed = null where instance_id = $1 and purpose = $2";
+    app.execute(revoke, "id_token").await;
+    app.app().forget_directory();
+    assert_eq!(published(&app).await, std::slice::from_ref(&session));
+    let again = app.cost(async { assert_eq!(published(&app).await, std::slice::from_ref(&session)) }).await;
+    assert_eq!(again.statements, 0, "{again:#?}");
+    // Another key is seen as soon as there is news of it.
+    let next = publish(&app, KeyPurpose::IdToken, time::Duration::ZERO).await;
+    assert_eq!(published(&app).await, [next, session]);
+}
