@@ -16,6 +16,7 @@ pub mod cors;
 pub mod deadline;
 pub mod extract;
 pub mod frontend;
+pub mod given_up;
 pub mod guard;
 pub mod headers;
 pub mod health;

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::response::IntoResponse;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,6 +19,7 @@ use tower::ServiceExt;
 use super::phase::{InFlight, Phase, Sent, Verdict, Watched};
 use super::traffic::{Metered, Traffic};
 use super::{Caps, Shared, Stage, unread_body};
+use crate::http::given_up::ErrorForm;
 
 /// The longest request line and headers.
 const HEAD_BYTES: u32 = 16 * 1024;
@@ -135,12 +135,13 @@ async fn answer(
 ) -> Result<Response<Sent>, Infallible> {
     let (mut request, unread) = unread_body::watch(request);
     request.extensions_mut().insert(ConnectInfo(peer));
+    let form = ErrorForm::of(&request);
     // In a task of its own, which a client that hangs up does not end: a guess that was counted gets its audit entry, and no
     // statement is given up halfway, which would cost its connection. The handler has a time limit of its own.
     let mut response = match tokio::spawn(router.oneshot(request)).await {
         Ok(answered) => answered?,
-        // The router answers panics itself; only a runtime that ends gives a task up.
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        // The router answers panics of its handlers itself; else only a runtime that ends gives a task up.
+        Err(error) => form.respond(&error),
     };
     if let Some(unread) = unread
         && !unread.settle(&mut response).await

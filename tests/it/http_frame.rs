@@ -93,7 +93,12 @@ async fn quick(change: impl FnOnce(&mut Caps)) -> Server {
     };
     change(&mut caps);
     let bound = bind(&[Listen::Localhost(0)]).await.unwrap();
-    Server::start(bound, Router::new().route("/", get(|| async { "ok" })), caps)
+    let router = Router::new().route("/", get(|| async { "ok" }));
+    Server::start(bound, router.route("/v1/panics", get(panics)).route("/oauth/panics", get(panics)), caps)
+}
+
+async fn panics() -> &'static str {
+    panic!("on purpose")
 }
 
 async fn connect(server: &Server) -> TcpStream {
@@ -181,6 +186,29 @@ async fn connections_beyond_the_cap_wait_for_a_place() {
     let mut answer = [0; 512];
     let length = tokio::time::timeout(Duration::from_secs(10), second.read(&mut answer)).await.unwrap().unwrap();
     assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+}
+
+/// A request's task can be given up with all layers that would have answered: the connection answers in their place.
+#[tokio::test]
+async fn request_whose_task_is_given_up_is_answered_in_the_form_of_its_api() {
+    let server = quick(|_| {}).await;
+    for (path, accept, retry_after, body) in [
+        ("/v1/panics", "application/json", "1", r#""code":"service_unavailable""#),
+        ("/oauth/panics", "*/*", "1", r#"{"error":"temporarily_unavailable""#),
+        ("/oauth/panics", "text/html", "5", "<!doctype html>"),
+    ] {
+        let mut stream = connect(&server).await;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let (text, _) = until_cut(stream).await;
+        assert!(text.starts_with("HTTP/1.1 503"), "{text}");
+        let (head, told) = text.split_once("\r\n\r\n").unwrap();
+        for line in [format!("retry-after: {retry_after}"), "x-content-type-options: nosniff".to_owned()] {
+            assert!(head.lines().any(|found| found == line), "{line}: {text}");
+        }
+        assert!(head.contains("\r\ncache-control: no-store"), "{text}");
+        assert!(told.to_lowercase().contains(body), "{text}");
+    }
 }
 
 #[tokio::test]
