@@ -1,6 +1,7 @@
 //! Whether the peer takes what it asked for. An answer waits in memory until it is taken: a client that keeps the
 //! window of its HTTP/2 streams at 0, or does not read its socket, would hold it for ever.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::frames::{Frame, kind};
@@ -9,6 +10,9 @@ use super::frames::{Frame, kind};
 const CONNECTION_PACE: u64 = 256;
 /// What each stream of it must take at least, for the streams of a slow connection share its pace: 32 bytes a second.
 const STREAM_PACE: u64 = 32;
+/// Streams that the peer reset before the head of their answer was written, whose ids are remembered at most: more heads
+/// than that do not fit into the buffer that they may wait in.
+const RESET: usize = 1024;
 
 /// The answers of one connection that are on their way.
 #[derive(Debug, Default)]
@@ -17,6 +21,9 @@ pub(super) struct Sending {
     is_blocked: bool,
     /// HTTP/2: those whose end has not been written.
     streams: Vec<Stream>,
+    /// HTTP/2: those that the peer reset before we wrote anything of them. A head may wait in a buffer and be written
+    /// later; nothing comes after it.
+    reset: VecDeque<u32>,
     /// Since when something is on its way, and what was taken of it.
     connection: Option<Progress>,
 }
@@ -85,6 +92,8 @@ impl Sending {
             self.ended(frame.stream);
         } else if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == frame.stream) {
             stream.progress.bytes += u64::from(frame.length);
+        } else if let Some(place) = self.reset.iter().position(|stream| *stream == frame.stream) {
+            self.reset.remove(place);
         } else if frame.kind == kind::HEADERS {
             self.streams.push(Stream { id: frame.stream, progress: Progress { since: now, bytes: 0 } });
             self.begin(now);
@@ -92,8 +101,20 @@ impl Sending {
         self.wrote(u64::from(frame.length));
     }
 
-    /// A stream has ended, by its last frame or by either side's reset.
-    pub fn ended(&mut self, stream: u32) {
+    /// The peer wants no more of a stream.
+    pub fn reset_by_peer(&mut self, stream: u32) {
+        let is_known = self.streams.iter().any(|other| other.id == stream);
+        if is_known {
+            return self.ended(stream);
+        }
+        if self.reset.len() == RESET {
+            self.reset.pop_front();
+        }
+        self.reset.push_back(stream);
+    }
+
+    /// A stream has ended, by its last frame or by our reset.
+    fn ended(&mut self, stream: u32) {
         self.streams.retain(|other| other.id != stream);
         self.end();
     }
@@ -167,7 +188,7 @@ mod tests {
         sending.wrote_frame(head(3), now);
         sending.wrote_frame(frame(kind::DATA, 0, 1, 100_000), now);
         sending.wrote_frame(frame(kind::DATA, 0, 3, 100), now);
-        let mut shared = Sending { is_blocked: false, streams: Vec::new(), connection: None };
+        let mut shared = Sending::default();
         shared.wrote_frame(head(3), now);
         shared.wrote_frame(frame(kind::DATA, 0, 3, 100), now);
         shared.wrote(100_000);
@@ -186,6 +207,21 @@ mod tests {
         }
         let mut sending = Sending::default();
         sending.wrote_frame(frame(kind::HEADERS, END_STREAM, 1, 100), start);
+        assert!(!sending.is_under_way());
+    }
+
+    #[test]
+    fn head_that_is_written_after_the_reset_begins_nothing() {
+        let start = Instant::now();
+        let mut sending = Sending::default();
+        for stream in 1..10_000 {
+            sending.reset_by_peer(stream);
+            assert!(sending.reset.len() <= RESET);
+        }
+        sending.wrote_frame(head(9_999), start);
+        assert!(!sending.is_under_way() && !sending.is_late(WINDOW, true, start + WINDOW * 9));
+        sending.wrote_frame(head(10_001), start);
+        sending.reset_by_peer(10_001);
         assert!(!sending.is_under_way());
     }
 

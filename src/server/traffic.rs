@@ -101,7 +101,7 @@ impl Traffic {
         let mut is_within = true;
         incoming.feed(bytes, |frame| {
             if frame.kind == kind::RST_STREAM {
-                sending.ended(frame.stream);
+                sending.reset_by_peer(frame.stream);
             }
             is_within &= control_frames.as_mut().is_none_or(|budget| budget.received(frame, now));
         });

@@ -29,8 +29,8 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-async fn server(change: impl FnOnce(&mut Caps)) -> Server {
-    let mut caps = Caps {
+fn caps() -> Caps {
+    Caps {
         connections: 100,
         per_address: 0,
         proxies: Default::default(),
@@ -38,7 +38,11 @@ async fn server(change: impl FnOnce(&mut Caps)) -> Server {
         idle: Duration::from_secs(75),
         send: Duration::from_millis(500),
         control_frames: Rate { count: 200, window: Duration::from_secs(3600) },
-    };
+    }
+}
+
+async fn server(change: impl FnOnce(&mut Caps)) -> Server {
+    let mut caps = caps();
     change(&mut caps);
     let huge = Bytes::from(vec![b'x'; HUGE]);
     let router = Router::new()
@@ -185,6 +189,84 @@ async fn a_slow_but_steady_reader_is_not_cut() {
         }
     }
     assert!(taken > 1024, "{taken}");
+}
+
+/// A client that resets a stream whose answer it never took has nothing left to take, although the head of that answer may
+/// lie in a buffer and be written later. Its other requests are served.
+#[tokio::test]
+async fn heads_that_wait_while_their_streams_are_reset_do_not_end_the_connection() {
+    // On a busy machine the first limit may end the connection before its client reads.
+    for send in [1, 5, 20] {
+        if goes_on_after_resets(Duration::from_secs(send)).await {
+            return;
+        }
+    }
+    panic!("the connection was ended each time");
+}
+
+/// Fills a connection with the heads of answers whose bodies never come, resets all streams, takes everything, and goes on
+/// for more than two of the windows in which something has to be taken; whether that was served.
+async fn goes_on_after_resets(send: Duration) -> bool {
+    const OPEN: u32 = 90;
+    let seen = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let (begun, reset) = (seen.clone(), std::sync::Arc::new(tokio::sync::Notify::new()));
+    let noticed = reset.clone();
+    let head = move || {
+        begun.add_permits(1);
+        let never = axum::body::Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        std::future::ready(([("x-long", "x".repeat(12_000))], never))
+    };
+    let noticing = move || {
+        noticed.notify_one();
+        std::future::ready("ok")
+    };
+    let caps = Caps { send, control_frames: Rate { count: 0, ..caps().control_frames }, ..caps() };
+    let router =
+        Router::new().route("/", get(|| async { "ok" })).route("/head", get(head)).route("/seen", get(noticing));
+    let server = Server::start(bind(&[Listen::Localhost(0)]).await.unwrap(), router, caps);
+
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let address = server.addresses().iter().copied().find(std::net::SocketAddr::is_ipv4).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let mut first = 1;
+    // Until the socket is full, and heads wait: nobody reads.
+    stream.write_all(&preface(65_535)).await.unwrap();
+    for _ in 0..4 {
+        let streams = (0..OPEN).map(|index| first + index * 2);
+        let requests: Vec<u8> = streams.clone().flat_map(|stream| request(stream, "/head")).collect();
+        stream.write_all(&requests).await.unwrap();
+        let all = tokio::time::timeout(PATIENCE, seen.acquire_many(OPEN)).await.expect("all are handled").unwrap();
+        all.forget();
+        // The answers reach the connection after their handlers have ended.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let resets: Vec<u8> = streams.flat_map(|stream| frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])).collect();
+        let last = first + OPEN * 2;
+        stream.write_all(&[resets, request(last, "/seen")].concat()).await.unwrap();
+        tokio::time::timeout(PATIENCE, reset.notified()).await.expect("the resets are read");
+        first = last + 2;
+    }
+    let (mut reader, mut writer) = stream.into_split();
+    let began = std::time::Instant::now();
+    while began.elapsed() < send * 5 / 2 {
+        if writer.write_all(&request(first, "/")).await.is_err() {
+            return false;
+        }
+        loop {
+            let next = tokio::time::timeout(PATIENCE, next_frame(&mut reader)).await.expect("a frame or the end");
+            let Some((kind, flags, on, payload)) = next else { return false };
+            if kind == DATA && !payload.is_empty() {
+                let more = u32::try_from(payload.len()).unwrap().to_be_bytes();
+                let _ = writer.write_all(&frame(WINDOW_UPDATE, 0, 0, &more)).await;
+            }
+            if on == first && kind == DATA && flags & END_STREAM != 0 {
+                break;
+            }
+        }
+        first += 2;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    true
 }
 
 /// Sends `first`, then `flood` again and again until the connection ends.
