@@ -8,6 +8,7 @@ use crate::model::factor::Factor;
 use crate::model::instance::Instance;
 use crate::model::settings::EnumerationProtection;
 use crate::model::time::{Timestamp, millis};
+use crate::model::user::IdentificationStatus;
 
 /// A sign-in attempt. While a provider is asked, and after it failed, the status stays `needs_identifier`: the SDK
 /// takes anything else for a first factor to be proven.
@@ -57,6 +58,12 @@ fn user_data(attempt: &SignIn, instance: &Instance) -> Option<Value> {
         return None;
     }
     let who = attempt.user.as_ref()?;
+    // By an address that nobody has proven no one is identified who types it, and so no one who has a provider name it.
+    let named = who.emails().find(|address| Some(&address.id) == attempt.identification_id.as_ref());
+    let is_proven = named.is_none_or(|address| address.status != IdentificationStatus::Unverified);
+    if !is_proven && instance.settings.attributes.email_address.verify_at_sign_up {
+        return None;
+    }
     Some(json!({
         "first_name": who.first_name,
         "last_name": who.last_name,

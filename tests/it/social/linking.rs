@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::proof::{code_for, form};
-use crate::support::person::{client, go, sign_up, transfer};
+use crate::support::person::{APP, client, go, sign_up, transfer};
 use crate::support::{Answer, Browser, TestApp};
 
 pub const ADA: &str = "ada@example.com";
@@ -205,6 +205,11 @@ async fn row_8_a_claim_waits_for_the_proof_of_the_address() {
         let browser = app.browser();
         let attempt = arrive(&app, &browser, kind, "oauth_notion", ADA).await;
         assert_waits(&attempt, ADA);
+        assert_eq!(
+            attempt["user_data"]["first_name"],
+            user(&app, &ada.user_id).await["first_name"],
+            "as if it were typed"
+        );
         assert_eq!(client(&app, &browser).await["sessions"], json!([]), "an address alone signs nobody in");
         assert!(linked(&user(&app, &ada.user_id).await).is_empty());
         let tokens = format!("/v1/users/{}/oauth_access_tokens/notion", ada.user_id);
@@ -268,8 +273,14 @@ async fn rows_10_and_11_a_claimed_address_is_hostile_until_proven() {
         let earlier = app.browser();
         let id = sign_up(&app, &earlier, before, claimant).await;
         let browser = app.browser();
+        // Typed, the address would identify nobody, where addresses are proven at sign-up; a claim tells as little.
+        let verify = r#"{"attributes": {"email_address": {"enabled": true, "verify_at_sign_up": true}}}"#;
+        set(&app, serde_json::from_str(verify).unwrap()).await;
+        let typed = app.browser().post_form(app.url("/v1/client/sign_ins"), APP, &[("identifier", ADA)]).await;
+        assert_eq!(typed.expect(422).error_code(), "form_identifier_not_found");
         let attempt = arrive(&app, &browser, kind, after, owner).await;
         assert_waits(&attempt, ADA);
+        assert_eq!(attempt["user_data"], Value::Null, "{attempt}");
         assert_eq!(client(&app, &earlier).await["sessions"].as_array().unwrap().len(), 1, "nothing is taken in vain");
         let done = prove(&app, &browser, &attempt, ADA).await.expect(200).json();
         assert_eq!(done["response"]["status"], "complete", "{kind} {after}");
