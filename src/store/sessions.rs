@@ -4,7 +4,7 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
 use super::interval;
-use super::pool::PgConnection;
+use super::pool::{PgConnection, PgPool};
 use crate::crypto::LookupHash;
 use crate::model::client::Session;
 use crate::model::id::{ClientId, InstanceId, SessionActivityId, SessionId, UserId};
@@ -148,6 +148,36 @@ impl Ending {
             Self::Removed => "removed",
         }
     }
+}
+
+/// Whether the client that `token` names has something to sign out of: the open session that is named, or any, or an attempt
+/// that is complete; `None` if it names none. Reads only: anybody may ask for it.
+///
+/// # Errors
+/// Storage faults.
+pub async fn has_open(
+    db: &PgPool,
+    instance: &InstanceId,
+    token: &LookupHash,
+    session: Option<&SessionId>,
+) -> sqlx::Result<Option<bool>> {
+    sqlx::query_scalar!(
+        r#"select exists (select from sessions s where s.instance_id = $1 and s.client_id = c.id
+                   and ($3::text is null or s.id = $3) and s.status in ('pending', 'active'))
+               or $3 is null and (
+                   exists (select from sign_ins a where a.instance_id = $1 and a.client_id = c.id
+                       and a.replaced_at is null and a.status = 'complete')
+                   or exists (select from sign_ups a where a.instance_id = $1 and a.client_id = c.id
+                       and a.replaced_at is null and a.status = 'complete')) as "has_open!"
+           from client_tokens t
+           join clients c on c.instance_id = $1 and c.id = t.client_id and c.removed_at is null
+           where t.instance_id = $1 and t.hash = $2 and t.superseded_at is null"#,
+        instance.as_str(),
+        token.as_bytes(),
+        session.map(SessionId::as_str),
+    )
+    .fetch_optional(db)
+    .await
 }
 
 /// Ends open sessions of a client: the one named, or all. Returns those that ended.

@@ -207,18 +207,47 @@ async fn an_issued_client_is_good_for_a_day_and_replaced_before() {
 /// What a browser can ask for again and again without an account, and what has a budget since it leaves something.
 #[tokio::test]
 async fn signing_out_of_nothing_leaves_no_row_and_guessed_nonces_are_counted() {
-    let app = TestApp::with(1, |config| config.limits.relaxed = false).await;
+    let app = TestApp::with(1, |config| {
+        config.limits.relaxed = false;
+        config.limits.rates.create_attempt = Rate { count: 5, window: Duration::from_secs(3600) };
+    })
+    .await;
     let browser = app.browser();
     begin(&app, &browser, "sign_ins", "oauth_google").await.expect(200);
     let before = rows(&app).await;
-    for _ in 0..5 {
-        let held = token(&browser);
+    let sign_out = async || {
         let out = browser.request(Method::DELETE, &app.url("/v1/client/sessions")).header("origin", APP);
-        browser.send(out).await.expect(200);
+        browser.send(out).await
+    };
+    for _ in 0..4 {
+        let held = token(&browser);
+        sign_out().await.expect(200);
         assert_ne!(token(&browser), held, "a copy is dead");
         assert!(client(&app, &browser).await["sign_in"]["id"].is_string(), "the browser is the same");
     }
-    assert_eq!(more_than(&app, &before).await, [].into());
+    // It has the budget of what anybody may begin. Beyond it nothing is written, nor for a session of nobody.
+    let held = token(&browser);
+    let written = async || {
+        app.count(
+            "select sum(xmin::text::bigint + xmax::text::bigint)::bigint from client_tokens where instance_id = $1
+            and client_id <> $2",
+            "",
+        )
+        .await
+    };
+    let seen = written().await;
+    for _ in 0..3 {
+        let refused = sign_out().await.expect(429);
+        assert!(refused.error_code() == "too_many_requests" && refused.header("retry-after").is_some());
+        let end = app.url("/v1/client/sessions/sess_000000000000000000000000000/end");
+        assert_eq!(browser.post_form(end, APP, &[]).await.expect(404).error_code(), "resource_not_found");
+    }
+    assert_eq!((token(&browser), written().await), (held, seen));
+    // Refusals that belong to no attempt are noted, ten a minute.
+    let mut left = more_than(&app, &before).await;
+    let (flows, steps) = (left.remove("flows").unwrap_or(0), left.remove("flow_steps").unwrap_or(0));
+    assert!(flows <= 6 && steps <= flows, "{flows} flows, {steps} steps");
+    assert_eq!(left, [].into());
 
     let guess = app.url("/v1/client?_is_native=1&rotating_token_nonce=x");
     let mut guesses = 0;

@@ -5,6 +5,7 @@ use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::flows::client::{self, Acted};
 use crate::flows::record;
+use crate::limits::Limit;
 use crate::model::id::SessionId;
 use crate::model::problem::{Result, code};
 use crate::store::sessions::Ending;
@@ -22,16 +23,25 @@ pub enum What<'a> {
 /// Ends sessions of the calling client; `None` if there is no client.
 ///
 /// # Errors
-/// `resource_not_found` for a session that is not open on this client.
+/// `resource_not_found` for a session that is not open on this client; `too_many_requests` for signing out of nothing again
+/// and again.
 pub async fn end(ctx: &Ctx, token: Option<&LookupHash>, what: What<'_>, ending: Ending) -> Result<Option<Acted>> {
     let Some(token) = token else { return absent(what) };
     let instance = ctx.instance_id();
-    let mut tx = ctx.app.db.begin().await?;
-    let Some(client) = clients::lock_by_token(&mut tx, instance, token).await? else { return absent(what) };
     let one = match what {
         What::One(session) => Some(session),
         What::All => None,
     };
+    match (sessions::has_open(&ctx.app.db, instance, token, one).await?, what) {
+        (None, _) => return absent(what),
+        (Some(false), What::One(_)) => return Err(code::RESOURCE_NOT_FOUND.into()),
+        // Nobody is signed in, and the token is replaced all the same: whoever has no account may have that written as often
+        // as they may begin something.
+        (Some(false), What::All) => ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip)?,
+        (Some(true), _) => {}
+    }
+    let mut tx = ctx.app.db.begin().await?;
+    let Some(client) = clients::lock_by_token(&mut tx, instance, token).await? else { return absent(what) };
     let ended = sessions::end(&mut tx, instance, &client, one, ending, ctx.offset()).await?;
     if one.is_some() && ended.is_empty() {
         return Err(code::RESOURCE_NOT_FOUND.into());
@@ -43,7 +53,7 @@ pub async fn end(ctx: &Ctx, token: Option<&LookupHash>, what: What<'_>, ending: 
     let issued = client::new_token(ctx);
     let (key, offset) = (ctx.app.ring.first_id(), ctx.offset());
     if ended.is_empty() {
-        // Nobody was signed in: anybody may ask for this as often as they like.
+        // Nobody was signed in: no row is added for that.
         clients::exchange_token(&mut tx, instance, &client, &issued.hash, key, offset).await?;
     } else {
         clients::rotate_token(&mut tx, instance, &client, &issued.hash, key, offset).await?;
