@@ -72,6 +72,7 @@ pub const KEYS: &[Key] = &[
     plain("retention.audit"),
     plain("retention.outbox"),
     plain("retention.outbox_payloads"),
+    plain("retention.messages"),
     plain("retention.inbox"),
     plain("jobs.workers"),
     plain("dev.pages"),

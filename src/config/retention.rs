@@ -51,6 +51,8 @@ spans! {
     outbox = 720, "retention.outbox";
     /// What side effects were about, after they were done or given up.
     outbox_payloads = 168, "retention.outbox_payloads";
+    /// Content of messages, after they were written.
+    messages = 24, "retention.messages";
     /// Messages of development inboxes.
     inbox = 168, "retention.inbox";
 }

@@ -69,7 +69,7 @@ impl Remover {
     /// After which time it is due again.
     pub fn period(self) -> Duration {
         match self {
-            Self::SocialFlowSecrets | Self::ExternalAccounts => SOON,
+            Self::SocialFlowSecrets | Self::ExternalAccounts | Self::Messages => SOON,
             Self::Visitors
             | Self::Clients
             | Self::Sessions
@@ -99,6 +99,7 @@ impl Remover {
             Self::Clients => retention.clients,
             Self::Flows | Self::FlowSteps => retention.flows,
             Self::AuditEvents => retention.audit,
+            Self::Messages => retention.messages,
             Self::Outbox => retention.outbox,
             Self::OutboxPayloads => retention.outbox_payloads,
             Self::InboxMessages => retention.inbox,

@@ -49,7 +49,7 @@ pub(super) async fn all(db: &PgPool, remover: Remover, retention: &Retention) ->
 /// Work and audit go by the server's clock, whatever an instance's says.
 fn moment(remover: Remover, now: Now) -> Timestamp {
     match remover {
-        Remover::AuditEvents | Remover::Outbox | Remover::OutboxPayloads => now.server,
+        Remover::AuditEvents | Remover::Messages | Remover::Outbox | Remover::OutboxPayloads => now.server,
         _ => now.instance,
     }
 }
@@ -76,7 +76,7 @@ fn before(remover: Remover, retention: &Retention, now: Now) -> String {
         Remover::OauthCodes | Remover::OauthRefreshTokens | Remover::OauthAccessTokens => epoch_day(past).to_string(),
         Remover::Flows | Remover::FlowSteps => FlowId::floor(past),
         Remover::AuditEvents => AuditEventId::floor(past),
-        Remover::Outbox | Remover::OutboxPayloads => OutboxId::floor(past),
+        Remover::Messages | Remover::Outbox | Remover::OutboxPayloads => OutboxId::floor(past),
         Remover::InboxMessages => InboxMessageId::floor(past),
         Remover::Handshakes | Remover::ClientTokens | Remover::RateLimits | Remover::SimulatorTokens => String::new(),
     }

@@ -232,6 +232,16 @@ removers! {
     AuditEvents = audit_events ("audit_events") "delete from audit_events"
         by "t.id", "t.id" where "t.id > i.after and t.id < i.before"
         ended "t.created_at", if "true";
+    /// Content of messages, delivered or not: who got them, and codes and links that have long been dead. Nobody tries any
+    /// further to deliver one.
+    Messages = messages ("outbox")
+        "update outbox set payload = '{}', payload_sealed = null,
+             failed_at = case when done_at is null then coalesce(failed_at, now()) else failed_at end,
+             last_error = case when done_at is null and failed_at is null then 'it was not delivered in time'
+                 else last_error end"
+        by "t.id", "t.id" where "t.id > i.after and t.id < i.before
+            and t.kind in ('mail', 'message') and t.payload_sealed is not null"
+        ended "t.created_at", if "(t.leased_until is null or t.leased_until < now())";
     /// What side effects were about.
     OutboxPayloads = outbox_payloads ("outbox") "update outbox set payload = '{}', payload_sealed = null"
         by "t.id", "t.id" where "t.id > i.after and t.id < i.before"

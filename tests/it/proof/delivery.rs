@@ -51,6 +51,40 @@ async fn a_code_travels_over_smtp() {
     assert!(handed.data.contains(&format!("Message-ID: <{id}@acme.example>")), "{}", handed.data);
 }
 
+/// A day later nothing tells any more who was written to, and what: of a message that was delivered, and of one that no mail
+/// server took.
+#[tokio::test]
+async fn content_of_a_message_is_gone_a_day_later() {
+    let smtp = Smtp::start();
+    let mut app = TestApp::with(1, |config| config.email = Some(smtp.config())).await;
+    let ctx = app.ctx().await;
+    let client = client_of(&ctx).await;
+    let day_old = async |n: &str| {
+        let age = "update outbox set id = $2, created_at = now() - interval '24 h 1 min' where instance_id = $1
+            and kind = 'mail' and id > 'msg_1'";
+        app.execute(age, &format!("msg_0{n}")).await;
+    };
+    ask(&ctx, &client, OWNER, ADA).await;
+    day_old("delivered").await;
+    app.execute("update outbox set done_at = created_at where instance_id = $1 and id = $2", "msg_0delivered").await;
+    ask(&ctx, &client, "sia_2O4BCh3zUONvWlZHtBXv6s6tm7v", "bob@example.com").await;
+    day_old("waiting").await;
+    ask(&ctx, &client, "sia_2O4BCh3zUONvWlZHtBXv6s6tm7w", "cyd@example.com").await;
+    let stored = "select count(*) from outbox where instance_id = $1 and kind = $2 and payload_sealed is not null";
+    assert_eq!(app.count(stored, "mail").await, 3);
+    app.program().run(&["prune"]).expect(0);
+    assert_eq!(app.count(stored, "mail").await, 1, "what is younger stays");
+    let given_up = "select count(*) from outbox where instance_id = $1 and id = $2 and failed_at is not null
+        and last_error is not null";
+    assert_eq!(app.count(given_up, "msg_0waiting").await, 1);
+    assert_eq!(app.count(given_up, "msg_0delivered").await, 0);
+    app.start_jobs();
+    eventually(|| !smtp.handed().is_empty()).await;
+    app.stop_jobs().await;
+    let handed = smtp.handed();
+    assert!(handed.len() == 1 && handed[0].to == ["<cyd@example.com>"], "{handed:?}");
+}
+
 /// By both ways of TLS, with an authority of the operator's own; the login travels under it.
 #[tokio::test]
 async fn a_code_travels_over_tls() {

@@ -118,6 +118,10 @@ cases! {
     AuditEvents after DAY.saturating_mul(90), SECOND, AuditEventId::floor,
         "audit_events (instance_id, id, action, outcome, actor_kind, created_at)",
         "'deployment', id, 'test', 'success', 'system', e";
+    Messages after DAY, MINUTE, OutboxId::floor,
+        "outbox (instance_id, id, kind, payload_sealed, run_at, done_at, created_at)", "i, id, 'mail', ''::bytea, e, e, e";
+    Messages after DAY, MINUTE, OutboxId::floor,
+        "outbox (instance_id, id, kind, payload_sealed, run_at, created_at)", "i, id || 'x', 'mail', ''::bytea, e, e";
     OutboxPayloads after DAY.saturating_mul(7), MINUTE, OutboxId::floor,
         "outbox (instance_id, id, kind, payload, run_at, done_at, created_at)", "i, id, 'event', '{\"id\": 1}', e, e, e";
     Outbox after DAY.saturating_mul(30), MINUTE, OutboxId::floor,
@@ -199,7 +203,7 @@ async fn a_row_goes_after_its_time_and_nothing_else_with_it() {
         let what = format!("{:?} after {}", case.remover, case.after);
         assert_eq!(remove(&app, case.remover).await, 1, "{what}");
         let mut after = contents(&app).await;
-        if case.remover == Remover::SocialFlowSecrets || case.remover == Remover::OutboxPayloads {
+        if [Remover::SocialFlowSecrets, Remover::OutboxPayloads, Remover::Messages].contains(&case.remover) {
             let statement =
                 "select bool_and(profile is null) from social_flows where instance_id = $1 and expires_at < $2
                 union all select bool_and(payload = '{}') from outbox where instance_id = $1 and created_at < $2";
@@ -223,7 +227,7 @@ async fn a_row_goes_after_its_time_and_nothing_else_with_it() {
     assert_eq!(contents(&app).await, before);
     // Nothing opens these, which were never sealed; and nobody connects the accounts.
     sqlx::raw_sql(
-        "delete from handshakes; delete from inbox_messages; delete from external_accounts where status = 'pending'",
+        "delete from handshakes; delete from inbox_messages; delete from outbox; delete from external_accounts where status = 'pending'",
     )
     .execute(&app.db.pool().await)
     .await

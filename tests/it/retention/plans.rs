@@ -92,6 +92,10 @@ fn rows(remover: Remover) -> (&'static str, &'static str) {
             "id, action, outcome, actor_kind, created_at",
             "'aud_' || k, 'session.created', 'success', 'system', old",
         ),
+        Remover::Messages => (
+            "id, kind, payload_sealed, run_at, done_at, created_at",
+            "'msg_' || k, 'mail', ''::bytea, old, old, old",
+        ),
         Remover::OutboxPayloads | Remover::Outbox => (
             "id, kind, payload, run_at, done_at, created_at",
             "'msg_' || k, 'event', '{\"type\": \"session.created\"}', old, old, old",
@@ -200,7 +204,7 @@ async fn offences(
         Remover::Visitors | Remover::Clients => "client_1",
         Remover::Flows | Remover::FlowSteps => "flw_1",
         Remover::AuditEvents => "aud_1",
-        Remover::OutboxPayloads | Remover::Outbox => "msg_1",
+        Remover::Messages | Remover::OutboxPayloads | Remover::Outbox => "msg_1",
         Remover::InboxMessages => "inb_1",
         Remover::Handshakes | Remover::ClientTokens | Remover::RateLimits | Remover::SimulatorTokens => "",
     };
