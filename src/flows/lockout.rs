@@ -7,13 +7,13 @@
 use super::exact_limits::{self, Counter, Exact, Spent};
 use crate::context::Ctx;
 use crate::limits::address_key;
-use crate::model::id::{ClientId, UserId};
+use crate::model::id::{AuditEventId, ClientId, UserId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::EnumerationProtection;
 use crate::model::time::Timestamp;
 use crate::store::audit::{self, Actor, AuditEvent};
-use crate::store::lockouts::{self, Budget, Reserved};
+use crate::store::lockouts::{self, Budget, LockEntry, Reserved};
 use crate::store::outbox::Effort;
 use crate::store::password_sign_ins::{Counted, Guess};
 use crate::store::pool::PgConnection;
@@ -22,20 +22,22 @@ use crate::store::pool::PgConnection;
 const WARNS_FROM: i16 = 2;
 
 /// A try that was counted and may be verified now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Try {
     account: Option<(UserId, ClientId, Budget)>,
     /// Failures left after this one; `None` without an account.
     left: Option<i16>,
     /// The account is locked, and whoever tries must not learn that.
     is_in_vain: bool,
+    /// If it locked the account, that is written down.
+    is_recorded: bool,
     from_address: Option<Spent>,
 }
 
 impl Try {
     /// What counted on the address alone.
     pub fn of_address(spent: Spent) -> Self {
-        Self { account: None, left: None, is_in_vain: false, from_address: Some(spent) }
+        Self { from_address: Some(spent), ..Self::default() }
     }
 
     /// The budget it came from.
@@ -63,7 +65,7 @@ impl Try {
 /// 403 `user_locked` with `meta.lockout_expires_in_seconds`; 429 `too_many_requests`.
 pub async fn reserve(ctx: &Ctx, db: &mut PgConnection, user: Option<&UserId>, client: &ClientId) -> Result<Try> {
     let rule = ctx.instance.settings.lockout.rule();
-    let mut found = Try { account: None, left: None, is_in_vain: false, from_address: None };
+    let mut found = Try::default();
     if let Some(rule) = rule {
         let reserved = lockouts::reserve(&mut *db, ctx.instance_id(), user, client, rule, ctx.offset()).await?;
         match (reserved, user) {
@@ -87,7 +89,7 @@ pub async fn reserve(ctx: &Ctx, db: &mut PgConnection, user: Option<&UserId>, cl
 pub fn counted(ctx: &Ctx, guess: &Guess, counter: Counter) -> Option<Try> {
     let rule = ctx.instance.settings.lockout.rule();
     let from_address = guess.at.map(|at| counter.spent(at));
-    let mut found = Try { account: None, left: None, is_in_vain: false, from_address };
+    let mut found = Try { is_recorded: true, from_address, ..Try::default() };
     match (guess.counted, &guess.attempt.user_id) {
         (Counted::OnAccount(budget, failed), Some(user)) => {
             found.account = Some((user.clone(), guess.client.clone(), budget));
@@ -111,7 +113,13 @@ fn tells(ctx: &Ctx) -> bool {
 /// Storage faults.
 pub async fn release(ctx: &Ctx, db: &mut PgConnection, done: &Try) -> Result<()> {
     if let Some((user, client, budget)) = &done.account {
-        lockouts::release(&mut *db, ctx.instance_id(), user, client, *budget).await?;
+        let was_locked = lockouts::release(&mut *db, ctx.instance_id(), user, client, *budget, ctx.offset()).await?;
+        // A lock that this try has set in the same transaction was never there.
+        if was_locked && (done.is_recorded || done.left != Some(0)) {
+            let mut entry = entry(ctx, "user.unlocked");
+            entry.user = Some(user);
+            audit::append(&mut *db, ctx.rng(), entry).await?;
+        }
     }
     if let Some(spent) = &done.from_address {
         exact_limits::release(ctx, db, spent).await?;
@@ -119,32 +127,43 @@ pub async fn release(ctx: &Ctx, db: &mut PgConnection, done: &Try) -> Result<()>
     Ok(())
 }
 
-/// The proof was wrong: the try stands. `refusal` is what the app is told, or, when few tries are left, how many; the
-/// account's last failure is written down. To be called in the transaction that keeps the try, or after it.
+/// Writes down that the account is locked, if the try was its last, in the transaction that has counted it: a lock must not
+/// stand without its entry, whatever ends the process before the verdict. For nobody, and where nobody may learn who has an
+/// account, the same effort.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn failed(ctx: &Ctx, db: &mut PgConnection, done: &Try, refusal: Problem) -> Result<Problem> {
-    let locks = done.account.as_ref().filter(|_| done.left == Some(0)).map(|(user, _, _)| user);
+pub async fn record_lock(ctx: &Ctx, db: &mut PgConnection, tried: &mut Try) -> Result<()> {
+    let locks = tried.account.as_ref().filter(|_| tried.left == Some(0)).map(|(user, _, _)| user);
     if locks.is_some() || !tells(ctx) {
-        record_lock(ctx, db, locks).await?;
+        let mut entry = entry(ctx, "user.locked");
+        entry.reason = Some("failures");
+        entry.user = locks;
+        entry.effort = if locks.is_some() { Effort::Real } else { Effort::Pretended };
+        audit::append(db, ctx.rng(), entry).await?;
     }
-    let is_known = matches!(&done.account, Some((_, _, Budget::KnownClient)));
-    Ok(match done.left {
-        Some(left) if left <= WARNS_FROM && (tells(ctx) || is_known) => warned(refusal, left),
-        _ => refusal,
-    })
+    tried.is_recorded = true;
+    Ok(())
 }
 
-/// Writes down that an account is locked; for nobody, the same effort.
-async fn record_lock(ctx: &Ctx, db: &mut PgConnection, user: Option<&UserId>) -> Result<()> {
-    let now = ctx.app.clock.now();
-    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "user.locked", Actor::System, now);
-    entry.reason = Some("failures");
-    entry.user = user;
-    entry.effort = if user.is_some() { Effort::Real } else { Effort::Pretended };
-    entry.from = Some(&ctx.from);
-    Ok(audit::append(db, ctx.rng(), entry).await?)
+fn entry<'a>(ctx: &'a Ctx, action: &'a str) -> AuditEvent<'a> {
+    let event = AuditEvent::new(ctx.instance_id().as_str(), action, Actor::System, ctx.app.clock.now());
+    AuditEvent { from: Some(&ctx.from), ..event }
+}
+
+/// The entry that a statement writes which counts a guess by itself.
+pub fn lock_entry(ctx: &Ctx) -> LockEntry<'_> {
+    let at = ctx.app.clock.now();
+    LockEntry { id: AuditEventId::new(at, ctx.rng()), from: &ctx.from, at }
+}
+
+/// The proof was wrong: the try stands. `refusal` is what the app is told, or, when few tries are left, how many.
+pub fn failed(ctx: &Ctx, done: &Try, refusal: Problem) -> Problem {
+    let is_known = matches!(&done.account, Some((_, _, Budget::KnownClient)));
+    match done.left {
+        Some(left) if left <= WARNS_FROM && (tells(ctx) || is_known) => warned(refusal, left),
+        _ => refusal,
+    }
 }
 
 fn warned(refusal: Problem, left: i16) -> Problem {

@@ -47,24 +47,21 @@ pub async fn prove(
 ) -> Result<String> {
     let instance = ctx.instance_id();
     let mut tx = ctx.app.db.begin().await?;
-    let tried = lockout::reserve(ctx, &mut tx, user, client).await?;
+    let mut tried = lockout::reserve(ctx, &mut tx, user, client).await?;
+    lockout::record_lock(ctx, &mut tx, &mut tried).await?;
     let digest = user_passwords::digest(&mut *tx, instance, user).await?;
     let digest = digest.filter(|_| !tried.is_in_vain());
     tx.commit().await?;
     let verdict = verdict(place, password, digest.as_deref()).await;
     let tells = ctx.instance.settings.enumeration_protection != EnumerationProtection::Strict;
-    let mut tx = ctx.app.db.begin().await?;
     let outcome = match (verdict, digest) {
         (Ok(true), Some(digest)) => Ok(digest),
         (Ok(_), None) if user.is_some() && tells => Err(code::STRATEGY_FOR_USER_INVALID.into()),
-        (Ok(_), _) => {
-            let refusal = lockout::failed(ctx, &mut tx, &tried, incorrect()).await?;
-            tx.commit().await?;
-            return Err(refusal.into());
-        }
+        (Ok(_), _) => return Err(lockout::failed(ctx, &tried, incorrect()).into()),
         (Err(error), _) => Err(error.into()),
     };
     // Right, or nothing that was tried.
+    let mut tx = ctx.app.db.begin().await?;
     lockout::release(ctx, &mut tx, &tried).await?;
     tx.commit().await?;
     outcome

@@ -41,6 +41,7 @@ pub fn of_session(ctx: &Ctx, session: &SessionId) -> SessionRecord {
         event: OutboxId::new(at, ctx.rng()),
         payload: json!({ "type": "session.created", "id": session.as_str() }),
         entry: AuditEventId::new(at, ctx.rng()),
+        unlocked: AuditEventId::new(at, ctx.rng()),
         flow: ctx.trail.flow(),
         at,
     }

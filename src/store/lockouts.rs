@@ -5,7 +5,8 @@
 use sqlx::postgres::types::PgInterval;
 
 use super::pool::PgConnection;
-use crate::model::id::{ClientId, InstanceId, UserId};
+use crate::model::id::{AuditEventId, ClientId, InstanceId, UserId};
+use crate::model::request::Origin;
 use crate::model::settings::LockoutRule;
 use crate::model::time::Timestamp;
 
@@ -16,6 +17,17 @@ pub enum Budget {
     Strangers,
     /// The one of this browser, which the user signed in from before.
     KnownClient,
+}
+
+/// The audit entry of a lock, for whoever writes it in the statement that locks.
+#[derive(Clone, Debug)]
+pub struct LockEntry<'a> {
+    /// Names it.
+    pub id: AuditEventId,
+    /// Where the try comes from.
+    pub from: &'a Origin,
+    /// When, on the server's clock.
+    pub at: Timestamp,
 }
 
 /// What became of a try.
@@ -169,7 +181,7 @@ pub async fn knows_client(
     .await
 }
 
-/// Takes a try back that was right, and with it the lock that its reservation may have set.
+/// Takes a try back that was right, and with it the lock that its reservation may have set; whether there was one.
 ///
 /// # Errors
 /// Storage faults.
@@ -179,32 +191,41 @@ pub async fn release(
     user: &UserId,
     client: &ClientId,
     budget: Budget,
-) -> sqlx::Result<()> {
-    match budget {
+    offset: PgInterval,
+) -> sqlx::Result<bool> {
+    let was_locked = match budget {
         Budget::Strangers => {
-            sqlx::query!(
-                r#"update users set failed_attempts = greatest(failed_attempts - 1, 0), locked_at = null,
+            sqlx::query_scalar!(
+                r#"update users u set failed_attempts = greatest(u.failed_attempts - 1, 0), locked_at = null,
                        locked_until = null, lock_reason = null
-                   where instance_id = $1 and id = $2 and lock_reason is distinct from 'admin'"#,
+                   from (select id, locked_at is not null and (locked_until is null or locked_until > now() + $3) as was_locked
+                       from users where instance_id = $1 and id = $2 for no key update) before
+                   where u.instance_id = $1 and u.id = before.id and u.lock_reason is distinct from 'admin'
+                   returning before.was_locked as "was_locked!""#,
                 instance.as_str(),
                 user.as_str(),
+                offset,
             )
-            .execute(db)
+            .fetch_optional(db)
             .await?
         }
         Budget::KnownClient => {
-            sqlx::query!(
-                r#"update known_clients set failed_attempts = greatest(failed_attempts - 1, 0), locked_until = null
-                   where instance_id = $1 and user_id = $2 and client_id = $3"#,
+            sqlx::query_scalar!(
+                r#"update known_clients k set failed_attempts = greatest(k.failed_attempts - 1, 0), locked_until = null
+                   from (select client_id, coalesce(locked_until > now() + $4, false) as was_locked
+                       from known_clients where instance_id = $1 and user_id = $2 and client_id = $3 for update) before
+                   where k.instance_id = $1 and k.user_id = $2 and k.client_id = before.client_id
+                   returning before.was_locked as "was_locked!""#,
                 instance.as_str(),
                 user.as_str(),
                 client.as_str(),
+                offset,
             )
-            .execute(db)
+            .fetch_optional(db)
             .await?
         }
     };
-    Ok(())
+    Ok(was_locked.unwrap_or(false))
 }
 
 /// A duration as the database takes it.

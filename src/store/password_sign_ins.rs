@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
-use super::lockouts::{Budget, interval};
+use super::lockouts::{Budget, LockEntry, interval};
 use super::pool::PgPool;
 use super::rate_limits::Log;
 use super::sessions::NewSession;
@@ -29,6 +29,8 @@ pub struct NewGuess<'a> {
     pub lockout: Option<LockoutRule>,
     /// The failures of the address it comes from; no more than a count of 0 where they are not counted.
     pub address: Log<'a>,
+    /// What is written down if it is the last before the account locks.
+    pub entry: LockEntry<'a>,
 }
 
 /// A guess at the password of a sign-in that waits for one.
@@ -138,6 +140,14 @@ pub async fn count_guess(
                where k.instance_id = $1 and k.user_id = a.id and k.client_id = t.client_id and a.is_known
                    and (k.locked_until is null or k.locked_until <= now() + $4)
                returning k.failed_attempts as failed
+           ),
+           -- With the lock, not after it: whatever ends this process meanwhile, there is no lock that nobody can explain.
+           entry as (
+               insert into audit_events (instance_id, id, action, outcome, reason, actor_kind, user_id, ip_address, user_agent,
+                   request_id, changes, created_at)
+               select $1, $12, 'user.locked', 'success', 'failures', 'system', a.id, $13, $14, $15, '{}', $16
+               from allowed a
+               where coalesce((select failed from stranger), (select failed from known)) >= $6
            )
            select a.client_id as "client!: ClientId", a.updated_at as "seen!", a.digest as "digest?",
                s.tree as "tree!: Json<SignIn>", g.id is not null as "is_somebody!", g.is_shut as "is_shut!",
@@ -155,6 +165,11 @@ pub async fn count_guess(
         new.address.key.as_bytes().as_slice(),
         i64::from(new.address.count),
         new.address.window(),
+        new.entry.id.as_str(),
+        new.entry.from.ip.map(ipnet::IpNet::from),
+        new.entry.from.user_agent.as_deref(),
+        new.entry.from.request_id.as_str(),
+        new.entry.at,
     )
     .fetch_optional(db)
     .await?;
@@ -205,6 +220,8 @@ pub struct SessionRecord {
     pub payload: Value,
     /// The entry in the audit log.
     pub entry: AuditEventId,
+    /// The one that says that the account is no longer locked, if it was.
+    pub unlocked: AuditEventId,
     /// The flow it belongs to.
     pub flow: Option<FlowId>,
     /// When, on the server's clock.
@@ -242,7 +259,12 @@ pub async fn complete(
            ),
            person as materialized (
                select u.id, a.id as attempt_id, a.client_id,
-                   coalesce($9 = 'strangers', false) and u.lock_reason is distinct from 'admin' as opens
+                   coalesce($9 = 'strangers', false) and u.lock_reason is distinct from 'admin' as opens,
+                   case $9 when 'strangers' then coalesce(u.lock_reason = 'attempts', false)
+                           and (u.locked_until is null or u.locked_until > now() + $3)
+                       when 'known_client' then exists (select from known_clients k where k.instance_id = $1
+                           and k.user_id = u.id and k.client_id = a.client_id and k.locked_until > now() + $3)
+                       else false end as was_locked
                from attempt a
                join users u on u.instance_id = $1 and u.id = $7
                join user_passwords p on p.instance_id = $1 and p.user_id = u.id and p.digest = $8
@@ -310,6 +332,13 @@ pub async fn complete(
                    target_id, ip_address, user_agent, request_id, flow_id, changes, created_at)
                select $1, $23, 'session.created', 'success', 'user', user_id, user_id, 'session', id, $20, $24, $25, $26, '{}', $27
                from session
+           ),
+           -- The guess that locked the account was right.
+           unlocked as (
+               insert into audit_events (instance_id, id, action, outcome, actor_kind, user_id, ip_address, user_agent,
+                   request_id, flow_id, changes, created_at)
+               select $1, $28, 'user.unlocked', 'success', 'system', s.user_id, $20, $24, $25, $26, '{}', $27
+               from session s cross join person p where p.was_locked
            )
            update sign_ins a set status = 'complete', created_session_id = s.id, completed_at = now() + $3,
                updated_at = now() + $3, replaced_at = now() + $3,
@@ -345,6 +374,7 @@ pub async fn complete(
         new.from.request_id.as_str(),
         done.record.flow.as_ref().map(FlowId::as_str),
         done.record.at,
+        done.record.unlocked.as_str(),
     )
     .fetch_optional(db)
     .await?;

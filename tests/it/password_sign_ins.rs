@@ -27,8 +27,8 @@ type Fields<'a> = &'a [(&'a str, &'a str)];
 /// Statements, transactions that write, hashes.
 type Costs = (usize, usize, usize);
 
-/// Statements that are transactions of their own and write: the guess, the session, and a failure's audit entry.
-const ALONE: [&str; 3] = ["with attempt as materialized", "with client as materialized", "insert into audit_events"];
+/// Statements that are transactions of their own and write: the guess and the session.
+const ALONE: [&str; 2] = ["with attempt as materialized", "with client as materialized"];
 
 fn costs(cost: &Counted) -> Costs {
     let is_alone = |statement: &&String| ALONE.iter().any(|alone| statement.starts_with(alone));
@@ -96,7 +96,7 @@ async fn wrong_password_costs_one_statement_and_unknown_identifier_no_commit() {
     assert_eq!(costs, (2, 0, 0));
 }
 
-/// Where nobody may learn who has an account, a stranger's failure writes an audit entry down, or pretends to.
+/// Where nobody may learn who has an account.
 #[tokio::test]
 async fn strangers_cost_as_much_as_users_where_nobody_may_learn_who_is_one() {
     let (app, ..) = start_with_ada().await;
@@ -107,7 +107,7 @@ async fn strangers_cost_as_much_as_users_where_nobody_may_learn_who_is_one() {
         let (begun, path) = begin(&app, &browser, identifier).await;
         let (refused, attempted) = measure(&app, &browser, &path, &typed(OTHER)).await;
         assert_eq!(refused.expect(422).error_code(), "form_password_incorrect");
-        assert_eq!((begun, attempted), ((3, 1, 0), (2, 2, 1)), "{identifier}");
+        assert_eq!((begun, attempted), ((3, 1, 0), (1, 1, 1)), "{identifier}");
     }
 }
 
@@ -226,6 +226,74 @@ async fn tenth_guess_that_is_right_signs_in() {
     assert_eq!(costs, (3, 2, 1));
     let user = app.backend_get(&format!("/v1/users/{id}")).await.json();
     assert_eq!((&user["locked"], &user["verification_attempts_remaining"]), (&json!(false), &json!(10)));
+}
+
+/// Fails the transaction in which an account is locked unless that is written down in it: a process that is killed after the
+/// lock was committed writes nothing any more.
+async fn no_lock_without_its_entry(app: &TestApp) {
+    let checks = "
+        create function locks_are_told() returns trigger language plpgsql as $$ begin
+            if not exists (select from audit_events e where e.action = 'user.locked'
+                and e.user_id = to_jsonb(new) ->> tg_argv[0] and e.xmin = pg_current_xact_id()::xid)
+            then raise exception 'a lock without its entry'; end if;
+            return null; end $$;
+        create constraint trigger strangers after update on users deferrable initially deferred for each row
+            when (old.locked_at is null and new.locked_at is not null) execute function locks_are_told('id');
+        create constraint trigger known after update on known_clients deferrable initially deferred for each row
+            when (old.locked_until is null and new.locked_until is not null) execute function locks_are_told('user_id');";
+    sqlx::raw_sql(checks).execute(&app.app().db).await.unwrap();
+}
+
+/// The entries of a user's locks and of their ends.
+async fn told(app: &TestApp, user: &str) -> (i64, i64) {
+    let count = async |statement| app.count(statement, user).await;
+    (
+        count(
+            "select count(*) from audit_events where instance_id = $1 and user_id = $2 and action = 'user.locked'
+            and reason = 'failures' and ip_address is not null and request_id is not null",
+        )
+        .await,
+        count("select count(*) from audit_events where instance_id = $1 and user_id = $2 and action = 'user.unlocked'")
+            .await,
+    )
+}
+
+#[tokio::test]
+async fn lock_and_its_entry_are_committed_together() {
+    let (app, owner, id) = start_with_ada().await;
+    no_lock_without_its_entry(&app).await;
+    // A stranger, whose last guess is right, and then wrong.
+    let stranger = app.browser();
+    let (_, path) = begin(&app, &stranger, EMAIL).await;
+    for _ in 0..9 {
+        form(&app, &stranger, &path, &typed(OTHER)).await.expect(422);
+    }
+    assert_eq!(told(&app, &id).await, (0, 0));
+    form(&app, &stranger, &path, &typed(PASSWORD)).await.expect(200);
+    assert_eq!(told(&app, &id).await, (1, 1), "it was locked for as long as a hash takes");
+    let stranger = app.browser();
+    let (_, path) = begin(&app, &stranger, EMAIL).await;
+    for _ in 0..10 {
+        form(&app, &stranger, &path, &typed(OTHER)).await.expect(422);
+    }
+    assert_eq!(told(&app, &id).await, (2, 1));
+    assert_eq!(form(&app, &stranger, &path, &typed(PASSWORD)).await.expect(403).error_code(), "user_locked");
+    // A browser that she knows, on its own guesses: in a sign-in, and then in a session, one statement after the other.
+    let session = client(&app, &owner).await["sessions"][0]["id"].as_str().unwrap().to_owned();
+    let verify = format!("/v1/client/sessions/{session}/verify");
+    form(&app, &owner, &verify, &[("level", "first_factor")]).await.expect(200);
+    for _ in 0..10 {
+        form(&app, &owner, &format!("{verify}/attempt_first_factor"), &typed(OTHER)).await.expect(422);
+    }
+    assert_eq!(told(&app, &id).await, (3, 1));
+    owner.post_form(app.url("/v1/client/sessions?_method=DELETE"), APP, &[]).await.expect(200);
+    app.advance(Duration::from_secs(3_601)).await;
+    let (_, path) = begin(&app, &owner, EMAIL).await;
+    for _ in 0..9 {
+        form(&app, &owner, &path, &typed(OTHER)).await.expect(422);
+    }
+    form(&app, &owner, &path, &typed(PASSWORD)).await.expect(200);
+    assert_eq!(told(&app, &id).await, (4, 2));
 }
 
 /// A browser that the user knows has guesses of its own, and gives strangers none by signing in.

@@ -47,7 +47,7 @@ pub async fn check(ctx: &Ctx, db: &mut PgConnection, who: &Guesser<'_>, guess: &
     };
     let hashes = ctx.app.ring.lookup_hashes(Lookup::OneTimeCode(asked.id.as_str()), guess);
     let mut hashes: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect();
-    let tried = lockout::reserve(ctx, &mut *db, who.user, who.client).await?;
+    let mut tried = lockout::reserve(ctx, &mut *db, who.user, who.client).await?;
     if tried.is_in_vain() {
         hashes.clear();
     }
@@ -57,7 +57,10 @@ pub async fn check(ctx: &Ctx, db: &mut PgConnection, who: &Guesser<'_>, guess: &
             timeline::proven(ctx, &asked.strategy);
             Ok(Guess::Right(Box::new(asked)))
         }
-        Some(_) => Ok(Guess::Wrong(lockout::failed(ctx, db, &tried, wrong()).await?)),
+        Some(_) => {
+            lockout::record_lock(ctx, db, &mut tried).await?;
+            Ok(Guess::Wrong(lockout::failed(ctx, &tried, wrong())))
+        }
         None => Err(why_not(ctx, &asked).into()),
     }
 }

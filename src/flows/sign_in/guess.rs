@@ -14,7 +14,7 @@ use crate::limits::address_key;
 use crate::model::client::SignIn;
 use crate::model::defences::Defences;
 use crate::model::id::{ClientId, SessionActivityId, UserId};
-use crate::model::problem::{Result, code};
+use crate::model::problem::{Problem, Result, code};
 use crate::model::settings::EnumerationProtection;
 use crate::model::sign_in::{self, Factor, Life, Owes, State, Status};
 use crate::model::time::Timestamp;
@@ -60,6 +60,7 @@ pub(super) async fn count(ctx: &Ctx, token: &LookupHash, id: &str) -> Result<Opt
         admits_anybody: settings.enumeration_protection == EnumerationProtection::Strict,
         lockout: settings.lockout.rule(),
         address: counter.log(),
+        entry: lockout::lock_entry(ctx),
     };
     let found = password_sign_ins::count_guess(&ctx.app.db, ctx.instance_id(), &new, ctx.offset()).await?;
     let Some(mut guess) = found else { return Ok(None) };
@@ -144,12 +145,8 @@ pub(super) async fn complete(
 }
 
 /// The guess is wrong, and stands. Returns the refusal.
-///
-/// # Errors
-/// Storage faults.
-pub(super) async fn refuse(ctx: &Ctx, guess: &Guess) -> Result<crate::model::problem::Problem> {
-    let mut db = ctx.app.db.acquire().await?;
-    lockout::failed(ctx, &mut db, &guess.tried, crate::flows::password::incorrect()).await
+pub(super) fn refuse(ctx: &Ctx, guess: &Guess) -> Problem {
+    lockout::failed(ctx, &guess.tried, crate::flows::password::incorrect())
 }
 
 /// Who a right guess was for.

@@ -60,7 +60,7 @@ async fn guess_at(ctx: &Ctx, place: Place<'_>, token: Option<&LookupHash>, id: &
     drop(place);
     let digest = match (verdict, &guess.digest) {
         (Ok(true), Some(digest)) => digest,
-        (Ok(_), _) => return Err(guess::refuse(ctx, &guess).await?.into()),
+        (Ok(_), _) => return Err(guess::refuse(ctx, &guess).into()),
         (Err(error), _) => {
             guess::give_back(ctx, &guess.tried).await?;
             return Err(error.into());
