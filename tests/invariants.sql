@@ -248,9 +248,11 @@ from social_flows f
 join sign_ups s on s.instance_id = f.instance_id and s.id = f.target_id
 where s.completed_at is not null and f.tokens_sealed is not null;
 
--- Every user is in the lists that sort and search by names.
+-- Every user is in the lists that sort and search by names, under the names of today. Those of other letters than ASCII's
+-- are composed and folded by the program, and compared for being there only.
 select 'names of a user that lists do not know: ' || u.id
 from users u
 left join user_listings l on l.instance_id = u.instance_id and l.user_id = u.id
-where l.user_id is null or (l.first_name is null) <> (u.first_name is null)
-  or (l.last_name is null) <> (u.last_name is null) or (l.username is null) <> (u.username_key is null);
+cross join lateral (values (u.first_name, l.first_name), (u.last_name, l.last_name), (u.username, l.username)) as n (name, listed)
+where l.user_id is null or (n.listed is null) <> (n.name is null)
+  or (n.name ~ '^[ -~]*$' and lower(n.listed) <> lower(left(n.name, 128)));

@@ -227,7 +227,8 @@ fn shard(id: &UserId) -> i16 {
     i16::from(id.as_str().bytes().next_back().unwrap_or(0) % SHARDS)
 }
 
-/// Fills names and picture that are still empty; never overwrites what a user has.
+/// Fills names and picture that are still empty; never overwrites what a user has. Lists learn of the names in a second
+/// statement, since their terms are computed from what the user is called then.
 ///
 /// # Errors
 /// Storage faults.
@@ -240,18 +241,46 @@ pub async fn fill_if_empty(
     image_url: Option<&str>,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
-    sqlx::query!(
+    let filled = sqlx::query!(
         r#"update users set first_name = coalesce(first_name, $3), last_name = coalesce(last_name, $4),
                image_url = coalesce(image_url, $5), updated_at = now() + $6, version = version + 1
            where instance_id = $1 and id = $2
                and ((first_name is null and $3::text is not null) or (last_name is null and $4::text is not null)
-                   or (image_url is null and $5::text is not null))"#,
+                   or (image_url is null and $5::text is not null))
+           returning first_name, last_name, username"#,
         instance.as_str(),
         id.as_str(),
         first_name,
         last_name,
         image_url,
         offset,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(filled) = filled.filter(|_| first_name.is_some() || last_name.is_some()) else { return Ok(()) };
+    let names = Names::new(filled.first_name.as_deref(), filled.last_name.as_deref(), filled.username.as_deref());
+    update_listing(db, instance, id, &names).await
+}
+
+/// Writes the names by which lists sort and search a user, in the transaction that changed them: the user's row is locked,
+/// so nobody writes older ones over them.
+///
+/// # Errors
+/// Storage faults.
+async fn update_listing(db: &mut PgConnection, instance: &InstanceId, id: &UserId, names: &Names) -> sqlx::Result<()> {
+    let terms = names.terms(instance, id.as_str());
+    sqlx::query!(
+        r#"insert into user_listings as l (instance_id, user_id, first_name, last_name, username, search_terms)
+           values ($1, $2, $3, $4, $5, $6)
+           on conflict (instance_id, user_id) do update
+           set first_name = $3, last_name = $4, username = $5, search_terms = $6
+           where (l.first_name, l.last_name, l.username) is distinct from ($3, $4, $5)"#,
+        instance.as_str(),
+        id.as_str(),
+        names.first.as_deref(),
+        names.last.as_deref(),
+        names.username.as_deref(),
+        &terms,
     )
     .execute(db)
     .await?;

@@ -12,7 +12,7 @@ use crate::support::person::{APP, client};
 use crate::support::{Browser, TestApp, TestDb};
 use vestibule::crypto::TokenType;
 use vestibule::crypto::jwt::{KeySet, verify_own};
-use vestibule::store::MIGRATOR;
+use vestibule::store::{MIGRATOR, user_search};
 
 /// An installation as a migration left it, and what its callers know.
 struct Fixture {
@@ -177,6 +177,37 @@ async fn a_claim_of_before_is_linked_after_its_proof() {
     let token = app.backend_get(&tokens).await.expect(200).json()[0]["token"].clone();
     assert!(token.as_str().is_some_and(|token| token.starts_with("ntn_")), "{token}");
     app.invariants().await;
+}
+
+/// Names that a trigger had listed are found and sorted as before, and no logic is left in the database.
+#[tokio::test]
+async fn names_that_a_trigger_listed_are_found_without_it() {
+    let facts: Value = serde_json::from_str(FIXTURES[1].facts).unwrap();
+    let fact = |name: &str| facts[name].as_str().unwrap();
+    let db = database(&FIXTURES[1]).await;
+    let mut connection = db.options().connect().await.unwrap();
+    MIGRATOR.run_to(85, &mut connection).await.unwrap();
+    connection.execute(include_str!("../fixtures/migrations/0085.sql")).await.unwrap();
+    connection.close().await.unwrap();
+    let app = TestApp::over(db, fact("ring"), fact("secret_key"), fact("taken_at")).await;
+    for is_filled in [false, true] {
+        if is_filled {
+            while user_search::fill(&app.app().db, 500).await.unwrap() > 0 {}
+        }
+        for (query, name) in [("query=gnes+mart", "Agnes_M"), ("query=klint", "hilma"), ("query=HILM", "hilma")] {
+            let found = app.backend_get(&format!("/v1/users?{query}&order_by=last_name")).await.expect(200).json();
+            assert_eq!((found.as_array().unwrap().len(), &found[0]["username"]), (1, &name.into()), "{query}");
+        }
+    }
+    app.invariants().await;
+    let logic: i64 = sqlx::query_scalar(
+        "select (select count(*) from pg_trigger where not tgisinternal)
+             + (select count(*) from pg_proc where pronamespace = 'vestibule'::regnamespace)",
+    )
+    .fetch_one(&app.app().db)
+    .await
+    .unwrap();
+    assert_eq!(logic, 0, "no triggers, no stored procedures");
 }
 
 #[tokio::test]

@@ -71,7 +71,13 @@ async fn claims_are_read_fresh() {
     let (_, tokens) = setting(&app).await;
     let access = member(&tokens, "access_token");
     let user = app.userinfo(access).await.expect(200).json()["sub"].as_str().unwrap().to_owned();
-    app.execute("update users set first_name = 'Augusta' where instance_id = $1 and id = $2", &user).await;
+    app.execute(
+        "with listed as (update user_listings set first_name = 'augusta', search_terms = '{}'
+             where instance_id = $1 and user_id = $2)
+         update users set first_name = 'Augusta' where instance_id = $1 and id = $2",
+        &user,
+    )
+    .await;
     app.execute(
         "update identifications set status = 'unverified', verified_at = null where instance_id = $1 and user_id = $2",
         &user,

@@ -2,8 +2,12 @@
 
 use std::cmp::Ordering;
 
+use serde_json::json;
+
+use crate::proof::{code_for, form};
 use crate::support::TestApp;
 use crate::support::browser::Answer;
+use crate::support::person::go;
 use vestibule::model::id::UserId;
 use vestibule::store::user_search;
 
@@ -26,7 +30,10 @@ async fn people(app: &TestApp) -> Vec<Person> {
         let id = UserId::new(ctx.now, ctx.rng()).to_string();
         let seconds = i32::try_from(number).unwrap();
         sqlx::query(
-            "insert into users (instance_id, id, external_id, first_name, last_name, username, username_key, created_at, updated_at,
+            "with listed as (
+                 insert into user_listings (instance_id, user_id, first_name, last_name, username)
+                 values ($1, $2, $3, $4, lower($5)))
+             insert into users (instance_id, id, external_id, first_name, last_name, username, username_key, created_at, updated_at,
                  last_sign_in_at, last_active_at)
              values ($1, $2, $2, $3, $4, $5, lower($5), now() + make_interval(secs => $6), now() - make_interval(secs => $6),
                  case when $6 % 2 = 0 then now() - make_interval(secs => $6) end,
@@ -194,11 +201,9 @@ async fn a_search_follows_what_is_written() {
     let db = &app.app().db;
     let first = &people[0].id;
     for (statement, query, count) in [
-        ("update users set first_name = 'Mary', version = version + 1 where id = $1", "mary", 1),
-        ("update users set last_sign_in_at = now() where id = $1", "mary", 1),
-        ("update users set username = 'Mary2', username_key = 'mary2' where id = $1", "ary2", 1),
+        ("update users set last_sign_in_at = now() where id = $1", "adler", 1),
         ("delete from identifications where user_id = $1", "zoe@", 0),
-        ("delete from users where id = $1", "mary", 0),
+        ("delete from users where id = $1", "adler", 0),
     ] {
         sqlx::query(statement).bind(first).execute(db).await.unwrap();
         for _ in 0..2 {
@@ -209,4 +214,34 @@ async fn a_search_follows_what_is_written() {
     let waiting: i64 =
         sqlx::query_scalar("select count(*) from user_listings where search_terms = '{}'").fetch_one(db).await.unwrap();
     assert_eq!(waiting, 0);
+}
+
+/// Somebody without a last name connects an account that tells one, and one with a first name keeps it.
+#[tokio::test]
+async fn name_that_a_provider_fills_in_is_sorted_and_found_at_once() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    app.execute("update instances set settings = settings || $2::jsonb where id = $1", r#"{"attributes": {}}"#).await;
+    app.app().forget_directory();
+    let fields = [("email_address", "ada@example.com"), ("first_name", "Augusta")];
+    let attempt = form(&app, &browser, "/v1/client/sign_ups", &fields).await.expect(200).json()["response"].clone();
+    let path = format!("/v1/client/sign_ups/{}", attempt["id"].as_str().unwrap());
+    form(&app, &browser, &format!("{path}/prepare_verification"), &[("strategy", "email_code")]).await.expect(200);
+    let code = code_for(&app, "ada@example.com").await;
+    let done =
+        form(&app, &browser, &format!("{path}/attempt_verification"), &[("strategy", "email_code"), ("code", &code)])
+            .await;
+    let user = done.expect(200).json()["response"]["created_user_id"].as_str().unwrap().to_owned();
+    assert!(listed(&app, "?query=lovelace").await.is_empty());
+
+    go(&app, &app.browser(), "sign_ins", "oauth_google", "ada@example.com").await.expect(303);
+    let shown = app.backend_get(&format!("/v1/users/{user}")).await.expect(200).json();
+    assert_eq!((&shown["first_name"], &shown["last_name"]), (&json!("Augusta"), &json!("Lovelace")));
+    // "ta lo" is across both names, so its terms must be of both.
+    for query in ["?query=lovelace", "?query=ta+lo", "?query=august", "?order_by=last_name"] {
+        assert_eq!(listed(&app, query).await, [user.as_str()], "{query}");
+    }
+    let waiting = "select count(*) from user_listings where instance_id = $1 and user_id = $2 and search_terms = '{}'";
+    assert_eq!(app.count(waiting, &user).await, 0, "nothing waits for a job");
+    app.invariants().await;
 }

@@ -31,6 +31,9 @@ impl TestApp {
                        public_metadata, private_metadata, unsafe_metadata, created_at, updated_at)
                    values ($1, $2, $3, $3, 'Ada', 'Lovelace', 'https://img.example/ada.png', '{"plan": "pro"}',
                        '{"credit": 7}', '{"theme": "dark"}', now(), now())),
+               listed as (
+                   insert into user_listings (instance_id, user_id, first_name, last_name, username)
+                   values ($1, $2, 'ada', 'lovelace', $3)),
                counted as (
                    insert into counters (instance_id, name, shard, value) values ($1, 'users', 0, 1)
                    on conflict (instance_id, name, shard) do update set value = counters.value + 1)
