@@ -261,14 +261,15 @@ fn push_named(query: &mut QueryBuilder<Postgres>, instance: &InstanceId, filter:
     push_sorted(query, instance, page);
 }
 
-/// Appends `found`: whoever a search finds.
+/// Appends `found`: whoever a search finds. Of a common word, in the order of creation, those whom a walk meets; if it ends
+/// before it has met enough for the page, everybody.
 fn push_found(query: &mut QueryBuilder<Postgres>, instance: &InstanceId, search: &Search, page: &Page) {
     let direction = match (page.order, page.direction) {
         (OrderBy::CreatedAt, Direction::Ascending) => "asc",
         _ => "desc",
     };
     user_search::push_candidates(query, instance, search);
-    query.push(", walked as materialized (select u.id from (select u.id from users u where u.instance_id = ");
+    query.push(", passed as materialized (select u.id from users u where u.instance_id = ");
     query.push_bind(instance.as_str().to_owned());
     page.push_after(query, "u");
     query
@@ -276,13 +277,26 @@ fn push_found(query: &mut QueryBuilder<Postgres>, instance: &InstanceId, search:
         .push(direction)
         .push(", u.id ")
         .push(direction);
-    query.push(" limit ").push(user_search::WALK).push(") u where true");
+    query
+        .push(" limit ")
+        .push(user_search::WALK)
+        .push("), walked as materialized (select u.id from passed u where true");
     user_search::push_match(query, instance, search);
     query
         .push(" limit ")
         .push(page.reach())
-        .push("), found as materialized (select id from walked union select c.id from ");
-    query.push("candidates c");
+        .push("), walk as materialized (select case when (select is_common from word)");
+    query.push(" and (select count(*) from walked) < ").push(page.reach());
+    query
+        .push(" then (select count(*) from passed) >= ")
+        .push(user_search::WALK)
+        .push(" else false end as is_short), ");
+    query.push("matched as (select id from candidates");
+    if page.order == OrderBy::CreatedAt {
+        query.push(" union ");
+        user_search::push_all(query, instance, search, "(select is_short from walk)");
+    }
+    query.push("), found as materialized (select id from walked union select c.id from matched c");
     if page.after.is_some() {
         // Of each candidate by itself, so that the planner cannot walk the order from there on.
         query.push(" where coalesce((select bool_or(true) from users u where u.id = c.id and u.instance_id = ");

@@ -1,7 +1,8 @@
 //! The search for users by a part of a name, address or id, and the terms it finds them by.
 //!
-//! The index offers candidates, no more than a bounded number of them, and the texts decide. A word that more users share
-//! is looked for in the order of creation, from the beginning of the page on, where it is found soon.
+//! The index offers candidates and their texts decide, before anything is cut off: however many names only look like what is
+//! searched for, they hide nobody. A word that many users share is looked for in the order of creation, from the beginning
+//! of the page on, where it is found soon; where it is not, all who share it are sorted.
 
 use sqlx::{Postgres, QueryBuilder};
 
@@ -9,7 +10,7 @@ use super::pool::PgPool;
 use crate::model::id::InstanceId;
 use crate::model::search::{Names, Search, address_terms};
 
-/// The most candidates that are taken from each index; a word that more users share is a common one.
+/// The most users that are taken from each index; a word that more users share is a common one.
 pub const CANDIDATES: i64 = 2_000;
 /// How many users are looked at for a common word.
 pub const WALK: i64 = 10_000;
@@ -30,35 +31,74 @@ pub(super) fn push_match(query: &mut QueryBuilder<Postgres>, instance: &Instance
     query.push_bind(instance.as_str().to_owned()).push(" and i.user_id = u.id), false))");
 }
 
-/// Appends the candidates of both indexes, and of the rows whose terms are not computed yet.
-pub(super) fn push_candidates(query: &mut QueryBuilder<Postgres>, instance: &InstanceId, search: &Search) {
-    for (name, table, text) in [("named", "user_listings l", NAMES), ("addressed", "identifications i", ADDRESS)] {
-        let alias = if name == "named" { "l" } else { "i" };
-        query
-            .push(name)
-            .push(" as materialized (select ")
-            .push(alias)
-            .push(".user_id as id, strpos(")
-            .push(text)
-            .push(", ");
-        query.push_bind(search.needle().to_owned()).push(") > 0 as is_match from ").push(table).push(" where ");
-        query.push(alias).push(".instance_id = ").push_bind(instance.as_str().to_owned()).push(" and ").push(alias);
-        query.push(".search_terms @> ").push_bind(search.terms().to_vec()).push(" limit ").push(CANDIDATES).push("), ");
-        query
-            .push("new_")
-            .push(name)
-            .push(" as materialized (select ")
-            .push(alias)
-            .push(".user_id as id from ")
-            .push(table);
-        query.push(" where ").push(alias).push(".instance_id = ").push_bind(instance.as_str().to_owned());
-        query.push(" and ").push(alias).push(".search_terms = '{}' and strpos(").push(text).push(", ");
-        query.push_bind(search.needle().to_owned()).push(") > 0 limit ").push(CANDIDATES).push("), ");
+/// A table with texts that are searched.
+struct Source {
+    /// What it finds, as the name of a part of the statement.
+    name: &'static str,
+    /// The table, and what it is called there.
+    table: &'static str,
+    alias: &'static str,
+    /// The searched text.
+    text: &'static str,
+}
+
+const SOURCES: [Source; 2] = [
+    Source { name: "named", table: "user_listings l", alias: "l", text: NAMES },
+    Source { name: "addressed", table: "identifications i", alias: "i", text: ADDRESS },
+];
+
+impl Source {
+    /// Appends a selection of the users that the index offers and whose text matches. The offset keeps the planner from
+    /// looking at texts before the index.
+    fn push_offered(&self, query: &mut QueryBuilder<Postgres>, instance: &InstanceId, search: &Search) {
+        query.push("select c.id from (select ").push(self.alias).push(".user_id as id, ");
+        self.push_matches(query, search);
+        query.push(" as is_match from ").push(self.table).push(" where ").push(self.alias).push(".instance_id = ");
+        query.push_bind(instance.as_str().to_owned()).push(" and ").push(self.alias).push(".search_terms @> ");
+        query.push_bind(search.terms().to_vec()).push(" offset 0) c where c.is_match");
     }
-    query.push("candidates as (select id from named where is_match union select id from addressed where is_match ");
+
+    /// Appends a selection of the users whose terms are not computed yet and whose text matches.
+    fn push_waiting(&self, query: &mut QueryBuilder<Postgres>, instance: &InstanceId, search: &Search) {
+        query.push("select ").push(self.alias).push(".user_id as id from ").push(self.table).push(" where ");
+        query.push(self.alias).push(".instance_id = ").push_bind(instance.as_str().to_owned()).push(" and ");
+        query.push(self.alias).push(".search_terms = '{}' and ");
+        self.push_matches(query, search);
+    }
+
+    fn push_matches(&self, query: &mut QueryBuilder<Postgres>, search: &Search) {
+        query.push("strpos(").push(self.text).push(", ");
+        query.push_bind(search.needle().to_owned()).push(") > 0");
+    }
+}
+
+/// Appends `candidates`, whoever matches in either index or among the rows whose terms are not computed yet, and `word`,
+/// which says whether there are too many of them to take all.
+pub(super) fn push_candidates(query: &mut QueryBuilder<Postgres>, instance: &InstanceId, search: &Search) {
+    for source in &SOURCES {
+        query.push(source.name).push(" as materialized (");
+        source.push_offered(query, instance, search);
+        query.push(" limit ").push(CANDIDATES).push("), new_").push(source.name).push(" as materialized (");
+        source.push_waiting(query, instance, search);
+        query.push(" limit ").push(CANDIDATES).push("), ");
+    }
+    query.push("candidates as (select id from named union select id from addressed ");
     query.push("union select id from new_named union select id from new_addressed), ");
-    query.push("word as materialized (select (select count(*) from named) >= ").push(CANDIDATES);
-    query.push(" or (select count(*) from addressed) >= ").push(CANDIDATES).push(" as is_common)");
+    query
+        .push("word as materialized (select greatest((select count(*) from named), (select count(*) from addressed), ");
+    query.push("(select count(*) from new_named), (select count(*) from new_addressed)) >= ").push(CANDIDATES);
+    query.push(" as is_common)");
+}
+
+/// Appends a selection of everybody who matches, if `condition` holds.
+pub(super) fn push_all(query: &mut QueryBuilder<Postgres>, instance: &InstanceId, search: &Search, condition: &str) {
+    for (number, source) in SOURCES.iter().enumerate() {
+        query.push(if number > 0 { " union " } else { "" });
+        source.push_offered(query, instance, search);
+        query.push(" and ").push(condition).push(" union ");
+        source.push_waiting(query, instance, search);
+        query.push(" and ").push(condition);
+    }
 }
 
 /// How many users a search finds; of a common word, as many as are candidates.

@@ -9,6 +9,7 @@ use crate::support::TestApp;
 use crate::support::browser::Answer;
 use crate::support::person::go;
 use vestibule::model::id::UserId;
+use vestibule::model::search::Names;
 use vestibule::store::user_search;
 
 /// Users with and without a value in every column that can be sorted by; created one second after the other.
@@ -244,4 +245,64 @@ async fn name_that_a_provider_fills_in_is_sorted_and_found_at_once() {
     let waiting = "select count(*) from user_listings where instance_id = $1 and user_id = $2 and search_terms = '{}'";
     assert_eq!(app.count(waiting, &user).await, 0, "nothing waits for a job");
     app.invariants().await;
+}
+
+/// Users of one name, each a second younger than the one before, the last of them `age` seconds old; with their terms, or as
+/// those whose terms are not computed yet.
+async fn crowd(app: &TestApp, name: &str, count: i32, age: i32, has_terms: bool) -> Vec<String> {
+    let terms = if has_terms { Names::new(Some(name), None, None).terms(&app.instance, "") } else { Vec::new() };
+    sqlx::query_scalar(
+        "with made as (
+             select 'user_' || lpad(($3 + n)::text, 27, '0') as id, now() - make_interval(secs => $3 + n) as at, n
+             from generate_series($2 - 1, 0, -1) n),
+         listed as (
+             insert into user_listings (instance_id, user_id, first_name, search_terms)
+             select $1, id, $4, $5 from made order by n desc)
+         insert into users (instance_id, id, external_id, first_name, created_at, updated_at)
+         select $1, id, id, $4, at, at from made order by n desc returning id",
+    )
+    .bind(app.instance.as_str())
+    .bind(count)
+    .bind(age)
+    .bind(name)
+    .bind(terms)
+    .fetch_all(&app.app().db)
+    .await
+    .unwrap()
+}
+
+/// Names of all the trigrams that are searched for, in another order; and enough newer users that no walk meets the one.
+#[tokio::test]
+async fn users_who_look_alike_hide_nobody_from_a_search() {
+    let app = TestApp::start().await;
+    crowd(&app, "abd abcab", 2_100, 20_000, true).await;
+    // Behind them in the table and in every index, and before as many others.
+    let hidden = crowd(&app, "Zoe Abcabd", 1, 90_000, true).await;
+    crowd(&app, "abd abcab", 2_100, 30_000, true).await;
+    crowd(&app, "x", 10_000, 0, true).await;
+    for order in ["-created_at", "%2Bcreated_at", "first_name", "-updated_at"] {
+        assert_eq!(listed(&app, &format!("?query=abcabd&order_by={order}")).await, hidden, "{order}");
+    }
+    let count = app.backend_get("/v1/users/count?query=abcabd").await.expect(200).json();
+    assert_eq!(count["total_count"], 1);
+}
+
+/// More users share a word than are taken from an index, all of them older than those whom a walk meets.
+#[tokio::test]
+async fn search_for_a_word_that_many_old_users_share_is_exact() {
+    let app = TestApp::start().await;
+    let mut oldest = crowd(&app, "Acme", 2_100, 20_000, false).await;
+    oldest.sort_by(|one, other| other.cmp(one));
+    crowd(&app, "x", 10_000, 0, true).await;
+    for is_filled in [false, true] {
+        if is_filled {
+            while user_search::fill(&app.app().db, 1_000).await.unwrap() > 0 {}
+        }
+        let newest: Vec<String> = oldest.iter().rev().cloned().collect();
+        assert_eq!(listed(&app, "?query=acme&limit=3").await, newest[..3], "terms computed: {is_filled}");
+        assert_eq!(listed(&app, "?query=acme&limit=3&offset=2090").await, newest[2090..2093]);
+        assert_eq!(listed(&app, "?query=acme&limit=3&order_by=%2Bcreated_at").await, oldest[..3]);
+        let after = format!("?query=acme&limit=3&starting_after={}", newest[999]);
+        assert_eq!(listed(&app, &after).await, newest[1000..1003]);
+    }
 }
