@@ -104,7 +104,10 @@ pub const LINES: &[Line] = &[
     closed("known_clients", ACCOUNT),
     closed("sessions", ACCOUNT),
     closed("session_activities", ACCOUNT),
-    closed("handshakes", "accounts with a session, on the way to an app's server"),
+    closed(
+        "handshakes",
+        "accounts with a session, on the way to an app's server: one a request, removed an hour after its minute",
+    ),
     closed("oauth_consents", "accounts, by allowing an application something"),
     closed("oauth_codes", "accounts, by allowing an application something"),
     closed("oauth_grants", "accounts, by allowing an application something"),
@@ -142,11 +145,6 @@ pub const LINES: &[Line] = &[
     open("oauth_access_tokens", &[TOKEN], End::Removed(168, "retention.access_tokens"), 400),
     open("oauth_refresh_tokens", &[TOKEN], End::Removed(720, "retention.grants"), 200),
     open("simulator_providers", &[APPROVE], End::Stays("one per simulated provider of a development instance"), 200),
-    open(
-        "simulator_people",
-        &[APPROVE],
-        End::Stays("on development instances; goes with `vestibule dev --reset`"),
-        300,
-    ),
+    open("simulator_people", &[APPROVE], End::Removed(720, "retention.grants"), 300),
     open("simulator_tokens", &[APPROVE], End::Removed(720, "retention.grants"), 600),
 ];

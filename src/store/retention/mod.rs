@@ -42,10 +42,6 @@ pub const WITHOUT_REMOVER: &[(&str, &str)] = &[
     ("counters", "a fixed number of rows per instance"),
     ("jobs", "one row per periodic task"),
     ("simulator_providers", "one row per simulated provider of a development instance"),
-    (
-        "simulator_people",
-        "accounts at simulated providers of a development instance; the users they belong to come back",
-    ),
 ];
 
 /// How often a remover runs: what holds a secret or somebody's data soonest, what is walked whole seldom.
@@ -103,7 +99,7 @@ impl Remover {
             Self::Outbox => retention.outbox,
             Self::OutboxPayloads => retention.outbox_payloads,
             Self::InboxMessages => retention.inbox,
-            Self::SimulatorTokens => retention.grants,
+            Self::SimulatorTokens | Self::SimulatorPeople => retention.grants,
             Self::Handshakes | Self::ClientTokens | Self::RateLimits => SHORTLY,
         }
     }

@@ -78,6 +78,10 @@ fn before(remover: Remover, retention: &Retention, now: Now) -> String {
         Remover::AuditEvents => AuditEventId::floor(past),
         Remover::Messages | Remover::Outbox | Remover::OutboxPayloads => OutboxId::floor(past),
         Remover::InboxMessages => InboxMessageId::floor(past),
-        Remover::Handshakes | Remover::ClientTokens | Remover::RateLimits | Remover::SimulatorTokens => String::new(),
+        Remover::Handshakes
+        | Remover::ClientTokens
+        | Remover::RateLimits
+        | Remover::SimulatorTokens
+        | Remover::SimulatorPeople => String::new(),
     }
 }

@@ -262,4 +262,14 @@ removers! {
         if "(select true from simulator_tokens o where o.instance_id = t.instance_id
                 and o.family_id = t.family_id and o.used_at is null and o.revoked_at is null
                 and (o.expires_at is null or o.expires_at > i.moment) limit 1) is null";
+    /// People at simulated providers whom no account and none of their own codes or tokens needs: whoever approves as one of
+    /// them again makes them again.
+    SimulatorPeople = simulator_people ("simulator_people") "delete from simulator_people"
+        by "t.provider || ' ' || t.provider_user_id", "t.provider, t.provider_user_id"
+        where "(t.provider, t.provider_user_id) > (split_part(i.after, ' ', 1), split_part(i.after, ' ', 2))"
+        ended "t.created_at",
+        if "(select true from simulator_tokens o where o.instance_id = t.instance_id and o.provider = t.provider
+                and o.provider_user_id = t.provider_user_id limit 1) is null
+            and (select true from external_accounts e where e.instance_id = t.instance_id and e.provider = t.provider
+                and e.provider_user_id = t.provider_user_id and e.status = 'verified' limit 1) is null";
 }

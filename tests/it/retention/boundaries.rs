@@ -134,6 +134,9 @@ cases! {
         "simulator_tokens (instance_id, hash, provider, kind, family_id, provider_user_id, client_id, scopes, expires_at,
             created_at)",
         "i, sha256(id::bytea), 'google', 'access', id, '', '', '{}', e, e";
+    SimulatorPeople after DAY.saturating_mul(30), time::Duration::ZERO, any,
+        "simulator_people (instance_id, provider, provider_user_id, login_hint, person, created_at)",
+        "i, 'google', id, id, '{}', e";
 }
 
 impl Case {

@@ -108,6 +108,10 @@ fn rows(remover: Remover) -> (&'static str, &'static str) {
             "hash, provider, kind, family_id, provider_user_id, client_id, scopes, expires_at, created_at",
             "sha256(n::text::bytea), 'google', 'access', 'f' || n, 'x', 'x', '{}', old, old",
         ),
+        Remover::SimulatorPeople => (
+            "provider, provider_user_id, login_hint, person, created_at",
+            "'google', md5(n::text), 'person' || n || '@example.com', '{\"first_name\": \"Person\"}', old",
+        ),
     }
 }
 
@@ -206,7 +210,11 @@ async fn offences(
         Remover::AuditEvents => "aud_1",
         Remover::Messages | Remover::OutboxPayloads | Remover::Outbox => "msg_1",
         Remover::InboxMessages => "inb_1",
-        Remover::Handshakes | Remover::ClientTokens | Remover::RateLimits | Remover::SimulatorTokens => "",
+        Remover::Handshakes
+        | Remover::ClientTokens
+        | Remover::RateLimits
+        | Remover::SimulatorTokens
+        | Remover::SimulatorPeople => "",
     };
     let mut transaction = connection.begin().await.unwrap();
     transaction.execute(AssertSqlSafe(format!("set local plan_cache_mode = {mode}"))).await.unwrap();
