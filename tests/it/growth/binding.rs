@@ -12,6 +12,8 @@ pub enum Values {
     Missing,
     /// Searches only: a word that most users share.
     Common,
+    /// Searches only: a word that nobody has, though most users share each of its trigrams.
+    Alike,
 }
 
 /// Row 500 of each table, and what is searched for.
@@ -39,8 +41,18 @@ enum Place {
     Needle,
     /// A JSON array of rows.
     Rows,
+    /// Where a page of a remover begins and ends in each instance, and what time it is there.
+    Page(PageBound),
     /// Elsewhere: its type decides.
     Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PageBound {
+    After,
+    BeforeKey,
+    BeforeDay,
+    Moment,
 }
 
 const RESERVED: &[&str] = &[
@@ -147,6 +159,17 @@ impl Samples {
             return Place::Inserted(relation, column);
         }
         if let Some(column) = unnested(tokens, parameter) {
+            let is_day = tokens.windows(2).any(|pair| pair[0] == "i.before" && pair[1].starts_with("::"));
+            let bound = match column.as_str() {
+                "after" => Some(PageBound::After),
+                "before" if is_day => Some(PageBound::BeforeDay),
+                "before" => Some(PageBound::BeforeKey),
+                "moment" => Some(PageBound::Moment),
+                _ => None,
+            };
+            if let Some(bound) = bound {
+                return Place::Page(bound);
+            }
             let relation = aliases.iter().map(|(_, relation)| relation).find(|relation| sample(relation, &column));
             return Place::Column(relation.cloned(), column);
         }
@@ -173,6 +196,11 @@ impl Samples {
             Place::Bound("limit") => return Some(limit.to_string()),
             Place::Bound(_) => return Some("1".to_owned()),
             Place::Rows => return Some("[]".to_owned()),
+            // A whole page from the beginning; nothing young is beyond its end.
+            Place::Page(PageBound::After) => return Some("{\"\"}".to_owned()),
+            Place::Page(PageBound::BeforeKey) => return Some("{~}".to_owned()),
+            Place::Page(PageBound::BeforeDay) => return Some("{99999}".to_owned()),
+            Place::Page(PageBound::Moment) => return Some("{now}".to_owned()),
             Place::Needle => return Some(self.searches[&values].0.clone()),
             Place::Column(_, column) if column == "search_terms" => return Some(self.searches[&values].1.clone()),
             Place::Inserted(relation, column) => {

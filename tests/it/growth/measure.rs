@@ -28,6 +28,9 @@ pub type Way = (Values, &'static str);
 pub struct Cost {
     pub buffers: u64,
     pub removed: u64,
+    /// Rows that a table returned or changed, over all nodes of the plan: what shows that there was something to do.
+    pub rows: u64,
+    pub millis: f64,
     pub scanned: BTreeSet<String>,
 }
 
@@ -88,7 +91,8 @@ pub async fn costs(
             let cost = match sqlx::raw_sql(AssertSqlSafe(explain)).fetch_one(&mut *db).await {
                 Ok(row) => {
                     let document: Value = serde_json::from_str(&row.get_unchecked::<String, _>(0)).unwrap();
-                    Ok(cost(&document[0]["Plan"]))
+                    let millis = document[0]["Execution Time"].as_f64().unwrap_or(0.0);
+                    Ok(Cost { millis, ..cost(&document[0]["Plan"]) })
                 }
                 Err(error) => Err(format!("{error} with {bound}")),
             };
@@ -110,6 +114,9 @@ fn cost(plan: &Value) -> Cost {
 fn add_node(node: &Value, cost: &mut Cost) {
     let number = |name: &str| node[name].as_u64().unwrap_or(0);
     let removed = ["Rows Removed by Filter", "Rows Removed by Index Recheck", "Rows Removed by Join Filter"];
+    if node["Relation Name"].is_string() {
+        cost.rows += number("Actual Rows") * number("Actual Loops");
+    }
     cost.removed += removed.map(number).iter().sum::<u64>() * number("Actual Loops").max(1);
     if node["Node Type"] == "Seq Scan" && number("Actual Loops") > 0 {
         cost.scanned.extend(node["Relation Name"].as_str().map(str::to_owned));
@@ -117,6 +124,11 @@ fn add_node(node: &Value, cost: &mut Cost) {
     for inner in node["Plans"].as_array().into_iter().flatten() {
         add_node(inner, cost);
     }
+}
+
+/// Whether a statement found rows in every way in which it ran.
+pub fn all_read_rows(costs: &Costs) -> bool {
+    costs.values().all(|cost| cost.as_ref().is_ok_and(|cost| cost.rows > 0))
 }
 
 /// What is wrong with a statement: how its cost in a large database compares with that in a small one. A tree of an

@@ -20,6 +20,7 @@ use measure::{Costs, SAVEPOINT, Statement, TRANSACTION};
 use vestibule::config;
 use vestibule::model::id::{InstanceId, UserId};
 use vestibule::model::search::Search;
+use vestibule::store::retention::PAGE;
 use vestibule::store::user_lists::{self, Direction, Filter, OrderBy, Page, Position};
 use vestibule::store::{pool, user_search};
 
@@ -61,6 +62,9 @@ const PLANTED: &[(&str, &str)] = &[
     ("outbox_due_idx", "store/outbox.rs::take"),
 ];
 
+/// What the names of removers' statements begin with: they are put together, so that no literal is found.
+const REMOVAL: &str = "store/retention";
+
 /// Where a checked statement stands: its file and function.
 fn place(query: &str, sources: &[(String, String)]) -> String {
     // The whole literal: one statement may begin like another.
@@ -70,6 +74,11 @@ fn place(query: &str, sources: &[(String, String)]) -> String {
         let function = text[..at].rfind("fn ").map_or("", |at| &text[at + 3..]);
         let name: String = function.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
         return format!("{file}::{name}");
+    }
+    if let Some(action) = query.split("done as (").nth(1).and_then(|rest| rest.split(" where ").next()) {
+        // Of the two removers of clients, one is for those that signed in.
+        let which = if query.contains("t.removed_at is not null") { ", signed in" } else { "" };
+        return format!("{REMOVAL}: {}{which}", action.split_whitespace().take(3).collect::<Vec<_>>().join(" "));
     }
     query.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -197,8 +206,12 @@ fn searches(instance: &InstanceId) -> BTreeMap<Values, (String, String)> {
         let search = Search::parse(instance, text).unwrap();
         (search.needle().to_owned(), format!("{{\"{}\"}}", search.terms().join("\",\"")))
     };
-    let known =
-        [(Values::Existing, "person00000500@"), (Values::Missing, "person99999999@"), (Values::Common, "example")];
+    let known = [
+        (Values::Existing, "person00000500@"),
+        (Values::Missing, "person99999999@"),
+        (Values::Common, "example"),
+        (Values::Alike, "000000000"),
+    ];
     known.into_iter().map(|(values, text)| (values, of(text))).collect()
 }
 
@@ -207,15 +220,26 @@ fn is_search(statement: &Statement) -> bool {
     statement.types.is_some() && statement.name.ends_with(", search")
 }
 
+/// True if a remover looks at rows in the order of a hash.
+fn is_scattered(statement: &Statement) -> bool {
+    statement.name.starts_with(REMOVAL) && (statement.sql.contains("t.hash") || statement.sql.contains("t.key_hash"))
+}
+
 /// By how much the cost of a statement may grow beside a level of each index.
-fn postings(statement: &Statement, rows: i64) -> u64 {
-    if is_search(statement) { POSTINGS * rows.unsigned_abs() / 6_000 } else { 0 }
+fn allowance(statement: &Statement, rows: i64) -> u64 {
+    match statement {
+        statement if is_search(statement) => POSTINGS * rows.unsigned_abs() / 6_000,
+        // Each row of a page lies on a page of the table of its own, once the table has so many.
+        statement if is_scattered(statement) => PAGE.unsigned_abs(),
+        _ => 0,
+    }
 }
 
 /// Measures one statement in all ways that it knows.
 async fn measure(db: &mut PgConnection, statement: &Statement, samples: &Samples) -> Costs {
-    let all = [Values::Existing, Values::Missing, Values::Common];
-    measure::costs(db, statement, samples, if is_search(statement) { &all } else { &all[..2] }, TRANSACTION).await
+    let all = [Values::Existing, Values::Missing, Values::Common, Values::Alike];
+    let count = if !is_search(statement) { 2 } else { all.len() };
+    measure::costs(db, statement, samples, &all[..count], TRANSACTION).await
 }
 
 #[tokio::test]
@@ -242,6 +266,9 @@ async fn no_statement_costs_more_because_there_are_more_users() {
         }
         let before = measure(&mut small, statement, &samples).await;
         let mut after = measure(&mut large, statement, &samples).await;
+        if statement.name.starts_with(REMOVAL) && !measure::all_read_rows(&after) {
+            wrong.push(format!("{}: looked at no row; its page must be one", statement.name));
+        }
         if is_shown {
             show(&statement.name, &before, &after);
         }
@@ -252,6 +279,8 @@ async fn no_statement_costs_more_because_there_are_more_users() {
                 statement.name
             ));
         }
+        // This one grows with those who look alike, and is only shown: docs/api-conventions.md.
+        after.retain(|(values, _), _| *values != Values::Alike);
         for plan in ["generic", "custom"] {
             if let Some(Ok(common)) = after.remove(&(Values::Common, plan))
                 && common.buffers > COMMON
@@ -259,7 +288,14 @@ async fn no_statement_costs_more_because_there_are_more_users() {
                 wrong.push(format!("{}: {} buffers for a common word, {plan} plan", statement.name, common.buffers));
             }
         }
-        let found = measure::findings(&before, &after, &samples, postings(statement, rows));
+        let mut found = measure::findings(&before, &after, &samples, allowance(statement, rows));
+        if !found.is_empty() {
+            // What other sessions did to the server may have emptied this one's cache of the catalog, which the first
+            // execution after that reads anew.
+            let mut again = measure(&mut large, statement, &samples).await;
+            again.retain(|(values, _), _| !matches!(values, Values::Common | Values::Alike));
+            found = measure::findings(&before, &again, &samples, allowance(statement, rows));
+        }
         match exception {
             Some((name, _)) if !found.is_empty() => used.push(*name),
             _ => wrong.extend(found.into_iter().map(|found| format!("{}: {found}", statement.name))),
@@ -297,7 +333,7 @@ async fn is_found(
         let costs = measure::costs(&mut *db, statement, samples, &values, SAVEPOINT).await;
         is_found |= baseline
             .get(&statement.sql)
-            .is_some_and(|before| !measure::findings(before, &costs, samples, postings(statement, rows)).is_empty());
+            .is_some_and(|before| !measure::findings(before, &costs, samples, allowance(statement, rows)).is_empty());
     }
     db.execute("rollback").await.unwrap();
     is_found
@@ -305,9 +341,12 @@ async fn is_found(
 
 fn show(name: &str, before: &Costs, after: &Costs) {
     for ((values, plan), cost) in after {
-        let small = before.get(&(*values, *plan)).and_then(|cost| cost.as_ref().ok()).map_or(0, |cost| cost.buffers);
+        let small = before.get(&(*values, *plan)).and_then(|cost| cost.as_ref().ok()).cloned().unwrap_or_default();
         if let Ok(cost) = cost {
-            println!("{name}\t{values:?}\t{plan}\t{small}\t{}\t{}", cost.buffers, cost.removed);
+            println!(
+                "{name}\t{values:?}\t{plan}\t{}\t{}\t{}\t{:.1}\t{:.1}",
+                small.buffers, cost.buffers, cost.removed, small.millis, cost.millis
+            );
         }
     }
 }
