@@ -1,11 +1,11 @@
 //! What every request and every job shares. Built once, at start.
 
 mod clock;
-pub mod flights;
-pub mod handouts;
 pub mod last_known;
 mod readiness;
 mod ring;
+pub mod single_flight;
+pub mod token_access_log;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,15 +14,16 @@ pub use clock::CorrectedClock;
 pub use readiness::Lacking;
 pub use ring::RingMismatch;
 
-use flights::Flights;
-use handouts::Handouts;
 use last_known::LastKnown;
 use readiness::Readiness;
+use single_flight::SingleFlight;
+use token_access_log::TokenAccessLog;
 
 use crate::config::Config;
 use crate::crypto::SystemRng;
 use crate::crypto::password::Passwords;
 use crate::crypto::ring::KeyRing;
+use crate::flow_log::Recorder;
 use crate::limits::Limits;
 use crate::model::random::Rng;
 use crate::model::time::Clock;
@@ -32,7 +33,6 @@ use crate::store::directory::Directory;
 use crate::store::pool::PgPool;
 use crate::store::provider_configs::ProviderConfigs;
 use crate::store::signing_keys::SigningKeys;
-use crate::trail::Recorder;
 use crate::upstream::Upstream;
 use crate::upstream::catalogue::Catalogue;
 use crate::upstream::descriptor::DescriptorError;
@@ -58,9 +58,9 @@ pub struct App {
     /// What public documents said last, for while the database is away.
     pub last_known: LastKnown,
     /// Refreshes of provider tokens under way in this process.
-    pub flights: Arc<Flights>,
+    pub single_flight: Arc<SingleFlight>,
     /// Provider tokens handed out since the audit log was told last.
-    pub handouts: Handouts,
+    pub token_access_log: TokenAccessLog,
     /// The providers this version knows.
     pub catalogue: Catalogue,
     /// What the calls to providers share: the guarded client, and issuers' keys.
@@ -135,8 +135,8 @@ impl App {
             signing_keys: SigningKeys::default(),
             provider_configs: ProviderConfigs::default(),
             last_known: LastKnown::default(),
-            flights: Arc::default(),
-            handouts: Handouts::default(),
+            single_flight: Arc::default(),
+            token_access_log: TokenAccessLog::default(),
             catalogue: Catalogue::load()?,
             upstream: Upstream::new(outbound),
             recorder,

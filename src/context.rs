@@ -5,13 +5,13 @@ use std::sync::Arc;
 use sqlx::postgres::types::PgInterval;
 
 use crate::app::App;
+use crate::flow_log::FlowLog;
 use crate::model::id::{ClientId, InstanceId, SessionId};
 use crate::model::instance::Instance;
 use crate::model::random::Rng;
 use crate::model::request::Origin;
 use crate::model::time::Timestamp;
 use crate::store::interval;
-use crate::trail::Trail;
 
 /// The context of a request.
 #[derive(Clone)]
@@ -29,15 +29,15 @@ pub struct Ctx {
     /// The client that the presented token stands for by its signature, if no row says more of it.
     pub unsaved_client: Option<ClientId>,
     /// What happens in the flow that this request belongs to; clones of the context share it.
-    pub trail: Trail,
+    pub flow_log: FlowLog,
 }
 
 impl Ctx {
     /// A context for `instance` at this moment.
     pub fn new(app: Arc<App>, instance: Arc<Instance>, from: Origin) -> Self {
         let now = app.clock.now() + instance.clock_offset;
-        let trail = Trail::new(&app.recorder, &instance.id, &from.request_id, instance.clock_offset);
-        Self { app, instance, now, from, promised_session: None, unsaved_client: None, trail }
+        let flow_log = FlowLog::new(&app.recorder, &instance.id, &from.request_id, instance.clock_offset);
+        Self { app, instance, now, from, promised_session: None, unsaved_client: None, flow_log }
     }
 
     /// The same, with the id of the session that begins in it.
@@ -48,10 +48,10 @@ impl Ctx {
 
     /// The same, for what is tried and taken back: nothing of it belongs on a timeline.
     #[must_use]
-    pub fn untold(&self) -> Self {
-        let trail =
-            Trail::new(&self.app.recorder, &self.instance.id, &self.from.request_id, self.instance.clock_offset);
-        Self { trail, ..self.clone() }
+    pub fn without_flow(&self) -> Self {
+        let flow_log =
+            FlowLog::new(&self.app.recorder, &self.instance.id, &self.from.request_id, self.instance.clock_offset);
+        Self { flow_log, ..self.clone() }
     }
 
     /// This moment, on the instance's clock. What is stamped after a wait is stamped with it, not with [`Self::now`].

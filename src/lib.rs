@@ -31,7 +31,7 @@
 //! | [`model`] | nothing of ours |
 //!
 //! [`app`] (what all requests share), [`context`] (what one request carries) and [`limits`] (rates, and budgets counted
-//! in memory) may be named by `flows`, `simulator` and the rooms above them, [`trail`] (what happened in a flow, written
+//! in memory) may be named by `flows`, `simulator` and the rooms above them, [`flow_log`] (what happened in a flow, written
 //! off the request's path) by all of these; it names `store` and `model`. [`config`] may be named by what reads settings,
 //! [`telemetry`] by what writes log lines of its own. [`embedded`] (the private PostgreSQL of `vestibule dev`) by `cli` and
 //! the tests; [`cli`] and [`server`] by nobody else. The whole list is `MAY` in `tests/it/house.rs`; no modules inside a
@@ -58,14 +58,14 @@
 //! the route, and `http::guard` enforces what the route declares: instance by host or by secret key, caller, origin,
 //! rate limit, CORS, caching. Then the handler runs with a [`context::Ctx`].
 //!
-//! - **Social sign-in**: `http/frontend/sign_ins.rs` → `flows/departure.rs` (redirect rules, attempt, state) → the
+//! - **Social sign-in**: `http/frontend/sign_ins.rs` → `flows/start.rs` (redirect rules, attempt, state) → the
 //!   provider → `http/frontend/oauth_callback.rs` → `flows/social/callback.rs`: the state is consumed, the code
 //!   exchanged (`upstream`), `model::linking` decides, `flows/social/settle.rs` writes it in one transaction → redirect.
 //! - **Password**: `http/frontend/sign_ins.rs` → `flows/sign_in/password.rs`: a place in the pool that hashes is taken
 //!   before the first statement; `flows/sign_in/guess.rs` counts the guess in one statement, the hash is computed while
 //!   nothing is held, and one statement begins the session → `store/password_sign_ins.rs`.
 //! - **Provider token**: `http/backend/oauth_access_tokens.rs` → `flows/provider_token`: a valid one is handed out; for an
-//!   expired one callers share a flight (`app/flights.rs`), flights of all replicas the lease in the token's row
+//!   expired one callers share a flight (`app/single_flight.rs`), flights of all replicas the lease in the token's row
 //!   (`lease.rs`), its holder asks the provider and keeps the answer (`refresh.rs`) → `store/provider_tokens`.
 //! - **Code for token**: `http/oauth/token.rs` → `flows/token/redeem_code.rs` → `store/oauth_grants.rs`: one statement
 //!   consumes the code and creates the grant and its tokens.
@@ -77,13 +77,14 @@
 //! the built program; `tests/invariants.sql` is asked after the tests that write.
 //! Recipes for the commonest changes (an endpoint, a page, a provider, a table) are in `docs/`.
 
+pub mod actions;
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod context;
 pub mod crypto;
 pub mod embedded;
-pub mod flows;
+pub mod flow_log;
 pub mod http;
 pub mod jobs;
 pub mod limits;
@@ -93,5 +94,4 @@ pub mod server;
 pub mod simulator;
 pub mod store;
 pub mod telemetry;
-pub mod trail;
 pub mod upstream;

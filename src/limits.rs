@@ -1,5 +1,5 @@
 //! Rate limits counted in memory: per replica, hence approximate. Exact ones are counted in
-//! the database ([`crate::flows::exact_limits`]).
+//! the database ([`crate::actions::exact_limits`]).
 
 pub mod rows;
 mod table;
@@ -51,7 +51,7 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientBudget<'a> {
     /// A client that proves who it is: one budget, wherever it calls from.
-    Proven(&'a str),
+    Authenticated(&'a str),
     /// A client that anybody can name: a budget per address, so that a stranger does not spend another's.
     Named(&'a str, Option<IpAddr>),
 }
@@ -119,7 +119,7 @@ impl Limits {
 
 fn client_key<'a>(instance: &'a Instance, client: ClientBudget<'a>) -> impl std::hash::Hash + use<'a> {
     let (client_id, address) = match client {
-        ClientBudget::Proven(client_id) => (client_id, None),
+        ClientBudget::Authenticated(client_id) => (client_id, None),
         ClientBudget::Named(client_id, ip) => (client_id, Some(address_key(ip))),
     };
     ("client", instance.id.as_str(), client_id, address)

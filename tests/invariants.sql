@@ -116,7 +116,7 @@ where a.pending_account is not null and i.user_id <> a.user_id;
 select 'account waits with a sign-in that nothing brought it to: ' || a.id
 from sign_ins a
 where a.pending_account is not null
-  and not exists (select from social_flows f where f.instance_id = a.instance_id and f.target_id = a.id
+  and not exists (select from provider_authorizations f where f.instance_id = a.instance_id and f.target_id = a.id
                   and f.id = a.pending_account ->> 'authorization_id' and f.provider = a.pending_account ->> 'provider');
 
 -- Nothing that is only claimed stands among a user's accounts: a pending one is being connected by the user, or shows why it
@@ -168,7 +168,7 @@ from (
     union select 'clients', instance_id from clients
     union select 'handshakes', instance_id from handshakes
     union select 'verifications', instance_id from verifications
-    union select 'social_flows', instance_id from social_flows
+    union select 'provider_authorizations', instance_id from provider_authorizations
     union select 'oauth_codes', instance_id from oauth_codes
     union select 'oauth_refresh_tokens', instance_id from oauth_refresh_tokens
     union select 'oauth_access_tokens', instance_id from oauth_access_tokens
@@ -194,11 +194,11 @@ from (
     union all select 'verifications.owner_id', instance_id, owner_id from verifications
     union all select 'verifications.client_id', instance_id, client_id from verifications
     union all select 'verifications.session_id', instance_id, session_id from verifications
-    union all select 'social_flows.verification_id', instance_id, verification_id from social_flows
-    union all select 'social_flows.target_id', instance_id, target_id from social_flows
-    union all select 'social_flows.client_id', instance_id, client_id from social_flows
-    union all select 'social_flows.user_id', instance_id, user_id from social_flows
-    union all select 'social_flows.session_id', instance_id, session_id from social_flows
+    union all select 'provider_authorizations.verification_id', instance_id, verification_id from provider_authorizations
+    union all select 'provider_authorizations.target_id', instance_id, target_id from provider_authorizations
+    union all select 'provider_authorizations.client_id', instance_id, client_id from provider_authorizations
+    union all select 'provider_authorizations.user_id', instance_id, user_id from provider_authorizations
+    union all select 'provider_authorizations.session_id', instance_id, session_id from provider_authorizations
     union all select 'oauth_codes.grant_id', instance_id, grant_id from oauth_codes
     union all select 'oauth_codes.application_id', instance_id, application_id from oauth_codes
     union all select 'oauth_codes.user_id', instance_id, user_id from oauth_codes
@@ -215,7 +215,7 @@ join (
     union all select instance_id, id from sign_ins
     union all select instance_id, id from sign_ups
     union all select instance_id, id from verifications
-    union all select instance_id, id from social_flows
+    union all select instance_id, id from provider_authorizations
     union all select instance_id, id from identifications
     union all select instance_id, id from external_accounts
     union all select instance_id, id from oauth_applications
@@ -236,15 +236,15 @@ where cardinality(p.scopes) <> (select count(distinct scope) from unnest(p.scope
 
 -- What proved an exchange is gone when the trip is over, and a provider's tokens when its attempt is complete.
 select 'verifier of a finished trip: ' || f.id
-from social_flows f where f.finished_at is not null and f.pkce_verifier_sealed is not null;
+from provider_authorizations f where f.finished_at is not null and f.pkce_verifier_sealed is not null;
 
 select 'tokens of a trip whose sign-in is complete: ' || f.id
-from social_flows f
+from provider_authorizations f
 join sign_ins s on s.instance_id = f.instance_id and s.id = f.target_id
 where s.completed_at is not null and f.tokens_sealed is not null;
 
 select 'tokens of a trip whose sign-up is complete: ' || f.id
-from social_flows f
+from provider_authorizations f
 join sign_ups s on s.instance_id = f.instance_id and s.id = f.target_id
 where s.completed_at is not null and f.tokens_sealed is not null;
 

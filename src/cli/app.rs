@@ -7,9 +7,9 @@ use super::Global;
 use super::failure::Failure;
 use super::open::{Open, actor};
 use super::show;
+use crate::actions::applications;
 use crate::context::Ctx;
 use crate::crypto::ExposeSecret;
-use crate::flows::applications;
 use crate::model::oauth::application::{Application, NewApplication};
 use crate::store::oauth_applications::{Direction, Listing, OrderBy};
 

@@ -46,9 +46,9 @@ impl Database {
     pub async fn migrate(&self) -> Result<Migrated, Failure> {
         let migrated = schema::migrate(&self.direct).await;
         let migrated = migrated.map_err(|error| Failure::failed(format!("the migration failed: {error}")))?;
-        if !migrated.by_hand.is_empty() {
+        if !migrated.manual.is_empty() {
             eprintln!("This role may not change its own settings. Let somebody with the right to do so run:");
-            for statement in &migrated.by_hand {
+            for statement in &migrated.manual {
                 eprintln!("  {statement};");
             }
         }

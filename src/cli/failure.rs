@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
+use crate::actions::instance::CreateError;
 use crate::app::BuildError;
 use crate::config::ConfigError;
 use crate::embedded::EmbeddedError;
-use crate::flows::instance::CreateError;
 use crate::model::problem::{Error, FaultKind};
 
 /// Exit codes.
@@ -22,7 +22,7 @@ pub enum Exit {
     /// The database's schema is too old.
     Schema = 5,
     /// Interrupted.
-    Interrupted = 130,
+    Aborted = 130,
 }
 
 /// A failed command.
@@ -46,7 +46,7 @@ impl Failure {
     }
 
     /// Prints the message; the code for the process.
-    pub fn tell(self) -> ExitCode {
+    pub fn print(self) -> ExitCode {
         if !self.message.is_empty() {
             let mut lines = self.message.lines();
             eprintln!("vestibule: {}", lines.next().unwrap_or_default());
@@ -71,7 +71,7 @@ impl From<EmbeddedError> for Failure {
         let exit = match error.exit_code() {
             3 => Exit::Configuration,
             4 => Exit::Database,
-            130 => Exit::Interrupted,
+            130 => Exit::Aborted,
             _ => Exit::Failed,
         };
         Self::new(exit, error.to_string())

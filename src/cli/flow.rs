@@ -7,9 +7,9 @@ use super::Global;
 use super::failure::{Exit, Failure};
 use super::open::Open;
 use super::show;
+use crate::actions::flow_reader::{self, Shown};
+use crate::actions::replay;
 use crate::context::Ctx;
-use crate::flows::inspector::{self, Shown};
-use crate::flows::replay;
 use crate::http::pages::flow_document as view;
 use crate::model::id::{FlowId, RequestId};
 use crate::model::reason::Reason;
@@ -109,7 +109,7 @@ async fn list(global: &Global, ctx: &Ctx, options: &List) -> Result<(), Failure>
         application: options.app.as_deref(),
         ..Filter::default()
     };
-    let mut found = inspector::list(ctx, &filter).await?;
+    let mut found = flow_reader::list(ctx, &filter).await?;
     found.retain(|(_, status)| options.outcome.is_none_or(|outcome| outcome.as_str() == *status));
     let documents: Vec<Value> = found.iter().map(|(flow, status)| view::summary(flow, status)).collect();
     show::answer(global, &documents, || {
@@ -136,7 +136,7 @@ async fn id(ctx: &Ctx, reference: &Reference) -> Result<FlowId, Failure> {
         let what = format!("\"{text}\" is no reference of a flow or a request: those begin with flw_ or req_");
         return Err(Failure::new(Exit::Usage, what));
     }
-    inspector::find(ctx, text).await?.ok_or_else(|| unknown(ctx, text))
+    flow_reader::find(ctx, text).await?.ok_or_else(|| unknown(ctx, text))
 }
 
 fn unknown(ctx: &Ctx, reference: &str) -> Failure {
@@ -146,7 +146,7 @@ fn unknown(ctx: &Ctx, reference: &str) -> Failure {
 
 async fn show(global: &Global, ctx: &Ctx, reference: &Reference) -> Result<(), Failure> {
     let id = id(ctx, reference).await?;
-    let shown = inspector::show(ctx, &id).await?.ok_or_else(|| unknown(ctx, id.as_str()))?;
+    let shown = flow_reader::show(ctx, &id).await?.ok_or_else(|| unknown(ctx, id.as_str()))?;
     show::answer(global, &view::flow(&shown), || lines(&shown))
 }
 

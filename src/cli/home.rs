@@ -26,7 +26,7 @@ pub fn read_keys(data_dir: &Path) -> Result<Option<Vec<RingEntry>>, Failure> {
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(cannot("read", &path, &error)),
+        Err(error) => return Err(io_failure("read", &path, &error)),
     };
     let broken = || Failure::new(Exit::Configuration, format!("{} is not a key ring any more", path.display()));
     let table: toml::Table = text.parse().map_err(|_| broken())?;
@@ -43,12 +43,12 @@ impl Home {
     pub fn open(path: &Path) -> Result<Self, Failure> {
         match DirBuilder::new().recursive(true).mode(0o700).create(path) {
             Ok(()) => {}
-            Err(error) => return Err(cannot("make", path, &error)),
+            Err(error) => return Err(io_failure("make", path, &error)),
         }
         let home = Self { path: path.to_owned() };
         let ignore = path.join(".gitignore");
         if !ignore.exists() {
-            fs::write(&ignore, "*\n").map_err(|error| cannot("write", &ignore, &error))?;
+            fs::write(&ignore, "*\n").map_err(|error| io_failure("write", &ignore, &error))?;
         }
         Ok(home)
     }
@@ -68,7 +68,7 @@ impl Home {
         match linked {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(cannot("write", &path, &error)),
+            Err(error) => return Err(io_failure("write", &path, &error)),
         }
         read_keys(&self.path)?.ok_or_else(|| Failure::failed(format!("{} has just gone", path.display())))
     }
@@ -97,7 +97,7 @@ impl Home {
         let path = self.environment_path();
         let unfinished = self.path.join(format!("{ENVIRONMENT}.new"));
         write_private(&unfinished, &text)?;
-        fs::rename(&unfinished, &path).map_err(|error| cannot("write", &path, &error))
+        fs::rename(&unfinished, &path).map_err(|error| io_failure("write", &path, &error))
     }
 }
 
@@ -108,7 +108,7 @@ pub fn add_key(data_dir: &Path, entry: &RingEntry) -> Result<PathBuf, Failure> {
     let keys: Vec<RingEntry> = std::iter::once(entry.clone()).chain(older).collect();
     let unfinished = data_dir.join(format!("{KEYS}.new"));
     write_private(&unfinished, &ring_file(&keys))?;
-    fs::rename(&unfinished, &path).map_err(|error| cannot("write", &path, &error))?;
+    fs::rename(&unfinished, &path).map_err(|error| io_failure("write", &path, &error))?;
     Ok(path)
 }
 
@@ -136,10 +136,10 @@ fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
             file.write_all(text.as_bytes())?;
             file.sync_all()
         });
-    written.map_err(|error| cannot("write", path, &error))
+    written.map_err(|error| io_failure("write", path, &error))
 }
 
-fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
+fn io_failure(what: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::failed(format!("cannot {what} {}: {error}", path.display()))
 }
 

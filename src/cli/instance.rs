@@ -12,9 +12,9 @@ use super::open::{Open, actor};
 use super::origins;
 use super::settings;
 use super::show;
+use crate::actions::instance::{self, NewInstance};
 use crate::config::Listen;
 use crate::crypto::{ExposeSecret, Secret};
-use crate::flows::instance::{self, NewInstance};
 use crate::model::instance::Instance;
 use crate::store::instances;
 
@@ -154,7 +154,7 @@ impl Env {
         let mut global = global.clone();
         global.instance = self.instance.or(global.instance);
         let instance = open.instance(&global).await?;
-        let secret = kept_secret(open, &instance).await?;
+        let secret = stored_secret(open, &instance).await?;
         let lines = environment::lines(&instance, secret.as_ref());
         let format = if global.json { Format::Json } else { self.format };
         if secret.is_none() && format != Format::Json {
@@ -179,7 +179,7 @@ fn formatted(format: Format, lines: &[(String, String)]) -> Vec<String> {
 }
 
 /// The secret key that `vestibule dev` keeps here, if it is one of this instance's.
-async fn kept_secret(open: &Open, instance: &Instance) -> Result<Option<Secret>, Failure> {
+async fn stored_secret(open: &Open, instance: &Instance) -> Result<Option<Secret>, Failure> {
     let config = &open.app.config;
     let folder = open.database.cluster.as_ref().map_or(config.dev.data_dir.as_path(), |cluster| cluster.data_dir());
     let Some(key) = home::read_environment(folder).remove("CLERK_SECRET_KEY") else { return Ok(None) };

@@ -10,9 +10,9 @@ use super::failure::Failure;
 use super::home;
 use super::open::{Open, actor};
 use super::show;
+use crate::actions::key_ring::{self, KeyStatus, KeyUse};
 use crate::config::{Config, Sources, load};
 use crate::crypto::{ExposeSecret, RingEntry, SystemRng};
-use crate::flows::key_ring::{self, KeyStanding, Place};
 
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
@@ -54,18 +54,18 @@ async fn status(global: &Global, open: &Open) -> Result<(), Failure> {
         let rows = std::iter::once(heading).chain(keys.iter().map(row));
         show::table(&rows.collect::<Vec<_>>())
     })?;
-    let absent = keys.iter().filter(|key| key.place == Place::Absent).count();
+    let absent = keys.iter().filter(|key| key.place == KeyUse::Absent).count();
     if absent > 0 {
         return Err(Failure::failed("the database needs keys that the ring does not have: what they sealed is lost"));
     }
     Ok(())
 }
 
-fn row(key: &KeyStanding) -> Vec<String> {
+fn row(key: &KeyStatus) -> Vec<String> {
     let place = match key.place {
-        Place::Writes => "writes",
-        Place::Reads => "reads",
-        Place::Absent => "not in the ring",
+        KeyUse::Writes => "writes",
+        KeyUse::Reads => "reads",
+        KeyUse::Absent => "not in the ring",
     };
     let advice = match (key.worn, key.removable) {
         (true, _) => "has sealed very often: rotate",
@@ -100,7 +100,7 @@ fn add(global: &Global) -> Result<(), Failure> {
     let entry = RingEntry::generate(&SystemRng);
     if config.keys.is_empty() && home::read_keys(&config.dev.data_dir)?.is_some() {
         let path = home::add_key(&config.dev.data_dir, &entry)?;
-        return told(global, &entry, &path);
+        return print_entry(global, &entry, &path);
     }
     let text = entry.to_setting();
     let (setting, id) = (text.expose_secret(), &entry.id);
@@ -116,7 +116,7 @@ fn add(global: &Global) -> Result<(), Failure> {
     })
 }
 
-fn told(global: &Global, entry: &RingEntry, path: &Path) -> Result<(), Failure> {
+fn print_entry(global: &Global, entry: &RingEntry, path: &Path) -> Result<(), Failure> {
     show::answer(global, &json!({ "id": entry.id, "file": path }), || {
         vec![
             format!("The key \"{}\" stands first in {}.", entry.id, path.display()),

@@ -45,7 +45,7 @@ pub async fn run(global: &Global, options: Options) -> Result<(), Failure> {
 
 async fn up(global: &Global, database: &Database) -> Result<(), Failure> {
     let migrated = database.migrate().await?;
-    show::answer(global, &json!({ "ran": migrated.ran, "by_hand": migrated.by_hand }), || {
+    show::answer(global, &json!({ "ran": migrated.ran, "manual": migrated.manual }), || {
         let line = match migrated.ran {
             0 => "The schema is up to date.".to_owned(),
             1 => "1 migration ran.".to_owned(),

@@ -109,14 +109,14 @@ pub fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Failure::failed(format!("the runtime does not start: {error}")).tell(),
+        Err(error) => return Failure::failed(format!("the runtime does not start: {error}")).print(),
     };
     let outcome = runtime.block_on(run(global, command));
     // A lookup of a name or a read from the terminal may still be blocking a thread; it is not worth waiting for.
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.print(),
     }
 }
 

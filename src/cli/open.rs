@@ -7,12 +7,12 @@ use super::Global;
 use super::database::{Database, private_options};
 use super::failure::{Exit, Failure};
 use super::home;
+use crate::actions::signing_keys;
 use crate::app::App;
 use crate::config::{Config, Loaded, LogLevel, Sources, load};
 use crate::context::Ctx;
 use crate::crypto::KeyRing;
 use crate::embedded;
-use crate::flows::signing_keys;
 use crate::model::id::{InstanceId, RequestId};
 use crate::model::instance::Instance;
 use crate::model::request::Origin;
@@ -127,8 +127,8 @@ pub fn ring(config: &Config, data_dir: Option<&Path>) -> Result<KeyRing, Failure
     if !config.keys.is_empty() {
         return KeyRing::from_entries(&config.keys).map_err(wrong);
     }
-    let kept = data_dir.map(home::read_keys).transpose()?.flatten();
-    let Some(entries) = kept else {
+    let stored = data_dir.map(home::read_keys).transpose()?.flatten();
+    let Some(entries) = stored else {
         return Err(Failure::new(
             Exit::Configuration,
             format!("there is no key ring (keys, VESTIBULE_KEYS): {MAKE_A_RING}"),

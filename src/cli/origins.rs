@@ -7,7 +7,7 @@ use super::Global;
 use super::failure::{Exit, Failure};
 use super::open::{Open, actor};
 use super::show;
-use crate::flows::instance::{self, OriginError};
+use crate::actions::instance::{self, OriginError};
 
 /// What to do with an instance's origins.
 #[derive(Debug, Subcommand)]

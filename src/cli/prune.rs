@@ -9,7 +9,7 @@ use super::open::Open;
 use super::show;
 use crate::app::App;
 use crate::jobs::{retention, worker_name};
-use crate::store::jobs::{self, Standing};
+use crate::store::jobs::{self, JobStatus};
 use crate::store::retention::{REMOVERS, Remover, Waiting};
 
 /// What to do.
@@ -24,7 +24,7 @@ pub struct Options {
 struct Row {
     remover: Remover,
     waiting: Waiting,
-    job: Option<Standing>,
+    job: Option<JobStatus>,
     /// A server is at it, and nothing was removed for this command.
     is_taken: bool,
 }

@@ -9,9 +9,9 @@ use super::database::Database;
 use super::failure::{Exit, Failure};
 use super::open;
 use super::signals::Signals;
+use crate::actions::provider_token;
 use crate::app::App;
 use crate::config::{Config, Loaded, Sources, load};
-use crate::flows::provider_token;
 use crate::http::router;
 use crate::jobs::{self, Jobs};
 use crate::server::{Bound, Caps, Server, bind};
@@ -49,7 +49,7 @@ pub async fn run(global: &Global, options: Options) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::failed(error.to_string()))?;
     tokio::select! {
         started = start(config) => started?.until_asked(&mut signals).await,
-        () = signals.asked() => Err(Failure::new(Exit::Interrupted, "")),
+        () = signals.asked() => Err(Failure::new(Exit::Aborted, "")),
     }
 }
 
@@ -141,7 +141,7 @@ impl Running {
         tracing::info!("stopping");
         tokio::select! {
             () = self.stop() => Ok(()),
-            () = signals.asked() => Err(Failure::new(Exit::Interrupted, "")),
+            () = signals.asked() => Err(Failure::new(Exit::Aborted, "")),
         }
     }
 
@@ -157,7 +157,7 @@ impl Running {
             tracing::warn!(cut, "connections were cut");
         }
         // Most refreshes landed with their requests; those whose caller went away get what is left.
-        provider_token::give_up(&self.app, config.grace.saturating_sub(asked.elapsed())).await;
+        provider_token::release_all(&self.app, config.grace.saturating_sub(asked.elapsed())).await;
         self.jobs.stop().await;
         // Notes of flows are worth a moment, not more.
         let _ = tokio::time::timeout(NOTES, self.app.recorder.flush()).await;

@@ -7,8 +7,8 @@ use super::Global;
 use super::failure::{Exit, Failure};
 use super::open::{Open, actor};
 use super::show;
+use crate::actions::instance::{self, ChangeError};
 use crate::config::keys;
-use crate::flows::instance::{self, ChangeError};
 use crate::model::instance::Instance;
 use crate::model::setting_names::{self, SettingError};
 use crate::model::settings::Settings;
@@ -43,7 +43,7 @@ impl Set {
             setting_names::all(&settings).into_iter().filter(|(name, _)| named(name)).collect();
         let document: Map<String, Value> = now.iter().cloned().collect();
         show::answer(global, &document, || {
-            now.iter().map(|(name, value)| format!("{name} = {}", words(value))).collect()
+            now.iter().map(|(name, value)| format!("{name} = {}", format_value(value))).collect()
         })
     }
 }
@@ -100,17 +100,17 @@ fn rows(settings: &Settings) -> Vec<Vec<String>> {
     let defaults = setting_names::all(&Settings::default());
     let row = |(name, value): (String, Value)| {
         let is_default = defaults.iter().any(|(key, default)| *key == name && *default == value);
-        vec![name, words(&value), if is_default { String::new() } else { "(changed)".to_owned() }]
+        vec![name, format_value(&value), if is_default { String::new() } else { "(changed)".to_owned() }]
     };
     setting_names::all(settings).into_iter().map(row).collect()
 }
 
 /// A value as `set` reads it.
-fn words(value: &Value) -> String {
+fn format_value(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".to_owned(),
-        Value::Array(list) => list.iter().map(words).collect::<Vec<_>>().join(","),
+        Value::Array(list) => list.iter().map(format_value).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
 }

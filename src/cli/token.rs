@@ -8,9 +8,9 @@ use super::Global;
 use super::failure::Failure;
 use super::open::{Open, actor};
 use super::show;
+use crate::actions::provider_token::{self, Checkup};
 use crate::context::Ctx;
 use crate::crypto::ExposeSecret;
-use crate::flows::provider_token::{self, Checkup};
 use crate::http::views;
 use crate::model::time::Timestamp;
 
@@ -20,12 +20,12 @@ pub enum Command {
     /// Show how a token is doing
     Show(Show),
     /// Ask the provider for a new one now
-    Refresh(Named),
+    Refresh(AccountOwner),
 }
 
 /// An account.
 #[derive(Debug, Args)]
-pub struct Named {
+pub struct AccountOwner {
     /// Id of the external account: eac_…
     account: String,
 }
@@ -34,7 +34,7 @@ pub struct Named {
 #[derive(Debug, Args)]
 pub struct Show {
     #[command(flatten)]
-    named: Named,
+    named: AccountOwner,
     /// Print the token itself; the audit log says that you did
     #[arg(long)]
     reveal: bool,
@@ -62,21 +62,21 @@ impl Show {
             true => Some(provider_token::reveal(ctx, account, actor()).await?.expose_secret().to_owned()),
             false => None,
         };
-        tell(global, &checkup, token)
+        print_checkup(global, &checkup, token)
     }
 }
 
-impl Named {
+impl AccountOwner {
     async fn refresh(self, global: &Global, ctx: &Ctx) -> Result<(), Failure> {
         let refreshed = provider_token::refresh(ctx, &self.account).await;
         // A task may still be at work for others; its lease must not outlive this process.
-        provider_token::give_up(&ctx.app, std::time::Duration::ZERO).await;
+        provider_token::release_all(&ctx.app, std::time::Duration::ZERO).await;
         refreshed?;
-        tell(global, &provider_token::checkup(ctx, None, &self.account).await?, None)
+        print_checkup(global, &provider_token::checkup(ctx, None, &self.account).await?, None)
     }
 }
 
-fn tell(global: &Global, checkup: &Checkup, token: Option<String>) -> Result<(), Failure> {
+fn print_checkup(global: &Global, checkup: &Checkup, token: Option<String>) -> Result<(), Failure> {
     let text = |moment: Option<Timestamp>| moment.and_then(|moment| moment.format(&Rfc3339).ok());
     let mut shown = views::provider_token::checkup(checkup);
     if let (Some(token), Some(members)) = (&token, shown.as_object_mut()) {

@@ -4,11 +4,11 @@
 //! May name `model`. Never reads the database, the network, the clock or the configuration: callers hand in bytes,
 //! a [`Rng`](crate::model::random::Rng) and the present moment. No error and no `Debug` of this room shows a secret.
 
-mod entry;
 pub mod jwt;
 mod label;
 pub mod password;
 pub mod ring;
+mod ring_entry;
 pub mod seal;
 pub mod secret;
 pub mod signing;
@@ -20,9 +20,9 @@ pub fn sha256(data: &[u8]) -> [u8; 32] {
     hash
 }
 
-pub use entry::{RingEntry, RingError, SAMPLE_SECRET};
 pub use label::{CookieUse, Lookup};
 pub use ring::KeyRing;
+pub use ring_entry::{RingEntry, RingError, SAMPLE_SECRET};
 pub use seal::{SealError, SealedAt, header};
 pub use secret::{ExposeSecret, LookupHash, Secret, SystemRng};
 pub use signing::{PublicJwk, SigningError, SigningKey, TokenType};

@@ -158,7 +158,7 @@ impl Memory {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    /// Keeps `blocks` for the next hash, and gives all that is kept back once none has finished for a while.
+    /// Keeps `blocks` for the next hash, and gives all that is held back once none has finished for a while.
     fn keep(memory: &Arc<Self>, blocks: Vec<Block>) {
         memory.blocks.lock().unwrap_or_else(PoisonError::into_inner).push(blocks);
         let finished = memory.finished.fetch_add(1, Ordering::Relaxed) + 1;
@@ -296,13 +296,13 @@ mod tests {
     #[tokio::test]
     async fn memory_is_given_back_when_nobody_hashes() {
         let pool = Passwords::new(SMALL, 2);
-        let kept = || pool.memory.blocks.lock().unwrap().len();
+        let held = || pool.memory.blocks.lock().unwrap().len();
         for _ in 0..3 {
             pretend(&pool, &secret("x")).await.unwrap();
-            assert_eq!(kept(), 1, "one after the other shares it");
+            assert_eq!(held(), 1, "one after the other shares it");
         }
         let is_given_back = async {
-            while kept() > 0 {
+            while held() > 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

@@ -3,8 +3,8 @@
 //! No secret of the ring is used directly: HKDF-SHA-256 (RFC 5869) gives one sub-key per purpose, so that a weakness in
 //! one use says nothing about another.
 
-use super::entry::{RingEntry, RingError};
 use super::label::{CookieUse, Lookup};
+use super::ring_entry::{RingEntry, RingError};
 use super::secret::{LookupHash, same};
 use crate::model::random::Rng;
 use aws_lc_rs::{error::Unspecified, hkdf, hmac};
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn check_hash_tells_a_wrong_secret_under_a_known_id() {
+    fn check_hash_distinguishes_a_wrong_secret_under_a_known_id() {
         let impostor = KeyRing::parse(&NEW.replace("new:", "old:")).unwrap();
         assert_eq!(ring(&[OLD]).check_hash("old"), ring(&[NEW, OLD]).check_hash("old"));
         assert_ne!(ring(&[OLD]).check_hash("old"), impostor.check_hash("old"));

@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 
 const VERSION: u8 = 1;
 
+/// Tables that had another name when some of their values were sealed, and that name.
+const FORMER_TABLES: [(&str, &str); 1] = [("provider_authorizations", "social_flows")];
+
 /// The one place where a sealed value belongs. The writer and the reader must name it alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealedAt<'a> {
@@ -89,13 +92,12 @@ impl KeyRing {
         let parts = split(sealed)?;
         let ring_key =
             self.key(parts.key_id).ok_or_else(|| SealError::UnknownKey { key_id: parts.key_id.to_owned() })?;
-        let forged = |_| SealError::Forged { table: at.table, column: at.column };
-        let key = place_key(ring_key, at).map_err(forged)?;
-        let mut text = Zeroizing::new(parts.ciphertext_and_tag.to_vec());
-        let nonce = Nonce::assume_unique_for_key(parts.nonce);
-        let length = key.open_in_place(nonce, associated_data(at), text.as_mut_slice()).map_err(forged)?.len();
-        text.truncate(length);
-        Ok(text)
+        let former = FORMER_TABLES.iter().find(|(table, _)| *table == at.table);
+        open_at(ring_key, at, &parts)
+            .or_else(|refused| {
+                former.map_or(Err(refused), |(_, table)| open_at(ring_key, &SealedAt { table, ..*at }, &parts))
+            })
+            .map_err(|_| SealError::Forged { table: at.table, column: at.column })
     }
 
     /// Opens a value that holds text.
@@ -105,6 +107,15 @@ impl KeyRing {
             std::str::from_utf8(&bytes).map_err(|_| SealError::NotText { table: at.table, column: at.column })?;
         Ok(Secret::from(text))
     }
+}
+
+fn open_at(key: &RingKey, at: &SealedAt<'_>, parts: &Parts<'_>) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
+    let key = place_key(key, at)?;
+    let mut text = Zeroizing::new(parts.ciphertext_and_tag.to_vec());
+    let nonce = Nonce::assume_unique_for_key(parts.nonce);
+    let length = key.open_in_place(nonce, associated_data(at), text.as_mut_slice())?.len();
+    text.truncate(length);
+    Ok(text)
 }
 
 /// The id of the key that a value is sealed under, whether or not the ring has it: for counting and resealing.
@@ -246,7 +257,7 @@ mod tests {
             SealedAt { row: "eac_2", ..AT },
             SealedAt { instance: "ins_2", ..AT },
             SealedAt { column: "refresh_token_sealed", ..AT },
-            SealedAt { table: "social_flows", ..AT },
+            SealedAt { table: "provider_authorizations", ..AT },
             // The same letters, cut elsewhere: the frame tells them apart.
             SealedAt { row: "eac_1ins", instance: "_1", ..AT },
             SealedAt { table: "provider_tokensa", column: "ccess_token_sealed", ..AT },

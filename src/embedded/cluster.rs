@@ -1,8 +1,8 @@
 //! The private cluster: claim it, start or join it, wait until it answers, end it.
 
-use super::layout::Layout;
+use super::directories::Directories;
 use super::server::{Server, init_db};
-use super::stale::{self, Leftover};
+use super::stale::{self, StaleState};
 use super::{Account, EmbeddedError, Programs};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection, Executor};
@@ -26,7 +26,7 @@ const RECOVERS: Duration = Duration::from_secs(600);
 /// [`Cluster::stop`] waits.
 #[derive(Debug)]
 pub struct Cluster {
-    layout: Layout,
+    layout: Directories,
     // Before the lock: fields are dropped in this order, and the server goes first.
     server: Option<Server>,
     /// Held while it is ours; a guest on an orphaned server holds it too, so that nobody resets under it.
@@ -63,18 +63,18 @@ impl Cluster {
         let _ = tokio::task::spawn_blocking(move || server.stop()).await;
     }
 
-    pub(super) fn guest(layout: Layout, lock: Option<File>) -> Self {
+    pub(super) fn guest(layout: Directories, lock: Option<File>) -> Self {
         Self { layout, server: None, _lock: lock }
     }
 
     /// Starts the server on data that is there, and makes the database if it is missing.
     pub(super) async fn start(
-        layout: Layout,
+        layout: Directories,
         lock: File,
         programs: &Programs,
         account: &Account,
     ) -> Result<Self, EmbeddedError> {
-        clear_leftovers(&layout, account).await?;
+        remove_stale_files(&layout, account).await?;
         layout.make_run(account)?;
         let mut server = Server::spawn(programs, account, &layout)?;
         until_ready(&mut server, &layout).await?;
@@ -86,7 +86,11 @@ impl Cluster {
 }
 
 /// `initdb` where there is no data yet; true if it was run. Blocking.
-pub(super) fn init_if_missing(layout: &Layout, programs: &Programs, account: &Account) -> Result<bool, EmbeddedError> {
+pub(super) fn init_if_missing(
+    layout: &Directories,
+    programs: &Programs,
+    account: &Account,
+) -> Result<bool, EmbeddedError> {
     if layout.has_data() {
         return Ok(false);
     }
@@ -103,7 +107,7 @@ pub(super) enum Claim {
 }
 
 /// Takes the lock, or finds the server of the process that has it.
-pub(super) async fn claim(layout: &Layout) -> Result<Claim, EmbeddedError> {
+pub(super) async fn claim(layout: &Directories) -> Result<Claim, EmbeddedError> {
     let begun = Instant::now();
     loop {
         if let Some(lock) = try_lock(layout)? {
@@ -120,7 +124,7 @@ pub(super) async fn claim(layout: &Layout) -> Result<Claim, EmbeddedError> {
 }
 
 /// The lock, with our process id in it for those who wait; `None` while another process has it.
-pub(super) fn try_lock(layout: &Layout) -> Result<Option<File>, EmbeddedError> {
+pub(super) fn try_lock(layout: &Directories) -> Result<Option<File>, EmbeddedError> {
     let path = &layout.lock;
     let mut file = OpenOptions::new()
         .create(true)
@@ -142,7 +146,7 @@ pub(super) fn try_lock(layout: &Layout) -> Result<Option<File>, EmbeddedError> {
 }
 
 /// The process that has the lock, as it says itself.
-pub(super) fn lock_owner(layout: &Layout) -> Option<u32> {
+pub(super) fn lock_owner(layout: &Directories) -> Option<u32> {
     let mut text = String::new();
     File::open(&layout.lock).ok()?.read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
@@ -150,7 +154,7 @@ pub(super) fn lock_owner(layout: &Layout) -> Option<u32> {
 
 /// Waits while a server whose owner was just killed shuts down; false if it goes on accepting, because its watchdog
 /// was killed with the owner.
-async fn ends_soon(layout: &Layout) -> bool {
+async fn ends_soon(layout: &Directories) -> bool {
     let begun = Instant::now();
     let mut accepts_since = None;
     while begun.elapsed() < LISTENS {
@@ -170,10 +174,10 @@ async fn ends_soon(layout: &Layout) -> bool {
 }
 
 /// Waits until no old server has the data directory, and removes its stale `postmaster.pid`.
-async fn clear_leftovers(layout: &Layout, account: &Account) -> Result<(), EmbeddedError> {
+async fn remove_stale_files(layout: &Directories, account: &Account) -> Result<(), EmbeddedError> {
     let begun = Instant::now();
     loop {
-        let Leftover::Server(pid) = stale::clear(layout, account)? else { return Ok(()) };
+        let StaleState::Server(pid) = stale::clear(layout, account)? else { return Ok(()) };
         if begun.elapsed() > LISTENS {
             return Err(EmbeddedError::ForeignServer { data: layout.data.clone(), pid });
         }
@@ -182,14 +186,14 @@ async fn clear_leftovers(layout: &Layout, account: &Account) -> Result<(), Embed
 }
 
 /// Waits until a dying server has ended; an error if one goes on running.
-pub(super) async fn ended(layout: &Layout, account: &Account) -> Result<(), EmbeddedError> {
+pub(super) async fn ended(layout: &Directories, account: &Account) -> Result<(), EmbeddedError> {
     if !ends_soon(layout).await {
         return Err(EmbeddedError::InUse { pg: layout.pg.clone(), pid: None });
     }
-    clear_leftovers(layout, account).await
+    remove_stale_files(layout, account).await
 }
 
-async fn until_ready(server: &mut Server, layout: &Layout) -> Result<(), EmbeddedError> {
+async fn until_ready(server: &mut Server, layout: &Directories) -> Result<(), EmbeddedError> {
     let begun = Instant::now();
     loop {
         if let Some(status) = server.ended() {
@@ -217,7 +221,7 @@ enum Answer {
     Nobody,
 }
 
-async fn answer(layout: &Layout, database: &str) -> Answer {
+async fn answer(layout: &Directories, database: &str) -> Answer {
     use std::io::ErrorKind::{ConnectionRefused, NotFound};
     match connect_options(layout, database).connect().await {
         Ok(connection) => {
@@ -234,7 +238,7 @@ async fn answer(layout: &Layout, database: &str) -> Answer {
 }
 
 /// Never through PGHOST, .pgpass and their like: they mean other servers.
-fn connect_options(layout: &Layout, database: &str) -> PgConnectOptions {
+fn connect_options(layout: &Directories, database: &str) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .socket(&layout.run)
         .port(5432)

@@ -66,14 +66,14 @@ fn version(answer: &str) -> Option<(String, u32)> {
 
 /// Which programs will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum VersionWanted {
     /// Any supported version, the newest first: there is no data yet.
     Any,
     /// This major version: there is data.
     Major(u32),
 }
 
-impl Wanted {
+impl VersionWanted {
     /// What the data directory asks for.
     pub fn by(data: &Path) -> Self {
         let text = fs::read_to_string(data.join("PG_VERSION")).unwrap_or_default();
@@ -102,7 +102,11 @@ impl Places {
     }
 
     /// The best programs for `wanted`; otherwise the versions that were seen.
-    pub fn find(&self, wanted: Wanted, account: &Account) -> Result<Result<Programs, Vec<Programs>>, EmbeddedError> {
+    pub fn find(
+        &self,
+        wanted: VersionWanted,
+        account: &Account,
+    ) -> Result<Result<Programs, Vec<Programs>>, EmbeddedError> {
         if let Some(bin) = &self.bin {
             let programs =
                 Programs::probe(bin, account).map_err(|reason| EmbeddedError::BadBin { path: bin.clone(), reason })?;
@@ -162,10 +166,10 @@ fn probe_all(folders: &[PathBuf], account: &Account) -> Vec<Programs> {
 }
 
 /// For new data the highest tried version, or a newer one if there is no other; for existing data its major only.
-fn best(mut found: Vec<Programs>, wanted: Wanted) -> Result<Programs, Vec<Programs>> {
+fn best(mut found: Vec<Programs>, wanted: VersionWanted) -> Result<Programs, Vec<Programs>> {
     let fits = |programs: &Programs| match wanted {
-        Wanted::Any => true,
-        Wanted::Major(major) => programs.major == major,
+        VersionWanted::Any => true,
+        VersionWanted::Major(major) => programs.major == major,
     };
     // Stable: of two with the same version the earlier place wins.
     found.sort_by_key(|programs| (programs.major > NEWEST, std::cmp::Reverse(programs.major)));

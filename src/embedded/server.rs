@@ -1,6 +1,6 @@
 //! The server process: its data directory, its settings, and the watchdog that ends it when we end.
 
-use super::layout::Layout;
+use super::directories::Directories;
 use super::{Account, EmbeddedError, Programs};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -76,7 +76,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts the server; it does not accept connections yet.
-    pub(super) fn spawn(programs: &Programs, account: &Account, layout: &Layout) -> Result<Self, EmbeddedError> {
+    pub(super) fn spawn(programs: &Programs, account: &Account, layout: &Directories) -> Result<Self, EmbeddedError> {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -114,7 +114,7 @@ impl Server {
     }
 
     /// Why it did not start, with what it logged since it was spawned.
-    pub(super) fn failure(&self, layout: &Layout, reason: String) -> EmbeddedError {
+    pub(super) fn failure(&self, layout: &Directories, reason: String) -> EmbeddedError {
         let tail = tail(&layout.log, self.log_start).unwrap_or_default();
         EmbeddedError::StartFailed { reason, log: layout.log.clone(), tail }
     }

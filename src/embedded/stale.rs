@@ -3,13 +3,13 @@
 //! PostgreSQL removes the file itself when the process in it is gone. It does not when that process is a zombie that
 //! nobody reaps (containers without an init) or when its number was given to another process.
 
-use super::{Account, EmbeddedError, layout::Layout};
+use super::{Account, EmbeddedError, directories::Directories};
 use std::fs;
 use std::path::Path;
 
 /// What stands in the way of a start.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Leftover {
+pub(super) enum StaleState {
     /// Nothing, or nothing PostgreSQL would not clear itself.
     None,
     /// A server, this process, has the data directory open: it runs, or is still ending.
@@ -18,17 +18,17 @@ pub(super) enum Leftover {
 
 /// Looks at `postmaster.pid`; removes it, with the socket and its lock, if the process in it is alive or a zombie and
 /// no process has the data directory as its working directory (every PostgreSQL process has). Linux only.
-pub(super) fn clear(layout: &Layout, account: &Account) -> Result<Leftover, EmbeddedError> {
+pub(super) fn clear(layout: &Directories, account: &Account) -> Result<StaleState, EmbeddedError> {
     let file = layout.data.join("postmaster.pid");
     let Some(pid) = fs::read_to_string(&file).ok().and_then(|text| text.lines().next()?.trim().parse::<i32>().ok())
     else {
-        return Ok(Leftover::None);
+        return Ok(StaleState::None);
     };
     if !cfg!(target_os = "linux") || !exists(pid) {
-        return Ok(Leftover::None);
+        return Ok(StaleState::None);
     }
     if someone_is_in(&layout.data, account.uid()) {
-        return Ok(Leftover::Server(pid));
+        return Ok(StaleState::Server(pid));
     }
     let socket = layout.socket();
     for path in [file, socket.with_file_name(".s.PGSQL.5432.lock"), socket] {
@@ -39,7 +39,7 @@ pub(super) fn clear(layout: &Layout, account: &Account) -> Result<Leftover, Embe
             _ => {}
         }
     }
-    Ok(Leftover::None)
+    Ok(StaleState::None)
 }
 
 /// True if the process is there, as a zombie too, or belongs to someone else.

@@ -11,10 +11,10 @@ use super::extract::Browser;
 use super::native;
 use super::problem::Answer;
 use super::views;
+use crate::actions::client::ClientUpdate;
+use crate::actions::session::mint;
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, Secret};
-use crate::flows::client::Acted;
-use crate::flows::session::mint;
 use crate::model::client::Client;
 use crate::model::problem::Result;
 
@@ -58,8 +58,8 @@ pub async fn shown(ctx: &Ctx, client: &Client) -> Result<Value> {
 ///
 /// # Errors
 /// Faults of the signing key.
-pub async fn acted(ctx: &Ctx, browser: &Browser, acted: &Acted, resource: Resource) -> Answer {
-    let client = shown(ctx, &acted.client).await?;
+pub async fn respond(ctx: &Ctx, browser: &Browser, updated: &ClientUpdate, resource: Resource) -> Answer {
+    let client = shown(ctx, &updated.client).await?;
     let of_client = |member: &str| client.get(member).cloned().unwrap_or_default();
     let shown = match resource {
         Resource::Client => client.clone(),
@@ -68,7 +68,7 @@ pub async fn acted(ctx: &Ctx, browser: &Browser, acted: &Acted, resource: Resour
         Resource::Shown(value) => value,
     };
     let mut response = json(&json!({ "response": shown, "client": client }));
-    set_cookies(ctx, browser, acted.client.uat(), acted.issued.as_ref(), &mut response)?;
+    set_cookies(ctx, browser, updated.client.uat(), updated.issued.as_ref(), &mut response)?;
     Ok(response)
 }
 
@@ -84,7 +84,7 @@ pub fn set_cookies(
     response: &mut Response,
 ) -> Result<()> {
     if browser.is_native {
-        return issued.map_or(Ok(()), |token| native::hand_over(response.headers_mut(), token));
+        return issued.map_or(Ok(()), |token| native::set_authorization(response.headers_mut(), token));
     }
     let mut lines = Vec::new();
     if let Some(token) = issued {

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_word_of_a_stranger_counts_for_nothing() {
+    fn forwarded_header_of_untrusted_peer_is_ignored() {
         client("203.0.113.9", &["198.51.100.7"], "203.0.113.9");
         client("127.0.0.1", &["198.51.100.7"], "127.0.0.1");
         client("127.0.0.2", &[], "127.0.0.2");

@@ -16,10 +16,11 @@ use super::problem::Failure;
 use super::route::{Cache, Caller, Outage, Rules};
 use super::trace::{Followed, Served};
 use super::{client_address, cors, headers, native, oauth, pages};
+use crate::actions::{flow_steps, unsaved_client};
 use crate::app::App;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
-use crate::flows::{timeline, unsaved_client};
+use crate::flow_log::{self, RequestOutcome};
 use crate::model::id::RequestId;
 use crate::model::instance::Instance;
 use crate::model::problem::{Error, code};
@@ -29,14 +30,13 @@ use crate::model::request::Origin;
 use crate::model::url_rules::is_loopback_host;
 use crate::store::clients;
 use crate::store::directory::{KeyHolder, LoopbackName};
-use crate::trail::{self, Answered};
 
 /// The longest `User-Agent` that is recorded.
 const USER_AGENT_LENGTH: usize = 512;
 
 /// What the guard of one route knows.
 #[derive(Clone)]
-pub struct Post {
+pub struct RouteGuard {
     /// Shared parts.
     pub app: Arc<App>,
     /// What the route declares.
@@ -44,29 +44,29 @@ pub struct Post {
 }
 
 /// Lets `request` through to its handler, or refuses it in the form of its face.
-pub async fn guard(State(post): State<Post>, mut request: Request, next: Next) -> Response {
+pub async fn guard(State(guard): State<RouteGuard>, mut request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();
     let mut instance = None;
     let followed = request.extensions().get::<Followed>().cloned();
-    let mut response = match admit(&post, &mut request, &mut instance).await {
+    let mut response = match admit(&guard, &mut request, &mut instance).await {
         Ok(None) => next.run(request).await,
         Ok(Some(elsewhere)) => elsewhere,
-        Err(error) => refuse(post.rules.caller, instance.as_deref(), error),
+        Err(error) => refuse(guard.rules.caller, instance.as_deref(), error),
     };
     if let Some(ctx) = followed.as_ref().and_then(Followed::ctx) {
         let answered = answered(&response);
-        if matches!(post.rules.caller, Caller::Browser | Caller::Page) {
-            timeline::answered(ctx, answered);
+        if matches!(guard.rules.caller, Caller::Browser | Caller::Page) {
+            flow_steps::log_answer(ctx, answered);
         }
-        ctx.trail.close(answered);
-        let flow = ctx.trail.flow().and_then(|flow| HeaderValue::from_str(flow.as_str()).ok());
+        ctx.flow_log.close(answered);
+        let flow = ctx.flow_log.flow().and_then(|flow| HeaderValue::from_str(flow.as_str()).ok());
         if let Some(flow) = flow {
             response.headers_mut().insert(FLOW, flow);
         }
     }
-    cors::allow(post.rules.cors, instance.as_deref(), origin.as_ref(), &mut response);
-    cache(post.rules.cache, &mut response);
-    headers::secure(instance.as_deref(), post.rules.cors, &mut response);
+    cors::allow(guard.rules.cors, instance.as_deref(), origin.as_ref(), &mut response);
+    cache(guard.rules.cache, &mut response);
+    headers::secure(instance.as_deref(), guard.rules.cors, &mut response);
     if let Some(instance) = instance {
         response.extensions_mut().insert(Served(instance.id.clone()));
     }
@@ -77,40 +77,40 @@ pub async fn guard(State(post): State<Post>, mut request: Request, next: Next) -
 const FLOW: http::HeaderName = http::HeaderName::from_static("x-vestibule-flow");
 
 /// How a request was answered, for its flow's timeline.
-fn answered(response: &Response) -> Answered {
+fn answered(response: &Response) -> RequestOutcome {
     let why = response.extensions().get::<Why>().copied();
     match response.status().as_u16() {
-        503 => Answered::Fault(trail::STORAGE),
-        500.. => Answered::Fault(trail::FAULT),
-        _ if why.is_some() => Answered::Refused(why),
-        400.. => Answered::Refused(None),
-        _ => Answered::Well,
+        503 => RequestOutcome::Fault(flow_log::STORAGE),
+        500.. => RequestOutcome::Fault(flow_log::FAULT),
+        _ if why.is_some() => RequestOutcome::Refused(why),
+        400.. => RequestOutcome::Refused(None),
+        _ => RequestOutcome::Well,
     }
 }
 
 /// Finds the instance and the caller; puts [`Ctx`] (and [`KeyHolder`]) where the extractors look for them. A page asked
 /// for under another of the instance's names is answered with a redirect to the configured one.
 async fn admit(
-    post: &Post,
+    guard: &RouteGuard,
     request: &mut Request,
     found: &mut Option<Arc<Instance>>,
 ) -> Result<Option<Response>, Error> {
-    let rules = post.rules;
+    let rules = guard.rules;
     if rules.caller == Caller::Operator {
         return Ok(None);
     }
     let instance = match rules.caller {
         Caller::SecretKey => {
-            let holder = key_holder(&post.app, request.headers(), rules.outage).await?;
+            let holder = key_holder(&guard.app, request.headers(), rules.outage).await?;
             let instance = Arc::clone(&holder.instance);
             request.extensions_mut().insert(holder);
             instance
         }
         _ => match (rules.outage, host(request)) {
             (Outage::LastKnown, Some(host)) => {
-                post.app.last_known.host(host.to_string(), by_host(&post.app, Some(host))).await?
+                guard.app.last_known.host(host.to_string(), by_host(&guard.app, Some(host))).await?
             }
-            (_, host) => by_host(&post.app, host).await?,
+            (_, host) => by_host(&guard.app, host).await?,
         },
     };
     *found = Some(Arc::clone(&instance));
@@ -125,12 +125,12 @@ async fn admit(
     {
         return Ok(Some(elsewhere));
     }
-    let from = whence(request, &post.app);
-    let mut ctx = Ctx::new(Arc::clone(&post.app), Arc::clone(&instance), from);
+    let from = request_source(request, &guard.app);
+    let mut ctx = Ctx::new(Arc::clone(&guard.app), Arc::clone(&instance), from);
     if let Some(followed) = request.extensions().get::<Followed>() {
         followed.follow(&ctx);
     }
-    post.app.limits.spend(rules.limit, &instance, ctx.from.ip)?;
+    guard.app.limits.spend(rules.limit, &instance, ctx.from.ip)?;
     if rules.caller == Caller::Browser
         && !instance.settings.native_api
         && native::is_native(request.uri().query(), request.headers())
@@ -140,7 +140,7 @@ async fn admit(
     // A public document is nobody's.
     let presented = client_token(request.uri().query(), request.headers()).filter(|_| rules.outage == Outage::Refuse);
     ctx.unsaved_client = presented.as_deref().and_then(|token| unsaved_client::verify(&ctx, token));
-    if let Some(hash) = stored_under(&post.app, &instance, presented).await? {
+    if let Some(hash) = stored_under(&guard.app, &instance, presented).await? {
         request.extensions_mut().insert(StoredUnder(hash));
     }
     request.extensions_mut().insert(ctx);
@@ -223,7 +223,7 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Where the request comes from.
-pub fn whence(request: &Request, app: &App) -> Origin {
+pub fn request_source(request: &Request, app: &App) -> Origin {
     let text = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let peer: Option<IpAddr> = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     let known = request.extensions().get::<RequestId>().cloned();

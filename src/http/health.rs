@@ -37,14 +37,14 @@ async fn alive() -> &'static str {
 
 /// `GET /readyz`: a connection is usable, the schema fits, and the server is not draining.
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    told(app.readiness().await, json!({}))
+    respond(app.readiness().await, json!({}))
 }
 
 /// `GET /readyz` on the internal listener: with `?verbose` each part is listed.
 async fn ready_in_parts(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     let verdict = app.readiness().await;
     if !query.is_some_and(|query| query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose="))) {
-        return told(verdict, json!({}));
+        return respond(verdict, json!({}));
     }
     let is_fine = |part| verdict != Err(part);
     let parts = json!({
@@ -55,10 +55,10 @@ async fn ready_in_parts(State(app): State<Arc<App>>, RawQuery(query): RawQuery) 
         "clock_offset_ms": i64::try_from(app.clock.offset().whole_milliseconds()).unwrap_or(i64::MAX),
         "connections": { "open": app.db.size(), "idle": app.db.num_idle() },
     });
-    told(verdict, json!({ "parts": parts }))
+    respond(verdict, json!({ "parts": parts }))
 }
 
-fn told(verdict: Result<(), Lacking>, mut body: Value) -> Response {
+fn respond(verdict: Result<(), Lacking>, mut body: Value) -> Response {
     if let Some(members) = body.as_object_mut() {
         members.insert("ready".to_owned(), verdict.is_ok().into());
         if let Err(lacking) = verdict {

@@ -35,7 +35,7 @@ pub fn token(headers: &HeaderMap) -> Option<String> {
 ///
 /// # Errors
 /// A fault if the token cannot be a header.
-pub fn hand_over(headers: &mut HeaderMap, token: &Secret) -> Result<()> {
+pub fn set_authorization(headers: &mut HeaderMap, token: &Secret) -> Result<()> {
     let mut value = HeaderValue::from_str(token.expose_secret()).map_err(Error::internal)?;
     value.set_sensitive(true);
     headers.insert(AUTHORIZATION, value);

@@ -43,7 +43,7 @@ pub fn envelope(problem: &Problem) -> Value {
 }
 
 /// The problem that tells an error to its caller; faults are logged here and told without detail.
-pub fn told(error: Error) -> Problem {
+pub fn to_problem(error: Error) -> Problem {
     let fault = match error {
         Error::Problem(problem) => return *problem,
         Error::Fault(fault) => fault,
@@ -68,7 +68,7 @@ pub fn told(error: Error) -> Problem {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let problem = told(self.0);
+        let problem = to_problem(self.0);
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(envelope(&problem))).into_response();
         // The backend SDK compares the whole header: no charset.

@@ -11,7 +11,7 @@ use axum::routing::MethodRouter;
 use http::header::{ALLOW, ORIGIN};
 use http::{HeaderValue, Method};
 
-use super::guard::{self, Post};
+use super::guard::{self, RouteGuard};
 use super::problem::Failure;
 use super::route::{Caller, Cors, Route, Rules};
 use super::{
@@ -55,8 +55,8 @@ struct PathRoutes {
 fn build(app: Arc<App>, routes: Vec<Route>) -> Router {
     let mut paths: BTreeMap<&'static str, PathRoutes> = BTreeMap::new();
     for route in routes {
-        let post = Post { app: Arc::clone(&app), rules: route.rules };
-        let guarded = route.handler.layer(from_fn_with_state(post, guard::guard));
+        let route_guard = RouteGuard { app: Arc::clone(&app), rules: route.rules };
+        let guarded = route.handler.layer(from_fn_with_state(route_guard, guard::guard));
         let none = || PathRoutes { handlers: MethodRouter::new(), methods: Vec::new(), rules: route.rules };
         let path = paths.entry(route.path).or_insert_with(none);
         path.handlers = std::mem::take(&mut path.handlers).merge(guarded);

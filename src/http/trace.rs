@@ -18,9 +18,9 @@ use super::route::Cors;
 use super::{headers, pages};
 use crate::app::App;
 use crate::context::Ctx;
+use crate::flow_log::{self, FlowLog, RequestOutcome};
 use crate::model::id::{InstanceId, RequestId};
 use crate::model::problem::Error;
-use crate::trail::{self, Answered, Trail};
 
 /// Put into a response's extensions by the guard, for the log line.
 #[derive(Clone, Debug)]
@@ -46,8 +46,8 @@ impl Followed {
     }
 
     /// The context's trail.
-    pub fn trail(&self) -> Option<&Trail> {
-        self.ctx().map(|ctx| &ctx.trail)
+    pub fn flow_log(&self) -> Option<&FlowLog> {
+        self.ctx().map(|ctx| &ctx.flow_log)
     }
 }
 
@@ -62,8 +62,8 @@ pub async fn request(State(app): State<Arc<App>>, mut request: Request, next: Ne
     let accepts_pages = pages::error::accepts_pages(request.headers());
     let span = tracing::info_span!("request", request_id = %id, flow_id = tracing::field::Empty);
     let answered = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
-    let response = answered.unwrap_or_else(|_| span.in_scope(|| panicked(followed.trail())));
-    let flow = followed.trail().and_then(Trail::flow);
+    let response = answered.unwrap_or_else(|_| span.in_scope(|| panicked(followed.flow_log())));
+    let flow = followed.flow_log().and_then(FlowLog::flow);
     let flow = flow.as_ref().map_or("", |flow| flow.as_str());
     let response = pages::error::complete(response, accepts_pages, if flow.is_empty() { id.as_str() } else { flow });
     let mut response = with_trace_id(response, &id).await;
@@ -81,9 +81,9 @@ pub async fn request(State(app): State<Arc<App>>, mut request: Request, next: Ne
     response
 }
 
-fn panicked(trail: Option<&Trail>) -> Response {
-    if let Some(trail) = trail {
-        trail.close(Answered::Fault(trail::PANIC));
+fn panicked(flow_log: Option<&FlowLog>) -> Response {
+    if let Some(flow_log) = flow_log {
+        flow_log.close(RequestOutcome::Fault(flow_log::PANIC));
     }
     pages::error::refusal(None, Error::internal("a handler panicked"))
 }

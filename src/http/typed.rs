@@ -1,8 +1,8 @@
 //! The fields of a sign-up as a form or a call carries them.
 
 use super::extract::Params;
+use crate::actions::sign_up::change::Typed;
 use crate::crypto::Secret;
-use crate::flows::sign_up::change::Typed;
 use crate::model::email::EmailAddress;
 use crate::model::problem::{Problem, code};
 use crate::model::text::{METADATA_SIZE, is_person_name};

@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::problem::Answer;
 use super::route::{Route, Rules, get};
+use crate::actions::signing_keys;
 use crate::context::Ctx;
-use crate::flows::signing_keys;
 use crate::model::oauth::discovery;
 use crate::model::random::hex;
 

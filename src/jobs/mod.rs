@@ -3,10 +3,10 @@
 //!
 //! May name `flows`, `store`, `outbound`, `crypto`, `model`. Never answers a request, and no request waits for it.
 
-mod handouts;
-mod listen;
+mod notifications;
 pub mod retention;
 mod search;
+mod token_access_log;
 mod upkeep;
 mod worker;
 
@@ -51,9 +51,9 @@ pub fn start(app: &Arc<App>, direct: PgConnectOptions) -> Jobs {
     let (stop, receiver) = watch::channel(false);
     let mut jobs = Jobs { tasks: JoinSet::new(), stop };
     let stop = Stop(receiver);
-    jobs.add(listen::run(Arc::clone(app), direct, stop.clone()));
+    jobs.add(notifications::run(Arc::clone(app), direct, stop.clone()));
     jobs.add(upkeep::run(Arc::clone(app), stop.clone()));
-    jobs.add(handouts::run(Arc::clone(app), stop.clone()));
+    jobs.add(token_access_log::run(Arc::clone(app), stop.clone()));
     if app.config.jobs.workers > 0 {
         let name = worker_name(app);
         jobs.add(worker::run(Arc::clone(app), name.clone(), stop.clone()));

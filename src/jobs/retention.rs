@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Stop;
 use crate::app::App;
-use crate::store::jobs::{self, When};
+use crate::store::jobs::{self, Trigger};
 use crate::store::retention::{Mode, Position, REMOVERS, Remover, Waiting, Walk};
 
 /// How often due removers are looked for.
@@ -33,7 +33,7 @@ const RETIRED: &[&str] = &[
 
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum RunOutcome {
     /// Another replica has it, or it is not due.
     NotTaken,
     /// Nothing is left.
@@ -49,8 +49,8 @@ pub(super) async fn run(app: Arc<App>, worker: String, mut stop: Stop) {
     loop {
         let mut is_unfinished = false;
         for remover in REMOVERS {
-            match take_turn(&app, &worker, *remover, When::Due, &mut stop).await {
-                Ok(turn) => is_unfinished |= turn == Turn::Unfinished,
+            match run_remover(&app, &worker, *remover, Trigger::Due, &mut stop).await {
+                Ok(turn) => is_unfinished |= turn == RunOutcome::Unfinished,
                 Err(error) => tracing::debug!(%error, task = remover.job(), "a periodic task could not be looked at"),
             }
         }
@@ -64,20 +64,32 @@ pub(super) async fn run(app: Arc<App>, worker: String, mut stop: Stop) {
 
 /// Lets a remover work for a while if nobody else does; then it is due again at once if something is left, else after its
 /// period. What it fails of is written down, and the next time it tries again.
-async fn take_turn(app: &App, worker: &str, remover: Remover, when: When, stop: &mut Stop) -> sqlx::Result<Turn> {
+async fn run_remover(
+    app: &App,
+    worker: &str,
+    remover: Remover,
+    when: Trigger,
+    stop: &mut Stop,
+) -> sqlx::Result<RunOutcome> {
     let job = remover.job();
-    let Some(position) = jobs::take(&app.db, &job, worker, LEASE, when).await? else { return Ok(Turn::NotTaken) };
+    let Some(position) = jobs::take(&app.db, &job, worker, LEASE, when).await? else { return Ok(RunOutcome::NotTaken) };
     let outcome = remove(app, worker, remover, position, stop).await;
     if let Err(error) = &outcome {
         tracing::warn!(%error, task = job, "a periodic task failed");
     }
-    let wait = if matches!(outcome, Ok(Turn::Unfinished)) { Duration::ZERO } else { remover.period() };
+    let wait = if matches!(outcome, Ok(RunOutcome::Unfinished)) { Duration::ZERO } else { remover.period() };
     let error = outcome.as_ref().err().map(ToString::to_string);
     jobs::give_back(&app.db, &job, worker, wait, error.as_deref()).await?;
-    Ok(outcome.unwrap_or(Turn::Finished))
+    Ok(outcome.unwrap_or(RunOutcome::Finished))
 }
 
-async fn remove(app: &App, worker: &str, remover: Remover, position: Value, stop: &mut Stop) -> sqlx::Result<Turn> {
+async fn remove(
+    app: &App,
+    worker: &str,
+    remover: Remover,
+    position: Value,
+    stop: &mut Stop,
+) -> sqlx::Result<RunOutcome> {
     let position: Option<Position> = serde_json::from_value(position).ok();
     let went_on = position.is_some();
     let mut walk = Walk::begin(&app.db, remover, &app.config.retention, position).await?;
@@ -86,23 +98,23 @@ async fn remove(app: &App, worker: &str, remover: Remover, position: Value, stop
         let page_begun = Instant::now();
         removed += walk.next(&app.db, Mode::Remove).await?.removed;
         if walk.is_finished() && !went_on && pages == 0 {
-            return Ok(Turn::Finished);
+            return Ok(RunOutcome::Finished);
         }
         let position = walk.position().map_or_else(|| json!({}), |position| json!(position));
         let is_ours = jobs::note_position(&app.db, &remover.job(), worker, &position).await?;
         if walk.is_finished() {
-            return Ok(Turn::Finished);
+            return Ok(RunOutcome::Finished);
         }
         pages += 1;
         // As long as a page took, requests have the database for themselves.
         if !is_ours || begun.elapsed() > TURN || stop.within(page_begun.elapsed()).await {
-            tell_backlog(app, remover, &walk, removed).await?;
-            return Ok(Turn::Unfinished);
+            warn_of_backlog(app, remover, &walk, removed).await?;
+            return Ok(RunOutcome::Unfinished);
         }
     }
 }
 
-async fn tell_backlog(app: &App, remover: Remover, walk: &Walk, removed: i64) -> sqlx::Result<()> {
+async fn warn_of_backlog(app: &App, remover: Remover, walk: &Walk, removed: i64) -> sqlx::Result<()> {
     let waiting = walk.clone().waiting(&app.db, COUNTED).await?;
     if waiting.rows > 0 {
         let (table, at_least, overdue_seconds) = (remover.table(), waiting.rows, waiting.overdue.as_secs());
@@ -119,10 +131,10 @@ pub async fn remove_now(app: &App, worker: &str, remover: Remover) -> sqlx::Resu
     let (_running, receiver) = tokio::sync::watch::channel(false);
     let mut stop = Stop(receiver);
     loop {
-        match take_turn(app, worker, remover, When::Now, &mut stop).await? {
-            Turn::NotTaken => return Ok(false),
-            Turn::Finished => return Ok(true),
-            Turn::Unfinished => {}
+        match run_remover(app, worker, remover, Trigger::Now, &mut stop).await? {
+            RunOutcome::NotTaken => return Ok(false),
+            RunOutcome::Finished => return Ok(true),
+            RunOutcome::Unfinished => {}
         }
     }
 }

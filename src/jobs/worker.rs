@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Stop;
+use crate::actions::provider_auth::revoke_at_provider;
+use crate::actions::verification::delivery;
 use crate::app::App;
-use crate::flows::proof::delivery;
-use crate::flows::social::revoke;
 use crate::model::problem::{Error, Result};
-use crate::store::outbox::{self, Taken};
+use crate::store::outbox::{self, ClaimedEffect};
 
 /// How often the outbox is looked at while it is empty: notifications can be lost.
 const POLL: Duration = Duration::from_secs(2);
@@ -37,7 +37,7 @@ pub(super) async fn run(app: Arc<App>, worker: String, mut stop: Stop) {
     let _ = outbox::release(&app.db, &worker).await;
 }
 
-async fn deliver_all(app: &Arc<App>, worker: &str, taken: Vec<Taken>) {
+async fn deliver_all(app: &Arc<App>, worker: &str, taken: Vec<ClaimedEffect>) {
     let mut tasks = JoinSet::new();
     for effect in taken {
         let (app, worker) = (Arc::clone(app), worker.to_owned());
@@ -53,17 +53,17 @@ async fn deliver_all(app: &Arc<App>, worker: &str, taken: Vec<Taken>) {
 }
 
 /// Does what one side effect is about.
-async fn deliver(app: &Arc<App>, effect: &Taken) -> Result<()> {
+async fn deliver(app: &Arc<App>, effect: &ClaimedEffect) -> Result<()> {
     match effect.kind.as_str() {
         // Nobody can subscribe yet; the row itself is what later subscribers will read.
         "event" => Ok(()),
         "mail" => delivery::deliver(app, effect).await,
-        "provider_revoke" => revoke::deliver(app, effect).await,
+        "provider_revoke" => revoke_at_provider::deliver(app, effect).await,
         other => Err(Error::internal(format!("this version does not know side effects of kind {other}"))),
     }
 }
 
-async fn note(app: &App, worker: &str, effect: &Taken, delivered: Result<()>) -> sqlx::Result<()> {
+async fn note(app: &App, worker: &str, effect: &ClaimedEffect, delivered: Result<()>) -> sqlx::Result<()> {
     let Err(error) = delivered else { return outbox::finish(&app.db, worker, effect).await };
     let wait = (effect.attempts < ATTEMPTS).then(|| pause(effect.attempts));
     tracing::warn!(%error, id = effect.id, attempts = effect.attempts, "a side effect failed");

@@ -13,7 +13,7 @@ pub enum Maker {
 
 /// A way in which rows are made.
 #[derive(Clone, Copy, Debug)]
-pub struct Way {
+pub struct RowSource {
     /// Who.
     pub maker: Maker,
     /// By which requests.
@@ -38,11 +38,11 @@ pub enum End {
 
 /// A table of the schema.
 #[derive(Clone, Copy, Debug)]
-pub struct Line {
+pub struct TableRows {
     /// Its name.
     pub table: &'static str,
     /// How strangers make rows of it; none where they cannot.
-    pub ways: &'static [Way],
+    pub sources: &'static [RowSource],
     /// Who else makes them: what stands in for a way where there is none.
     pub otherwise: &'static str,
     /// What becomes of them.
@@ -51,22 +51,22 @@ pub struct Line {
     pub bytes: u32,
 }
 
-const fn visitor(request: &'static str, budget: &'static [&'static str]) -> Way {
-    Way { maker: Maker::Visitor, request, budget }
+const fn visitor(request: &'static str, budget: &'static [&'static str]) -> RowSource {
+    RowSource { maker: Maker::Visitor, request, budget }
 }
 
-const fn application(request: &'static str, budget: &'static [&'static str]) -> Way {
-    Way { maker: Maker::Application, request, budget }
+const fn application(request: &'static str, budget: &'static [&'static str]) -> RowSource {
+    RowSource { maker: Maker::Application, request, budget }
 }
 
 /// A table that no stranger reaches.
-const fn closed(table: &'static str, otherwise: &'static str) -> Line {
-    Line { table, ways: &[], otherwise, end: End::WithOwner, bytes: 0 }
+const fn closed(table: &'static str, otherwise: &'static str) -> TableRows {
+    TableRows { table, sources: &[], otherwise, end: End::WithOwner, bytes: 0 }
 }
 
 /// A table that strangers reach.
-const fn open(table: &'static str, ways: &'static [Way], end: End, bytes: u32) -> Line {
-    Line { table, ways, otherwise: "accounts, by signing in", end, bytes }
+const fn open(table: &'static str, sources: &'static [RowSource], end: End, bytes: u32) -> TableRows {
+    TableRows { table, sources, otherwise: "accounts, by signing in", end, bytes }
 }
 
 const CREATE: &[&str] = &["limits.create_attempt"];
@@ -75,15 +75,16 @@ const CLIENT: &[&str] = &["limits.oauth_client"];
 const OPERATOR: &str = "the operator: command line and backend API";
 const ACCOUNT: &str = "accounts; a new one costs `limits.create_attempt`, and an address its mails";
 
-const BEGIN: Way = visitor("beginning a sign-in or sign-up: API, forms of the pages, `/_dev`", CREATE);
-const GO_AWAY: Way = visitor("being sent to a provider, also within an attempt", CREATE);
-const ASK: Way = visitor("asking for a code or link", MAIL);
-const APPROVE: Way = visitor("approving at a simulated provider (development instances)", &["limits.authorize"]);
-const GUESS: Way = visitor("guessing a code, password or nonce", &["limits.attempt_proof", "limits.failed_proofs"]);
-const TOKEN: Way = application("`/oauth/token`", CLIENT);
+const BEGIN: RowSource = visitor("beginning a sign-in or sign-up: API, forms of the pages, `/_dev`", CREATE);
+const GO_AWAY: RowSource = visitor("being sent to a provider, also within an attempt", CREATE);
+const ASK: RowSource = visitor("asking for a code or link", MAIL);
+const APPROVE: RowSource = visitor("approving at a simulated provider (development instances)", &["limits.authorize"]);
+const GUESS: RowSource =
+    visitor("guessing a code, password or nonce", &["limits.attempt_proof", "limits.failed_proofs"]);
+const TOKEN: RowSource = application("`/oauth/token`", CLIENT);
 
 /// Every table of the schema.
-pub const LINES: &[Line] = &[
+pub const LINES: &[TableRows] = &[
     closed("instances", OPERATOR),
     closed("instance_hosts", OPERATOR),
     closed("instance_origins", OPERATOR),
@@ -116,7 +117,7 @@ pub const LINES: &[Line] = &[
     open("sign_ins", &[BEGIN], End::Removed(24, "retention.attempts"), 250),
     open("sign_ups", &[BEGIN], End::Removed(24, "retention.attempts"), 400),
     open("verifications", &[GO_AWAY, ASK], End::Removed(24, "retention.attempts"), 900),
-    open("social_flows", &[GO_AWAY], End::Removed(24, "retention.attempts"), 900),
+    open("provider_authorizations", &[GO_AWAY], End::Removed(24, "retention.attempts"), 900),
     open("rate_limits", &[ASK, GUESS], End::Removed(1, ""), 200),
     open("outbox", &[ASK], End::Removed(720, "retention.outbox"), 900),
     open("inbox_messages", &[ASK], End::Removed(168, "retention.inbox"), 1_500),

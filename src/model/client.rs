@@ -165,7 +165,7 @@ pub struct SignUp {
     pub fields: Option<Fields>,
     /// The strategies that prove its address; filled in likewise.
     #[serde(skip)]
-    pub proofs: Vec<&'static str>,
+    pub verification_strategies: Vec<&'static str>,
 }
 
 /// A session and its user.

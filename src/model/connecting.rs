@@ -65,21 +65,21 @@ pub enum Claim {
     /// There is none.
     Nothing,
     /// The account vouches for this one of the user's addresses; proves it, if the provider's word goes so far.
-    Link(IdentificationId, Proves),
+    Link(IdentificationId, Verify),
     /// The user gets it.
-    Add(Proves),
+    Add(Verify),
 }
 
 /// Whether the provider's word proves an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proves {
+pub enum Verify {
     /// It does.
     Yes,
     /// A code must.
     No,
 }
 
-impl Proves {
+impl Verify {
     fn when(is_proven: bool) -> Self {
         if is_proven { Self::Yes } else { Self::No }
     }
@@ -87,7 +87,7 @@ impl Proves {
 
 /// What the identity means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub enum ConnectDecision {
     /// The pending account becomes the user's.
     Connect(Claim),
     /// This account, which the user had already, is brought up to date.
@@ -97,8 +97,8 @@ pub enum Meaning {
 }
 
 /// Decides. `trust` says what the provider's word about the address is worth.
-pub fn decide(aim: &Aim, trust: EmailTrust, known: &Known, rules: Rules) -> Meaning {
-    use Meaning::{Connect, Refresh, Refuse};
+pub fn decide(aim: &Aim, trust: EmailTrust, known: &Known, rules: Rules) -> ConnectDecision {
+    use ConnectDecision::{Connect, Refresh, Refuse};
     const CLAIMED: Failure = Failure::new(Reason::AccountInUse, "claimed", social_error::CLAIMED);
     const OTHER: Failure = Failure::new(Reason::AccountConnectedAlready, "other", social_error::CONNECTED);
     const SECOND: Failure = Failure::new(Reason::AccountConnectedAlready, "second", social_error::CONNECTED);
@@ -120,9 +120,9 @@ pub fn decide(aim: &Aim, trust: EmailTrust, known: &Known, rules: Rules) -> Mean
     match &known.address {
         Address::Absent | Address::Others => Connect(Claim::Nothing),
         // An address that waits for a proof is proven by the provider's flag, never by its mere policy.
-        Address::Own(own) => Connect(Claim::Link(own.clone(), Proves::when(trust == EmailTrust::Verified))),
+        Address::Own(own) => Connect(Claim::Link(own.clone(), Verify::when(trust == EmailTrust::Verified))),
         Address::Free if !rules.addresses_changeable => Refuse(IMMUTABLE),
-        Address::Free => Connect(Claim::Add(Proves::when(trust.counts_as_verified()))),
+        Address::Free => Connect(Claim::Add(Verify::when(trust.counts_as_verified()))),
     }
 }
 
@@ -174,11 +174,13 @@ mod tests {
     #[test]
     fn what_belongs_to_somebody_else_never_moves() {
         every(|known, trust, rules| {
-            let meaning = decide(&Aim::Connect, trust, known, rules);
+            let decision = decide(&Aim::Connect, trust, known, rules);
             if known.identity == Identity::Others
                 || (known.address == Address::Others && known.identity == Identity::Unknown)
             {
-                assert!(matches!(&meaning, Meaning::Refuse(why) if why.code == "oauth_identification_claimed"));
+                assert!(
+                    matches!(&decision, ConnectDecision::Refuse(why) if why.code == "oauth_identification_claimed")
+                );
             }
         });
     }
@@ -187,7 +189,7 @@ mod tests {
     fn an_own_identity_is_refreshed_whatever_else_is_true() {
         every(|known, trust, rules| {
             if let Identity::Own(own) = &known.identity {
-                assert_eq!(decide(&Aim::Connect, trust, known, rules), Meaning::Refresh(own.clone()));
+                assert_eq!(decide(&Aim::Connect, trust, known, rules), ConnectDecision::Refresh(own.clone()));
             }
         });
     }
@@ -195,39 +197,41 @@ mod tests {
     #[test]
     fn a_reauthorization_changes_its_own_account_or_nothing() {
         every(|known, trust, rules| {
-            let meaning = decide(&Aim::Reauthorize(account(1)), trust, known, rules);
+            let decision = decide(&Aim::Reauthorize(account(1)), trust, known, rules);
             if known.identity == Identity::Own(account(1)) {
-                assert_eq!(meaning, Meaning::Refresh(account(1)));
+                assert_eq!(decision, ConnectDecision::Refresh(account(1)));
             } else {
-                assert!(matches!(meaning, Meaning::Refuse(why) if why.code == "oauth_account_already_connected"));
+                assert!(
+                    matches!(decision, ConnectDecision::Refuse(why) if why.code == "oauth_account_already_connected")
+                );
             }
         });
     }
 
     #[test]
-    fn a_new_identity_brings_its_address_as_far_as_it_is_proven_and_allowed() {
+    fn new_identity_adds_its_address_if_verified_and_allowed() {
         every(|known, trust, rules| {
             if known.identity != Identity::Unknown || known.address == Address::Others {
                 return;
             }
-            let meaning = decide(&Aim::Connect, trust, known, rules);
+            let decision = decide(&Aim::Connect, trust, known, rules);
             if known.has_another && !rules.multiple_accounts {
-                assert!(matches!(meaning, Meaning::Refuse(why) if why.detail == "second"));
+                assert!(matches!(decision, ConnectDecision::Refuse(why) if why.detail == "second"));
                 return;
             }
             match &known.address {
                 Address::Free if !rules.addresses_changeable => {
-                    assert!(matches!(meaning, Meaning::Refuse(why) if why.reason == Reason::EmailImmutable));
+                    assert!(matches!(decision, ConnectDecision::Refuse(why) if why.reason == Reason::EmailImmutable));
                 }
                 Address::Free => {
-                    let proves = Proves::when(trust != EmailTrust::Unverified);
-                    assert_eq!(meaning, Meaning::Connect(Claim::Add(proves)));
+                    let proves = Verify::when(trust != EmailTrust::Unverified);
+                    assert_eq!(decision, ConnectDecision::Connect(Claim::Add(proves)));
                 }
                 Address::Own(own) => {
-                    let proves = Proves::when(trust == EmailTrust::Verified);
-                    assert_eq!(meaning, Meaning::Connect(Claim::Link(own.clone(), proves)));
+                    let proves = Verify::when(trust == EmailTrust::Verified);
+                    assert_eq!(decision, ConnectDecision::Connect(Claim::Link(own.clone(), proves)));
                 }
-                Address::Absent | Address::Others => assert_eq!(meaning, Meaning::Connect(Claim::Nothing)),
+                Address::Absent | Address::Others => assert_eq!(decision, ConnectDecision::Connect(Claim::Nothing)),
             }
         });
     }

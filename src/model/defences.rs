@@ -8,13 +8,13 @@ pub struct Defences {
     /// A provider whose word about addresses is not trusted proves none.
     pub only_trusted_words: bool,
     /// A user who never proved the address is not taken for its owner, even if the provider vouches for the person.
-    pub hostile_until_proven: bool,
+    pub hostile_until_verified: bool,
     /// An unproven claim of a user who has proven another address leads to nobody.
     pub somebody_else_keeps_out: bool,
     /// An account waits for the proof of the very address that its provider named.
-    pub proof_of_that_address: bool,
+    pub verification_of_that_address: bool,
     /// A new user's address counts as proven only when somebody proved it.
-    pub proven_at_sign_up: bool,
+    pub verified_at_sign_up: bool,
     /// Whoever proves an unproven claim ends the sessions that were there before.
     pub ends_sessions: bool,
     /// The same removes the external accounts that were there before.
@@ -29,10 +29,10 @@ impl Defences {
     /// All of them: what a server runs with.
     pub const ALL: Self = Self {
         only_trusted_words: true,
-        hostile_until_proven: true,
+        hostile_until_verified: true,
         somebody_else_keeps_out: true,
-        proof_of_that_address: true,
-        proven_at_sign_up: true,
+        verification_of_that_address: true,
+        verified_at_sign_up: true,
         ends_sessions: true,
         removes_accounts: true,
         removes_password: true,

@@ -11,28 +11,30 @@ use super::user::{Identification, IdentificationStatus, User};
 
 /// What an instance offers besides its settings.
 #[derive(Clone, Copy, Debug)]
-pub struct Offer<'a> {
+pub struct SupportedFactors<'a> {
     /// Its settings.
     pub settings: &'a Settings,
     /// It can send mail.
     pub sends_mail: bool,
 }
 
-impl Offer<'_> {
+impl SupportedFactors<'_> {
     /// The ways to prove an address, codes before links.
-    fn by_mail(&self) -> impl Iterator<Item = &'static str> {
+    fn mail_strategies(&self) -> impl Iterator<Item = &'static str> {
         let email = &self.settings.email;
         let ways = [("email_code", email.code), ("email_link", email.link)];
         ways.into_iter().filter(|(_, is_on)| *is_on && self.sends_mail).map(|(strategy, _)| strategy)
     }
 
     /// The strategies by which a sign-up proves its address.
-    pub fn proofs(&self) -> Vec<&'static str> {
-        self.by_mail().collect()
+    pub fn verification_strategies(&self) -> Vec<&'static str> {
+        self.mail_strategies().collect()
     }
 
     fn mail_factors(&self, addresses: &[FactorAddress]) -> Vec<Factor> {
-        self.by_mail().flat_map(|strategy| addresses.iter().map(|address| Factor::mailed(strategy, address))).collect()
+        self.mail_strategies()
+            .flat_map(|strategy| addresses.iter().map(|address| Factor::mailed(strategy, address)))
+            .collect()
     }
 
     /// There are passwords, and whoever has forgotten his can be sent a code.
@@ -46,36 +48,36 @@ impl Offer<'_> {
 }
 
 /// The first factors of a sign-in that waits for one.
-pub fn first_factors(offer: Offer<'_>, attempt: &SignIn) -> Vec<Factor> {
-    let is_strict = offer.settings.enumeration_protection == EnumerationProtection::Strict;
+pub fn first_factors(supported: SupportedFactors<'_>, attempt: &SignIn) -> Vec<Factor> {
+    let is_strict = supported.settings.enumeration_protection == EnumerationProtection::Strict;
     if attempt.has_pending_account {
         let wanted = |address: &&Identification| Some(&address.id) == attempt.identification_id.as_ref();
         let address = attempt.user.iter().flat_map(User::emails).find(wanted).and_then(of_user);
-        return offer.mail_factors(&Vec::from_iter(address));
+        return supported.mail_factors(&Vec::from_iter(address));
     }
     match &attempt.user {
-        Some(user) if !is_strict => of_known(offer, attempt, user),
-        _ => of_anybody(offer, attempt, is_strict),
+        Some(user) if !is_strict => of_known(supported, attempt, user),
+        _ => of_anybody(supported, attempt, is_strict),
     }
 }
 
 /// The factors that prove once more who is signed in: no provider among them.
-pub fn reverification_factors(offer: Offer<'_>, user: &User, has_password: bool) -> Vec<Factor> {
-    let addresses = proven(user, offer.settings);
+pub fn reverification_factors(supported: SupportedFactors<'_>, user: &User, has_password: bool) -> Vec<Factor> {
+    let addresses = verified_addresses(user, supported.settings);
     let password = has_password.then(|| Factor::plain("password"));
-    let mail = offer.mail_factors(&addresses).into_iter().filter(|factor| factor.strategy == "email_code");
+    let mail = supported.mail_factors(&addresses).into_iter().filter(|factor| factor.strategy == "email_code");
     password.into_iter().chain(mail).collect()
 }
 
-fn of_known(offer: Offer<'_>, attempt: &SignIn, user: &User) -> Vec<Factor> {
+fn of_known(supported: SupportedFactors<'_>, attempt: &SignIn, user: &User) -> Vec<Factor> {
     let mut factors = Vec::new();
-    if attempt.has_password && offer.settings.attributes.password.is_enabled() {
+    if attempt.has_password && supported.settings.attributes.password.is_enabled() {
         factors.push(Factor::plain("password"));
     }
-    let addresses = proven(user, offer.settings);
-    factors.extend(offer.mail_factors(&addresses));
+    let addresses = verified_addresses(user, supported.settings);
+    factors.extend(supported.mail_factors(&addresses));
     if attempt.has_password {
-        factors.extend(offer.resets(&addresses));
+        factors.extend(supported.resets(&addresses));
     }
     let has = |slug: &&String| user.external_accounts.iter().any(|eac| eac.is_verified && eac.provider == **slug);
     let connected: Vec<&String> = attempt.providers.iter().filter(has).collect();
@@ -85,9 +87,9 @@ fn of_known(offer: Offer<'_>, attempt: &SignIn, user: &User) -> Vec<Factor> {
 }
 
 /// What can be said without knowing, or without telling, who it is.
-fn of_anybody(offer: Offer<'_>, attempt: &SignIn, is_strict: bool) -> Vec<Factor> {
+fn of_anybody(supported: SupportedFactors<'_>, attempt: &SignIn, is_strict: bool) -> Vec<Factor> {
     let mut factors = Vec::new();
-    if is_strict && offer.settings.attributes.password.is_enabled() {
+    if is_strict && supported.settings.attributes.password.is_enabled() {
         factors.push(Factor::plain("password"));
     }
     let typed = attempt.identifier.as_deref().and_then(EmailAddress::parse);
@@ -98,9 +100,9 @@ fn of_anybody(offer: Offer<'_>, attempt: &SignIn, is_strict: bool) -> Vec<Factor
         is_primary: true,
     });
     let addresses = Vec::from_iter(address);
-    factors.extend(offer.mail_factors(&addresses));
+    factors.extend(supported.mail_factors(&addresses));
     if is_strict {
-        factors.extend(offer.resets(&addresses));
+        factors.extend(supported.resets(&addresses));
     }
     factors
 }
@@ -112,7 +114,7 @@ fn alias(attempt: &SignIn) -> String {
 }
 
 /// The addresses that identify a user, the primary one first.
-fn proven(user: &User, settings: &Settings) -> Vec<FactorAddress> {
+fn verified_addresses(user: &User, settings: &Settings) -> Vec<FactorAddress> {
     let counts = |address: &&Identification| {
         address.status != IdentificationStatus::Unverified || !settings.attributes.email_address.verify_at_sign_up
     };

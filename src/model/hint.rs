@@ -329,7 +329,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_and_detail_has_words_and_no_hole_in_them() {
+    fn every_reason_and_detail_has_complete_text() {
         for reason in Reason::ALL {
             for detail in reason.details().iter().copied().chain([""]) {
                 let words = fill(hint(*reason, detail), Some("google"), "https://x.example/v1/oauth_callback");

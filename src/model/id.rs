@@ -147,7 +147,7 @@ ids! {
     /// A verification: one proof asked of one owner.
     VerificationId = "ver";
     /// One trip to a provider.
-    SocialFlowId = "sfl";
+    ProviderAuthorizationId = "sfl";
     /// A row of the audit log.
     AuditEventId = "aud";
     /// A row of the outbox; also the message's idempotency id.
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_tells_when_it_was_made() {
+    fn id_holds_its_time_of_creation() {
         for moment in
             [datetime!(2014-05-13 16:53:20 UTC), datetime!(2026-11-21 10:00 UTC), datetime!(2150-06-19 23:21:35 UTC)]
         {

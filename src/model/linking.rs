@@ -11,7 +11,7 @@ use super::user::IdentificationStatus;
 
 /// How the person began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Started {
+pub enum AttemptKind {
     /// As a sign-in.
     SignIn,
     /// As a sign-up.
@@ -20,22 +20,22 @@ pub enum Started {
 
 /// Whether a user may sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum UserStatus {
     /// Yes.
-    Good,
+    Active,
     /// Banned by an operator.
     Banned,
     /// Locked.
     Locked,
 }
 
-impl Standing {
+impl UserStatus {
     /// A ban weighs more than a lock.
     pub fn of(is_banned: bool, is_locked: bool) -> Self {
         match (is_banned, is_locked) {
             (true, _) => Self::Banned,
             (false, true) => Self::Locked,
-            (false, false) => Self::Good,
+            (false, false) => Self::Active,
         }
     }
 }
@@ -48,7 +48,7 @@ pub struct KnownAccount {
     /// Its user.
     pub user: UserId,
     /// Whether that user may sign in.
-    pub standing: Standing,
+    pub user_status: UserStatus,
     /// That user's active session on this client.
     pub session: Option<SessionId>,
 }
@@ -66,7 +66,7 @@ pub struct AddressOwner {
     /// unproven one.
     pub is_somebody_else: bool,
     /// Whether that user may sign in.
-    pub standing: Standing,
+    pub user_status: UserStatus,
     /// That user's active session on this client.
     pub session: Option<SessionId>,
 }
@@ -88,7 +88,7 @@ pub struct Policy {
     /// In strict mode an unproven claim learns nothing about who has the address.
     pub enumeration: EnumerationProtection,
     /// The instance can have an address proven by code or link.
-    pub can_prove: bool,
+    pub can_verify: bool,
     /// All of them, outside of tests of the rules.
     pub defences: Defences,
 }
@@ -115,7 +115,7 @@ pub enum Decision {
         identification: IdentificationId,
     },
     /// Rows 8 to 11: the account becomes this user's once the person has proven this address.
-    Prove {
+    VerifyFirst {
         /// The user.
         user: UserId,
         /// The address to be proven.
@@ -124,7 +124,7 @@ pub enum Decision {
     /// Row 2: that user has an active session here.
     AlreadySignedIn(SessionId),
     /// Rows 3 and 12: the account's or the address's user may not sign in.
-    Closed(Standing, UserId),
+    Closed(UserStatus, UserId),
     /// Rows 7 to 11 where the instance never links.
     LinkingOff(UserId),
     /// Rows 8, 9 and 11 where the instance cannot have an address proven.
@@ -132,18 +132,18 @@ pub enum Decision {
 }
 
 /// Decides. `trust` is `None` when the provider gave no address.
-pub fn decide(started: Started, trust: Option<EmailTrust>, known: &Known, policy: &Policy) -> Decision {
+pub fn decide(kind: AttemptKind, trust: Option<EmailTrust>, known: &Known, policy: &Policy) -> Decision {
     if let Some(account) = &known.account {
-        return sign_in(started, account);
+        return sign_in(kind, account);
     }
     let vouched = trust.is_some_and(|trust| trust == EmailTrust::Verified || !policy.defences.only_trusted_words);
     let is_strict = policy.enumeration == EnumerationProtection::Strict;
     let owner = known.owner.as_ref().filter(|_| trust.is_some() && (vouched || !is_strict));
     match owner.filter(|owner| counts(owner, vouched, policy)) {
-        Some(owner) => address(started, owner, vouched, policy),
-        None => match started {
-            Started::SignIn => Decision::Transfer,
-            Started::SignUp => Decision::Create,
+        Some(owner) => address(kind, owner, vouched, policy),
+        None => match kind {
+            AttemptKind::SignIn => Decision::Transfer,
+            AttemptKind::SignUp => Decision::Create,
         },
     }
 }
@@ -159,14 +159,14 @@ pub fn is_enough(trust: EmailTrust, policy: &Policy) -> bool {
 }
 
 /// Rows 1 to 3.
-fn sign_in(started: Started, known: &KnownAccount) -> Decision {
-    if known.standing != Standing::Good {
-        return Decision::Closed(known.standing, known.user.clone());
+fn sign_in(kind: AttemptKind, known: &KnownAccount) -> Decision {
+    if known.user_status != UserStatus::Active {
+        return Decision::Closed(known.user_status, known.user.clone());
     }
-    match (&known.session, started) {
+    match (&known.session, kind) {
         (Some(session), _) => Decision::AlreadySignedIn(session.clone()),
-        (None, Started::SignIn) => Decision::SignIn { user: known.user.clone(), account: known.account.clone() },
-        (None, Started::SignUp) => Decision::Transfer,
+        (None, AttemptKind::SignIn) => Decision::SignIn { user: known.user.clone(), account: known.account.clone() },
+        (None, AttemptKind::SignUp) => Decision::Transfer,
     }
 }
 
@@ -178,13 +178,13 @@ fn counts(owner: &AddressOwner, vouched: bool, policy: &Policy) -> bool {
         return true;
     }
     let is_other = owner.is_somebody_else && policy.defences.somebody_else_keeps_out;
-    owner.standing == Standing::Good && !is_other && (policy.can_prove || !vouched)
+    owner.user_status == UserStatus::Active && !is_other && (policy.can_verify || !vouched)
 }
 
 /// Rows 7 to 12.
-fn address(started: Started, owner: &AddressOwner, vouched: bool, policy: &Policy) -> Decision {
-    if owner.standing != Standing::Good {
-        return Decision::Closed(owner.standing, owner.user.clone());
+fn address(kind: AttemptKind, owner: &AddressOwner, vouched: bool, policy: &Policy) -> Decision {
+    if owner.user_status != UserStatus::Active {
+        return Decision::Closed(owner.user_status, owner.user.clone());
     }
     if policy.linking == Linking::Never {
         return Decision::LinkingOff(owner.user.clone());
@@ -192,15 +192,15 @@ fn address(started: Started, owner: &AddressOwner, vouched: bool, policy: &Polic
     if let Some(session) = &owner.session {
         return Decision::AlreadySignedIn(session.clone());
     }
-    if started == Started::SignUp {
+    if kind == AttemptKind::SignUp {
         return Decision::Transfer;
     }
     let (user, identification) = (owner.user.clone(), owner.identification.clone());
-    let is_his = owner.status != IdentificationStatus::Unverified || !policy.defences.hostile_until_proven;
-    if vouched && is_his {
+    let is_theirs = owner.status != IdentificationStatus::Unverified || !policy.defences.hostile_until_verified;
+    if vouched && is_theirs {
         return Decision::Link { user, identification };
     }
-    if policy.can_prove { Decision::Prove { user, identification } } else { Decision::Unprovable(user) }
+    if policy.can_verify { Decision::VerifyFirst { user, identification } } else { Decision::Unprovable(user) }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub const CREATED_SESSION: &str = "__clerk_created_session";
 
 /// What an address is given beside the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handed {
+pub enum RedirectPayload {
     /// Nothing: the browser's own cookie tells who comes.
     Nothing,
     /// The nonce that signs a native application in: worth a session to whoever reads it.
@@ -32,7 +32,7 @@ pub enum Handed {
 }
 
 /// What the rules say before the instance's list of native targets is asked.
-pub enum Judged {
+pub enum CheckedRedirect {
     /// It is allowed.
     Allowed(RedirectTarget),
     /// It is allowed if it is listed.
@@ -76,7 +76,7 @@ impl RedirectTarget {
     /// # Errors
     /// The code of what is wrong with the request, under `param`.
     pub fn parse(instance: &Instance, raw: &str, base: Option<&str>, param: &str) -> Result<Self, Problem> {
-        Self::judge(instance, raw, base, param, Handed::Nothing)?.unless_to_be_listed()
+        Self::judge(instance, raw, base, param, RedirectPayload::Nothing)?.unless_to_be_listed()
     }
 
     /// The address in the query of the page that ends a sign-in in a popup, which carries those of the app.
@@ -84,8 +84,8 @@ impl RedirectTarget {
     /// # Errors
     /// The code of what is wrong with the request.
     pub fn parse_return(instance: &Instance, raw: &str) -> Result<Self, Problem> {
-        short_enough(raw, MAX_POPUP_LENGTH, "return_url")?;
-        Self::judge_short(instance, raw, None, "return_url", Handed::Nothing)?.unless_to_be_listed()
+        check_length(raw, MAX_POPUP_LENGTH, "return_url")?;
+        Self::judge_short(instance, raw, None, "return_url", RedirectPayload::Nothing)?.unless_to_be_listed()
     }
 
     /// The same where a native application may be sent, too, or the browser on its behalf.
@@ -97,9 +97,9 @@ impl RedirectTarget {
         raw: &str,
         base: Option<&str>,
         param: &str,
-        handed: Handed,
-    ) -> Result<Judged, Problem> {
-        short_enough(raw, longest(instance, raw), param)?;
+        handed: RedirectPayload,
+    ) -> Result<CheckedRedirect, Problem> {
+        check_length(raw, longest(instance, raw), param)?;
         Self::judge_short(instance, raw, base, param, handed)
     }
 
@@ -108,8 +108,8 @@ impl RedirectTarget {
         raw: &str,
         base: Option<&str>,
         param: &str,
-        handed: Handed,
-    ) -> Result<Judged, Problem> {
+        handed: RedirectPayload,
+    ) -> Result<CheckedRedirect, Problem> {
         let refused = |code: Code, detail| invalid(code, detail, param);
         let url = resolve(raw, base, param)?;
         if is_prohibited(url.scheme()) {
@@ -117,7 +117,7 @@ impl RedirectTarget {
         }
         let unlisted = || code::RESOURCE_MISSMATCH.because(Reason::NativeRefused, "unlisted").param(param);
         let if_listed = |url: Url, otherwise| {
-            Ok(Judged::IfListed { key: native_url::key(&url), target: Self(url.into()), otherwise })
+            Ok(CheckedRedirect::IfListed { key: native_url::key(&url), target: Self(url.into()), otherwise })
         };
         if !matches!(url.scheme(), "http" | "https") {
             return if_listed(url, unlisted());
@@ -127,8 +127,8 @@ impl RedirectTarget {
         }
         let origin = url.origin().ascii_serialization();
         if instance.is_own_origin(&origin) {
-            let may_read = handed == Handed::Nothing || reads_nonce(instance, &url, &origin);
-            return if may_read { Ok(Judged::Allowed(Self(url.into()))) } else { if_listed(url, unlisted()) };
+            let may_read = handed == RedirectPayload::Nothing || reads_nonce(instance, &url, &origin);
+            return if may_read { Ok(CheckedRedirect::Allowed(Self(url.into()))) } else { if_listed(url, unlisted()) };
         }
         let words = format!("{origin} is not one of this instance's origins.");
         let otherwise = code::REDIRECT_URL_DOMAIN_MISMATCH.because(Reason::RedirectUnlisted, "api");
@@ -136,7 +136,7 @@ impl RedirectTarget {
     }
 }
 
-impl Judged {
+impl CheckedRedirect {
     /// The address, where the list is not asked.
     fn unless_to_be_listed(self) -> Result<RedirectTarget, Problem> {
         match self {
@@ -153,7 +153,7 @@ fn reads_nonce(instance: &Instance, url: &Url, origin: &str) -> bool {
     is_popup_page(instance, url.as_str()) || (instance.allows_loopback_origins() && is_loopback_origin(origin))
 }
 
-fn short_enough(raw: &str, longest: usize, param: &str) -> Result<(), Problem> {
+fn check_length(raw: &str, longest: usize, param: &str) -> Result<(), Problem> {
     if raw.chars().count() > longest {
         return Err(invalid(code::REDIRECT_URL_TOO_LONG, "long", param));
     }

@@ -38,7 +38,7 @@ impl Search {
         }
         if letters.len() < 3 {
             let needle = format!("{START}{folded}");
-            return Some(Self { terms: vec![term(instance, &needle)], needle });
+            return Some(Self { terms: vec![hash_term(instance, &needle)], needle });
         }
         let terms: BTreeSet<String> = trigrams(instance, &letters).collect();
         Some(Self { needle: folded, terms: terms.into_iter().take(TERMS).collect() })
@@ -104,17 +104,17 @@ fn add_text(instance: &InstanceId, folded: &str, terms: &mut BTreeSet<String>) {
     let letters: Vec<char> = folded.chars().collect();
     for length in 1..=letters.len().min(2) {
         let beginning: String = std::iter::once(&START).chain(letters.iter().take(length)).collect();
-        terms.insert(term(instance, &beginning));
+        terms.insert(hash_term(instance, &beginning));
     }
     terms.extend(trigrams(instance, &letters));
 }
 
 fn trigrams<'a>(instance: &'a InstanceId, letters: &'a [char]) -> impl Iterator<Item = String> + 'a {
-    letters.windows(3).map(move |window| term(instance, &window.iter().collect::<String>()))
+    letters.windows(3).map(move |window| hash_term(instance, &window.iter().collect::<String>()))
 }
 
 /// Four letters for three characters of an instance: FNV-1a, folded to 24 bits. Stored, so it never changes.
-fn term(instance: &InstanceId, characters: &str) -> String {
+fn hash_term(instance: &InstanceId, characters: &str) -> String {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in instance.as_str().bytes().chain([0]).chain(characters.bytes()) {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);

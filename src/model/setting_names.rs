@@ -61,7 +61,7 @@ pub fn change(document: &Value, name: &str, text: &str) -> Result<Value, Setting
         return Err(refused("it takes an address that begins with https:// or http://"));
     }
     let mut changed = document.clone();
-    place(&mut changed, name, value);
+    set_value(&mut changed, name, value);
     serde_json::from_value::<Settings>(changed.clone()).map_err(|error| refused(&error.to_string()))?;
     Ok(changed)
 }
@@ -90,14 +90,14 @@ fn switch(text: &str) -> Option<bool> {
 }
 
 /// Puts `value` at the dotted `name`; `None` takes it away.
-fn place(document: &mut Value, name: &str, value: Option<Value>) {
+fn set_value(document: &mut Value, name: &str, value: Option<Value>) {
     if !document.is_object() {
         *document = Value::Object(Map::new());
     }
     let Some(members) = document.as_object_mut() else { return };
     match (name.split_once('.'), value) {
         (Some((first, rest)), value) => {
-            place(members.entry(first).or_insert_with(|| Value::Object(Map::new())), rest, value);
+            set_value(members.entry(first).or_insert_with(|| Value::Object(Map::new())), rest, value);
         }
         (None, Some(value)) => {
             members.insert(name.to_owned(), value);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_setting_does_not_take_is_told() {
+    fn what_a_setting_does_not_take_is_reported() {
         for (name, value) in [
             ("native_api", "maybe"),
             ("session.inactivity", "-1"),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_none_is_told() {
+    fn a_name_that_is_none_is_reported() {
         let told = change(&json!({}), "native_apl", "1").unwrap_err();
         assert_eq!(told, SettingError::Unknown("native_apl".to_owned()));
         assert!(change(&json!({}), "session", "1").is_err(), "a group is no setting");

@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_a_later_version_survive_a_round_trip() {
+    fn members_of_a_later_version_survive_a_round_authorization() {
         let text = r#"{"session":{"maximum_lifetime":60},"passkeys":{"on":true}}"#;
         let settings: Settings = serde_json::from_str(text).unwrap();
         assert_eq!(settings.session.maximum_lifetime, 60);

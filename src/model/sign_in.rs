@@ -47,7 +47,7 @@ impl Status {
 
 /// Whether an attempt may still be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub enum AttemptLife {
     /// Yes: it is its client's present one.
     Current,
     /// A newer one took its place.
@@ -62,7 +62,7 @@ pub struct State {
     /// Where it stands.
     pub status: Status,
     /// Whether it may still be changed.
-    pub life: Life,
+    pub life: AttemptLife,
     /// The address that must be proven before the waiting external account is linked; then nothing else counts.
     pub waits_for: Option<IdentificationId>,
 }
@@ -97,7 +97,7 @@ pub struct Address<'a> {
 
 /// What the user owes besides a first factor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owes {
+pub struct UserFactors {
     /// He has a password.
     pub has_password: bool,
     /// He has a second factor.
@@ -110,7 +110,7 @@ pub struct Step {
     /// The attempt's next status.
     pub status: Status,
     /// The address is the user's from now on.
-    pub proves_address: bool,
+    pub verifies_address: bool,
     /// Nobody had proven the address before: what an earlier claimant left in the account goes.
     pub takes_over: bool,
 }
@@ -132,11 +132,16 @@ pub enum Refused {
 ///
 /// # Errors
 /// The proof does not count in this state.
-pub fn proven(state: &State, factor: Factor<'_>, owes: Owes, defences: Defences) -> Result<Step, Refused> {
+pub fn apply_factor(
+    state: &State,
+    factor: Factor<'_>,
+    user_factors: UserFactors,
+    defences: Defences,
+) -> Result<Step, Refused> {
     match state.life {
-        Life::Current => {}
-        Life::Replaced => return Err(Refused::Replaced),
-        Life::Abandoned => return Err(Refused::State),
+        AttemptLife::Current => {}
+        AttemptLife::Replaced => return Err(Refused::Replaced),
+        AttemptLife::Abandoned => return Err(Refused::State),
     }
     let wanted = match factor {
         Factor::Provider => matches!(state.status, Status::NeedsIdentifier | Status::NeedsFirstFactor),
@@ -148,7 +153,7 @@ pub fn proven(state: &State, factor: Factor<'_>, owes: Owes, defences: Defences)
         return Err(Refused::State);
     }
     is_open(state, factor, defences)?;
-    Ok(step(factor, owes))
+    Ok(step(factor, user_factors))
 }
 
 /// Whether the factor is a way into this account now. An account that waits takes the proof of the address that its
@@ -159,10 +164,10 @@ fn is_open(state: &State, factor: Factor<'_>, defences: Defences) -> Result<(), 
         return if waits_for.is_none() { Ok(()) } else { Err(Refused::Strategy) };
     };
     let is_the_one = waits_for.is_none_or(|id| id == address.id && !matches!(factor, Factor::ResetCode(_)));
-    if defences.proof_of_that_address && address.status.is_none() {
+    if defences.verification_of_that_address && address.status.is_none() {
         return Err(Refused::Foreign);
     }
-    if defences.proof_of_that_address && !is_the_one {
+    if defences.verification_of_that_address && !is_the_one {
         return Err(Refused::Strategy);
     }
     let is_claim = address.status == Some(IdentificationStatus::Unverified);
@@ -172,29 +177,29 @@ fn is_open(state: &State, factor: Factor<'_>, defences: Defences) -> Result<(), 
     Ok(())
 }
 
-fn step(factor: Factor<'_>, owes: Owes) -> Step {
-    let (proves_address, takes_over) = match factor {
+fn step(factor: Factor<'_>, user_factors: UserFactors) -> Step {
+    let (verifies_address, takes_over) = match factor {
         Factor::Address(address) | Factor::ResetCode(address) => {
             let is_claim = address.status == Some(IdentificationStatus::Unverified);
             (is_claim || address.status == Some(IdentificationStatus::Reserved), is_claim)
         }
         Factor::Provider | Factor::Password | Factor::NewPassword | Factor::Second => (false, false),
     };
-    let wants_password = matches!(factor, Factor::ResetCode(_)) || (takes_over && owes.has_password);
+    let wants_password = matches!(factor, Factor::ResetCode(_)) || (takes_over && user_factors.has_password);
     // Whoever takes an account over finds no second factor of the earlier claimant in his way.
-    let wants_second = owes.second_factor && !takes_over && factor != Factor::Second;
+    let wants_second = user_factors.second_factor && !takes_over && factor != Factor::Second;
     let status = match (wants_password, wants_second) {
         (true, _) => Status::NeedsNewPassword,
         (false, true) => Status::NeedsSecondFactor,
         (false, false) => Status::Complete,
     };
-    Step { status, proves_address, takes_over }
+    Step { status, verifies_address, takes_over }
 }
 
 /// What an account loses to the person who proves an address that nobody had proven before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is removed by itself")]
-pub struct TakeOver {
+pub struct Reassignment {
     /// Every open session ends.
     pub sessions: bool,
     /// Every external account but the one that is being linked.
@@ -205,7 +210,7 @@ pub struct TakeOver {
     pub grants: bool,
 }
 
-impl TakeOver {
+impl Reassignment {
     /// What goes while these defences stand.
     pub const fn with(defences: Defences) -> Self {
         Self {

@@ -18,75 +18,78 @@ fn address(number: u8) -> IdentificationId {
 }
 
 fn at(status: Status) -> State {
-    State { status, life: Life::Current, waits_for: None }
+    State { status, life: AttemptLife::Current, waits_for: None }
 }
 
 fn code(id: &IdentificationId, status: IdentificationStatus) -> Factor<'_> {
     Factor::Address(Address { id, status: Some(status), is_somebody_else: false })
 }
 
-fn step(state: &State, factor: Factor<'_>, owes: Owes) -> Result<Step, Refused> {
-    proven(state, factor, owes, Defences::ALL)
+fn step(state: &State, factor: Factor<'_>, user_factors: UserFactors) -> Result<Step, Refused> {
+    apply_factor(state, factor, user_factors, Defences::ALL)
 }
 
 #[test]
-fn a_finished_or_replaced_attempt_takes_no_proof() {
-    for (life, refused) in [(Life::Replaced, Refused::Replaced), (Life::Abandoned, Refused::State)] {
+fn finished_or_replaced_attempt_takes_no_factor() {
+    for (life, refused) in [(AttemptLife::Replaced, Refused::Replaced), (AttemptLife::Abandoned, Refused::State)] {
         let state = State { life, ..at(Status::NeedsFirstFactor) };
-        assert_eq!(step(&state, Factor::Password, Owes::default()), Err(refused));
+        assert_eq!(step(&state, Factor::Password, UserFactors::default()), Err(refused));
     }
     for factor in [Factor::Provider, Factor::Password, Factor::NewPassword, Factor::Second] {
-        assert_eq!(step(&at(Status::Complete), factor, Owes::default()), Err(Refused::State));
+        assert_eq!(step(&at(Status::Complete), factor, UserFactors::default()), Err(Refused::State));
     }
 }
 
 #[test]
-fn a_waiting_account_takes_the_proof_of_its_own_address_and_nothing_else() {
+fn pending_account_takes_the_verification_of_its_own_address_only() {
     use IdentificationStatus::Verified;
     let (its, other) = (address(1), address(2));
     let state = State { waits_for: Some(its.clone()), ..at(Status::NeedsFirstFactor) };
-    assert_eq!(step(&state, code(&its, Verified), Owes::default()).map(|step| step.status), Ok(Status::Complete));
+    assert_eq!(
+        step(&state, code(&its, Verified), UserFactors::default()).map(|step| step.status),
+        Ok(Status::Complete)
+    );
     let reset = Factor::ResetCode(Address { id: &its, status: Some(Verified), is_somebody_else: false });
     for factor in [code(&other, Verified), Factor::Password, Factor::Provider, reset] {
-        assert_eq!(step(&state, factor, Owes::default()), Err(Refused::Strategy), "{factor:?}");
+        assert_eq!(step(&state, factor, UserFactors::default()), Err(Refused::Strategy), "{factor:?}");
     }
     let foreign = Factor::Address(Address { id: &other, status: None, is_somebody_else: false });
     for state in [&state, &at(Status::NeedsFirstFactor)] {
-        assert_eq!(step(state, foreign, Owes::default()), Err(Refused::Foreign));
+        assert_eq!(step(state, foreign, UserFactors::default()), Err(Refused::Foreign));
     }
 }
 
 #[test]
-fn an_unproven_address_takes_over_and_a_reserved_one_is_merely_proven() {
+fn unverified_address_is_reassigned_and_reserved_one_only_verified() {
     let its = address(1);
-    let owes = Owes { has_password: true, second_factor: true };
+    let user_factors = UserFactors { has_password: true, second_factor: true };
     let state = at(Status::NeedsFirstFactor);
-    for (before, status, takes_over, proves_address) in [
+    for (before, status, takes_over, verifies_address) in [
         (IdentificationStatus::Unverified, Status::NeedsNewPassword, true, true),
         (IdentificationStatus::Reserved, Status::NeedsSecondFactor, false, true),
         (IdentificationStatus::Verified, Status::NeedsSecondFactor, false, false),
     ] {
-        let expected = Step { status, proves_address, takes_over };
-        assert_eq!(step(&state, code(&its, before), owes), Ok(expected), "{before:?}");
+        let expected = Step { status, verifies_address, takes_over };
+        assert_eq!(step(&state, code(&its, before), user_factors), Ok(expected), "{before:?}");
     }
-    let no_password = Owes { has_password: false, second_factor: true };
+    let no_password = UserFactors { has_password: false, second_factor: true };
     let taken = step(&state, code(&its, IdentificationStatus::Unverified), no_password).unwrap();
     assert_eq!(taken.status, Status::Complete, "the earlier claimant's second factor is nobody's obstacle");
     let claim = Some(IdentificationStatus::Unverified);
     let other = Address { id: &its, status: claim, is_somebody_else: true };
-    assert_eq!(step(&state, Factor::Address(other), owes), Err(Refused::Strategy));
+    assert_eq!(step(&state, Factor::Address(other), user_factors), Err(Refused::Strategy));
 }
 
 #[test]
 fn a_reset_code_asks_for_a_password_and_then_for_the_second_factor() {
     let its = address(1);
-    let owes = Owes { has_password: false, second_factor: true };
+    let user_factors = UserFactors { has_password: false, second_factor: true };
     let verified = Some(IdentificationStatus::Verified);
     let reset = Factor::ResetCode(Address { id: &its, status: verified, is_somebody_else: false });
-    assert_eq!(step(&at(Status::NeedsFirstFactor), reset, owes).unwrap().status, Status::NeedsNewPassword);
-    let chosen = step(&at(Status::NeedsNewPassword), Factor::NewPassword, owes).unwrap();
+    assert_eq!(step(&at(Status::NeedsFirstFactor), reset, user_factors).unwrap().status, Status::NeedsNewPassword);
+    let chosen = step(&at(Status::NeedsNewPassword), Factor::NewPassword, user_factors).unwrap();
     assert_eq!(chosen.status, Status::NeedsSecondFactor);
-    let second = step(&at(Status::NeedsSecondFactor), Factor::Second, owes).unwrap();
+    let second = step(&at(Status::NeedsSecondFactor), Factor::Second, user_factors).unwrap();
     assert_eq!(second.status, Status::Complete);
 }
 
@@ -128,9 +131,9 @@ proptest! {
         waits in any::<bool>(), identified in any::<bool>(), has_password in any::<bool>(), second in any::<bool>(),
     ) {
         let ids = [address(1), address(2)];
-        let owes = Owes { has_password, second_factor: second };
+        let user_factors = UserFactors { has_password, second_factor: second };
         let status = if identified || waits { Status::NeedsFirstFactor } else { Status::NeedsIdentifier };
-        let mut state = State { status, life: Life::Current, waits_for: waits.then(|| ids[0].clone()) };
+        let mut state = State { status, life: AttemptLife::Current, waits_for: waits.then(|| ids[0].clone()) };
         let (mut first, mut chosen, mut seconded, mut took_over, mut due) = (false, false, false, false, false);
         for attempt in tries {
             let address = |number: u8, status, is_somebody_else| Address {
@@ -144,13 +147,13 @@ proptest! {
                 Try::NewPassword => Factor::NewPassword,
                 Try::Second => Factor::Second,
             };
-            let Ok(step) = proven(&state, factor, owes, Defences::ALL) else { continue };
+            let Ok(step) = apply_factor(&state, factor, user_factors, Defences::ALL) else { continue };
             prop_assert_ne!(state.status, Status::Complete);
             match factor {
                 Factor::Second => { prop_assert!(first); seconded = true; }
                 Factor::NewPassword => { prop_assert!(first && due); chosen = true; }
-                Factor::Address(proof) | Factor::ResetCode(proof) => {
-                    prop_assert!(!waits || proof.id == &ids[0]);
+                Factor::Address(address) | Factor::ResetCode(address) => {
+                    prop_assert!(!waits || address.id == &ids[0]);
                     first = true;
                 }
                 Factor::Provider | Factor::Password => { prop_assert!(!waits); first = true; }

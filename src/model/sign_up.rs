@@ -4,7 +4,7 @@
 use super::defences::Defences;
 use super::settings::{Settings, SignUpMode};
 
-pub use super::sign_in::{Life, Refused};
+pub use super::sign_in::{AttemptLife, Refused};
 
 /// Something a sign-up can bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,21 +43,21 @@ impl Field {
 
 /// What vouches for the address of a sign-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vouched {
+pub enum AddressEvidence {
     /// Nothing yet.
     No,
     /// The provider's word, for the very address it named.
     Provider,
     /// A code or link that came back.
-    Proof,
+    Verification,
 }
 
 /// What a sign-up has so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct Given {
+pub struct SignUpFacts {
     /// The address, and what vouches for it.
-    pub email: Option<Vouched>,
+    pub email: Option<AddressEvidence>,
     /// A username.
     pub username: bool,
     /// A password.
@@ -72,7 +72,7 @@ pub struct Given {
     pub social: bool,
 }
 
-impl Given {
+impl SignUpFacts {
     fn has(&self, field: Field) -> bool {
         match field {
             Field::EmailAddress => self.email.is_some(),
@@ -85,10 +85,10 @@ impl Given {
     }
 
     /// Whether the address counts as proven.
-    pub fn is_email_proven(&self, defences: Defences) -> bool {
+    pub fn is_email_verified(&self, defences: Defences) -> bool {
         match self.email {
-            Some(Vouched::Provider | Vouched::Proof) => true,
-            Some(Vouched::No) => !defences.proven_at_sign_up,
+            Some(AddressEvidence::Provider | AddressEvidence::Verification) => true,
+            Some(AddressEvidence::No) => !defences.verified_at_sign_up,
             None => false,
         }
     }
@@ -116,7 +116,7 @@ impl Fields {
 
 /// What `given` still needs. A password is not asked of people who come with a provider; who comes with nothing that
 /// names him, or with no way to come back, is asked for it even if the settings require nothing.
-pub fn fields(settings: &Settings, given: &Given, defences: Defences) -> Fields {
+pub fn fields(settings: &Settings, given: &SignUpFacts, defences: Defences) -> Fields {
     let rules = &settings.attributes;
     let mut fields = Fields::default();
     for field in Field::ALL {
@@ -142,14 +142,14 @@ pub fn fields(settings: &Settings, given: &Given, defences: Defences) -> Fields 
     {
         fields.missing.insert(0, field);
     }
-    if given.email.is_some() && rules.email_address.verify_at_sign_up && !given.is_email_proven(defences) {
+    if given.email.is_some() && rules.email_address.verify_at_sign_up && !given.is_email_verified(defences) {
         fields.unverified.push(Field::EmailAddress);
     }
     fields
 }
 
 /// What would make the difference between a user and nobody.
-fn lacking(settings: &Settings, given: &Given) -> Option<Field> {
+fn lacking(settings: &Settings, given: &SignUpFacts) -> Option<Field> {
     let names_him = given.social || given.email.is_some() || given.username;
     if !names_him {
         let by_address = settings.attributes.email_address.enabled || !settings.attributes.username.is_enabled();
@@ -163,17 +163,17 @@ fn lacking(settings: &Settings, given: &Given) -> Option<Field> {
 ///
 /// # Errors
 /// It is over, or a newer one took its place.
-pub fn may_change(life: Life, is_complete: bool) -> Result<(), Refused> {
+pub fn may_change(life: AttemptLife, is_complete: bool) -> Result<(), Refused> {
     match life {
-        Life::Replaced if !is_complete => Err(Refused::Replaced),
-        Life::Current if !is_complete => Ok(()),
+        AttemptLife::Replaced if !is_complete => Err(Refused::Replaced),
+        AttemptLife::Current if !is_complete => Ok(()),
         _ => Err(Refused::State),
     }
 }
 
 /// Why somebody may not become a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closed {
+pub enum SignUpRestriction {
     /// Only whom the operator invites.
     Restricted,
     /// Only whom the operator lets off the waitlist.
@@ -189,17 +189,17 @@ pub enum Closed {
 ///
 /// # Errors
 /// The first rule that says no.
-pub fn may_sign_up(settings: &Settings, is_subaddress: bool, users: i64) -> Result<(), Closed> {
+pub fn may_sign_up(settings: &Settings, is_subaddress: bool, users: i64) -> Result<(), SignUpRestriction> {
     match settings.sign_up.mode {
-        SignUpMode::Restricted => return Err(Closed::Restricted),
-        SignUpMode::Waitlist => return Err(Closed::Waitlist),
+        SignUpMode::Restricted => return Err(SignUpRestriction::Restricted),
+        SignUpMode::Waitlist => return Err(SignUpRestriction::Waitlist),
         SignUpMode::Public => {}
     }
     if is_subaddress {
-        return Err(Closed::Subaddress);
+        return Err(SignUpRestriction::Subaddress);
     }
     let quota = i64::from(settings.sign_up.user_quota);
-    if quota > 0 && users >= quota { Err(Closed::Quota) } else { Ok(()) }
+    if quota > 0 && users >= quota { Err(SignUpRestriction::Quota) } else { Ok(()) }
 }
 
 #[cfg(test)]

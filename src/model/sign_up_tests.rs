@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const NOTHING: Given = Given {
+const NOTHING: SignUpFacts = SignUpFacts {
     email: None,
     username: false,
     password: false,
@@ -38,47 +38,47 @@ fn the_lists_follow_the_settings() {
 #[test]
 fn a_social_sign_up_needs_no_password() {
     let demanding = settings(|settings| settings.attributes.password.required = true);
-    let social = Given { email: Some(Vouched::Provider), social: true, ..NOTHING };
+    let social = SignUpFacts { email: Some(AddressEvidence::Provider), social: true, ..NOTHING };
     assert!(fields(&demanding, &social, Defences::ALL).is_ready());
-    let by_hand = Given { email: Some(Vouched::Proof), ..NOTHING };
-    assert_eq!(fields(&demanding, &by_hand, Defences::ALL).missing, [Field::Password]);
+    let by_verification = SignUpFacts { email: Some(AddressEvidence::Verification), ..NOTHING };
+    assert_eq!(fields(&demanding, &by_verification, Defences::ALL).missing, [Field::Password]);
 }
 
 #[test]
-fn an_address_is_proven_where_the_instance_proves_them() {
-    let given = Given { email: Some(Vouched::No), social: true, ..NOTHING };
+fn address_must_be_verified_where_the_instance_demands_it() {
+    let given = SignUpFacts { email: Some(AddressEvidence::No), social: true, ..NOTHING };
     assert_eq!(fields(&Settings::default(), &given, Defences::ALL).unverified, [Field::EmailAddress]);
     let lax = settings(|settings| settings.attributes.email_address.verify_at_sign_up = false);
     assert!(fields(&lax, &given, Defences::ALL).is_ready());
-    assert!(!given.is_email_proven(Defences::ALL), "taken as it is, but not as proven");
+    assert!(!given.is_email_verified(Defences::ALL), "taken as it is, but not as proven");
 }
 
 #[test]
 fn nobody_is_made_of_nothing() {
     let optional = settings(|settings| settings.attributes.email_address.required = false);
     assert_eq!(fields(&optional, &NOTHING, Defences::ALL).missing, [Field::EmailAddress]);
-    let named = Given { username: true, ..NOTHING };
+    let named = SignUpFacts { username: true, ..NOTHING };
     assert_eq!(fields(&optional, &named, Defences::ALL).missing, [Field::Password], "a name alone opens no door");
-    assert!(fields(&optional, &Given { social: true, ..NOTHING }, Defences::ALL).is_ready());
+    assert!(fields(&optional, &SignUpFacts { social: true, ..NOTHING }, Defences::ALL).is_ready());
 }
 
 #[test]
 fn only_a_present_attempt_is_changed() {
-    assert_eq!(may_change(Life::Current, false), Ok(()));
-    assert_eq!(may_change(Life::Replaced, false), Err(Refused::Replaced));
-    for (life, done) in [(Life::Current, true), (Life::Replaced, true), (Life::Abandoned, false)] {
+    assert_eq!(may_change(AttemptLife::Current, false), Ok(()));
+    assert_eq!(may_change(AttemptLife::Replaced, false), Err(Refused::Replaced));
+    for (life, done) in [(AttemptLife::Current, true), (AttemptLife::Replaced, true), (AttemptLife::Abandoned, false)] {
         assert_eq!(may_change(life, done), Err(Refused::State));
     }
 }
 
 #[test]
-fn the_first_rule_that_says_no_is_told() {
+fn first_rule_that_refuses_is_reported() {
     let mode =
         |mode| settings(|settings| settings.sign_up = super::super::settings::SignUpSettings { mode, user_quota: 2 });
-    assert_eq!(may_sign_up(&mode(SignUpMode::Restricted), true, 9), Err(Closed::Restricted));
-    assert_eq!(may_sign_up(&mode(SignUpMode::Waitlist), true, 9), Err(Closed::Waitlist));
-    assert_eq!(may_sign_up(&mode(SignUpMode::Public), true, 9), Err(Closed::Subaddress));
-    assert_eq!(may_sign_up(&mode(SignUpMode::Public), false, 2), Err(Closed::Quota));
+    assert_eq!(may_sign_up(&mode(SignUpMode::Restricted), true, 9), Err(SignUpRestriction::Restricted));
+    assert_eq!(may_sign_up(&mode(SignUpMode::Waitlist), true, 9), Err(SignUpRestriction::Waitlist));
+    assert_eq!(may_sign_up(&mode(SignUpMode::Public), true, 9), Err(SignUpRestriction::Subaddress));
+    assert_eq!(may_sign_up(&mode(SignUpMode::Public), false, 2), Err(SignUpRestriction::Quota));
     assert_eq!(may_sign_up(&mode(SignUpMode::Public), false, 1), Ok(()));
     assert_eq!(may_sign_up(&Settings::default(), false, i64::MAX), Ok(()));
 }
@@ -103,7 +103,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
 /// Something that an app or a provider adds to a sign-up.
 #[derive(Clone, Copy, Debug)]
 enum Add {
-    Email(Vouched),
+    Email(AddressEvidence),
     Username,
     Password,
     Names,
@@ -112,7 +112,8 @@ enum Add {
 }
 
 fn any_add() -> impl Strategy<Value = Add> {
-    let vouched = prop::sample::select(vec![Vouched::No, Vouched::Provider, Vouched::Proof]);
+    let vouched =
+        prop::sample::select(vec![AddressEvidence::No, AddressEvidence::Provider, AddressEvidence::Verification]);
     prop_oneof![
         vouched.prop_map(Add::Email),
         Just(Add::Username),
@@ -148,7 +149,7 @@ proptest! {
             let rules = &settings.attributes;
             prop_assert!(given.email.is_some() || !rules.email_address.required);
             prop_assert!(
-                given.email != Some(Vouched::No) || !rules.email_address.verify_at_sign_up
+                given.email != Some(AddressEvidence::No) || !rules.email_address.verify_at_sign_up
             );
             prop_assert!(given.username || !rules.username.required);
             prop_assert!(given.password || given.social || !rules.password.required);

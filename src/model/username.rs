@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_from_numbers_and_noise() {
+    fn names_are_distinguished_from_numbers_and_noise() {
         for good in ["ada_lovelace", "ADA-1815", "a123", "_1234567"] {
             assert_eq!(check(good), Ok(()), "{good}");
         }

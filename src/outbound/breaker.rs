@@ -54,11 +54,11 @@ impl Counts {
 
 /// The gate that every request passes.
 #[derive(Debug, Default)]
-pub(super) struct Gate(Mutex<Counts>);
+pub(super) struct Breaker(Mutex<Counts>);
 
-impl Gate {
+impl Breaker {
     /// Lets a request to this host in; `None` if the host is left alone or too much is in flight.
-    pub(super) fn enter(&self, host: &str, now: Instant) -> Option<Pass<'_>> {
+    pub(super) fn enter(&self, host: &str, now: Instant) -> Option<RequestPermit<'_>> {
         let mut counts = self.lock();
         if counts.in_flight >= IN_ALL {
             return None;
@@ -75,7 +75,7 @@ impl Gate {
         state.in_flight += 1;
         state.is_probed = is_probe;
         counts.in_flight += 1;
-        Some(Pass { gate: self, host: host.to_owned(), is_probe })
+        Some(RequestPermit { breaker: self, host: host.to_owned(), is_probe })
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -86,16 +86,16 @@ impl Gate {
 
 /// Leave to send one request. Dropped without a verdict (the caller went away), it only gives its place back.
 #[derive(Debug)]
-pub(super) struct Pass<'a> {
-    gate: &'a Gate,
+pub(super) struct RequestPermit<'a> {
+    breaker: &'a Breaker,
     host: String,
     is_probe: bool,
 }
 
-impl Pass<'_> {
+impl RequestPermit<'_> {
     /// Notes how it went.
     pub(super) fn finish(self, health: Health, now: Instant) {
-        let mut counts = self.gate.lock();
+        let mut counts = self.breaker.lock();
         let Some(state) = counts.hosts.get_mut(&self.host) else {
             return;
         };
@@ -115,9 +115,9 @@ impl Pass<'_> {
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for RequestPermit<'_> {
     fn drop(&mut self) {
-        let mut counts = self.gate.lock();
+        let mut counts = self.breaker.lock();
         counts.in_flight = counts.in_flight.saturating_sub(1);
         let Some(state) = counts.hosts.get_mut(&self.host) else {
             return;
@@ -136,87 +136,87 @@ impl Drop for Pass<'_> {
 mod tests {
     use super::*;
 
-    fn fail(gate: &Gate, now: Instant) {
-        gate.enter("idp", now).unwrap().finish(Health::Failed, now);
+    fn fail(breaker: &Breaker, now: Instant) {
+        breaker.enter("idp", now).unwrap().finish(Health::Failed, now);
     }
 
     #[test]
     fn the_fifth_failure_in_a_row_closes_the_gate_for_ten_seconds() {
-        let (gate, now) = (Gate::default(), Instant::now());
+        let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..4 {
-            fail(&gate, now);
+            fail(&breaker, now);
         }
-        assert!(gate.enter("idp", now).is_some());
-        fail(&gate, now);
-        assert!(gate.enter("idp", now).is_none());
-        assert!(gate.enter("idp", now + OPEN_FOR - Duration::from_millis(1)).is_none());
-        assert!(gate.enter("other", now).is_some());
-        assert!(gate.enter("idp", now + OPEN_FOR).is_some());
+        assert!(breaker.enter("idp", now).is_some());
+        fail(&breaker, now);
+        assert!(breaker.enter("idp", now).is_none());
+        assert!(breaker.enter("idp", now + OPEN_FOR - Duration::from_millis(1)).is_none());
+        assert!(breaker.enter("other", now).is_some());
+        assert!(breaker.enter("idp", now + OPEN_FOR).is_some());
     }
 
     #[test]
     fn an_answer_in_between_begins_the_count_anew() {
-        let (gate, now) = (Gate::default(), Instant::now());
+        let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..4 {
-            fail(&gate, now);
+            fail(&breaker, now);
         }
-        gate.enter("idp", now).unwrap().finish(Health::Answered, now);
+        breaker.enter("idp", now).unwrap().finish(Health::Answered, now);
         for _ in 0..4 {
-            fail(&gate, now);
+            fail(&breaker, now);
         }
-        assert!(gate.enter("idp", now).is_some());
+        assert!(breaker.enter("idp", now).is_some());
     }
 
     #[test]
     fn one_probe_decides() {
-        let (gate, now) = (Gate::default(), Instant::now());
+        let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..5 {
-            fail(&gate, now);
+            fail(&breaker, now);
         }
         let later = now + OPEN_FOR;
-        let probe = gate.enter("idp", later).unwrap();
-        assert!(gate.enter("idp", later).is_none(), "only one probe");
+        let probe = breaker.enter("idp", later).unwrap();
+        assert!(breaker.enter("idp", later).is_none(), "only one probe");
         probe.finish(Health::Failed, later);
-        assert!(gate.enter("idp", later).is_none(), "a failed probe closes it again");
+        assert!(breaker.enter("idp", later).is_none(), "a failed probe closes it again");
         let later = later + OPEN_FOR;
-        drop(gate.enter("idp", later).unwrap());
-        let probe = gate.enter("idp", later).expect("an abandoned probe leaves room for another");
+        drop(breaker.enter("idp", later).unwrap());
+        let probe = breaker.enter("idp", later).expect("an abandoned probe leaves room for another");
         probe.finish(Health::Answered, later);
-        let (first, second) = (gate.enter("idp", later), gate.enter("idp", later));
+        let (first, second) = (breaker.enter("idp", later), breaker.enter("idp", later));
         assert!(first.is_some() && second.is_some(), "an answered probe opens it");
     }
 
     #[test]
     fn at_most_64_per_host_and_512_in_all() {
-        let (gate, now) = (Gate::default(), Instant::now());
+        let (breaker, now) = (Breaker::default(), Instant::now());
         let mut passes = Vec::new();
         for host in 0..8 {
             let host = format!("host{host}");
             for _ in 0..PER_HOST {
-                passes.push(gate.enter(&host, now).unwrap());
+                passes.push(breaker.enter(&host, now).unwrap());
             }
-            assert!(gate.enter(&host, now).is_none());
+            assert!(breaker.enter(&host, now).is_none());
         }
-        assert!(gate.enter("host9", now).is_none());
+        assert!(breaker.enter("host9", now).is_none());
         passes.pop();
-        assert!(gate.enter("host9", now).is_some());
+        assert!(breaker.enter("host9", now).is_some());
     }
 
     #[test]
     fn idle_hosts_are_forgotten() {
-        let (gate, now) = (Gate::default(), Instant::now());
-        drop(gate.enter("idp", now));
-        assert_eq!(gate.lock().hosts.len(), 0);
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        drop(breaker.enter("idp", now));
+        assert_eq!(breaker.lock().hosts.len(), 0);
         for host in 0..HOSTS + 5 {
-            gate.enter(&format!("host{host}"), now).unwrap().finish(Health::Failed, now);
+            breaker.enter(&format!("host{host}"), now).unwrap().finish(Health::Failed, now);
         }
-        assert!(gate.lock().hosts.len() <= HOSTS);
+        assert!(breaker.lock().hosts.len() <= HOSTS);
         for host in 0..HOSTS + 5 {
             for _ in 0..FAILURES {
-                gate.enter(&format!("closed{host}"), now).unwrap().finish(Health::Failed, now);
+                breaker.enter(&format!("closed{host}"), now).unwrap().finish(Health::Failed, now);
             }
         }
-        assert!(gate.lock().hosts.len() <= HOSTS);
-        assert_eq!(gate.lock().in_flight, 0);
+        assert!(breaker.lock().hosts.len() <= HOSTS);
+        assert_eq!(breaker.lock().in_flight, 0);
     }
 }

@@ -1,9 +1,9 @@
 //! The guarded client: the only place in the crate that makes HTTP connections.
 
-use super::breaker::{Gate, Health};
+use super::breaker::{Breaker, Health};
+use super::egress_rules::{AllowEntry, AllowList, EgressMode, Route, judge};
 use super::exchange::{Failure, Redirects, Request, Response};
 use super::resolver::{Filter, ForbiddenAnswer, GuardedResolver, Resolver, SystemResolver};
-use super::rules::{AllowEntry, AllowList, Reach, Route, judge};
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION};
@@ -60,8 +60,8 @@ pub struct Outbound {
     /// Through the egress proxy.
     proxied: Option<reqwest::Client>,
     allow: Arc<ArcSwap<AllowList>>,
-    reach: Reach,
-    gate: Gate,
+    egress: EgressMode,
+    breaker: Breaker,
 }
 
 impl Outbound {
@@ -87,8 +87,8 @@ impl Outbound {
             listed: client(&roots, resolver(Filter::Nothing), None)?,
             proxied,
             allow,
-            reach: if config.offline { Reach::ListOnly } else { Reach::World },
-            gate: Gate::default(),
+            egress: if config.offline { EgressMode::ListOnly } else { EgressMode::World },
+            breaker: Breaker::default(),
         })
     }
 
@@ -100,7 +100,7 @@ impl Outbound {
     /// True if the operator's list lets `url` be reached without TLS; said of addresses that the browser is sent to,
     /// which no request of ours would judge.
     pub fn allows_http(&self, url: &Url) -> bool {
-        url.scheme() == "http" && judge(url.clone(), &self.allow.load(), self.reach).is_ok()
+        url.scheme() == "http" && judge(url.clone(), &self.allow.load(), self.egress).is_ok()
     }
 
     /// Sends a request and reads its whole answer, or fails by one of the rules.
@@ -122,10 +122,10 @@ impl Outbound {
 
     async fn guarded_exchange(&self, mut request: Request, began: Instant) -> Result<Response, Failure> {
         let allow = self.allow.load_full();
-        let (route, url) = judge(request.url, &allow, self.reach)?;
+        let (route, url) = judge(request.url, &allow, self.egress)?;
         request.url = url;
         let authority = request.url.authority().to_owned();
-        let pass = self.gate.enter(&authority, began).ok_or(Failure::Breaker)?;
+        let permit = self.breaker.enter(&authority, began).ok_or(Failure::Breaker)?;
         let limit = request.timeout;
         // Dropping the exchange closes its connection: nothing of it can reach a later one.
         let outcome = timeout(limit, exchange(self.client(route), request, began)).await;
@@ -134,7 +134,7 @@ impl Outbound {
             Err(Failure::Timeout | Failure::Dns | Failure::Refused | Failure::Cut | Failure::Tls) => Health::Failed,
             _ => Health::Answered,
         };
-        pass.finish(health, Instant::now());
+        permit.finish(health, Instant::now());
         outcome
     }
 

@@ -96,7 +96,7 @@ fn decoded(part: &str) -> String {
 
 /// A message about to be sent.
 #[derive(Debug)]
-pub struct Letter {
+pub struct OutgoingMail {
     /// Names it: a second delivery of the same has the same `Message-ID`.
     pub id: String,
     /// To whom.
@@ -140,13 +140,13 @@ pub enum MailStartError {
 /// Sends mail.
 #[derive(Debug)]
 pub struct Mailer {
-    way: Way,
+    way: MailTransport,
     from: Mailbox,
     reply_to: Option<Mailbox>,
 }
 
 #[derive(Debug)]
-enum Way {
+enum MailTransport {
     Smtp(Box<AsyncSmtpTransport<Tokio1Executor>>),
     Directory(PathBuf),
 }
@@ -158,8 +158,8 @@ impl Mailer {
     /// What cannot be set up.
     pub fn new(config: &MailConfig, ca_file: Option<&Path>) -> Result<Self, MailStartError> {
         let way = match &config.route {
-            MailRoute::Directory(path) => Way::Directory(path.clone()),
-            MailRoute::Smtp(server) => Way::Smtp(Box::new(transport(server, ca_file)?)),
+            MailRoute::Directory(path) => MailTransport::Directory(path.clone()),
+            MailRoute::Smtp(server) => MailTransport::Smtp(Box::new(transport(server, ca_file)?)),
         };
         Ok(Self { way, from: config.from.clone(), reply_to: config.reply_to.clone() })
     }
@@ -168,19 +168,19 @@ impl Mailer {
     ///
     /// # Errors
     /// Why it was not sent.
-    pub async fn send(&self, letter: Letter) -> Result<(), MailError> {
+    pub async fn send(&self, letter: OutgoingMail) -> Result<(), MailError> {
         let id = letter.id.clone();
         let message = self.written(letter)?;
         match &self.way {
-            Way::Smtp(transport) => transport.send(message).await.map(drop).map_err(|error| refusal(&error)),
-            Way::Directory(path) => {
+            MailTransport::Smtp(transport) => transport.send(message).await.map(drop).map_err(|error| refusal(&error)),
+            MailTransport::Directory(path) => {
                 let file = path.join(format!("{id}.eml"));
                 tokio::fs::write(file, message.formatted()).await.map_err(|error| MailError::Directory(error.kind()))
             }
         }
     }
 
-    fn written(&self, letter: Letter) -> Result<Message, MailError> {
+    fn written(&self, letter: OutgoingMail) -> Result<Message, MailError> {
         let unwritable = |_| MailError::Unwritable;
         let to = letter.to.parse().map_err(unwritable)?;
         let mut message = Message::builder().from(self.from.clone()).to(Mailbox::new(None, to)).subject(letter.subject);

@@ -7,13 +7,13 @@
 
 pub mod address;
 mod breaker;
+mod egress_rules;
 mod exchange;
 mod http;
 pub mod mail;
 mod resolver;
-mod rules;
 
+pub use egress_rules::{AllowEntry, AllowEntryError};
 pub use exchange::{Failure, Redirects, Request, Response, limits};
 pub use http::{Outbound, OutboundConfig, StartError};
 pub use resolver::Resolver;
-pub use rules::{AllowEntry, AllowEntryError};

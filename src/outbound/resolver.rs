@@ -2,7 +2,7 @@
 //! client's resolver, so there is no second lookup that could give another answer.
 
 use super::address::is_public;
-use super::rules::{AllowList, is_localhost};
+use super::egress_rules::{AllowList, is_localhost};
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};

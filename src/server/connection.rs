@@ -144,7 +144,7 @@ async fn answer(
         Err(error) => form.respond(&error),
     };
     if let Some(unread) = unread
-        && !unread.settle(&mut response).await
+        && !unread.drain_or_close(&mut response).await
     {
         traffic.leave_request_unread();
     }

@@ -3,11 +3,11 @@
 //!
 //! Named by `cli` and the tests only. Knows sockets and connections; what is answered is the router's matter.
 
-mod addresses;
 mod connection;
 mod control_frames;
 mod frames;
 mod listen;
+mod peer_addresses;
 mod phase;
 mod sending;
 mod traffic;
@@ -22,8 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use addresses::Addresses;
 pub use listen::{BindError, Bound, bind};
+use peer_addresses::Addresses;
 
 use crate::config::{self, proxies::Proxies, value::Rate};
 

@@ -50,7 +50,7 @@ pub(super) fn watch(request: Request<Incoming>) -> (Request<Body>, Option<Unread
 impl UnreadBody {
     /// Makes the connection ready for the next request, or lets `response` say that there will be none. True in the
     /// first case.
-    pub async fn settle<B>(self, response: &mut Response<B>) -> bool {
+    pub async fn drain_or_close<B>(self, response: &mut Response<B>) -> bool {
         // What came too slowly for its handler is not waited for again.
         let is_drained = response.status() != StatusCode::REQUEST_TIMEOUT && self.drain().await;
         if !is_drained {

@@ -32,13 +32,13 @@ impl Simulated<'_> {
         }
         let scope_text = self.scope_text(&issued.scopes);
         let grant = self.grant_of(&issued, &person, &scope_text);
-        let Some((status, mut told)) = self.shapes.api(request.path, &grant) else {
+        let Some((status, mut answer)) = self.shapes.api(request.path, &grant) else {
             return Err(code::RESOURCE_NOT_FOUND.into());
         };
         if let Some(content) = seen.content() {
-            content.retell_id(&mut told, &issued.provider_user_id);
+            content.retell_id(&mut answer, &issued.provider_user_id);
         }
-        Ok(seen.spoil(Answer::json((status, told))))
+        Ok(seen.spoil(Answer::json((status, answer))))
     }
 
     /// True if every header is there that the provider demands with a call.

@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use super::content::FOREIGN_ISSUER;
 use super::faults::{Call, Fault, Mode, OFFERED};
-use super::page::{self, Offer};
+use super::page::{self, ApprovalPage};
 use super::people::{AddressFlag, Known, SAVED};
 use super::shapes::Grant;
 use super::{Request, Simulated};
@@ -184,7 +184,7 @@ impl Simulated<'_> {
             parameters.retain(|(name, _)| *name != "iss");
             parameters.push(("iss", issuer.to_owned()));
         }
-        Ok(back(sent.method, &asked.details.redirect_uri, &parameters))
+        Ok(redirect_back(sent.method, &asked.details.redirect_uri, &parameters))
     }
 
     /// What the form says. Cancel goes before everything, then the pressed button's person, then the address.
@@ -219,7 +219,7 @@ impl Simulated<'_> {
             .filter_map(|name| Some((*name, Known::by_hint(name, AddressFlag::Verified)?)))
             .map(|(name, known)| (Known::page_address(name), known.person.name()))
             .collect();
-        let offer = Offer {
+        let offer = ApprovalPage {
             provider: &self.descriptor().name,
             base: &self.base(),
             state,
@@ -239,7 +239,7 @@ impl Simulated<'_> {
             Refused::AtCallback { error, description, state } => {
                 let mut parameters = vec![("error", error), ("error_description", description)];
                 parameters.extend(state.map(|state| ("state", state)));
-                back(method, &self.simulator.site().callback_url(), &parameters)
+                redirect_back(method, &self.simulator.site().callback_url(), &parameters)
             }
         }
     }
@@ -329,7 +329,7 @@ pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
 }
 
 /// Sends the browser to the callback.
-fn back(method: &Method, redirect_uri: &str, parameters: &[(&str, String)]) -> Answer {
+fn redirect_back(method: &Method, redirect_uri: &str, parameters: &[(&str, String)]) -> Answer {
     let status = if *method == Method::POST { StatusCode::SEE_OTHER } else { StatusCode::FOUND };
     let to = match Url::parse_with_params(redirect_uri, parameters) {
         Ok(url) => url.into(),

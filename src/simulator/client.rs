@@ -20,7 +20,11 @@ impl Simulated<'_> {
     }
 
     /// The same members, once the client has proven who it is.
-    pub(super) fn prove_client(&self, request: Request<'_>, members: Option<Members>) -> Result<Members, TokenFault> {
+    pub(super) fn authenticate_client(
+        &self,
+        request: Request<'_>,
+        members: Option<Members>,
+    ) -> Result<Members, TokenFault> {
         let token = &self.descriptor().token;
         let members = members.ok_or(TokenFault::Encoding)?;
         if !self.is_our_client(request, &members, token.client_auth) {

@@ -95,14 +95,14 @@ pub(super) enum Mode {
     /// An OAuth error, in the provider's shape.
     Error(String),
     /// The answer, spoiled on its way.
-    Wire(Wire),
+    TransportFault(TransportFault),
     /// An answer that says something else.
     Content(Content),
 }
 
 /// What goes wrong with an answer as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(super) enum TransportFault {
     /// It comes late.
     Slow(Duration),
     /// It comes a byte a second.
@@ -212,22 +212,22 @@ impl Mode {
             BadSignature, ChangedEmail, IssuerMismatch, KidRotation, MissingEmail, NoId, NoName, ReuseDetected,
             RevokedRefresh, TokenForOtherUser, UnverifiedEmail, WrongAudience, WrongNonce,
         };
-        use Wire::{
+        use TransportFault::{
             Cut, Drip, GzipBomb, Huge, NoContentType, NotJson, RateLimited, Redirect, TruncatedBody, WrongTypes,
         };
         Some(match name {
             "deny" => Self::Deny,
             "wrong_iss" => Self::WrongIss,
-            "drip" => Self::Wire(Drip),
-            "cut" => Self::Wire(Cut),
-            "rate_limited" => Self::Wire(RateLimited),
-            "redirect" => Self::Wire(Redirect),
-            "not_json" => Self::Wire(NotJson),
-            "truncated_body" => Self::Wire(TruncatedBody),
-            "no_content_type" => Self::Wire(NoContentType),
-            "wrong_types" => Self::Wire(WrongTypes),
-            "huge" => Self::Wire(Huge),
-            "gzip_bomb" => Self::Wire(GzipBomb),
+            "drip" => Self::TransportFault(Drip),
+            "cut" => Self::TransportFault(Cut),
+            "rate_limited" => Self::TransportFault(RateLimited),
+            "redirect" => Self::TransportFault(Redirect),
+            "not_json" => Self::TransportFault(NotJson),
+            "truncated_body" => Self::TransportFault(TruncatedBody),
+            "no_content_type" => Self::TransportFault(NoContentType),
+            "wrong_types" => Self::TransportFault(WrongTypes),
+            "huge" => Self::TransportFault(Huge),
+            "gzip_bomb" => Self::TransportFault(GzipBomb),
             "reuse_detected" => Self::Content(ReuseDetected),
             "revoked_refresh" => Self::Content(RevokedRefresh),
             "missing_email" => Self::Content(MissingEmail),
@@ -243,7 +243,7 @@ impl Mode {
             "issuer_mismatch" => Self::Content(IssuerMismatch),
             _ => {
                 let status = name.strip_prefix("http_")?.parse().ok()?;
-                (400..=599).contains(&status).then_some(Self::Wire(Wire::Status(status)))?
+                (400..=599).contains(&status).then_some(Self::TransportFault(TransportFault::Status(status)))?
             }
         })
     }
@@ -257,7 +257,7 @@ impl Mode {
             }
             "slow" => {
                 let milliseconds = value.parse().ok().filter(|milliseconds| *milliseconds <= LONGEST)?;
-                Self::Wire(Wire::Slow(Duration::from_millis(milliseconds)))
+                Self::TransportFault(TransportFault::Slow(Duration::from_millis(milliseconds)))
             }
             // More than a year either way would tell no more.
             "clock" => {
@@ -274,7 +274,7 @@ impl Mode {
         match self {
             Self::Deny | Self::WrongIss => &[Authorize],
             Self::Error(_) => &Call::ALL,
-            Self::Wire(_) => &[Token, Refresh, Userinfo, Keys, Discovery],
+            Self::TransportFault(_) => &[Token, Refresh, Userinfo, Keys, Discovery],
             Self::Content(content) => match content {
                 Content::ReuseDetected | Content::RevokedRefresh => &[Refresh],
                 Content::TokenForOtherUser => &[Userinfo],

@@ -69,15 +69,15 @@ impl Simulated<'_> {
 
     /// The kept key; the first caller makes it.
     async fn signing_key(&self, db: &mut PgConnection) -> Result<SigningKey, Error> {
-        let kept = match store::signing_key(db, self.place()).await? {
-            Some(kept) => kept,
+        let stored = match store::signing_key(db, self.place()).await? {
+            Some(stored) => stored,
             None => {
                 let sealed = self.seal(&generated().await?)?;
-                let kept = store::keep_signing_key(db, self.place(), &sealed).await?;
-                kept.ok_or_else(|| Error::internal("a signing key that is not kept"))?
+                let stored = store::keep_signing_key(db, self.place(), &sealed).await?;
+                stored.ok_or_else(|| Error::internal("a signing key that is not kept"))?
             }
         };
-        let opened = self.simulator.ring.open(&self.sealed_at(), &kept).map_err(Error::internal)?;
+        let opened = self.simulator.ring.open(&self.sealed_at(), &stored).map_err(Error::internal)?;
         let border = opened.iter().position(|byte| *byte == BORDER);
         let parts = border.and_then(|border| Some((opened.get(..border)?, opened.get(border + 1..)?)));
         let (kid, der) = parts.ok_or_else(|| Error::internal("a sealed signing key without its id"))?;

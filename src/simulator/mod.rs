@@ -16,12 +16,12 @@ mod keys;
 mod page;
 mod people;
 mod refreshing;
-mod revoke;
+mod revocation;
 mod seen;
 mod shapes;
 mod state;
 mod token;
-mod wire;
+mod transport_faults;
 
 pub use answer::{Answer, Body};
 
@@ -35,7 +35,7 @@ use crate::store::simulator::Place;
 use crate::upstream::catalogue::Catalogue;
 use crate::upstream::descriptor::Descriptor;
 use crate::upstream::provider::Provider;
-use crate::upstream::simulated::Site;
+use crate::upstream::simulated::SimulatorSite;
 use http::{HeaderMap, Method};
 use shapes::Shapes;
 use sqlx::postgres::types::PgInterval;
@@ -92,8 +92,8 @@ struct Simulated<'a> {
 }
 
 impl Simulator<'_> {
-    fn site(&self) -> Site<'_> {
-        Site { ring: self.ring, instance_id: self.instance_id, origin: self.origin }
+    fn site(&self) -> SimulatorSite<'_> {
+        SimulatorSite { ring: self.ring, instance_id: self.instance_id, origin: self.origin }
     }
 
     /// True for a request that may approve something at the provider `slug`: a press on its page, or one that passes by it.

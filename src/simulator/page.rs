@@ -44,7 +44,7 @@ use http::{StatusCode, header};
 </html>
 "#
 )]
-pub(super) struct Offer<'a> {
+pub(super) struct ApprovalPage<'a> {
     pub provider: &'a str,
     pub base: &'a str,
     pub state: &'a str,
@@ -55,7 +55,7 @@ pub(super) struct Offer<'a> {
     pub faults: &'a [&'a str],
 }
 
-impl Offer<'_> {
+impl ApprovalPage<'_> {
     /// The page.
     pub(super) fn html(&self) -> askama::Result<String> {
         self.render()

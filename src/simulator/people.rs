@@ -52,7 +52,7 @@ impl Known {
     pub fn by_hint(hint: &str, flag: AddressFlag) -> Option<Self> {
         let hint = hint.trim().to_lowercase();
         let name = hint.strip_suffix("@example.com").unwrap_or(&hint);
-        if let Some(person) = with_a_story(name).or_else(|| numbered(name)) {
+        if let Some(person) = named_person(name).or_else(|| numbered(name)) {
             return Some(Self { hint: name.to_owned(), person });
         }
         let (local, domain) = hint.rsplit_once('@')?;
@@ -72,7 +72,7 @@ impl Known {
 
     /// A new person without an address, told apart by `token`.
     pub fn without_address(token: &str) -> Self {
-        let person = someone("Noel", "Nomail", None, AddressFlag::Unverified);
+        let person = person("Noel", "Nomail", None, AddressFlag::Unverified);
         Self { hint: format!("nobody-{token}"), person }
     }
 
@@ -88,14 +88,14 @@ impl Known {
 }
 
 /// The people who have a part in the documentation and the tests.
-fn with_a_story(name: &str) -> Option<Person> {
+fn named_person(name: &str) -> Option<Person> {
     Some(match name {
-        "ada" => someone("Ada", "Lovelace", Some("ada@example.com"), AddressFlag::Verified),
-        "bob" => someone("Bob", "Babbage", Some("bob@example.com"), AddressFlag::Unverified),
-        "cyd" => someone("Cyd", "Clear", None, AddressFlag::Unverified),
+        "ada" => person("Ada", "Lovelace", Some("ada@example.com"), AddressFlag::Verified),
+        "bob" => person("Bob", "Babbage", Some("bob@example.com"), AddressFlag::Unverified),
+        "cyd" => person("Cyd", "Clear", None, AddressFlag::Unverified),
         // Claims an address that is somebody else's.
-        "eve" => someone("Eve", "Dropper", Some("ada@example.com"), AddressFlag::Unverified),
-        "grace" => someone("Grace", "Hopper", Some("grace@example.com"), AddressFlag::Verified),
+        "eve" => person("Eve", "Dropper", Some("ada@example.com"), AddressFlag::Unverified),
+        "grace" => person("Grace", "Hopper", Some("grace@example.com"), AddressFlag::Verified),
         _ => return None,
     })
 }
@@ -104,10 +104,10 @@ fn with_a_story(name: &str) -> Option<Person> {
 fn numbered(name: &str) -> Option<Person> {
     let number: u32 = name.strip_prefix("new-")?.parse().ok()?;
     let email = format!("new-{number}@example.com");
-    Some(someone("New", &number.to_string(), Some(&email), AddressFlag::Verified))
+    Some(person("New", &number.to_string(), Some(&email), AddressFlag::Verified))
 }
 
-fn someone(first_name: &str, last_name: &str, email: Option<&str>, flag: AddressFlag) -> Person {
+fn person(first_name: &str, last_name: &str, email: Option<&str>, flag: AddressFlag) -> Person {
     Person {
         first_name: first_name.to_owned(),
         last_name: last_name.to_owned(),

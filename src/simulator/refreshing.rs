@@ -40,7 +40,7 @@ pub(super) enum Behavior {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     /// It stays.
-    Kept,
+    Retained,
     /// It is replaced.
     Replaced {
         /// Seconds for which it works on.
@@ -85,10 +85,10 @@ pub(super) fn used(behavior: Option<Behavior>, descriptor: &Descriptor) -> Use {
     match behavior {
         Some(Behavior::Rotating { grace }) => Use::Replaced { grace, ends_family: false },
         Some(Behavior::ReuseDetection) => Use::Replaced { grace: 0, ends_family: true },
-        Some(_) => Use::Kept,
+        Some(_) => Use::Retained,
         None => match descriptor.refresh.rotates {
             Rotates::Always => Use::Replaced { grace: 0, ends_family: false },
-            Rotates::Sometimes | Rotates::Never => Use::Kept,
+            Rotates::Sometimes | Rotates::Never => Use::Retained,
         },
     }
 }

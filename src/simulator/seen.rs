@@ -11,7 +11,7 @@ use crate::upstream::descriptor::Descriptor;
 use serde_json::Value;
 
 /// A call that was counted.
-pub(super) struct Seen {
+pub(super) struct CountedCall {
     call: Call,
     fault: Option<Fault>,
     /// As it was chosen, to be bound to what comes of this call.
@@ -23,7 +23,7 @@ pub(super) struct Seen {
 impl Simulated<'_> {
     /// Counts a call and finds its fault: that of the approval whose code or token is `presented`, else one of the next
     /// calls', else the provider's.
-    pub(super) async fn seen(&self, call: Call, presented: Option<&str>) -> Result<Seen, Error> {
+    pub(super) async fn seen(&self, call: Call, presented: Option<&str>) -> Result<CountedCall, Error> {
         let mut connection = self.simulator.db.acquire().await?;
         let noted = store::note_call(&mut connection, self.place(), call.name()).await?;
         let own = match presented {
@@ -35,7 +35,7 @@ impl Simulated<'_> {
         let read = |text: String| Some((next(&text, call)?, text));
         let found = faults.filter_map(read).find(|(fault, _)| fault.touches(call));
         let (fault, text) = found.unzip();
-        Ok(Seen { call, fault, text, behavior: noted.refresh.as_deref().and_then(Behavior::parse) })
+        Ok(CountedCall { call, fault, text, behavior: noted.refresh.as_deref().and_then(Behavior::parse) })
     }
 }
 
@@ -51,7 +51,7 @@ fn chosen(details: Value) -> Option<String> {
     serde_json::from_value::<Details>(details).ok()?.fault
 }
 
-impl Seen {
+impl CountedCall {
     /// The answer that needs no look at the request.
     pub(super) fn instead(&self, simulated: &Simulated<'_>) -> Option<Answer> {
         self.fault.as_ref()?.instead(self.call, simulated.shapes, simulated.request_id())

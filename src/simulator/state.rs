@@ -27,13 +27,13 @@ struct Switches {
     #[serde(default)]
     set_email: BTreeMap<String, Option<String>>,
     /// The next calls fail.
-    #[serde(default, deserialize_with = "told")]
+    #[serde(default, deserialize_with = "present")]
     fail_next: Option<Option<FailNext>>,
     /// Every call fails, until null.
-    #[serde(default, deserialize_with = "told")]
+    #[serde(default, deserialize_with = "present")]
     fault: Option<Option<String>>,
     /// How tokens are refreshed, until null: then as the real provider does.
-    #[serde(default, deserialize_with = "told")]
+    #[serde(default, deserialize_with = "present")]
     refresh: Option<Option<String>>,
     /// A code or token to be told about.
     describe: Option<String>,
@@ -57,7 +57,7 @@ fn once() -> u32 {
 }
 
 /// Tells a member that is null from one that is absent.
-fn told<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(value).map(Some)
 }
 
@@ -163,16 +163,16 @@ impl Simulated<'_> {
         }
         let mut answer = json!({ "revoked_refresh_tokens": revoked });
         if let (Some(token), Some(members)) = (wanted.describe, answer.as_object_mut()) {
-            let told = switches::describe(&mut connection, place, self.hash(&token)).await?;
-            let told = told.map(|told| {
+            let present = switches::describe(&mut connection, place, self.hash(&token)).await?;
+            let present = present.map(|present| {
                 json!({
-                    "kind": told.kind,
-                    "provider_user_id": told.provider_user_id,
-                    "generation": told.generation,
-                    "is_valid": told.is_valid,
+                    "kind": present.kind,
+                    "provider_user_id": present.provider_user_id,
+                    "generation": present.generation,
+                    "is_valid": present.is_valid,
                 })
             });
-            members.insert("described".to_owned(), told.into());
+            members.insert("described".to_owned(), present.into());
         }
         Ok(Answer::good(answer))
     }

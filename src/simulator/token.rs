@@ -6,7 +6,7 @@ use super::client::Members;
 use super::faults::{Call, Content};
 use super::people::Person;
 use super::refreshing::{Behavior, LONG, Use, used};
-use super::seen::Seen;
+use super::seen::CountedCall;
 use super::shapes::{Consent, Grant, TokenFault, Tokens};
 use super::{Request, Simulated};
 use crate::crypto::secret::same;
@@ -70,18 +70,25 @@ impl Simulated<'_> {
         Ok(seen.spoil(if self.shapes.writes_form(accept) { answer.into_form() } else { answer }))
     }
 
-    async fn grant(&self, request: Request<'_>, members: Option<Members>, seen: &Seen) -> Result<Answer, Failed> {
-        let members = self.prove_client(request, members)?;
+    async fn grant(
+        &self,
+        request: Request<'_>,
+        members: Option<Members>,
+        seen: &CountedCall,
+    ) -> Result<Answer, Failed> {
+        let members = self.authenticate_client(request, members)?;
         match members.get("grant_type").map(String::as_str) {
             Some("authorization_code") => self.redeem(&members, seen).await,
             Some("refresh_token") => self.refresh(&members, seen).await,
-            Some(grant) if grant == self.exchange().0 && self.prolongs(seen) => self.prolong(&members, seen).await,
+            Some(grant) if grant == self.exchange().0 && self.exchanges_long_lived(seen) => {
+                self.exchange_long_lived(&members, seen).await
+            }
             _ => Err(TokenFault::GrantType.into()),
         }
     }
 
     /// A code for tokens. It is used up before anything else is compared: a thief has one try.
-    async fn redeem(&self, members: &Members, seen: &Seen) -> Result<Answer, Failed> {
+    async fn redeem(&self, members: &Members, seen: &CountedCall) -> Result<Answer, Failed> {
         let code = members.get("code").ok_or(TokenFault::Parameter("code"))?;
         let redirect_uri = members.get("redirect_uri").ok_or(TokenFault::Parameter("redirect_uri"))?;
         let mut connection = self.simulator.db.acquire().await?;
@@ -91,7 +98,7 @@ impl Simulated<'_> {
         if *redirect_uri != details.redirect_uri {
             return Err(TokenFault::RedirectUri.into());
         }
-        if !proves(details.challenge.as_deref(), members.get("code_verifier").map(String::as_str)) {
+        if !matches_challenge(details.challenge.as_deref(), members.get("code_verifier").map(String::as_str)) {
             return Err(TokenFault::Verifier.into());
         }
         let is_first = store::consent_first(&mut connection, self.place(), &issued.provider_user_id).await?;
@@ -106,7 +113,7 @@ impl Simulated<'_> {
     }
 
     /// A refresh token for tokens; a single-use one for its successor too. One transaction, as far as anybody can tell.
-    async fn refresh(&self, members: &Members, seen: &Seen) -> Result<Answer, Failed> {
+    async fn refresh(&self, members: &Members, seen: &CountedCall) -> Result<Answer, Failed> {
         let token = members.get("refresh_token").ok_or(TokenFault::Parameter("refresh_token"))?;
         let (place, hash) = (self.place(), self.hash(token));
         if seen.behavior.is_some_and(|behavior| matches!(behavior, Behavior::None | Behavior::LongLivedExchange)) {
@@ -115,7 +122,7 @@ impl Simulated<'_> {
         let mut tx = self.simulator.db.begin().await?;
         let becomes = used(seen.behavior, self.descriptor());
         let issued = match becomes {
-            Use::Kept => store::valid(&mut tx, place, TokenKind::Refresh, hash).await?,
+            Use::Retained => store::valid(&mut tx, place, TokenKind::Refresh, hash).await?,
             Use::Replaced { grace, .. } => store::consume(&mut tx, place, TokenKind::Refresh, hash, grace).await?,
         };
         let is_theft = seen.content() == Some(Content::ReuseDetected)
@@ -145,7 +152,7 @@ impl Simulated<'_> {
     }
 
     /// Whether access tokens are prolonged: where the real provider does, or where a test says so.
-    fn prolongs(&self, seen: &Seen) -> bool {
+    fn exchanges_long_lived(&self, seen: &CountedCall) -> bool {
         let real = || self.descriptor().refresh.exchange.is_some();
         seen.behavior.map_or_else(real, |behavior| behavior == Behavior::LongLivedExchange)
     }
@@ -161,7 +168,7 @@ impl Simulated<'_> {
     }
 
     /// An access token for one that lives longer.
-    async fn prolong(&self, members: &Members, seen: &Seen) -> Result<Answer, Failed> {
+    async fn exchange_long_lived(&self, members: &Members, seen: &CountedCall) -> Result<Answer, Failed> {
         let token = members.get(self.exchange().1).ok_or(TokenFault::Parameter("access_token"))?;
         let mut tx = self.simulator.db.begin().await?;
         let issued = store::valid(&mut tx, self.place(), TokenKind::Access, self.hash(token)).await?;
@@ -180,7 +187,7 @@ impl Simulated<'_> {
         mut issued: Issued,
         mut details: Details,
         fresh: Fresh,
-        seen: &Seen,
+        seen: &CountedCall,
     ) -> Result<Answer, Failed> {
         seen.bind(&mut details);
         issued.details = serde_json::to_value(&details).map_err(Error::internal)?;
@@ -203,11 +210,11 @@ impl Simulated<'_> {
         grant.nonce = details.nonce.as_deref().filter(|_| fresh.call == Call::Token);
         let id = self.id_token(db, &grant, &access, seen.content()).await?;
         let tokens = Tokens { access: &access, refresh: fresh.refresh.as_deref(), id: id.as_deref() };
-        let mut told = self.shapes.tokens(&grant, &tokens);
+        let mut answer = self.shapes.tokens(&grant, &tokens);
         if let Some(content) = seen.content() {
-            content.retell_id(&mut told, &issued.provider_user_id);
+            content.retell_id(&mut answer, &issued.provider_user_id);
         }
-        Ok(Answer::good(told))
+        Ok(Answer::good(answer))
     }
 
     async fn id_token(
@@ -259,7 +266,7 @@ fn details(issued: &Issued) -> Result<Details, Error> {
 
 /// Whether the verifier proves the challenge (RFC 7636 section 4.6). Enforced wherever a challenge was sent, whatever
 /// the real provider does: our own mistakes are to be found here.
-fn proves(challenge: Option<&str>, verifier: Option<&str>) -> bool {
+fn matches_challenge(challenge: Option<&str>, verifier: Option<&str>) -> bool {
     let Some(challenge) = challenge else { return true };
     let made = |verifier: &str| URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()));
     verifier.is_some_and(|verifier| same(made(verifier).as_bytes(), challenge.as_bytes()))

@@ -6,14 +6,14 @@ use sqlx::postgres::types::PgInterval;
 use super::bans;
 use super::pool::PgConnection;
 use crate::model::id::{ClientId, IdentificationId, InstanceId, UserId};
-use crate::model::sign_in::TakeOver;
+use crate::model::sign_in::Reassignment;
 
 /// Makes an e-mail address its user's: proven now, by `strategy`. False if it is gone, or another user has proven it or
 /// has it reserved.
 ///
 /// # Errors
 /// Storage faults; a violation of `identifications_claimed_key` when somebody else was first just now.
-pub async fn prove(
+pub async fn verify(
     db: &mut PgConnection,
     instance: &InstanceId,
     user: &UserId,
@@ -21,7 +21,7 @@ pub async fn prove(
     strategy: &str,
     offset: PgInterval,
 ) -> sqlx::Result<bool> {
-    let proven = sqlx::query!(
+    let verified = sqlx::query!(
         r#"update identifications i set status = 'verified', verified_at = now() + $5, verification_strategy = $4,
                updated_at = now() + $5
            where i.instance_id = $1 and i.user_id = $2 and i.id = $3 and i.status <> 'verified'
@@ -35,7 +35,7 @@ pub async fn prove(
     )
     .execute(db)
     .await?;
-    Ok(proven.rows_affected() == 1)
+    Ok(verified.rows_affected() == 1)
 }
 
 /// Takes an e-mail address that `owner` has proven away from everybody who only claims it. Returns who lost it; one of
@@ -100,7 +100,7 @@ async fn choose_primary(
 }
 
 /// What stays with the person who takes an account over.
-pub struct Kept<'a> {
+pub struct RetainedAddress<'a> {
     /// The address that was proven.
     pub address: &'a IdentificationId,
     /// The browser that proved it: strangers' failures may have locked everybody else out.
@@ -112,16 +112,16 @@ pub struct Kept<'a> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn take_over(
+pub async fn reassign_address(
     db: &mut PgConnection,
     instance: &InstanceId,
     user: &UserId,
-    kept: &Kept<'_>,
-    goes: TakeOver,
+    retained: &RetainedAddress<'_>,
+    goes: Reassignment,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     if goes.sessions || goes.grants {
-        bans::end_access(&mut *db, instance, user, "taken_over", Some(kept.client), offset).await?;
+        bans::end_access(&mut *db, instance, user, "taken_over", Some(retained.client), offset).await?;
     }
     if goes.accounts {
         let (instance, user) = (instance.as_str(), user.as_str());
@@ -129,7 +129,7 @@ pub async fn take_over(
             .execute(&mut *db)
             .await?;
     }
-    drop_other_claims(&mut *db, instance, user, kept.address, offset).await?;
+    drop_other_claims(&mut *db, instance, user, retained.address, offset).await?;
     if goes.password {
         let (instance, user) = (instance.as_str(), user.as_str());
         sqlx::query!("delete from user_passwords where instance_id = $1 and user_id = $2", instance, user)
@@ -144,7 +144,7 @@ async fn drop_other_claims(
     db: &mut PgConnection,
     instance: &InstanceId,
     user: &UserId,
-    kept: &IdentificationId,
+    retained: &IdentificationId,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -159,7 +159,7 @@ async fn drop_other_claims(
            delete from identifications i using claim where i.instance_id = $1 and i.id = claim.id"#,
         instance.as_str(),
         user.as_str(),
-        kept.as_str(),
+        retained.as_str(),
         offset,
     )
     .execute(&mut *db)

@@ -7,7 +7,7 @@ use sqlx::types::Json;
 
 use super::pool::PgConnection;
 use crate::model::client::{SignIn, SignUp};
-use crate::model::id::{ClientId, FlowId, InstanceId, SignInId, SignUpId, SocialFlowId, VerificationId};
+use crate::model::id::{ClientId, FlowId, InstanceId, ProviderAuthorizationId, SignInId, SignUpId, VerificationId};
 use crate::model::verification::Status;
 
 /// Replaces the client's attempts: a stale one would win in the SDK. What was claimed in a sign-in goes with it, and so do
@@ -27,7 +27,7 @@ pub async fn replace_all(
                where instance_id = $1 and client_id = $2 and replaced_at is null and pending_account is not null
            ),
            emptied as (
-               update social_flows f set tokens_sealed = null, profile = null, provider_user_id = null from claimed
+               update provider_authorizations f set tokens_sealed = null, profile = null, provider_user_id = null from claimed
                where f.instance_id = $1 and f.target_id = claimed.id and f.tokens_sealed is not null
            ),
            sign_in as (
@@ -145,7 +145,7 @@ pub async fn create_sign_up(
 }
 
 /// A verification to be stored with an attempt.
-pub struct NewVerification<'a> {
+pub struct NewProviderVerification<'a> {
     /// Names it.
     pub id: &'a VerificationId,
     /// The attempt's id.
@@ -167,7 +167,7 @@ pub struct NewVerification<'a> {
 pub async fn create_verification(
     db: &mut PgConnection,
     instance: &InstanceId,
-    new: &NewVerification<'_>,
+    new: &NewProviderVerification<'_>,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -227,7 +227,7 @@ pub async fn take_transfer(
     client: &ClientId,
     source: TransferSource,
     offset: PgInterval,
-) -> sqlx::Result<Option<SocialFlowId>> {
+) -> sqlx::Result<Option<ProviderAuthorizationId>> {
     sqlx::query_scalar!(
         r#"with source as (
                select id from sign_ins where instance_id = $1 and client_id = $2 and replaced_at is null
@@ -241,8 +241,8 @@ pub async fn take_transfer(
                    and v.status = 'transferable' and v.transferred_at is null and v.transferable_until > now() + $4
                returning v.id
            )
-           select f.id as "id: SocialFlowId" from taken t
-           join social_flows f on f.instance_id = $1 and f.verification_id = t.id"#,
+           select f.id as "id: ProviderAuthorizationId" from taken t
+           join provider_authorizations f on f.instance_id = $1 and f.verification_id = t.id"#,
         instance.as_str(),
         client.as_str(),
         source.role(),

@@ -199,7 +199,7 @@ pub async fn known(
 ///
 /// # Errors
 /// Storage faults; a violation of `external_accounts_identity_key` when somebody else was first.
-pub async fn prove_pending(
+pub async fn verify_pending(
     db: &mut PgConnection,
     instance: &InstanceId,
     id: &ExternalAccountId,
@@ -282,7 +282,7 @@ pub async fn add_address(
 ///
 /// # Errors
 /// Storage faults; a violation of `identifications_claimed_key` when somebody else was first.
-pub async fn prove_address(
+pub async fn verify_address(
     db: &mut PgConnection,
     instance: &InstanceId,
     address: &IdentificationId,
@@ -345,7 +345,7 @@ pub async fn remove(db: &mut PgConnection, instance: &InstanceId, id: &str) -> s
 
 /// One of a user's accounts.
 #[derive(Clone, Debug)]
-pub struct Own {
+pub struct OwnedAccount {
     /// Names it.
     pub id: ExternalAccountId,
     /// Slug.
@@ -367,9 +367,9 @@ pub async fn healthy(
     instance: &InstanceId,
     user: &UserId,
     provider: &str,
-) -> sqlx::Result<Vec<Own>> {
+) -> sqlx::Result<Vec<OwnedAccount>> {
     sqlx::query_as!(
-        Own,
+        OwnedAccount,
         r#"select id as "id: ExternalAccountId", provider, true as "is_verified!", false as "has_error!",
                approved_scopes
            from external_accounts
@@ -387,9 +387,14 @@ pub async fn healthy(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn own(db: &mut PgConnection, instance: &InstanceId, user: &UserId, id: &str) -> sqlx::Result<Option<Own>> {
+pub async fn own(
+    db: &mut PgConnection,
+    instance: &InstanceId,
+    user: &UserId,
+    id: &str,
+) -> sqlx::Result<Option<OwnedAccount>> {
     sqlx::query_as!(
-        Own,
+        OwnedAccount,
         r#"select id as "id: ExternalAccountId", provider, status = 'verified' as "is_verified!",
                error is not null as "has_error!", approved_scopes
            from external_accounts where instance_id = $1 and user_id = $2 and (id = $3 or identification_id = $3)
@@ -404,7 +409,7 @@ pub async fn own(db: &mut PgConnection, instance: &InstanceId, user: &UserId, id
 
 /// What would be left to a user without one account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
+pub struct RemainingSignInWays {
     /// Another way to sign in.
     pub has_way_in: bool,
     /// The account is the last of a provider that the instance demands.
@@ -415,15 +420,15 @@ pub struct Left {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn left_without(
+pub async fn remaining_without(
     db: &mut PgConnection,
     instance: &InstanceId,
     user: &UserId,
     account: &ExternalAccountId,
     proves_addresses: bool,
-) -> sqlx::Result<Left> {
+) -> sqlx::Result<RemainingSignInWays> {
     sqlx::query_as!(
-        Left,
+        RemainingSignInWays,
         r#"select exists (select from user_passwords where instance_id = $1 and user_id = $2)
                or ($4 and exists (select from identifications i where i.instance_id = $1 and i.user_id = $2
                    and i.kind = 'email_address' and i.status = 'verified'))

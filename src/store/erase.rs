@@ -16,7 +16,7 @@ pub async fn instance(db: &mut PgConnection, instance: &InstanceId) -> sqlx::Res
     sqlx::query!("delete from users where instance_id = $1", id).execute(&mut *db).await?;
     sqlx::query!("delete from clients where instance_id = $1", id).execute(&mut *db).await?;
     sqlx::query!("delete from verifications where instance_id = $1", id).execute(&mut *db).await?;
-    sqlx::query!("delete from social_flows where instance_id = $1", id).execute(&mut *db).await?;
+    sqlx::query!("delete from provider_authorizations where instance_id = $1", id).execute(&mut *db).await?;
     sqlx::query!("delete from handshakes where instance_id = $1", id).execute(&mut *db).await?;
     sqlx::query!("delete from rate_limits where instance_id = $1", id).execute(&mut *db).await?;
     sqlx::query!("delete from counters where instance_id = $1", id).execute(&mut *db).await?;

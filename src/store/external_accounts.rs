@@ -4,7 +4,7 @@ use sqlx::postgres::types::PgInterval;
 
 use super::pool::PgConnection;
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, SessionId, UserId};
-use crate::model::linking::{AddressOwner, Known, KnownAccount, Standing};
+use crate::model::linking::{AddressOwner, Known, KnownAccount, UserStatus};
 use crate::model::profile::Profile;
 use crate::model::user::IdentificationStatus;
 
@@ -66,7 +66,7 @@ pub async fn known(
     let account = row.account.zip(row.user).map(|(account, user)| KnownAccount {
         account,
         user,
-        standing: Standing::of(row.banned, row.locked),
+        user_status: UserStatus::of(row.banned, row.locked),
         session: row.session,
     });
     let owner = row.owner.zip(row.address).map(|(user, identification)| AddressOwner {
@@ -75,7 +75,7 @@ pub async fn known(
         is_somebody_else: row.is_somebody_else.unwrap_or(false),
         session: row.owner_session,
         status: status(row.owner_status.as_deref()),
-        standing: Standing::of(row.owner_banned, row.owner_locked),
+        user_status: UserStatus::of(row.owner_banned, row.owner_locked),
     });
     Ok(Known { account, owner })
 }

@@ -43,7 +43,7 @@ pub async fn keep(
 
 /// A message as it lies there.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct StoredMessage {
     /// Names it.
     pub id: InboxMessageId,
     /// Text, HTML, code and link, sealed.
@@ -56,9 +56,13 @@ pub struct Kept {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn newest(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, count: i64) -> sqlx::Result<Vec<Kept>> {
+pub async fn newest(
+    db: impl sqlx::PgExecutor<'_>,
+    instance: &InstanceId,
+    count: i64,
+) -> sqlx::Result<Vec<StoredMessage>> {
     sqlx::query_as!(
-        Kept,
+        StoredMessage,
         r#"select id as "id: InboxMessageId", content_sealed, created_at
            from inbox_messages where instance_id = $1 order by created_at desc, id desc limit $2"#,
         instance.as_str(),

@@ -162,7 +162,7 @@ pub async fn drop_origin(db: &mut PgConnection, instance: &InstanceId, origin: &
 /// # Errors
 /// Storage faults.
 pub async fn announce(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
-    sqlx::query!(r#"select pg_notify($1, '') as "told!: ()""#, directory::CHANNEL).fetch_one(db).await?;
+    sqlx::query!(r#"select pg_notify($1, '') as "notified!: ()""#, directory::CHANNEL).fetch_one(db).await?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::model::time::Timestamp;
 
 /// When a task may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
+pub enum Trigger {
     /// When it is due.
     Due,
     /// At once: somebody asked for it.
@@ -21,7 +21,13 @@ pub enum When {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn take(db: &PgPool, name: &str, worker: &str, lease: Duration, when: When) -> sqlx::Result<Option<Value>> {
+pub async fn take(
+    db: &PgPool,
+    name: &str,
+    worker: &str,
+    lease: Duration,
+    when: Trigger,
+) -> sqlx::Result<Option<Value>> {
     sqlx::query_scalar!(
         r#"insert into jobs as j (name, next_run_at, leased_by, leased_until)
            values ($1, now(), $2, now() + make_interval(secs => $3))
@@ -31,7 +37,7 @@ pub async fn take(db: &PgPool, name: &str, worker: &str, lease: Duration, when: 
         name,
         worker,
         lease.as_secs_f64(),
-        when == When::Now,
+        when == Trigger::Now,
     )
     .fetch_optional(db)
     .await
@@ -88,7 +94,7 @@ pub async fn forget(db: &PgPool, names: &[&str]) -> sqlx::Result<()> {
 
 /// How a task stands.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct JobStatus {
     /// Its name.
     pub name: String,
     /// When it ended the last time.
@@ -101,6 +107,6 @@ pub struct Standing {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn all(db: &PgPool) -> sqlx::Result<Vec<Standing>> {
-    sqlx::query_as!(Standing, "select name, last_run_at, last_error from jobs order by name").fetch_all(db).await
+pub async fn all(db: &PgPool) -> sqlx::Result<Vec<JobStatus>> {
+    sqlx::query_as!(JobStatus, "select name, last_run_at, last_error from jobs order by name").fetch_all(db).await
 }

@@ -4,7 +4,7 @@ use sqlx::postgres::types::PgInterval;
 
 use super::pool::PgConnection;
 use crate::crypto::LookupHash;
-use crate::model::id::{ClientId, FlowId, InstanceId, SessionId, SocialFlowId, VerificationId};
+use crate::model::id::{ClientId, FlowId, InstanceId, ProviderAuthorizationId, SessionId, VerificationId};
 
 /// Puts a finished trip behind a nonce, for five minutes.
 ///
@@ -13,12 +13,12 @@ use crate::model::id::{ClientId, FlowId, InstanceId, SessionId, SocialFlowId, Ve
 pub async fn put(
     db: &mut PgConnection,
     instance: &InstanceId,
-    id: &SocialFlowId,
+    id: &ProviderAuthorizationId,
     nonce: &LookupHash,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        r#"update social_flows set rotating_token_nonce_hash = $3,
+        r#"update provider_authorizations set rotating_token_nonce_hash = $3,
                rotating_token_nonce_expires_at = now() + $4 + interval '5 min'
            where instance_id = $1 and id = $2"#,
         instance.as_str(),
@@ -33,9 +33,9 @@ pub async fn put(
 
 /// A trip whose nonce was presented.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct RedeemedNonce {
     /// Names it.
-    pub id: SocialFlowId,
+    pub id: ProviderAuthorizationId,
     /// Where the browser was sent, without the nonce.
     pub outcome_url: Option<String>,
 }
@@ -50,14 +50,14 @@ pub async fn take(
     nonce: &[LookupHash],
     client: &ClientId,
     offset: PgInterval,
-) -> sqlx::Result<Option<Held>> {
+) -> sqlx::Result<Option<RedeemedNonce>> {
     let hashes: Vec<Vec<u8>> = nonce.iter().map(|hash| hash.as_bytes().to_vec()).collect();
     sqlx::query_as!(
-        Held,
-        r#"update social_flows set rotating_token_nonce_used_at = now() + $4
+        RedeemedNonce,
+        r#"update provider_authorizations set rotating_token_nonce_used_at = now() + $4
            where instance_id = $1 and rotating_token_nonce_hash = any($2) and client_id = $3
                and rotating_token_nonce_used_at is null and rotating_token_nonce_expires_at > now() + $4
-           returning id as "id: SocialFlowId", outcome_url"#,
+           returning id as "id: ProviderAuthorizationId", outcome_url"#,
         instance.as_str(),
         &hashes,
         client.as_str(),
@@ -78,7 +78,7 @@ pub async fn flow_of(
 ) -> sqlx::Result<Option<FlowId>> {
     let hashes: Vec<Vec<u8>> = nonce.iter().map(|hash| hash.as_bytes().to_vec()).collect();
     let flow = sqlx::query_scalar!(
-        r#"select flow_id as "flow: FlowId" from social_flows
+        r#"select flow_id as "flow: FlowId" from provider_authorizations
            where instance_id = $1 and rotating_token_nonce_hash = any($2)"#,
         instance.as_str(),
         &hashes,

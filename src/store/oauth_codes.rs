@@ -30,7 +30,7 @@ pub struct Person {
 
 /// Everything that decides about an authorization request.
 #[derive(Clone, Debug)]
-pub struct Situation {
+pub struct AuthorizationFacts {
     /// The application that asks.
     pub application: Application,
     /// Who is signed in on this browser.
@@ -41,8 +41,8 @@ pub struct Situation {
     pub now: Timestamp,
 }
 
-/// The flat form of [`Situation`].
-struct SituationRow {
+/// The flat form of [`AuthorizationFacts`].
+struct AuthorizationFactsRow {
     now: Timestamp,
     id: ApplicationId,
     client_id: String,
@@ -67,8 +67,8 @@ struct SituationRow {
     fingerprint: Option<Vec<u8>>,
 }
 
-impl From<SituationRow> for Situation {
-    fn from(row: SituationRow) -> Self {
+impl From<AuthorizationFactsRow> for AuthorizationFacts {
+    fn from(row: AuthorizationFactsRow) -> Self {
         let session = row.session_id.zip(row.user_id).zip(row.authenticated_at);
         let person = session.map(|((session_id, user_id), authenticated_at)| Person {
             session_id,
@@ -119,15 +119,15 @@ pub struct Presented<'a> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn situation(
+pub async fn facts(
     db: impl PgExecutor<'_>,
     instance: &InstanceId,
     client_id: &str,
     presented: Presented<'_>,
     offset: PgInterval,
-) -> sqlx::Result<Option<Situation>> {
+) -> sqlx::Result<Option<AuthorizationFacts>> {
     let row = sqlx::query_as!(
-        SituationRow,
+        AuthorizationFactsRow,
         r#"with token as materialized (
                select client_id, superseded_at from client_tokens
                where instance_id = $1 and hash = $3
@@ -164,7 +164,7 @@ pub async fn situation(
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(Situation::from))
+    Ok(row.map(AuthorizationFacts::from))
 }
 
 /// A code to be stored.

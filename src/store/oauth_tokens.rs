@@ -75,7 +75,7 @@ pub async fn bearer(
 
 /// Who asks about or revokes a token.
 #[derive(Clone, Copy)]
-pub struct Asker<'a> {
+pub struct TokenOwner<'a> {
     /// The client.
     pub client_id: &'a str,
     /// The hashes of its secret.
@@ -152,7 +152,7 @@ impl From<Option<Row>> for Introspected {
 pub async fn introspect_access(
     db: impl PgExecutor<'_>,
     instance: &InstanceId,
-    asker: Asker<'_>,
+    asker: TokenOwner<'_>,
     day: i32,
     hash: &LookupHash,
     offset: PgInterval,
@@ -190,7 +190,7 @@ pub async fn introspect_access(
 pub async fn introspect_refresh(
     db: impl PgExecutor<'_>,
     instance: &InstanceId,
-    asker: Asker<'_>,
+    asker: TokenOwner<'_>,
     day: i32,
     hash: &LookupHash,
     offset: PgInterval,
@@ -250,7 +250,7 @@ fn revoked(row: Option<bool>) -> Revoked {
 pub async fn revoke_access(
     db: impl PgExecutor<'_>,
     instance: &InstanceId,
-    asker: Asker<'_>,
+    asker: TokenOwner<'_>,
     day: i32,
     hash: &LookupHash,
     offset: PgInterval,
@@ -291,7 +291,7 @@ pub async fn revoke_access(
 pub async fn revoke_refresh(
     db: impl PgExecutor<'_>,
     instance: &InstanceId,
-    asker: Asker<'_>,
+    asker: TokenOwner<'_>,
     day: i32,
     hash: &LookupHash,
     offset: PgInterval,

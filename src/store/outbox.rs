@@ -94,7 +94,7 @@ pub fn payload_at<'a>(instance: &'a str, id: &'a str) -> SealedAt<'a> {
 
 /// A side effect taken by a worker.
 #[derive(Clone, Debug)]
-pub struct Taken {
+pub struct ClaimedEffect {
     /// The instance it belongs to.
     pub instance: String,
     /// Its id.
@@ -112,9 +112,9 @@ pub struct Taken {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn take(db: &super::pool::PgPool, worker: &str, count: i64) -> sqlx::Result<Vec<Taken>> {
+pub async fn take(db: &super::pool::PgPool, worker: &str, count: i64) -> sqlx::Result<Vec<ClaimedEffect>> {
     sqlx::query_as!(
-        Taken,
+        ClaimedEffect,
         r#"update outbox o
            set leased_by = $1, leased_until = now() + interval '60 s', attempts = o.attempts + 1
            from (select instance_id, id from outbox
@@ -134,7 +134,7 @@ pub async fn take(db: &super::pool::PgPool, worker: &str, count: i64) -> sqlx::R
 ///
 /// # Errors
 /// Storage faults.
-pub async fn finish(db: &super::pool::PgPool, worker: &str, taken: &Taken) -> sqlx::Result<()> {
+pub async fn finish(db: &super::pool::PgPool, worker: &str, taken: &ClaimedEffect) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update outbox set done_at = now(), last_error = null, leased_by = null, leased_until = null
            where instance_id = $1 and id = $2 and leased_by = $3"#,
@@ -154,7 +154,7 @@ pub async fn finish(db: &super::pool::PgPool, worker: &str, taken: &Taken) -> sq
 pub async fn put_back(
     db: &super::pool::PgPool,
     worker: &str,
-    taken: &Taken,
+    taken: &ClaimedEffect,
     error: &str,
     wait: Option<std::time::Duration>,
 ) -> sqlx::Result<()> {

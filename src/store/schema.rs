@@ -29,7 +29,7 @@ pub struct Migrated {
     /// How many migrations ran.
     pub ran: usize,
     /// Statements that the role may not run itself; somebody with more rights must.
-    pub by_hand: Vec<String>,
+    pub manual: Vec<String>,
 }
 
 /// Brings the database to this binary's schema: makes the schema `vestibule`, runs what is missing, one process at a
@@ -50,10 +50,10 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<Migrated, MigrateErro
     run(&mut connection).await?;
     let after = applied(&mut connection).await?;
     connection.execute("set lock_timeout = 0").await?;
-    let by_hand = set_up_role(&mut connection).await?;
+    let manual = set_up_role(&mut connection).await?;
     // Ends the session, and with it the lock.
     connection.close().await?;
-    Ok(Migrated { ran: after.saturating_sub(before), by_hand })
+    Ok(Migrated { ran: after.saturating_sub(before), manual })
 }
 
 /// Waits until nobody else migrates. Asks again and again: a statement that waits for the lock would be waited for by an
@@ -118,7 +118,7 @@ async fn set_up_role(connection: &mut PgConnection) -> Result<Vec<String>, sqlx:
     )
     .fetch_one(&mut *connection)
     .await?;
-    let mut by_hand = Vec::new();
+    let mut manual = Vec::new();
     for (name, value) in ROLE_SETTINGS {
         if known.iter().any(|entry| *entry == format!("{name}={value}")) {
             continue;
@@ -126,10 +126,10 @@ async fn set_up_role(connection: &mut PgConnection) -> Result<Vec<String>, sqlx:
         let statement = format!("alter role {role} set {name} = {value}", value = quoted(name, value));
         // The name is quoted by the server, the rest is ours.
         if connection.execute(AssertSqlSafe(statement.clone())).await.is_err() {
-            by_hand.push(statement);
+            manual.push(statement);
         }
     }
-    Ok(by_hand)
+    Ok(manual)
 }
 
 /// A list of schemas is not a text.

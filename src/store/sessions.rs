@@ -286,7 +286,7 @@ pub async fn touch(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn proven_again(
+pub async fn record_reverification(
     db: &mut PgConnection,
     instance: &InstanceId,
     session: &SessionId,
@@ -325,7 +325,7 @@ pub async fn page_that_began(
                where a.instance_id = $1 and a.client_id = s.client_id and a.created_session_id = s.id) a on true
            join verifications v
                on v.instance_id = $1 and v.owner_id = a.id and v.role in ('first_factor', 'external_account')
-           join social_flows f on f.instance_id = $1 and f.verification_id = v.id
+           join provider_authorizations f on f.instance_id = $1 and f.verification_id = v.id
            where s.instance_id = $1 and s.id = $2 and f.finished_at > now() + $3 - interval '10 min'
            order by f.finished_at desc limit 1"#,
         instance.as_str(),

@@ -7,7 +7,9 @@ use sqlx::types::Json;
 use super::attempts::CompletedBy;
 use super::pool::PgConnection;
 use crate::model::client::SignIn;
-use crate::model::id::{ClientId, FlowId, IdentificationId, InstanceId, SessionId, SignInId, SocialFlowId, UserId};
+use crate::model::id::{
+    ClientId, FlowId, IdentificationId, InstanceId, ProviderAuthorizationId, SessionId, SignInId, UserId,
+};
 use crate::model::time::Timestamp;
 
 /// An account that somebody claimed at a provider by naming an address that has an owner. It waits with the sign-in until
@@ -20,7 +22,7 @@ pub struct PendingAccount {
     pub provider_user_id: String,
     /// What brought it: the profile and the sealed tokens lie there.
     #[serde(rename = "authorization_id")]
-    pub authorization: SocialFlowId,
+    pub authorization: ProviderAuthorizationId,
 }
 
 /// A sign-in as its rules see it.
@@ -127,7 +129,7 @@ pub async fn identify(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn forget_who(
+pub async fn forget_user(
     db: &mut PgConnection,
     instance: &InstanceId,
     id: &str,
@@ -151,7 +153,7 @@ pub async fn forget_who(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn go_on(
+pub async fn set_status(
     db: &mut PgConnection,
     instance: &InstanceId,
     id: &str,
@@ -171,7 +173,7 @@ pub async fn go_on(
     Ok(done.rows_affected() == 1)
 }
 
-/// Replaces the user's open sign-ins other than `kept`, on every client: what was proven in them counts no more. The
+/// Replaces the user's open sign-ins other than `pending`, on every client: what was proven in them counts no more. The
 /// caller holds the user's lock.
 ///
 /// # Errors
@@ -180,7 +182,7 @@ pub async fn replace_others(
     db: &mut PgConnection,
     instance: &InstanceId,
     user: &UserId,
-    kept: &str,
+    pending: &str,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -188,7 +190,7 @@ pub async fn replace_others(
            where instance_id = $1 and user_id = $2 and id <> $3 and replaced_at is null and status <> 'complete'"#,
         instance.as_str(),
         user.as_str(),
-        kept,
+        pending,
         offset,
     )
     .execute(db)
@@ -328,9 +330,9 @@ pub enum Identifier<'a> {
 
 /// What became of a sign-in that was to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Begun {
+pub enum SignInStart {
     /// It waits for a first factor.
-    Begun,
+    SignInStart,
     /// Nobody has the identifier.
     Nobody,
     /// The client has this session.
@@ -347,7 +349,7 @@ pub async fn begin(
     instance: &InstanceId,
     new: &NewSignIn<'_>,
     offset: PgInterval,
-) -> sqlx::Result<Begun> {
+) -> sqlx::Result<SignInStart> {
     let (address, username) = match new.identifier {
         Identifier::Address(address) => (Some(address), None),
         Identifier::Username(username) => (None, Some(username)),
@@ -373,7 +375,7 @@ pub async fn begin(
            ),
            -- What was claimed in the old one goes with it, and so do the tokens that came with the claim.
            emptied as (
-               update social_flows f set tokens_sealed = null, profile = null, provider_user_id = null
+               update provider_authorizations f set tokens_sealed = null, profile = null, provider_user_id = null
                from admitted cross join sign_ins s
                where s.instance_id = $1 and s.client_id = $3 and s.replaced_at is null and s.pending_account is not null
                    and f.instance_id = $1 and f.target_id = s.id and f.tokens_sealed is not null
@@ -413,8 +415,8 @@ pub async fn begin(
     .fetch_one(db)
     .await?;
     Ok(match row.session {
-        Some(session) => Begun::HasSession(session),
-        None if row.is_begun => Begun::Begun,
-        None => Begun::Nobody,
+        Some(session) => SignInStart::HasSession(session),
+        None if row.is_begun => SignInStart::SignInStart,
+        None => SignInStart::Nobody,
     })
 }

@@ -12,7 +12,7 @@ use crate::model::time::Timestamp;
 
 /// What a provider's profile can fill in.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Filling<'a> {
+pub struct ProfileFields<'a> {
     /// The address, canonical.
     pub email: Option<&'a str>,
     /// A username, well-formed; dropped if somebody has it.
@@ -31,7 +31,7 @@ pub async fn fill(
     db: &mut PgConnection,
     instance: &InstanceId,
     id: &str,
-    filling: Filling<'_>,
+    filling: ProfileFields<'_>,
     offset: PgInterval,
 ) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
@@ -266,7 +266,7 @@ pub async fn change(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn proven_address(
+pub async fn verified_address(
     db: &mut PgConnection,
     instance: &InstanceId,
     client: &ClientId,

@@ -110,7 +110,7 @@ pub async fn lacking(db: &PgPool, purpose: KeyPurpose) -> sqlx::Result<Vec<Insta
 ///
 /// # Errors
 /// Storage faults.
-pub async fn ever_had(db: &PgPool, instance: &InstanceId, purpose: KeyPurpose) -> sqlx::Result<bool> {
+pub async fn has_ever_existed(db: &PgPool, instance: &InstanceId, purpose: KeyPurpose) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from signing_keys where instance_id = $1 and purpose = $2) as "had!""#,
         instance.as_str(),

@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use super::pool::PgConnection;
 use crate::model::email::Base;
 use crate::model::id::{ClientId, IdentificationId, InstanceId, UserId};
-use crate::model::linking::Standing;
+use crate::model::linking::UserStatus;
 use crate::model::search::{self, Names};
 use crate::model::time::Timestamp;
 use crate::model::user::User;
@@ -204,7 +204,7 @@ pub async fn lock(
     id: &UserId,
     client: &ClientId,
     offset: PgInterval,
-) -> sqlx::Result<Option<Standing>> {
+) -> sqlx::Result<Option<UserStatus>> {
     let row = sqlx::query!(
         r#"select u.banned_at is not null as "is_banned!", coalesce(u.locked_at is not null
                and (u.locked_until is null or u.locked_until > now() + $3), false)
@@ -219,7 +219,7 @@ pub async fn lock(
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| Standing::of(row.is_banned, row.is_locked)))
+    Ok(row.map(|row| UserStatus::of(row.is_banned, row.is_locked)))
 }
 
 /// The counter shard of a user: by the last character of the id, which is random.

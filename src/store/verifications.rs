@@ -9,7 +9,7 @@ use crate::model::time::Timestamp;
 use crate::model::verification::{Role, Status};
 
 /// A proof about to be asked for.
-pub struct NewProof<'a> {
+pub struct NewVerification<'a> {
     /// Names it.
     pub id: &'a VerificationId,
     /// The attempt, session or address that it is for.
@@ -39,10 +39,10 @@ pub struct NewProof<'a> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn ask(
+pub async fn create(
     db: &mut PgConnection,
     instance: &InstanceId,
-    new: &NewProof<'_>,
+    new: &NewVerification<'_>,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     supersede(&mut *db, instance, new.owner, new.role, offset).await?;
@@ -74,7 +74,7 @@ pub async fn ask(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn supersede_trip(
+pub async fn supersede_provider_verification(
     db: &mut PgConnection,
     instance: &InstanceId,
     owner: &str,
@@ -119,7 +119,7 @@ pub async fn supersede(
 
 /// A proof that was asked for.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct PendingVerification {
     /// Names it.
     pub id: VerificationId,
     /// The attempt, session or address that it is for.
@@ -157,9 +157,9 @@ pub async fn current(
     instance: &InstanceId,
     owner: &str,
     role: Role,
-) -> sqlx::Result<Option<Asked>> {
+) -> sqlx::Result<Option<PendingVerification>> {
     sqlx::query_as!(
-        Asked,
+        PendingVerification,
         r#"select id as "id: VerificationId", owner_id as owner, role, strategy, status, attempts,
                client_id as "client: ClientId", identification_id as identification, value_key as address,
                redirect_url, sent_at, expires_at, superseded_at
@@ -181,9 +181,9 @@ pub async fn by_link(
     db: impl sqlx::PgExecutor<'_>,
     instance: &InstanceId,
     link: &LookupHash,
-) -> sqlx::Result<Option<Asked>> {
+) -> sqlx::Result<Option<PendingVerification>> {
     sqlx::query_as!(
-        Asked,
+        PendingVerification,
         r#"select id as "id: VerificationId", owner_id as owner, role, strategy, status, attempts,
                client_id as "client: ClientId", identification_id as identification, value_key as address,
                redirect_url, sent_at, expires_at, superseded_at
@@ -260,9 +260,9 @@ pub async fn opened_link(
     instance: &InstanceId,
     owner: &str,
     offset: PgInterval,
-) -> sqlx::Result<Option<Asked>> {
+) -> sqlx::Result<Option<PendingVerification>> {
     sqlx::query_as!(
-        Asked,
+        PendingVerification,
         r#"select id as "id: VerificationId", owner_id as owner, role, strategy, status, attempts,
                client_id as "client: ClientId", identification_id as identification, value_key as address,
                redirect_url, sent_at, expires_at, superseded_at
@@ -278,7 +278,7 @@ pub async fn opened_link(
 }
 
 /// An address that was proven in one attempt and belongs in another.
-pub struct ProvenAddress {
+pub struct VerifiedAddress {
     /// `email_code`, `email_link`.
     pub strategy: String,
     /// The address, canonical.
@@ -296,9 +296,9 @@ pub async fn take_address(
     instance: &InstanceId,
     client: &ClientId,
     offset: PgInterval,
-) -> sqlx::Result<Option<ProvenAddress>> {
+) -> sqlx::Result<Option<VerifiedAddress>> {
     sqlx::query_as!(
-        ProvenAddress,
+        VerifiedAddress,
         r#"update verifications v set transferred_at = now() + $3
            from sign_ins s
            where s.instance_id = $1 and s.client_id = $2 and s.replaced_at is null
@@ -318,13 +318,13 @@ pub async fn take_address(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn carry(
+pub async fn transfer(
     db: &mut PgConnection,
     instance: &InstanceId,
     id: &VerificationId,
     owner: &str,
     client: &ClientId,
-    proven: &ProvenAddress,
+    verified: &VerifiedAddress,
     offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -336,8 +336,8 @@ pub async fn carry(
         id.as_str(),
         owner,
         client.as_str(),
-        proven.strategy,
-        proven.address,
+        verified.strategy,
+        verified.address,
         offset,
     )
     .execute(db)

@@ -4,7 +4,7 @@
 //! request. Control characters are escaped, and other crates are never heard below `info`: what they say there can hold
 //! headers and bodies.
 
-mod line;
+mod format;
 mod repeats;
 mod sink;
 
@@ -16,7 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat, LogLevel};
-use line::Lines;
+use format::Lines;
 pub use sink::Flush;
 use sink::Sink;
 
@@ -45,7 +45,7 @@ pub fn init(log: &Log, output: Output) -> Flush {
     let (sink, flush) = Sink::start(output);
     let lines = Lines::new(sink, log.format.unwrap_or_else(text));
     let _ = tracing_subscriber::registry().with(filter(log)).with(lines).try_init();
-    std::panic::set_hook(Box::new(told));
+    std::panic::set_hook(Box::new(log_panic));
     flush
 }
 
@@ -66,7 +66,7 @@ fn level(level: LogLevel) -> &'static str {
 }
 
 /// Logs a panic by its place. Only fixed texts are repeated: a formatted one may hold anything.
-fn told(panic: &std::panic::PanicHookInfo<'_>) {
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let text = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("");
     tracing::error!(place, text, "a thread panicked");

@@ -86,19 +86,19 @@ fn drain(receiver: &Receiver<Message>, lost: &AtomicU64, mut output: impl Write)
 }
 
 #[cfg(test)]
-pub(super) struct Kept(Receiver<Message>);
+pub(super) struct BufferedLines(Receiver<Message>);
 
 #[cfg(test)]
 impl Sink {
     /// A sink whose lines are kept for a test.
-    pub(super) fn kept() -> (Self, Kept) {
+    pub(super) fn buffered() -> (Self, BufferedLines) {
         let (queue, receiver) = sync_channel(QUEUE);
-        (Self { queue, lost: Arc::default() }, Kept(receiver))
+        (Self { queue, lost: Arc::default() }, BufferedLines(receiver))
     }
 }
 
 #[cfg(test)]
-impl Kept {
+impl BufferedLines {
     pub(super) fn lines(&self) -> Vec<String> {
         let texts = self.0.try_iter().filter_map(|message| match message {
             Message::Line(line) => Some(line),

@@ -1,8 +1,8 @@
 //! Reading what a provider answered: status, content type, JSON, success test, in this order, so that nothing is
 //! believed that only looks like a success.
 
-use super::descriptor::ErrorWords;
-use super::error::{Call, Told, UpstreamError};
+use super::descriptor::ErrorMapping;
+use super::error::{Call, ErrorAnswer, UpstreamError};
 use super::path::{Expression, Sources};
 use crate::crypto::Secret;
 use crate::model::reason::Reason;
@@ -37,7 +37,7 @@ pub(super) struct Judge<'a> {
     /// What a 2xx answer must satisfy.
     pub success: Option<&'a Expression>,
     /// The provider's own words.
-    pub words: &'a ErrorWords,
+    pub words: &'a ErrorMapping,
 }
 
 impl Judge<'_> {
@@ -57,7 +57,7 @@ impl Judge<'_> {
 
     /// An error that the body tells, in our words.
     pub(super) fn refused(&self, answer: &Answer<'_>, body: Value) -> UpstreamError {
-        Told::read(&body).into_error(self.call, Some(answer.status), self.words)
+        ErrorAnswer::read(&body).into_error(self.call, Some(answer.status), self.words)
     }
 
     fn is_success(&self, value: &Value) -> bool {
@@ -86,7 +86,7 @@ mod tests {
 
     fn read(status: u16, content_type: Option<&str>, body: &str) -> Result<Value, (Reason, &'static str)> {
         let test = Expression::parse("answer.error is absent").unwrap();
-        let judge = Judge { call: Call::Token, success: Some(&test), words: &ErrorWords::default() };
+        let judge = Judge { call: Call::Token, success: Some(&test), words: &ErrorMapping::default() };
         judge
             .read(&Answer { status, content_type, body: body.as_bytes() })
             .map_err(|error| (error.reason, error.detail))

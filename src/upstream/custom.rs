@@ -1,7 +1,7 @@
 //! Custom providers: an operator's own OpenID Connect or OAuth server, described by stored fields instead of a file.
 
 use super::descriptor::{
-    Authorize, Call, ClientAuth, Descriptor, DescriptorError, Email, EmailLevel, Encoding, ErrorWords, Kind, Method,
+    Authorize, Call, ClientAuth, Descriptor, DescriptorError, Email, EmailLevel, Encoding, ErrorMapping, Kind, Method,
     Nonce, Oidc, Pkce, ProfilePaths, Refresh, RefreshSupport, ResponseMode, Rotates, Token,
 };
 use super::path::{Expression, PathError};
@@ -234,7 +234,7 @@ impl CustomProvider {
             oidc,
             calls: userinfo.map(userinfo_call).into_iter().collect(),
             email: Email { trust: if self.trust_email_verified { EmailLevel::Claim } else { EmailLevel::Never } },
-            errors: ErrorWords::default(),
+            errors: ErrorMapping::default(),
         };
         Ok(descriptor.checked()?)
     }

@@ -48,7 +48,7 @@ pub struct Descriptor {
     pub email: Email,
     /// The provider's own words for errors.
     #[serde(default)]
-    pub errors: ErrorWords,
+    pub errors: ErrorMapping,
 }
 
 /// The protocol.
@@ -392,7 +392,7 @@ pub enum EmailLevel {
 /// A key is an error code, or the beginning of a message.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ErrorWords {
+pub struct ErrorMapping {
     /// At the token endpoint.
     #[serde(default)]
     pub token: BTreeMap<String, String>,

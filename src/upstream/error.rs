@@ -1,6 +1,6 @@
 //! What went wrong between us and a provider, in the words of the reasons that flows, pages and metrics share.
 
-use super::descriptor::{Descriptor, ErrorWords};
+use super::descriptor::{Descriptor, ErrorMapping};
 use super::path::scalar_text;
 use crate::model::reason::{Failure, Reason};
 use crate::outbound::Failure as Failed;
@@ -94,7 +94,7 @@ impl UpstreamError {
 
     /// The same, seen by the application as `code`.
     #[must_use]
-    pub(super) const fn seen_as(mut self, code: &'static str) -> Self {
+    pub(super) const fn with_code(mut self, code: &'static str) -> Self {
         self.code = Some(code);
         self
     }
@@ -127,19 +127,19 @@ impl UpstreamError {
 
     /// The provider's `error` at the callback (RFC 6749 section 4.1.2.1), with its own words where it has such.
     pub fn at_callback(descriptor: &Descriptor, error: &str, description: Option<&str>) -> Self {
-        let told = Told { code: Some(error.to_owned()), message: description.map(str::to_owned) };
-        told.into_error(Call::Callback, None, &descriptor.errors)
+        let answer = ErrorAnswer { code: Some(error.to_owned()), message: description.map(str::to_owned) };
+        answer.into_error(Call::Callback, None, &descriptor.errors)
     }
 }
 
 /// A provider's error as its answer tells it.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct ErrorAnswer {
     code: Option<String>,
     message: Option<String>,
 }
 
-impl Told {
+impl ErrorAnswer {
     /// Reads an error in any of the shapes that providers use: RFC 6749, an object, or status and message.
     pub(super) fn read(answer: &Value) -> Self {
         let error = answer.get("error").unwrap_or(&Value::Null);
@@ -160,10 +160,10 @@ impl Told {
     }
 
     /// The error in our words.
-    pub(super) fn into_error(self, call: Call, status: Option<u16>, words: &ErrorWords) -> UpstreamError {
+    pub(super) fn into_error(self, call: Call, status: Option<u16>, words: &ErrorMapping) -> UpstreamError {
         let (reason, detail) = match call {
-            Call::Callback => at_callback(self.standard_word(&words.callback)),
-            Call::Token | Call::Refresh => at_token(call, status, self.standard_word(&words.token)),
+            Call::Callback => at_callback(self.standard_code(&words.callback)),
+            Call::Token | Call::Refresh => at_token(call, status, self.standard_code(&words.token)),
             _ => (Reason::ProviderRefused, ""),
         };
         UpstreamError {
@@ -179,7 +179,7 @@ impl Told {
 
     /// The code in the words of RFC 6749: a message that the file knows decides before the code does, because some
     /// providers use one code for everything.
-    fn standard_word<'t>(&'t self, words: &'t BTreeMap<String, String>) -> &'t str {
+    fn standard_code<'t>(&'t self, words: &'t BTreeMap<String, String>) -> &'t str {
         let message = self.message.as_deref().unwrap_or_default();
         let by_message = words.iter().find(|(begins, _)| message.starts_with(begins.as_str()));
         let code = self.code.as_deref().unwrap_or_default();
@@ -232,14 +232,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn words() -> ErrorWords {
+    fn words() -> ErrorMapping {
         let token = [("bad_verification_code", "invalid_grant"), ("Invalid authorization", "invalid_grant")];
         let token = token.map(|(from, to)| (from.to_owned(), to.to_owned())).into();
-        ErrorWords { token, callback: [("user_cancelled_login".to_owned(), "access_denied".to_owned())].into() }
+        ErrorMapping { token, callback: [("user_cancelled_login".to_owned(), "access_denied".to_owned())].into() }
     }
 
     fn reason(call: Call, status: u16, answer: &Value) -> (Reason, &'static str) {
-        let error = Told::read(answer).into_error(call, Some(status), &words());
+        let error = ErrorAnswer::read(answer).into_error(call, Some(status), &words());
         (error.reason, error.detail)
     }
 
@@ -257,18 +257,18 @@ mod tests {
             ),
             (json!({"title": "Unauthorized", "status": 401, "detail": "d", "code": 7}), "7", Some("d")),
         ] {
-            let told = Told::read(&answer);
-            assert_eq!((told.code.as_deref(), told.message.as_deref()), (Some(code), message), "{answer}");
+            let read = ErrorAnswer::read(&answer);
+            assert_eq!((read.code.as_deref(), read.message.as_deref()), (Some(code), message), "{answer}");
         }
         for nothing in
             [json!({}), json!([1]), json!("error"), json!(null), json!({"error": []}), json!({"status": 400})]
         {
-            assert_eq!(Told::read(&nothing).code, None, "{nothing}");
+            assert_eq!(ErrorAnswer::read(&nothing).code, None, "{nothing}");
         }
     }
 
     #[test]
-    fn provider_words_become_reasons() {
+    fn provider_errors_become_reasons() {
         use Reason::*;
         for (call, status, answer, expected) in [
             (Call::Token, 400, json!({"error": "invalid_grant"}), (TokenInvalidGrant, "")),
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn what_the_provider_says_is_cut_and_cleaned() {
         let answer = json!({"error": "a\r\nSet-Cookie: x", "error_description": "\u{1b}[31m".repeat(200)});
-        let error = Told::read(&answer).into_error(Call::Token, Some(400), &ErrorWords::default());
+        let error = ErrorAnswer::read(&answer).into_error(Call::Token, Some(400), &ErrorMapping::default());
         assert_eq!(error.provider_code.as_deref(), Some("aSet-Cookie: x"));
         assert_eq!(error.provider_message.map(|text| text.chars().count()), Some(200));
     }

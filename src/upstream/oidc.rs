@@ -3,12 +3,12 @@
 use super::Upstream;
 use super::answer::Judge;
 use super::custom::Metadata;
-use super::descriptor::{ErrorWords, Oidc};
+use super::descriptor::{ErrorMapping, Oidc};
+use super::document_cache::{DocumentCache, Freshness};
 use super::error::{Call, UpstreamError};
 use super::provider::Provider;
-use super::shelf::{Shelf, Wanted};
 use super::token::TokenAnswer;
-use super::transport::{self, Ask};
+use super::transport::{self, ProviderRequest};
 use crate::crypto::jwt::{self, Audience, Claims, Expect, FOREIGN_LEEWAY, Issuer, JwtRefusal, KeySet, Keys};
 use crate::crypto::signing::TokenType;
 use crate::crypto::{ExposeSecret, Secret, secret::same};
@@ -34,8 +34,8 @@ pub enum NonceCheck<'a> {
 /// Metadata and keys of issuers, by their addresses, shared by all instances.
 #[derive(Default)]
 pub struct Cache {
-    keys: Shelf<KeySet>,
-    metadata: Shelf<Metadata>,
+    keys: DocumentCache<KeySet>,
+    metadata: DocumentCache<Metadata>,
 }
 
 impl Cache {
@@ -48,7 +48,7 @@ impl Cache {
         issuer: Option<&str>,
     ) -> Result<Arc<Metadata>, UpstreamError> {
         let fetch = async || read_metadata(get(outbound, Call::Discovery, discovery_url).await?);
-        let document = self.metadata.get(discovery_url.as_str(), Wanted::Any, fetch).await?;
+        let document = self.metadata.get(discovery_url.as_str(), Freshness::Any, fetch).await?;
         of_issuer(document, discovery_url, issuer)
     }
 
@@ -64,13 +64,13 @@ impl Cache {
         of_issuer(self.metadata.put(discovery_url.as_str(), document).await, discovery_url, issuer)
     }
 
-    async fn keys(&self, outbound: &Outbound, url: &Url, wanted: Wanted) -> Result<Arc<KeySet>, UpstreamError> {
+    async fn keys(&self, outbound: &Outbound, url: &Url, freshness: Freshness) -> Result<Arc<KeySet>, UpstreamError> {
         let fetch = async || {
             let document = get(outbound, Call::Keys, url).await?;
             let error = UpstreamError::new(Call::Keys, Reason::ProviderWrongType, "keys");
             KeySet::from_value(&document).ok_or(error)
         };
-        self.keys.get(url.as_str(), wanted, fetch).await
+        self.keys.get(url.as_str(), freshness, fetch).await
     }
 }
 
@@ -85,17 +85,17 @@ fn of_issuer(
         return Ok(document);
     }
     let error = UpstreamError::new(Call::Discovery, Reason::EndpointRefused, "discovery");
-    Err(error.seen_as("custom_oauth_provider_discovery_issuer_mismatch"))
+    Err(error.with_code("custom_oauth_provider_discovery_issuer_mismatch"))
 }
 
 async fn get(outbound: &Outbound, call: Call, url: &Url) -> Result<Value, UpstreamError> {
-    let answer = transport::send(outbound, call, Ask::get(url.clone())).await?;
-    Judge { call, success: None, words: &ErrorWords::default() }.read(&answer.as_answer())
+    let answer = transport::send(outbound, call, ProviderRequest::get(url.clone())).await?;
+    Judge { call, success: None, words: &ErrorMapping::default() }.read(&answer.as_answer())
 }
 
 fn read_metadata(document: Value) -> Result<Metadata, UpstreamError> {
     let error = UpstreamError::new(Call::Discovery, Reason::EndpointRefused, "discovery");
-    let unusable = error.seen_as("custom_oauth_provider_cannot_use_discovery_url");
+    let unusable = error.with_code("custom_oauth_provider_cannot_use_discovery_url");
     let metadata: Metadata = serde_json::from_value(document).map_err(|_| unusable.clone())?;
     if metadata.authorization_endpoint.is_none() || metadata.token_endpoint.is_none() {
         return Err(unusable);
@@ -151,11 +151,11 @@ async fn claims_of(
     now: Timestamp,
 ) -> Result<Claims, UpstreamError> {
     let cache = &upstream.oidc;
-    let keys = cache.keys(&upstream.outbound, jwks, Wanted::Any).await?;
+    let keys = cache.keys(&upstream.outbound, jwks, Freshness::Any).await?;
     let checked = match check(token, &keys, provider, oidc, nonce, now) {
         // The issuer may have a new key since we looked.
         Err(JwtRefusal::Key { .. }) => {
-            let keys = cache.keys(&upstream.outbound, jwks, Wanted::Newer).await?;
+            let keys = cache.keys(&upstream.outbound, jwks, Freshness::Newer).await?;
             check(token, &keys, provider, oidc, nonce, now)
         }
         checked => checked,

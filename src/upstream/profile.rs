@@ -9,7 +9,7 @@ use super::oidc::{self, NonceCheck};
 use super::path::{Expression, Sources, is_true, scalar_text};
 use super::provider::Provider;
 use super::token::TokenAnswer;
-use super::transport::{self, Ask};
+use super::transport::{self, ProviderRequest};
 use crate::crypto::ExposeSecret;
 use crate::model::profile::{EmailTrust, Profile};
 use crate::model::reason::Reason;
@@ -94,7 +94,7 @@ fn build(
     sources: &Sources,
     call: &descriptor::Call,
     url: &str,
-) -> Result<Ask, UpstreamError> {
+) -> Result<ProviderRequest, UpstreamError> {
     let url = fill_from_answers(url, sources).and_then(|url| Url::parse(&url).ok());
     let url = url.ok_or(UpstreamError::new(Call::Profile, Reason::ProviderWrongType, "url"))?;
     let access_token = tokens.access_token.expose_secret();
@@ -104,9 +104,9 @@ fn build(
         filled.replace("{client_secret}", secret)
     };
     let mut ask = match call.method {
-        Method::Get => Ask::get(url),
-        Method::Post => Ask::post(url),
-        Method::Delete => Ask::delete(url),
+        Method::Get => ProviderRequest::get(url),
+        Method::Post => ProviderRequest::post(url),
+        Method::Delete => ProviderRequest::delete(url),
     };
     ask.sensitive_header("authorization", &format!("Bearer {access_token}"));
     for (name, value) in &call.headers {
@@ -147,7 +147,7 @@ fn check_same_subject(provider: &Provider, sources: &Sources, answer: &Value) ->
     let compares = provider.descriptor.oidc.as_ref().is_some_and(|oidc| oidc.compares_sub);
     let claimed = sources.get("id_token").and_then(|claims| claims.get("sub"));
     match (claimed, answer.get("sub")) {
-        (Some(claimed), Some(told)) if compares && claimed != told => {
+        (Some(claimed), Some(answered)) if compares && claimed != answered => {
             Err(UpstreamError::new(Call::Profile, Reason::IdentityUnusable, "differs"))
         }
         _ => Ok(()),

@@ -263,7 +263,7 @@ parameters = { host = { label = "Host", default = "hosted.example", moves_author
     }
 
     #[test]
-    fn another_host_s_word_counts_only_if_the_operator_says_so() {
+    fn claim_of_another_host_counts_only_if_the_operator_trusts_it() {
         let level = |host, trust| hosted(host, trust).unwrap().email_level;
         assert_eq!(level(None, MovedAuthority::Distrusted), EmailLevel::Claim);
         assert_eq!(level(Some("hosted.example"), MovedAuthority::Distrusted), EmailLevel::Claim);

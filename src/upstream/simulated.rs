@@ -12,7 +12,7 @@ use url::Url;
 
 /// The instance whose simulator it is.
 #[derive(Clone, Copy)]
-pub struct Site<'a> {
+pub struct SimulatorSite<'a> {
     /// The key ring: the client secret is derived from it, never stored.
     pub ring: &'a KeyRing,
     /// The instance.
@@ -21,7 +21,7 @@ pub struct Site<'a> {
     pub origin: &'a str,
 }
 
-impl Site<'_> {
+impl SimulatorSite<'_> {
     /// Where everything of this provider lies: `<origin>/_dev/providers/<slug>`.
     pub fn base(&self, slug: &str) -> String {
         format!("{}/_dev/providers/{slug}", self.origin.trim_end_matches('/'))

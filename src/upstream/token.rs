@@ -5,7 +5,7 @@ use super::descriptor::{ClientAuth, Encoding, Exchange, Token};
 use super::error::{Call, UpstreamError};
 use super::provider::Provider;
 use super::request::Verifier;
-use super::transport::{self, Ask};
+use super::transport::{self, ProviderRequest};
 use crate::crypto::{ExposeSecret, Secret};
 use crate::model::reason::Reason;
 use crate::outbound::Outbound;
@@ -81,7 +81,7 @@ pub async fn refresh(
 }
 
 /// Trades an access token that still lives for one that lives longer. The old one is not used up by it.
-pub async fn prolong(
+pub async fn exchange_long_lived(
     outbound: &Outbound,
     provider: &Provider,
     exchange: &Exchange,
@@ -109,9 +109,9 @@ async fn ask<'a>(
 }
 
 /// The request, with the client's proof where the provider wants it: in another place it is `invalid_client`.
-fn build<'a>(provider: &'a Provider, endpoint: &Url, mut members: Vec<(&'a str, &'a str)>) -> Ask {
+fn build<'a>(provider: &'a Provider, endpoint: &Url, mut members: Vec<(&'a str, &'a str)>) -> ProviderRequest {
     let token = &provider.descriptor.token;
-    let mut ask = Ask::post(endpoint.clone());
+    let mut ask = ProviderRequest::post(endpoint.clone());
     let id = (provider.descriptor.authorize.client_id_param.as_str(), provider.client_id.as_str());
     let secret = provider.client_secret.as_ref().map(ExposeSecret::expose_secret);
     match (token.client_auth, secret) {

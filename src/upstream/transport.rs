@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 /// A request to a provider, accepting JSON. Has no `Debug`: URL, headers and body hold secrets.
-pub(super) struct Ask {
+pub(super) struct ProviderRequest {
     request: Request,
     /// False once a header could not be written.
     is_whole: bool,
@@ -18,7 +18,7 @@ pub(super) struct Ask {
 /// What came back, within the limits of its call.
 pub(super) struct Received(Response);
 
-impl Ask {
+impl ProviderRequest {
     fn new(method: Method, url: Url) -> Self {
         let request = Request::new(method, url).header(ACCEPT, HeaderValue::from_static("application/json"));
         Self { request, is_whole: true }
@@ -86,7 +86,7 @@ impl Received {
 
 /// Sends a request under the limits of its call. A GET that was cut or met a fault is sent
 /// once more; nothing else is: codes and refresh tokens work once.
-pub(super) async fn send(outbound: &Outbound, call: Call, ask: Ask) -> Result<Received, UpstreamError> {
+pub(super) async fn send(outbound: &Outbound, call: Call, ask: ProviderRequest) -> Result<Received, UpstreamError> {
     if !ask.is_whole {
         return Err(UpstreamError::from_failure(call, Failure::Blocked { rule: "request" }));
     }

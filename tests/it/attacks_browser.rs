@@ -28,7 +28,7 @@ async fn users(app: &TestApp) -> i64 {
 }
 
 #[tokio::test]
-async fn a_replaced_client_token_finishes_no_trip_and_writes_nothing() {
+async fn a_replaced_client_token_finishes_no_authorization_and_writes_nothing() {
     let app = TestApp::start().await;
     let browser = app.browser();
     let begun = begin(&app, &browser, "sign_ins", "oauth_google").await.expect(200);
@@ -46,8 +46,8 @@ async fn a_replaced_client_token_finishes_no_trip_and_writes_nothing() {
         assert!(!hands_out_a_token(&copy.post_form(app.url(path), APP, &form).await), "{path}");
     }
     // The attempt is still there for the browser whose it is.
-    let landed = browser.get(callback.as_str()).await.expect(303);
-    assert_eq!(landed.location().as_str(), format!("{APP}/sso-callback"));
+    let arrived = browser.get(callback.as_str()).await.expect(303);
+    assert_eq!(arrived.location().as_str(), format!("{APP}/sso-callback"));
 }
 
 /// The simulated provider answers while this transaction does not hold its table.
@@ -61,7 +61,7 @@ async fn hold_the_provider(app: &TestApp) -> sqlx::Transaction<'static, sqlx::Po
 async fn slow_callback(app: &TestApp, browser: &Arc<Browser>, url: url::Url) -> tokio::task::JoinHandle<Answer> {
     let asking = Arc::clone(browser);
     let task = tokio::spawn(async move { asking.get(url).await });
-    let consumed = "select count(*) from social_flows where consumed_at is not null and finished_at is null";
+    let consumed = "select count(*) from provider_authorizations where consumed_at is not null and finished_at is null";
     while sqlx::query_scalar::<_, i64>(consumed).fetch_one(&app.app().db).await.unwrap() == 0 {
         tokio::task::yield_now().await;
     }

@@ -1,8 +1,8 @@
 //! What a production instance must not have although the server beside it has a development one.
 
 use http::Method;
+use vestibule::actions::instance::{self, NewInstance};
 use vestibule::crypto::{ExposeSecret, SystemRng};
-use vestibule::flows::instance::{self, NewInstance};
 use vestibule::store::audit::Actor;
 use vestibule::store::provider_configs;
 

@@ -154,7 +154,7 @@ async fn a_provider_s_token_appears_in_no_frontend_answer_and_not_in_the_databas
     let user = client(&app, &browser).await.to_string();
     assert!(!user.contains("refresh"));
     let rows: Vec<String> = sqlx::query_scalar(
-        "select to_jsonb(t)::text from provider_tokens t union all select to_jsonb(f)::text from social_flows f",
+        "select to_jsonb(t)::text from provider_tokens t union all select to_jsonb(f)::text from provider_authorizations f",
     )
     .fetch_all(&app.app().db)
     .await

@@ -1,11 +1,11 @@
 //! Background work: side effects are delivered once, periodic tasks run on one replica, news reaches every replica.
 
-use crate::social::connecting::connect;
+use crate::provider_auth::connecting::connect;
 use crate::support::TestApp;
 use crate::support::person::sign_up;
 use serde_json::json;
 use std::time::{Duration, Instant};
-use vestibule::flows::instance::{self, NewInstance};
+use vestibule::actions::instance::{self, NewInstance};
 use vestibule::model::id::OutboxId;
 use vestibule::store::audit::Actor;
 use vestibule::store::directory::LoopbackName;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::house::files;
 
-/// A module as its path: `["flows", "social", "settle"]`.
+/// A module as its path: `["actions", "provider_auth", "apply_decision"]`.
 type Module = Vec<String>;
 type Graph = BTreeMap<Module, BTreeSet<Module>>;
 

@@ -36,7 +36,7 @@ async fn a_child_process_reaches_it_by_url() {
 }
 
 #[tokio::test]
-async fn it_is_dropped_with_its_value_and_kept_when_the_test_fails() {
+async fn it_is_dropped_with_its_value_and_stored_when_the_test_fails() {
     let witness = TestDb::new().await;
     let pool = witness.pool().await;
     let dropped = TestDb::new().await;
@@ -54,7 +54,7 @@ async fn it_is_dropped_with_its_value_and_kept_when_the_test_fails() {
         panic!("a test that fails (part of this test)");
     });
     assert!(panic.join().is_err());
-    assert!(exists(&pool, &name).await, "kept for a look");
+    assert!(exists(&pool, &name).await, "left for a look");
     sqlx::query(AssertSqlSafe(format!("drop database {name}"))).execute(&pool).await.unwrap();
 }
 

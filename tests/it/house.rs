@@ -1,4 +1,4 @@
-//! The house keeps its shape: arrows point down, no circles between rooms, no long files.
+//! The house keeps its shape: arrows point down, no circles between modules, no long files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,34 @@ const MAY: &[(&str, &[&str])] = &[
     ("outbound", &["model", "crypto"]),
     ("store", &["model", "crypto", "config"]),
     ("upstream", &["model", "crypto", "outbound"]),
-    ("trail", &["model", "store"]),
+    ("flow_log", &["model", "store"]),
     ("config", &["crypto", "outbound"]),
     ("telemetry", &["config", "model"]),
     ("limits", &["config", "model"]),
     ("embedded", &["model"]),
-    ("app", &["config", "crypto", "limits", "model", "outbound", "store", "trail", "upstream"]),
-    ("context", &["app", "model", "store", "trail"]),
+    ("app", &["config", "crypto", "limits", "model", "outbound", "store", "flow_log", "upstream"]),
+    ("context", &["app", "model", "store", "flow_log"]),
     ("simulator", &["model", "crypto", "upstream", "store", "app", "context", "config"]),
-    ("flows", &["model", "store", "upstream", "crypto", "outbound", "app", "context", "config", "limits", "trail"]),
-    ("jobs", &["model", "store", "flows", "outbound", "crypto", "app", "context", "config", "telemetry"]),
+    (
+        "actions",
+        &["model", "store", "upstream", "crypto", "outbound", "app", "context", "config", "limits", "flow_log"],
+    ),
+    ("jobs", &["model", "store", "actions", "outbound", "crypto", "app", "context", "config", "telemetry"]),
     (
         "http",
-        &["flows", "model", "crypto", "simulator", "store", "app", "context", "config", "limits", "telemetry", "trail"],
+        &[
+            "actions",
+            "model",
+            "crypto",
+            "simulator",
+            "store",
+            "app",
+            "context",
+            "config",
+            "limits",
+            "telemetry",
+            "flow_log",
+        ],
     ),
 ];
 /// Rooms that only the top may name.
@@ -38,14 +53,14 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     own.chain(folders.iter().flat_map(|folder| self::files(folder))).collect()
 }
 
-/// The rooms that a file names by `crate::`.
+/// The modules that a file names by `crate::`.
 fn named(text: &str) -> BTreeSet<String> {
     let code = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
-    let mut rooms = BTreeSet::new();
+    let mut modules = BTreeSet::new();
     for part in code.split("crate::").skip(1) {
-        rooms.insert(part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        modules.insert(part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
     }
-    rooms
+    modules
 }
 
 /// The top, and the files that declare it.
@@ -60,21 +75,22 @@ fn arrows_point_down_and_files_stay_short() {
     for file in files(&source) {
         let text = std::fs::read_to_string(&file).unwrap();
         let inside = file.strip_prefix(&source).unwrap();
-        let room = inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        let module =
+            inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
         if text.lines().count() > LONGEST {
             wrong.push(format!("{}: {} lines", inside.display(), text.lines().count()));
         }
-        if is_above(&room) {
+        if is_above(&module) {
             continue;
         }
-        let Some((_, may)) = MAY.iter().find(|(name, _)| *name == room) else {
-            wrong.push(format!("{}: {room} has no row here", inside.display()));
+        let Some((_, may)) = MAY.iter().find(|(name, _)| *name == module) else {
+            wrong.push(format!("{}: {module} has no row here", inside.display()));
             continue;
         };
         let modules = MAY.iter().map(|(name, _)| *name).chain(TOP.iter().copied());
-        for other in modules.filter(|other| *other != room && !may.contains(other)) {
+        for other in modules.filter(|other| *other != module && !may.contains(other)) {
             if named(&text).contains(other) {
-                wrong.push(format!("{}: {room} names {other}", inside.display()));
+                wrong.push(format!("{}: {module} names {other}", inside.display()));
             }
         }
     }

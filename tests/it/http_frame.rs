@@ -43,7 +43,7 @@ async fn the_clock_of_an_instance_can_be_moved() {
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_told_in_the_envelope() {
+async fn an_unknown_path_is_reported_in_the_envelope() {
     let app = TestApp::start().await;
     let answer = app.browser().get(app.url("/no/such/path")).await.expect(404);
     assert_eq!(answer.error_code(), "resource_not_found");
@@ -202,12 +202,12 @@ async fn request_whose_task_is_given_up_is_answered_in_the_form_of_its_api() {
         stream.write_all(head.as_bytes()).await.unwrap();
         let (text, _) = until_cut(stream).await;
         assert!(text.starts_with("HTTP/1.1 503"), "{text}");
-        let (head, told) = text.split_once("\r\n\r\n").unwrap();
+        let (head, reported) = text.split_once("\r\n\r\n").unwrap();
         for line in [format!("retry-after: {retry_after}"), "x-content-type-options: nosniff".to_owned()] {
             assert!(head.lines().any(|found| found == line), "{line}: {text}");
         }
         assert!(head.contains("\r\ncache-control: no-store"), "{text}");
-        assert!(told.to_lowercase().contains(body), "{text}");
+        assert!(reported.to_lowercase().contains(body), "{text}");
     }
 }
 

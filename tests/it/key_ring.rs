@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Method;
 use serde_json::{Value, json};
+use vestibule::actions::key_ring::{self, KeyStatus, KeyUse};
 use vestibule::crypto::{ExposeSecret, RingEntry, SystemRng};
-use vestibule::flows::key_ring::{self, KeyStanding, Place};
 use vestibule::store::audit::Actor;
 use vestibule::store::sealed::{self, COLUMNS, Renewed, SealedValue};
 
@@ -30,7 +30,7 @@ async fn again_and_again<F: Future<Output = ()>>(stop: Arc<AtomicBool>, mut act:
     rounds
 }
 
-fn standing<'a>(keys: &'a [KeyStanding], id: &str) -> &'a KeyStanding {
+fn user_status<'a>(keys: &'a [KeyStatus], id: &str) -> &'a KeyStatus {
     keys.iter().find(|key| key.id == id).unwrap_or_else(|| panic!("{id} is not in {keys:?}"))
 }
 
@@ -119,7 +119,7 @@ async fn a_rotation_under_load_loses_nothing() {
         }
     }
     let before = key_ring::status(app.app()).await.unwrap();
-    assert!(standing(&before, &old.id).sealed > 0 && !standing(&before, &old.id).removable, "{before:?}");
+    assert!(user_status(&before, &old.id).sealed > 0 && !user_status(&before, &old.id).removable, "{before:?}");
     let done = key_ring::reseal(app.app(), Actor::System).await.unwrap();
     assert!(done.resealed > 0 && done.unopened.is_empty(), "{done:?}");
     stop.store(true, Ordering::Relaxed);
@@ -127,14 +127,14 @@ async fn a_rotation_under_load_loses_nothing() {
         assert!(rounds.expect("no request failed") > 0);
     }
     let between = key_ring::status(app.app()).await.unwrap();
-    assert_eq!((standing(&between, &old.id).sealed, standing(&between, &new.id).place), (0, Place::Writes));
-    assert!(standing(&between, &old.id).lookups > 0, "the browser's token is still under the old key: {between:?}");
+    assert_eq!((user_status(&between, &old.id).sealed, user_status(&between, &new.id).place), (0, KeyUse::Writes));
+    assert!(user_status(&between, &old.id).lookups > 0, "the browser's token is still under the old key: {between:?}");
 
     // A new sign-in replaces the browser's token; every other lookup was brought along when it was used.
     load.browser.post_form(app.url("/v1/client/sessions?_method=DELETE"), APP, &[]).await.expect(200);
     go(&app, &load.browser, "sign_ins", "oauth_notion", "ada@example.com").await.expect(303);
     let after = key_ring::status(app.app()).await.unwrap();
-    assert!(standing(&after, &old.id).removable, "{after:?}");
+    assert!(user_status(&after, &old.id).removable, "{after:?}");
     for replica in 0..2 {
         app.restart_with_ring(replica, vec![new.clone()]).await;
     }
@@ -145,7 +145,7 @@ async fn a_rotation_under_load_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_trip_that_began_under_the_old_key_ends_under_the_new_one() {
+async fn a_authorization_that_began_under_the_old_key_ends_under_the_new_one() {
     let mut app = TestApp::start().await;
     let browser = app.browser();
     let begun = begin(&app, &browser, "sign_ups", "oauth_google").await.expect(200);
@@ -232,9 +232,9 @@ async fn a_new_key_is_printed_once_or_put_into_the_folder_of_dev() {
     std::fs::write(&file, format!("keys = [{{ id = \"{}\", secret = \"{secret}\" }}]\n", ring.id)).unwrap();
     let made = folder.run(&["keys", "add", "--ring", "--json"]).expect(0).json();
     assert!(made["entry"].is_null(), "the secret is in the file alone: {made}");
-    let kept = std::fs::read_to_string(&file).unwrap();
-    let (first, second) = (kept.find(made["id"].as_str().unwrap()).unwrap(), kept.find(&ring.id).unwrap());
-    assert!(first < second && kept.contains(secret), "{kept}");
+    let stored = std::fs::read_to_string(&file).unwrap();
+    let (first, second) = (stored.find(made["id"].as_str().unwrap()).unwrap(), stored.find(&ring.id).unwrap());
+    assert!(first < second && stored.contains(secret), "{stored}");
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 }

@@ -21,41 +21,41 @@ const PATIENCE: u32 = 30;
 const RECOVERING: usize = 16;
 
 /// A person on the way back from the provider.
-struct Trip {
+struct AuthorizationRun {
     browser: Browser,
     person: String,
     callback: Url,
 }
 
 /// Somebody new signs up, over the process that lives.
-async fn trip(app: &TestApp, person: String) -> Trip {
+async fn authorization(app: &TestApp, person: String) -> AuthorizationRun {
     let browser = app.browser_of_the_first();
     let begun = begin(app, &browser, "sign_ups", "oauth_google").await.expect(200);
     let callback = approve(&browser, provider_url(&begun), &person).await;
-    Trip { browser, person, callback }
+    AuthorizationRun { browser, person, callback }
 }
 
 /// Sends callbacks to the second process; who it was, and the status of an answer that came.
-async fn callbacks(app: &TestApp, trips: Vec<Trip>) -> Vec<(Trip, Option<u16>)> {
+async fn callbacks(app: &TestApp, trips: Vec<AuthorizationRun>) -> Vec<(AuthorizationRun, Option<u16>)> {
     let victim = app.ports()[1];
-    let asked = trips.into_iter().map(|trip| async move {
-        let answer = trip.browser.try_get_at(victim, &trip.callback).await;
-        (trip, answer.map(|answer| answer.status.as_u16()))
+    let asked = trips.into_iter().map(|authorization| async move {
+        let answer = authorization.browser.try_get_at(victim, &authorization.callback).await;
+        (authorization, answer.map(|answer| answer.status.as_u16()))
     });
     join_all(asked).await
 }
 
 /// How long callbacks of a process take that has just started; until a first kill tells better.
 async fn typical(app: &TestApp) -> Duration {
-    let trips = join_all((0..AT_ONCE).map(|one| trip(app, format!("first-{one}@example.com")))).await;
+    let trips = join_all((0..AT_ONCE).map(|one| authorization(app, format!("first-{one}@example.com")))).await;
     let begun = Instant::now();
     assert!(callbacks(app, trips).await.iter().all(|(_, status)| *status == Some(303)));
     begun.elapsed()
 }
 
 /// What a person does who got no answer: loads the page again, then starts again, at the process that lives.
-async fn recover(app: Arc<TestApp>, trip: Trip) {
-    let Trip { browser, person, callback } = trip;
+async fn recover(app: Arc<TestApp>, authorization: AuthorizationRun) {
+    let AuthorizationRun { browser, person, callback } = authorization;
     let reloaded = browser.get(callback).await;
     match reloaded.status.as_u16() {
         303 => {}
@@ -98,7 +98,7 @@ async fn a_killed_callback_is_done_as_a_whole_or_not_at_all() {
     let mut recovering = JoinSet::new();
     for kill in 0..kills() {
         app.gather_statistics(kill).await;
-        let people = (0..AT_ONCE).map(|one| trip(&app, format!("k{kill}-{one}@example.com")));
+        let people = (0..AT_ONCE).map(|one| authorization(&app, format!("k{kill}-{one}@example.com")));
         let trips = join_all(people).await;
         let under_way = tokio::spawn({
             let app = Arc::clone(&app);
@@ -107,10 +107,10 @@ async fn a_killed_callback_is_done_as_a_whole_or_not_at_all() {
         random_pause(span).await;
         app.kill(1);
         let mut answers = 0;
-        for (trip, status) in under_way.await.unwrap() {
-            assert!(status.is_none_or(|status| status == 303), "{}: {status:?}", trip.person);
+        for (authorization, status) in under_way.await.unwrap() {
+            assert!(status.is_none_or(|status| status == 303), "{}: {status:?}", authorization.person);
             answers += u32::from(status.is_some());
-            recovering.spawn(recover(Arc::clone(&app), trip));
+            recovering.spawn(recover(Arc::clone(&app), authorization));
         }
         (answered, cut) = (answered + answers, cut + AT_ONCE - answers);
         // The moments spread over the whole callback, however busy the machine is: half of them shall be answered.
@@ -134,9 +134,9 @@ async fn consistent(app: &TestApp, people: i64) {
     let count = async |statement| app.count(statement, "").await;
     assert_eq!(count("select count(*) from users where instance_id = $1 and $2 = ''").await, people);
     assert_eq!(count("select count(*) from external_accounts where instance_id = $1 and $2 = ''").await, people);
-    let untold = "select count(*) from users u where instance_id = $1 and $2 = '' and not exists
+    let without_flow = "select count(*) from users u where instance_id = $1 and $2 = '' and not exists
         (select from audit_events a where a.user_id = u.id and a.action = 'user.created')";
-    assert_eq!(count(untold).await, 0, "users whose beginning stands nowhere");
+    assert_eq!(count(without_flow).await, 0, "users whose beginning stands nowhere");
     let tokenless = "select count(*) from external_accounts e where instance_id = $1 and $2 = '' and not exists
         (select from provider_tokens t where t.external_account_id = e.id)";
     assert_eq!(count(tokenless).await, 0, "accounts without tokens");

@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
+use vestibule::actions::exact_limits::{self, Exact};
 use vestibule::config::limits::{Rate, Rates};
 use vestibule::context::Ctx;
-use vestibule::flows::exact_limits::{self, Exact};
 use vestibule::model::id::ClientId;
 use vestibule::model::problem::{Error, Problem};
 use vestibule::store::retention::Remover;
 use vestibule::store::{directory, instances};
 
-use crate::proof::{code_for, form};
 use crate::support::person::{APP, sign_up};
 use crate::support::retention::remove;
 use crate::support::{Browser, TestApp};
+use crate::verification::{code_for, form};
 
 async fn strict(replicas: usize) -> TestApp {
     TestApp::with(replicas, |config| config.limits.relaxed = false).await

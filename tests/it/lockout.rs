@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use http::Method;
 use serde_json::json;
+use vestibule::actions::password;
 use vestibule::config::limits::Rate;
 use vestibule::context::Ctx;
 use vestibule::crypto::Secret;
-use vestibule::flows::password;
 use vestibule::model::id::{ClientId, UserId};
 use vestibule::model::problem::Error;
 use vestibule::store::{directory, user_passwords};
@@ -59,7 +59,7 @@ async fn prove(ctx: &Ctx, user: Option<&UserId>, client: &ClientId, text: &str) 
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
         }
     };
-    password::prove(ctx, &place, (user, client), &Secret::from(text.to_owned())).await
+    password::check_password(ctx, &place, (user, client), &Secret::from(text.to_owned())).await
 }
 
 /// The code of the answer, or `ok`.

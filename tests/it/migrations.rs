@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sqlx::{ConnectOptions, Connection, Executor};
 
-use crate::social::linking::{assert_waits, prove};
+use crate::provider_auth::linking::{assert_waits, prove};
 use crate::support::oauth::{OAuthClient, claims};
 use crate::support::person::{APP, client};
 use crate::support::{Browser, TestApp, TestDb};
@@ -140,7 +140,7 @@ async fn verifies(app: &TestApp, jwks: &str, token: &str) -> bool {
 
 /// What was claimed in a sign-in of the release before goes on waiting, with its attempt; what a user connects stays.
 #[tokio::test]
-async fn a_claim_of_before_is_linked_after_its_proof() {
+async fn a_claim_of_before_is_linked_after_its_verification() {
     let facts: Value = serde_json::from_str(FIXTURES[0].facts).unwrap();
     let claims: Value = serde_json::from_str(include_str!("../fixtures/migrations/0003.json")).unwrap();
     let fact = |name: &str| facts[name].as_str().unwrap();
@@ -155,10 +155,10 @@ async fn a_claim_of_before_is_linked_after_its_proof() {
     let accounts = async |user: &str| {
         let shown = app.backend_get(&format!("/v1/users/{user}")).await.expect(200).json();
         let accounts = shown["external_accounts"].as_array().unwrap().iter();
-        let told = |account: &Value| format!("{} {}", account["provider"], account["verification"]["status"]);
-        let mut told: Vec<String> = accounts.map(told).collect();
-        told.sort();
-        told
+        let reported = |account: &Value| format!("{} {}", account["provider"], account["verification"]["status"]);
+        let mut reported: Vec<String> = accounts.map(reported).collect();
+        reported.sort();
+        reported
     };
     let own = [r#""oauth_google" "verified""#, r#""oauth_notion" "unverified""#];
     let connected = r#""oauth_notion" "verified""#;

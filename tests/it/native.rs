@@ -132,7 +132,8 @@ async fn an_application_signs_up_by_its_nonce_and_by_nothing_else() {
     let again = phone.get(&format!("{path}?rotating_token_nonce={nonce}")).await.expect(200);
     assert!(again.header("authorization").is_none());
     assert_eq!(refusals(&app).await, before + 1);
-    let clear = "select count(*) from social_flows where instance_id = $1 and outcome_url like '%' || $2 || '%'";
+    let clear =
+        "select count(*) from provider_authorizations where instance_id = $1 and outcome_url like '%' || $2 || '%'";
     assert_eq!(app.count(clear, &nonce).await, 0, "the nonce is kept as a hash alone");
 }
 
@@ -279,7 +280,7 @@ async fn dangerous_schemes_are_refused_everywhere() {
 }
 
 #[tokio::test]
-async fn the_list_is_kept_by_the_backend_api() {
+async fn the_list_is_stored_by_the_backend_api() {
     let app = TestApp::start().await;
     let create = async |url: &str| app.backend(Method::POST, "/v1/redirect_urls", &json!({ "url": url })).await;
     let listed = create("My-App://Callback").await.expect(200).json();
@@ -315,8 +316,8 @@ async fn the_list_is_kept_by_the_backend_api() {
 /// On production the list decides, entry by entry.
 #[tokio::test]
 async fn production_sends_people_to_listed_addresses_alone() {
+    use vestibule::actions::instance::{self, NewInstance};
     use vestibule::crypto::ExposeSecret;
-    use vestibule::flows::instance::{self, NewInstance};
     use vestibule::store::audit::Actor;
     let app = TestApp::start().await;
     let new = NewInstance::production("shop", "https://clerk.shop.example").unwrap();

@@ -116,15 +116,15 @@ async fn lists_are_pages_of_an_envelope() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_registered_is_told_field_by_field() {
+async fn what_cannot_be_registered_is_reported_field_by_field() {
     let app = TestApp::start().await;
     let refused = async |body: Value| {
         let answer = app.backend(Method::POST, "/v1/oauth_applications", &body).await.expect(422).json();
         let errors = answer["errors"].as_array().unwrap().clone();
-        let told = errors.iter().map(|error| {
+        let reported = errors.iter().map(|error| {
             format!("{} {}", error["code"].as_str().unwrap(), error["meta"]["param_name"].as_str().unwrap())
         });
-        told.collect::<Vec<_>>().join(", ")
+        reported.collect::<Vec<_>>().join(", ")
     };
     assert_eq!(refused(json!({})).await, "form_param_missing name, form_param_missing redirect_uris");
     assert_eq!(

@@ -11,7 +11,7 @@ use vestibule::store::{bans, pool};
 
 /// Where an answer leads without its query, and what it tells the client.
 #[track_caller]
-fn told_client(app: &TestApp, answer: &Answer) -> String {
+fn reported_client(app: &TestApp, answer: &Answer) -> String {
     let location = answer.location();
     assert!(location.as_str().starts_with(&format!("{CALLBACK}?")), "{location}");
     let answered = parameters(&location);
@@ -69,7 +69,7 @@ async fn errors_after_it_go_to_the_client() {
         (&client, vec![("prompt", "none")], "login_required"),
     ] {
         let answer = app.browser().get(app.authorize_url(client, &change)).await.expect(302);
-        assert_eq!(told_client(&app, &answer), error, "{change:?}");
+        assert_eq!(reported_client(&app, &answer), error, "{change:?}");
         let state = change.iter().find(|(name, _)| *name == "state").map_or("state-of-the-client", |(_, value)| value);
         assert_eq!(parameters(&answer.location())["state"], state);
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
@@ -104,7 +104,7 @@ async fn each_parameter_may_occur_once() {
     ] {
         let url = format!("{}&{name}=a&{name}=b", app.authorize_url(&client, &[]));
         let answer = app.browser().get(url).await.expect(302);
-        assert_eq!(told_client(&app, &answer), "invalid_request", "{name}");
+        assert_eq!(reported_client(&app, &answer), "invalid_request", "{name}");
     }
 }
 
@@ -117,7 +117,7 @@ async fn a_post_behaves_like_a_get_and_reads_the_form_alone() {
     let endpoint = app.url("/oauth/authorize");
     let browser = app.browser();
     let answer = browser.send(browser.request(Method::POST, &endpoint).form(&form)).await.expect(302);
-    assert_eq!(told_client(&app, &answer), "login_required");
+    assert_eq!(reported_client(&app, &answer), "login_required");
     let in_query = browser.request(Method::POST, url.as_str()).form(&[("scope", "openid")]);
     browser.send(in_query).await.expect(400);
     let json = browser.request(Method::POST, &endpoint).json(&json!({}));
@@ -125,7 +125,7 @@ async fn a_post_behaves_like_a_get_and_reads_the_form_alone() {
     let large = browser.request(Method::POST, &endpoint).form(&[("state", "x".repeat(70_000))]);
     browser.send(large).await.expect(413);
     let alias = url.as_str().replace("/authorize?", "/authorize-with-immediate-redirect?");
-    assert_eq!(told_client(&app, &browser.get(alias).await.expect(302)), "login_required");
+    assert_eq!(reported_client(&app, &browser.get(alias).await.expect(302)), "login_required");
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn a_pending_session_or_a_banned_user_is_nobody() {
         &session,
     )
     .await;
-    assert_eq!(told_client(&app, &browser.get(&url).await.expect(302)), "login_required");
+    assert_eq!(reported_client(&app, &browser.get(&url).await.expect(302)), "login_required");
     app.execute("update sessions set status = 'active', tasks = '{}' where instance_id = $1 and id = $2", &session)
         .await;
     for (lock, unlock) in [
@@ -218,7 +218,7 @@ async fn a_pending_session_or_a_banned_user_is_nobody() {
         ),
     ] {
         app.execute(lock, &person.user_id).await;
-        assert_eq!(told_client(&app, &browser.get(&url).await.expect(302)), "login_required", "{lock}");
+        assert_eq!(reported_client(&app, &browser.get(&url).await.expect(302)), "login_required", "{lock}");
         app.execute(unlock, &person.user_id).await;
     }
     assert!(parameters(&browser.get(&url).await.expect(302).location()).contains_key("code"));
@@ -237,7 +237,7 @@ async fn a_new_sign_in_is_demanded_once_and_cannot_be_dated_back() {
         assert_eq!(sign_in.path(), "/sign-in", "{change:?}");
         let back = parameters(&sign_in)["redirect_url"].clone();
         let without = browser.get(&back).await.expect(302);
-        assert_eq!(told_client(&app, &without), "login_required", "{change:?}: did not sign in again");
+        assert_eq!(reported_client(&app, &without), "login_required", "{change:?}: did not sign in again");
         let forged = back.replace("state-of-the-client", "another-state");
         assert_eq!(browser.get(forged).await.expect(302).location().path(), "/sign-in", "{change:?}");
         app.advance(Duration::from_secs(2)).await;
@@ -260,12 +260,12 @@ async fn an_id_token_hint_names_whom_the_client_expects() {
     let other = app.person("bob").await;
     app.sign_in(&browser, &other).await;
     let url = app.authorize_url(&client, &[("id_token_hint", hint), ("prompt", "none")]);
-    assert_eq!(told_client(&app, &browser.get(&url).await.expect(302)), "login_required");
+    assert_eq!(reported_client(&app, &browser.get(&url).await.expect(302)), "login_required");
     let stranger = app.application(json!({})).await;
     let foreign = app.authorize_url(&stranger, &[("id_token_hint", hint)]);
-    assert_eq!(told_client(&app, &browser.get(foreign).await.expect(302)), "invalid_request");
+    assert_eq!(reported_client(&app, &browser.get(foreign).await.expect(302)), "invalid_request");
     app.advance(Duration::from_secs(3 * 3600)).await;
-    assert_eq!(told_client(&app, &browser.get(&url).await.expect(302)), "login_required", "an expired hint is one");
+    assert_eq!(reported_client(&app, &browser.get(&url).await.expect(302)), "login_required", "an expired hint is one");
 }
 
 #[tokio::test]
@@ -346,7 +346,7 @@ async fn a_session_that_ends_meanwhile_gives_no_code_and_no_consent() {
             reset.commit().await.unwrap();
         };
         let (answer, ()) = tokio::join!(asked, ends);
-        assert_eq!(told_client(&app, &answer.expect(302)), "login_required", "{asks}");
+        assert_eq!(reported_client(&app, &answer.expect(302)), "login_required", "{asks}");
         for table in [
             "select count(*) from oauth_codes where instance_id = $1 and user_id = $2",
             "select count(*) from oauth_consents where instance_id = $1 and user_id = $2",

@@ -35,13 +35,16 @@ async fn o11_the_answer_is_the_seeds() {
     assert!(
         member(&tokens, "access_token").starts_with("oat_") && member(&tokens, "refresh_token").starts_with("ort_")
     );
-    let told = claims(member(&tokens, "id_token"));
-    assert_eq!(told["iss"], app.origin());
-    assert_eq!((told["sub"].as_str(), told["aud"].as_str()), (Some(person.user_id.as_str()), Some(client.id.as_str())));
-    assert_eq!((told["nonce"].as_str(), told["email"].as_str()), (Some("n-1"), Some(person.email.as_str())));
-    assert_eq!(told["exp"].as_i64().unwrap() - told["iat"].as_i64().unwrap(), 7200);
+    let reported = claims(member(&tokens, "id_token"));
+    assert_eq!(reported["iss"], app.origin());
+    assert_eq!(
+        (reported["sub"].as_str(), reported["aud"].as_str()),
+        (Some(person.user_id.as_str()), Some(client.id.as_str()))
+    );
+    assert_eq!((reported["nonce"].as_str(), reported["email"].as_str()), (Some("n-1"), Some(person.email.as_str())));
+    assert_eq!(reported["exp"].as_i64().unwrap() - reported["iat"].as_i64().unwrap(), 7200);
     for never in ["private_metadata", "public_metadata", "unsafe_metadata"] {
-        assert!(told[never].is_null(), "{never}");
+        assert!(reported[never].is_null(), "{never}");
     }
 }
 
@@ -145,7 +148,7 @@ async fn secrets_are_not_tried_forever() {
 }
 
 #[tokio::test]
-async fn malformed_requests_are_told_in_order() {
+async fn malformed_requests_are_reported_in_order() {
     let app = TestApp::start().await;
     let client = app.application(json!({})).await;
     let browser = app.browser();
@@ -242,8 +245,8 @@ async fn a_ban_a_lost_redirect_uri_or_a_foreign_resource_refuses() {
     let narrowed = app.redeem(&client, &code, &[("resource", "https://other.example/")]).await.expect(400);
     assert_eq!(narrowed.json()["error"], "invalid_target");
     let tokens = app.redeem(&client, &code, &[api]).await.expect(200).json();
-    let told = app.introspect(&client, member(&tokens, "access_token")).await;
-    assert_eq!(told["aud"], json!(["https://api.example/"]));
+    let reported = app.introspect(&client, member(&tokens, "access_token")).await;
+    assert_eq!(reported["aud"], json!(["https://api.example/"]));
 
     let code = app.code(&browser, &client, &[]).await;
     let change =

@@ -250,12 +250,12 @@ async fn anything_but_true_denies() {
 }
 
 #[tokio::test]
-async fn a_consent_page_of_the_apps_own_is_told_what_it_needs() {
+async fn consent_page_of_the_app_receives_what_it_needs() {
     let app = TestApp::start().await;
     let (browser, session, client) = setting(&app).await;
     let query = format!("scope=openid+email+private_metadata&redirect_uri={CALLBACK}&_clerk_session_id={session}");
     let url = app.url(&format!("/v1/me/oauth/consent/{}?{query}", client.id));
-    let told = browser.get(&url).await.expect(200).json();
+    let reported = browser.get(&url).await.expect(200).json();
     let expected = json!({
         "object": "oauth_consent_info", "id": client.id, "client_id": client.id, "oauth_application_name": "Grafana",
         "oauth_application_logo_url": null, "oauth_application_url": null, "state": "",
@@ -265,7 +265,7 @@ async fn a_consent_page_of_the_apps_own_is_told_what_it_needs() {
             { "scope": "email", "description": "See your email address", "requires_consent": true },
         ],
     });
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     let bare = browser.get(app.url(&format!("/v1/me/oauth/consent/{}", client.id))).await.expect(200).json();
     assert_eq!(bare["redirect_domain"], json!(null));
     assert_eq!(bare["scopes"].as_array().unwrap().len(), 2);

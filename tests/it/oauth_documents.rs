@@ -59,7 +59,7 @@ async fn the_keys_are_public_and_sign() {
 }
 
 #[tokio::test]
-async fn documents_may_be_kept_and_read_by_everybody() {
+async fn documents_may_be_cached_and_read_by_everybody() {
     let app = TestApp::start().await;
     for path in PATHS {
         let request = app.browser().raw(Method::GET, &app.url(path)).header("origin", "https://elsewhere.example");

@@ -207,7 +207,7 @@ async fn a_token_for_another_api_opens_this_one_only_with_openid() {
 }
 
 #[tokio::test]
-async fn introspection_tells_a_confidential_client_what_is_live() {
+async fn introspection_shows_live_tokens_to_confidential_clients() {
     let app = TestApp::start().await;
     let (client, tokens) = setting(&app).await;
     let resource_server = app.application(json!({})).await;

@@ -13,11 +13,11 @@ use vestibule::model::id::UserId;
 use vestibule::store::user_passwords;
 
 use crate::passwords::{EMAIL, OTHER, PASSWORD, ada, settings, sign_in, start};
-use crate::proof::form;
 use crate::support::cost::Cost as Counted;
 use crate::support::person::{APP, client};
 use crate::support::processes::rounds;
 use crate::support::{Answer, Browser, TestApp};
+use crate::verification::form;
 
 const SIGN_INS: &str = "/v1/client/sign_ins";
 
@@ -32,7 +32,7 @@ const ALONE: [&str; 2] = ["with attempt as materialized", "with client as materi
 
 fn costs(cost: &Counted) -> Costs {
     let is_alone = |statement: &&String| ALONE.iter().any(|alone| statement.starts_with(alone));
-    (cost.statements, cost.commits + cost.told.iter().filter(is_alone).count(), cost.hashes)
+    (cost.statements, cost.commits + cost.reported.iter().filter(is_alone).count(), cost.hashes)
 }
 
 /// Posts a form and tells what that cost.
@@ -40,7 +40,7 @@ async fn measure(app: &TestApp, browser: &Browser, path: &str, fields: Fields<'_
     let mut answer = None;
     let cost = app.cost(async { answer = Some(form(app, browser, path, fields).await) }).await;
     let costs = costs(&cost);
-    println!("{path}: {costs:?} {:#?}", cost.told);
+    println!("{path}: {costs:?} {:#?}", cost.reported);
     (answer.unwrap(), costs)
 }
 
@@ -245,7 +245,7 @@ async fn no_lock_without_its_entry(app: &TestApp) {
 }
 
 /// The entries of a user's locks and of their ends.
-async fn told(app: &TestApp, user: &str) -> (i64, i64) {
+async fn reported(app: &TestApp, user: &str) -> (i64, i64) {
     let count = async |statement| app.count(statement, user).await;
     (
         count(
@@ -268,15 +268,15 @@ async fn lock_and_its_entry_are_committed_together() {
     for _ in 0..9 {
         form(&app, &stranger, &path, &typed(OTHER)).await.expect(422);
     }
-    assert_eq!(told(&app, &id).await, (0, 0));
+    assert_eq!(reported(&app, &id).await, (0, 0));
     form(&app, &stranger, &path, &typed(PASSWORD)).await.expect(200);
-    assert_eq!(told(&app, &id).await, (1, 1), "it was locked for as long as a hash takes");
+    assert_eq!(reported(&app, &id).await, (1, 1), "it was locked for as long as a hash takes");
     let stranger = app.browser();
     let (_, path) = begin(&app, &stranger, EMAIL).await;
     for _ in 0..10 {
         form(&app, &stranger, &path, &typed(OTHER)).await.expect(422);
     }
-    assert_eq!(told(&app, &id).await, (2, 1));
+    assert_eq!(reported(&app, &id).await, (2, 1));
     assert_eq!(form(&app, &stranger, &path, &typed(PASSWORD)).await.expect(403).error_code(), "user_locked");
     // A browser that she knows, on its own guesses: in a sign-in, and then in a session, one statement after the other.
     let session = client(&app, &owner).await["sessions"][0]["id"].as_str().unwrap().to_owned();
@@ -285,7 +285,7 @@ async fn lock_and_its_entry_are_committed_together() {
     for _ in 0..10 {
         form(&app, &owner, &format!("{verify}/attempt_first_factor"), &typed(OTHER)).await.expect(422);
     }
-    assert_eq!(told(&app, &id).await, (3, 1));
+    assert_eq!(reported(&app, &id).await, (3, 1));
     owner.post_form(app.url("/v1/client/sessions?_method=DELETE"), APP, &[]).await.expect(200);
     app.advance(Duration::from_secs(3_601)).await;
     let (_, path) = begin(&app, &owner, EMAIL).await;
@@ -293,7 +293,7 @@ async fn lock_and_its_entry_are_committed_together() {
         form(&app, &owner, &path, &typed(OTHER)).await.expect(422);
     }
     form(&app, &owner, &path, &typed(PASSWORD)).await.expect(200);
-    assert_eq!(told(&app, &id).await, (4, 2));
+    assert_eq!(reported(&app, &id).await, (4, 2));
 }
 
 /// A browser that the user knows has guesses of its own, and gives strangers none by signing in.

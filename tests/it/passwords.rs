@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::proof::{code_for, form};
 use crate::support::person::{client, sign_up};
 use crate::support::{Answer, Browser, TestApp};
+use crate::verification::{code_for, form};
 
 pub const EMAIL: &str = "ada@example.com";
 pub const PASSWORD: &str = "blauwale fliegen nie";
@@ -97,7 +97,7 @@ async fn a_bad_password_is_refused_by_its_rule() {
 }
 
 #[tokio::test]
-async fn the_sdk_is_told_whether_there_are_passwords() {
+async fn the_sdk_is_reported_whether_there_are_passwords() {
     let app = TestApp::start().await;
     let shown = async || app.browser().get(app.url("/v1/environment")).await.expect(200).json();
     let off = shown().await;
@@ -116,7 +116,7 @@ async fn the_sdk_is_told_whether_there_are_passwords() {
 }
 
 #[tokio::test]
-async fn who_has_no_password_is_told_so_unless_that_is_a_secret() {
+async fn user_without_password_gets_an_error_that_says_so_unless_that_is_a_secret() {
     let app = start().await;
     sign_up(&app, &app.browser(), "oauth_google", EMAIL).await;
     let refused = sign_in(&app, &app.browser(), EMAIL, PASSWORD).await.expect(400);
@@ -258,8 +258,8 @@ async fn forgot(app: &TestApp, browser: &Browser, identifier: &str) -> String {
     let fields = [("strategy", RESET), ("identifier", identifier)];
     let begun = form(app, browser, "/v1/client/sign_ins", &fields).await.expect(200).json();
     assert_eq!(begun["response"]["status"], "needs_first_factor");
-    let proof = &begun["response"]["first_factor_verification"];
-    assert_eq!((&proof["strategy"], &proof["status"]), (&json!(RESET), &json!("unverified")));
+    let verification = &begun["response"]["first_factor_verification"];
+    assert_eq!((&verification["strategy"], &verification["status"]), (&json!(RESET), &json!("unverified")));
     format!("/v1/client/sign_ins/{}", begun["response"]["id"].as_str().unwrap())
 }
 
@@ -272,7 +272,7 @@ fn wrong(code: &str) -> &'static str {
 }
 
 #[tokio::test]
-async fn who_forgot_his_password_proves_his_address_and_chooses_another() {
+async fn forgotten_password_is_replaced_after_verification_of_the_address() {
     let app = start().await;
     let (elsewhere, id) = ada(&app).await;
     let browser = app.browser();
@@ -283,7 +283,7 @@ async fn who_forgot_his_password_proves_his_address_and_chooses_another() {
     assert_eq!(factors[2]["safe_identifier"], "a****@example.com");
 
     let path = forgot(&app, &browser, EMAIL).await;
-    let mail = crate::proof::newest(&app, EMAIL).await;
+    let mail = crate::verification::newest(&app, EMAIL).await;
     assert!(mail["text"].as_str().unwrap().contains("choose a new password"), "{mail}");
     let code = mail["code"].as_str().unwrap().to_owned();
     let early = form(&app, &browser, &format!("{path}/reset_password"), &[("password", OTHER)]).await.expect(400);
@@ -294,9 +294,9 @@ async fn who_forgot_his_password_proves_his_address_and_chooses_another() {
     let refused = attempt(&app, &browser, &path, RESET, wrong(&code)).await.expect(422);
     assert_eq!(error(&refused), ("form_code_incorrect".to_owned(), Some("code".to_owned())));
 
-    let proven = attempt(&app, &browser, &path, RESET, &code).await.expect(200).json();
-    assert_eq!(proven["response"]["status"], "needs_new_password");
-    assert!(proven["client"]["sessions"].as_array().unwrap().is_empty(), "nobody is signed in by the code alone");
+    let verified = attempt(&app, &browser, &path, RESET, &code).await.expect(200).json();
+    assert_eq!(verified["response"]["status"], "needs_new_password");
+    assert!(verified["client"]["sessions"].as_array().unwrap().is_empty(), "nobody is signed in by the code alone");
     let again = attempt(&app, &browser, &path, RESET, &code).await.expect(400);
     assert_eq!(again.error_code(), "client_state_invalid");
     assert_eq!(client(&app, &elsewhere).await["sessions"].as_array().unwrap().len(), 1, "nothing has ended yet");
@@ -314,9 +314,9 @@ async fn who_forgot_his_password_proves_his_address_and_chooses_another() {
     let resets =
         "select count(*) from audit_events where instance_id = $1 and action = 'password.reset' and user_id = $2";
     assert_eq!(app.count(resets, &id).await, 1);
-    let proven = "select count(*) from identifications where instance_id = $1 and value_key = $2
+    let verified = "select count(*) from identifications where instance_id = $1 and value_key = $2
         and verification_strategy = 'email_code'";
-    assert_eq!(app.count(proven, EMAIL).await, 1, "the address remembers how it was proven first");
+    assert_eq!(app.count(verified, EMAIL).await, 1, "the address remembers how it was proven first");
 }
 
 #[tokio::test]
@@ -365,8 +365,8 @@ async fn there_is_nothing_to_reset_where_there_is_no_password() {
         shapes.push(shown);
     }
     assert_eq!(shapes[0], shapes[1]);
-    assert_eq!(crate::proof::messages(&app, EMAIL).await.len(), 1);
-    assert!(crate::proof::messages(&app, "ada@example.org").await.is_empty());
+    assert_eq!(crate::verification::messages(&app, EMAIL).await.len(), 1);
+    assert!(crate::verification::messages(&app, "ada@example.org").await.is_empty());
     settings(&app, r#"{"enumeration_protection": "off", "attributes": {"password": {"enabled": false}}}"#).await;
     assert_eq!(begin(EMAIL).await.expect(400).error_code(), "strategy_for_user_invalid");
 }
@@ -398,7 +398,7 @@ async fn wrong_guesses_of_reset_codes_lock_the_account() {
 
 /// Strangers' failures are no weapon against the one way out of them.
 #[tokio::test]
-async fn who_is_locked_by_strangers_chooses_a_new_password_in_his_own_browser() {
+async fn owner_locked_by_strangers_resets_the_password_in_a_known_browser() {
     let app = start().await;
     let (owner, id) = ada(&app).await;
     let elsewhere = app.browser();
@@ -421,13 +421,14 @@ async fn who_is_locked_by_strangers_chooses_a_new_password_in_his_own_browser() 
 
 /// The same where the proof is the first of the address and takes the account over.
 #[tokio::test]
-async fn who_is_locked_by_strangers_proves_his_address_in_his_own_browser() {
+async fn owner_locked_by_strangers_verifies_the_address_in_a_known_browser() {
     let app = start().await;
     let (owner, id) = ada(&app).await;
     owner.post_form(app.url("/v1/client/sessions?_method=DELETE"), crate::support::person::APP, &[]).await.expect(200);
-    let unproven = "update identifications set status = 'unverified', verified_at = null, verification_strategy = null
+    let unverified =
+        "update identifications set status = 'unverified', verified_at = null, verification_strategy = null
         where instance_id = $1 and user_id = $2";
-    app.execute(unproven, &id).await;
+    app.execute(unverified, &id).await;
     let attributes =
         r#"{"attributes": {"password": {"enabled": true}, "email_address": {"verify_at_sign_up": false}}}"#;
     settings(&app, attributes).await;
@@ -449,7 +450,7 @@ async fn who_is_locked_by_strangers_proves_his_address_in_his_own_browser() {
 
 /// A page that was left open is no key to the account.
 #[tokio::test]
-async fn ten_minutes_after_the_proof_it_must_be_given_anew() {
+async fn reset_code_older_than_ten_minutes_must_be_verified_again() {
     let app = start().await;
     ada(&app).await;
     let browser = app.browser();
@@ -472,7 +473,7 @@ async fn ten_minutes_after_the_proof_it_must_be_given_anew() {
 }
 
 #[tokio::test]
-async fn a_password_proves_who_is_signed_in() {
+async fn password_reverifies_the_session() {
     let app = start().await;
     let (browser, _) = ada(&app).await;
     let session = client(&app, &browser).await["sessions"][0]["id"].as_str().unwrap().to_owned();

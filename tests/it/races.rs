@@ -6,11 +6,11 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::proof::code_for;
 use crate::support::TestApp;
 use crate::support::browser::{Answer, Browser};
 use crate::support::person::{APP, approve, begin, go, provider_url};
 use crate::support::processes::rounds;
+use crate::verification::code_for;
 
 /// How often the simulated Google was asked to trade a code.
 async fn exchanges(app: &TestApp) -> i64 {
@@ -30,7 +30,7 @@ fn copy_of(app: &TestApp, browser: &Browser) -> Browser {
 }
 
 /// Callbacks all at once: every one is sent to the same place, or told to start again.
-async fn landed(browser: &Arc<Browser>, callbacks: Vec<url::Url>) -> Vec<Answer> {
+async fn arrived(browser: &Arc<Browser>, callbacks: Vec<url::Url>) -> Vec<Answer> {
     let tasks = callbacks.into_iter().map(|callback| {
         let browser = Arc::clone(browser);
         tokio::spawn(async move { browser.get(callback).await })
@@ -55,7 +55,7 @@ async fn of_twenty_equal_callbacks_one_exchanges_and_all_go_to_one_place() {
         let browser = Arc::new(app.browser());
         let begun = begin(&app, &browser, "sign_ups", "oauth_google").await.expect(200);
         let callback = approve(&browser, provider_url(&begun), &format!("p{round}@example.com")).await;
-        landed(&browser, vec![callback; 20]).await;
+        arrived(&browser, vec![callback; 20]).await;
         let made = i64::from(round) + 1;
         assert_eq!((exchanges(&app).await, users(&app).await), (made, made), "one exchange and one user a round");
     }
@@ -73,7 +73,7 @@ async fn of_ten_codes_for_one_state_one_is_exchanged() {
             let hint = format!("p{round}-{person}@example.com");
             callbacks.push(approve(&browser, provider_url(&begun), &hint).await);
         }
-        landed(&browser, callbacks).await;
+        arrived(&browser, callbacks).await;
         let made = i64::from(round) + 1;
         assert_eq!((exchanges(&app).await, users(&app).await), (made, made), "one exchange and one user a round");
         let sessions = app.count("select count(*) from sessions where instance_id = $1 and $2 = ''", "").await;

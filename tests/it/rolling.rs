@@ -241,7 +241,7 @@ fn frames(mut bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn from_the_beginning_of_the_drain_http2_is_told_to_go_away() {
+async fn from_the_beginning_of_the_drain_http2_is_reported_to_go_away() {
     const SETTINGS: u8 = 4;
     const GOAWAY: u8 = 7;
     let app = TestApp::start().await;
@@ -250,6 +250,6 @@ async fn from_the_beginning_of_the_drain_http2_is_told_to_go_away() {
     let greeted = read_until(&mut stream, |bytes| frames(bytes).contains(&SETTINGS)).await;
     assert!(!frames(&greeted).contains(&GOAWAY));
     app.drain();
-    let told = read_until(&mut stream, |bytes| frames(bytes).contains(&GOAWAY)).await;
-    assert!(frames(&told).contains(&GOAWAY), "{:?}", frames(&told));
+    let reported = read_until(&mut stream, |bytes| frames(bytes).contains(&GOAWAY)).await;
+    assert!(frames(&reported).contains(&GOAWAY), "{:?}", frames(&reported));
 }

@@ -189,7 +189,7 @@ impl Things {
 }
 
 /// Who asks at an instance: a backend with its key, and a browser with its client's token and a session.
-struct Asker<'a> {
+struct TokenOwner<'a> {
     app: &'a TestApp,
     origin: String,
     key: String,
@@ -197,7 +197,7 @@ struct Asker<'a> {
     session: String,
 }
 
-impl Asker<'_> {
+impl TokenOwner<'_> {
     async fn ask(&self, route: &Route, path: &str) -> Answer {
         let host = self.origin.strip_prefix("http://").unwrap();
         let request = self.app.browser().raw(route.method.clone(), &self.app.url(path)).header("host", host);
@@ -225,7 +225,7 @@ impl Asker<'_> {
     }
 
     /// Status and error, which is all that a stranger may learn.
-    async fn told(&self, route: &Route, path: &str) -> (u16, Value) {
+    async fn reported(&self, route: &Route, path: &str) -> (u16, Value) {
         let answer = self.ask(route, path).await;
         let body: Value = serde_json::from_str(&answer.text).unwrap_or_default();
         (answer.status.as_u16(), body["errors"].clone())
@@ -233,7 +233,7 @@ impl Asker<'_> {
 }
 
 /// One of everything in the instance `dev`, and whose it is: somebody signed in, signing in, and signing up.
-async fn one_of_everything(app: &TestApp) -> (Things, [Asker<'_>; 3]) {
+async fn one_of_everything(app: &TestApp) -> (Things, [TokenOwner<'_>; 3]) {
     let browsers = [app.browser(), app.browser(), app.browser()];
     let [ada, signing_in, signing_up] = &browsers;
     let user = sign_up(app, ada, "oauth_google", "ada@example.com").await;
@@ -263,7 +263,7 @@ async fn one_of_everything(app: &TestApp) -> (Things, [Asker<'_>; 3]) {
         provider: "custom_acme".to_owned(),
         flow: sign_up.header("x-vestibule-flow").unwrap().to_owned(),
     };
-    let owners = browsers.map(|browser| Asker {
+    let owners = browsers.map(|browser| TokenOwner {
         app,
         origin: app.origin(),
         key: app.secret_key.clone(),
@@ -281,7 +281,7 @@ fn kinds(path: &str) -> impl Iterator<Item = &str> {
 
 /// What the owners read at every route that only reads: everything is there, and no path names a kind of thing that is
 /// not read.
-async fn read_by_owners(things: &Things, owners: &[Asker<'_>; 3], routes: &[Route]) -> Vec<Value> {
+async fn read_by_owners(things: &Things, owners: &[TokenOwner<'_>; 3], routes: &[Route]) -> Vec<Value> {
     let reads = || routes.iter().filter(|route| route.method == Method::GET || route.path.ends_with("/touch"));
     for kind in routes.iter().flat_map(|route| kinds(route.path)) {
         assert!(reads().any(|route| kinds(route.path).any(|read| read == kind)), "no route reads {kind}");
@@ -310,8 +310,8 @@ async fn ids_of_another_instance_are_unknown() {
     let (session, token) = app.session_of(&other.id, &eve).await;
     let just_now = "update sessions set first_factor_verified_at = now() where id = $1";
     sqlx::query(just_now).bind(&session).execute(&app.app().db).await.unwrap();
-    let stranger = Asker { app: &app, origin: other.origin.clone(), key, token, session };
-    let [moved, nobody] = [owners[0].token.clone(), "x".repeat(owners[0].token.len())].map(|token| Asker {
+    let stranger = TokenOwner { app: &app, origin: other.origin.clone(), key, token, session };
+    let [moved, nobody] = [owners[0].token.clone(), "x".repeat(owners[0].token.len())].map(|token| TokenOwner {
         app: &app,
         origin: other.origin.clone(),
         key: stranger.key.clone(),
@@ -332,15 +332,15 @@ async fn ids_of_another_instance_are_unknown() {
         let (path, is_backend) = (things.in_path(route.path), route.rules.caller == Caller::SecretKey);
         // An answer about a client that is not known is refused as OAuth has it: `invalid_client`.
         let refusal = if route.rules.caller == Caller::Anyone { 401 } else { 404 };
-        let nothing = stranger.told(route, &unknown.in_path(route.path)).await;
-        let mut told = vec![stranger.told(route, &path).await];
+        let nothing = stranger.reported(route, &unknown.in_path(route.path)).await;
+        let mut reported = vec![stranger.reported(route, &path).await];
         if kinds(route.path).any(|kind| kind == "external_accounts") {
-            told.push(stranger.told(route, &mixed.in_path(route.path)).await);
+            reported.push(stranger.reported(route, &mixed.in_path(route.path)).await);
         }
-        let unsigned = nobody.told(route, &path).await;
-        let is_known = moved.told(route, &path).await != unsigned || ![401, refusal].contains(&unsigned.0);
-        if nothing.0 != refusal || told.iter().any(|told| *told != nothing) || (is_known && !is_backend) {
-            wrong.push(format!("{} {}: {nothing:?}, {told:?}, {unsigned:?}", route.method, route.path));
+        let unsigned = nobody.reported(route, &path).await;
+        let is_known = moved.reported(route, &path).await != unsigned || ![401, refusal].contains(&unsigned.0);
+        if nothing.0 != refusal || reported.iter().any(|reported| *reported != nothing) || (is_known && !is_backend) {
+            wrong.push(format!("{} {}: {nothing:?}, {reported:?}, {unsigned:?}", route.method, route.path));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -387,8 +387,8 @@ async fn who_tries_things_out_has_a_budget() {
         let has_budget = route.rules.limit != Limit::Unlimited;
         limited += usize::from(has_budget);
         assert!(has_budget || is_exempt(route.path), "{} {} has no budget", route.method, route.path);
-        let proves = ["attempt_first_factor", "attempt_verification", "reset_password"];
-        if proves.iter().any(|name| route.path.ends_with(name)) {
+        let checks = ["attempt_first_factor", "attempt_verification", "reset_password"];
+        if checks.iter().any(|name| route.path.ends_with(name)) {
             assert_eq!(route.rules.limit, Limit::AttemptProof, "{}", route.path);
         }
     }
@@ -396,22 +396,23 @@ async fn who_tries_things_out_has_a_budget() {
 }
 
 #[tokio::test]
-async fn the_sixth_start_and_the_fourth_proof_within_ten_seconds_are_too_many() {
+async fn sixth_start_and_fourth_verification_within_ten_seconds_are_refused() {
     let app = TestApp::with(1, |config| config.limits.relaxed = false).await;
     let post = async |path: &str, fields: &[(&str, &str)]| app.browser().post_form(app.url(path), APP, fields).await;
     let mut starts = Vec::new();
-    let mut proofs = Vec::new();
+    let mut verifications = Vec::new();
     for _ in 0..12 {
         starts.push(post("/v1/client/sign_ups", &[]).await);
-        proofs.push(post("/v1/client/sign_ins/sia_x/attempt_first_factor", &[("strategy", "email_code")]).await);
+        verifications.push(post("/v1/client/sign_ins/sia_x/attempt_first_factor", &[("strategy", "email_code")]).await);
     }
     // On a machine so slow that ten seconds pass meanwhile, a second budget begins.
     let refused = |answers: &[Answer]| answers.iter().filter(|answer| answer.status == 429).count();
-    assert!((2..=7).contains(&refused(&starts)) && (3..=9).contains(&refused(&proofs)));
+    assert!((2..=7).contains(&refused(&starts)) && (3..=9).contains(&refused(&verifications)));
     assert!(
-        starts[..5].iter().all(|answer| answer.status == 200) && proofs[..3].iter().all(|answer| answer.status == 404)
+        starts[..5].iter().all(|answer| answer.status == 200)
+            && verifications[..3].iter().all(|answer| answer.status == 404)
     );
-    let last = starts.iter().chain(&proofs).find(|answer| answer.status == 429).unwrap();
+    let last = starts.iter().chain(&verifications).find(|answer| answer.status == 429).unwrap();
     assert_eq!(last.error_code(), "too_many_requests");
     assert!((1..=10).contains(&last.header("retry-after").unwrap().parse::<u32>().unwrap()));
 }

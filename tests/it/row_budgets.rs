@@ -11,7 +11,7 @@ use vestibule::config::keys::KEYS;
 use vestibule::config::limits::Rate;
 use vestibule::http::route::{Caller, Route};
 use vestibule::http::router;
-use vestibule::limits::rows::{End, LINES, Line, Maker, STRAY_FLOWS};
+use vestibule::limits::rows::{End, LINES, Maker, STRAY_FLOWS, TableRows};
 use vestibule::store::retention::REMOVERS;
 
 use crate::pages::visitor::{Form, open};
@@ -21,8 +21,8 @@ use crate::support::retention;
 use crate::support::rows::{more_than, rows, tables};
 use crate::support::{Answer, TestApp, send};
 
-fn is_made_by(line: &Line, maker: Maker) -> bool {
-    line.ways.iter().any(|way| way.maker == maker)
+fn is_made_by(line: &TableRows, maker: Maker) -> bool {
+    line.sources.iter().any(|source| source.maker == maker)
 }
 
 #[tokio::test]
@@ -32,36 +32,36 @@ async fn every_table_has_a_line_and_every_line_a_table() {
     assert_eq!(known.len(), LINES.len(), "a table stands there twice");
     assert_eq!(known, tables(&app).await.into_iter().collect());
     for line in LINES {
-        assert_eq!(line.ways.is_empty(), line.bytes == 0, "{}", line.table);
-        assert_eq!(line.ways.is_empty(), line.end == End::WithOwner, "{}", line.table);
+        assert_eq!(line.sources.is_empty(), line.bytes == 0, "{}", line.table);
+        assert_eq!(line.sources.is_empty(), line.end == End::WithOwner, "{}", line.table);
         if let End::Removed(_, setting) = line.end {
             assert!(REMOVERS.iter().any(|remover| remover.table() == line.table), "nothing removes {}", line.table);
             assert!(setting.is_empty() || KEYS.iter().any(|key| key.name == setting), "{}: {setting}", line.table);
         }
-        for way in line.ways {
-            assert!(!way.budget.is_empty(), "{} has no budget", line.table);
+        for source in line.sources {
+            assert!(!source.budget.is_empty(), "{} has no budget", line.table);
             let is_known = |name: &&str| *name == STRAY_FLOWS || KEYS.iter().any(|key| key.name == *name);
-            assert!(way.budget.iter().all(is_known), "{}: {:?}", line.table, way.budget);
+            assert!(source.budget.iter().all(is_known), "{}: {:?}", line.table, source.budget);
         }
     }
 }
 
 /// A line as `docs/row-budgets.md` has it.
-fn shown(line: &Line) -> String {
+fn shown(line: &TableRows) -> String {
     let code = |text: &str| if text.contains(' ') { text.to_owned() } else { format!("`{text}`") };
     let maker = |maker| match maker {
         Maker::Visitor => "anybody",
         Maker::Application => "an application",
     };
-    let ways: Vec<String> = line
-        .ways
+    let sources: Vec<String> = line
+        .sources
         .iter()
-        .map(|way| {
-            let budgets: Vec<String> = way.budget.iter().map(|budget| code(budget)).collect();
-            format!("{}: {} ({})", maker(way.maker), way.request, budgets.join(", "))
+        .map(|source| {
+            let budgets: Vec<String> = source.budget.iter().map(|budget| code(budget)).collect();
+            format!("{}: {} ({})", maker(source.maker), source.request, budgets.join(", "))
         })
         .collect();
-    let ways = if ways.is_empty() { format!("nobody; {}", line.otherwise) } else { ways.join("; ") };
+    let sources = if sources.is_empty() { format!("nobody; {}", line.otherwise) } else { sources.join("; ") };
     let end = match line.end {
         End::Removed(hours, "") => format!("removed after {hours} h"),
         End::Removed(hours, setting) => format!("removed after {hours} h (`{setting}`)"),
@@ -69,7 +69,7 @@ fn shown(line: &Line) -> String {
         End::WithOwner => "with its owner".to_owned(),
     };
     let bytes = if line.bytes == 0 { String::new() } else { line.bytes.to_string() };
-    format!("| `{}` | {ways} | {end} | {bytes} |", line.table)
+    format!("| `{}` | {sources} | {end} | {bytes} |", line.table)
 }
 
 #[test]
@@ -269,8 +269,8 @@ async fn what_strangers_make_ends_with_their_budgets_and_is_as_large_as_the_tabl
     let before = rows(&app).await;
     spend_everything(&app).await;
     let made = more_than(&app, &before).await;
-    let is_made_here = |line: &&Line| is_made_by(line, Maker::Visitor) && line.table != "outbox";
-    let reachable: Vec<&Line> = LINES.iter().filter(is_made_here).collect();
+    let is_made_here = |line: &&TableRows| is_made_by(line, Maker::Visitor) && line.table != "outbox";
+    let reachable: Vec<&TableRows> = LINES.iter().filter(is_made_here).collect();
     let mut wrong = Vec::new();
     for line in &reachable {
         let count = made.get(line.table).copied().unwrap_or(0);
@@ -283,7 +283,7 @@ async fn what_strangers_make_ends_with_their_budgets_and_is_as_large_as_the_tabl
     let limits: BTreeSet<&str> = reachable
         .iter()
         .filter(|line| line.table == "rate_limits")
-        .flat_map(|line| line.ways.iter().flat_map(|way| way.budget.iter().copied()))
+        .flat_map(|line| line.sources.iter().flat_map(|source| source.budget.iter().copied()))
         .collect();
     let counted: Vec<String> =
         sqlx::query_scalar("select distinct kind from rate_limits").fetch_all(&app.app().db).await.unwrap();

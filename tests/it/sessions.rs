@@ -100,7 +100,7 @@ async fn signing_in_replaces_the_client_token_so_that_a_planted_one_is_dead() {
 }
 
 #[tokio::test]
-async fn signing_out_is_told_in_its_own_answer() {
+async fn signing_out_is_reported_in_its_own_answer() {
     let app = TestApp::start().await;
     let (browser, session) = signed_in(&app).await;
     let before = browser.cookie("localhost", "__client").unwrap();
@@ -210,7 +210,7 @@ async fn a_request_that_comes_late_does_not_push_the_sign_in_out() {
 }
 
 #[tokio::test]
-async fn whoever_lost_the_answer_of_a_sign_in_starts_again_when_told() {
+async fn browser_that_lost_the_answer_of_a_sign_in_starts_again_after_retry_after() {
     let app = TestApp::start().await;
     let browser = app.browser();
     let begun = begin(&app, &browser, "sign_ups", "oauth_google").await.expect(200);
@@ -240,8 +240,11 @@ async fn a_banned_user_has_no_session_anywhere() {
     sqlx::query("update sessions set status = 'revoked', ended_at = now()").execute(&app.app().db).await.unwrap();
     let back = crate::support::person::go(&app, &browser, "sign_ins", "oauth_google", "ada@example.com").await;
     assert_eq!(back.status, 303);
-    let proof = client(&app, &browser).await["sign_in"]["first_factor_verification"].clone();
-    assert_eq!((proof["status"].as_str(), proof["error"]["code"].as_str()), (Some("failed"), Some("user_banned")));
+    let verification = client(&app, &browser).await["sign_in"]["first_factor_verification"].clone();
+    assert_eq!(
+        (verification["status"].as_str(), verification["error"]["code"].as_str()),
+        (Some("failed"), Some("user_banned"))
+    );
     let reason: String = sqlx::query_scalar("select reason from audit_events where action = 'sign_in.refused'")
         .fetch_one(&app.app().db)
         .await

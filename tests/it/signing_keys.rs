@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::time::Duration;
+use vestibule::actions;
 use vestibule::crypto::{SigningKey, TokenType};
-use vestibule::flows;
 use vestibule::model::signing_key::KeyPurpose;
 use vestibule::store::signing_keys::{self, NewKey};
 
@@ -40,7 +40,7 @@ async fn of_backends(app: &TestApp) -> Vec<String> {
 }
 
 async fn active_of(app: &TestApp, purpose: KeyPurpose) -> String {
-    flows::signing_keys::active(&app.ctx().await, purpose).await.unwrap().kid().to_owned()
+    actions::signing_keys::active(&app.ctx().await, purpose).await.unwrap().kid().to_owned()
 }
 
 async fn active(app: &TestApp) -> String {
@@ -109,8 +109,10 @@ async fn newest_key_of_a_new_instance_is_the_session_key() {
 async fn upgraded_instance_gets_one_id_token_key_from_all_its_replicas() {
     let app = TestApp::replicas(2).await;
     as_before_the_upgrade(&app).await;
-    let (one, two) =
-        tokio::join!(flows::signing_keys::add_missing(&app.apps[0]), flows::signing_keys::add_missing(&app.apps[1]));
+    let (one, two) = tokio::join!(
+        actions::signing_keys::add_missing(&app.apps[0]),
+        actions::signing_keys::add_missing(&app.apps[1])
+    );
     one.and(two).unwrap();
     assert_eq!(
         app.count("select count(*) from signing_keys where instance_id = $1 and purpose = $2", "id_token").await,
@@ -119,8 +121,8 @@ async fn upgraded_instance_gets_one_id_token_key_from_all_its_replicas() {
     let before = "select count(*) from signing_keys k where k.instance_id = $1 and k.purpose = $2 and k.active_from <
         (select min(s.active_from) from signing_keys s where s.instance_id = $1 and s.purpose = 'session')";
     assert_eq!(app.count(before, "id_token").await, 1, "the release before does not sign with it");
-    let told = "select count(*) from audit_events where instance_id = $1 and action = $2 and actor_kind = 'system'";
-    assert_eq!(app.count(told, "signing_key.created").await, 1);
+    let reported = "select count(*) from audit_events where instance_id = $1 and action = $2 and actor_kind = 'system'";
+    assert_eq!(app.count(reported, "signing_key.created").await, 1);
 }
 
 #[tokio::test]
@@ -128,7 +130,7 @@ async fn upgraded_instance_signs_id_tokens_with_a_published_key_at_every_moment(
     let app = TestApp::start().await;
     let client = app.application(json!({ "consent_screen_enabled": false })).await;
     as_before_the_upgrade(&app).await;
-    flows::signing_keys::add_missing(app.app()).await.unwrap();
+    actions::signing_keys::add_missing(app.app()).await.unwrap();
     let session = active(&app).await;
     let early = id_token(&app, &client, "ada").await;
     let keys = published(&app).await;
@@ -144,7 +146,7 @@ async fn upgraded_instance_signs_id_tokens_with_a_published_key_at_every_moment(
     // A hint is one whichever key signed it when; what the session key signs today is none.
     let forged = json!({ "iss": app.origin(), "sub": app.person("eve").await.user_id, "aud": client.id,
         "iat": app.ctx().await.now.unix_timestamp(), "exp": app.ctx().await.now.unix_timestamp() + 60 });
-    let key = flows::signing_keys::active(&app.ctx().await, KeyPurpose::Session).await.unwrap();
+    let key = actions::signing_keys::active(&app.ctx().await, KeyPurpose::Session).await.unwrap();
     let forged = key.sign(TokenType::Jwt, &forged).unwrap();
     for (hint, error) in [(&early, "login_required"), (&late, "login_required"), (&forged, "invalid_request")] {
         let url = app.authorize_url(&client, &[("id_token_hint", hint), ("prompt", "none")]);
@@ -166,7 +168,7 @@ async fn revoked_id_token_key_is_not_replaced_by_the_session_key() {
     let app = TestApp::start().await;
     app.execute("update signing_keys set revoked_at = now() where instance_id = $1 and purpose = $2", "id_token").await;
     app.app().forget_directory();
-    assert!(flows::signing_keys::active(&app.ctx().await, KeyPurpose::IdToken).await.is_err());
+    assert!(actions::signing_keys::active(&app.ctx().await, KeyPurpose::IdToken).await.is_err());
     assert_eq!(published(&app).await, [active(&app).await]);
     app.execute("update signing_keys set revoked_at = null where instance_id = $1 and purpose = $2", "id_token").await;
 }
@@ -202,8 +204,8 @@ async fn a_revoked_key_is_gone_at_once() {
 async fn keys_in_use_cost_the_database_nothing() {
     let app = TestApp::start().await;
     let ctx = app.ctx().await;
-    flows::signing_keys::active(&ctx, KeyPurpose::Session).await.unwrap();
-    assert_eq!(app.cost(flows::signing_keys::active(&ctx, KeyPurpose::Session)).await.statements, 0);
+    actions::signing_keys::active(&ctx, KeyPurpose::Session).await.unwrap();
+    assert_eq!(app.cost(actions::signing_keys::active(&ctx, KeyPurpose::Session)).await.statements, 0);
 }
 
 /// What an operator revoked does not come back by itself, and nobody looks for it at each request.

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::native::{Native, come_back};
-use crate::proof::{form, newest};
 use crate::support::oauth::{OAuthClient, member, parameters};
 use crate::support::person::{APP, provider_url};
 use crate::support::{Answer, Browser, TestApp};
+use crate::verification::{form, newest};
+use vestibule::actions::session::handshake;
+use vestibule::actions::signing_keys;
 use vestibule::crypto::{ExposeSecret, TokenType};
-use vestibule::flows::session::handshake;
-use vestibule::flows::signing_keys;
 use vestibule::model::signing_key::KeyPurpose;
 
 const TABLE: &str = include_str!("../fixtures/token_kinds/server.txt");
@@ -69,7 +69,7 @@ impl World {
         let directives = ["__session=x; Path=/".to_owned()];
         self.add("handshake_token", handshake::sign(&ctx, &directives).await.unwrap());
         self.add("handshake_nonce", handshake::keep(&ctx, &directives).await.unwrap().expose_secret());
-        let fields = [("identifier", ADA), ("strategy", "email_link"), ("redirect_url", "/landed")];
+        let fields = [("identifier", ADA), ("strategy", "email_link"), ("redirect_url", "/arrived")];
         form(&self.app, &self.app.browser(), "/v1/client/sign_ins", &fields).await.expect(200);
         let link = Url::parse(newest(&self.app, ADA).await["link"].as_str().unwrap()).unwrap();
         self.add("email_link", parameters(&link)["token"].clone());

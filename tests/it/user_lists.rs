@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 
 use serde_json::json;
 
-use crate::proof::{code_for, form};
 use crate::support::TestApp;
 use crate::support::browser::Answer;
 use crate::support::person::go;
+use crate::verification::{code_for, form};
 use vestibule::model::id::UserId;
 use vestibule::model::search::Names;
 use vestibule::store::user_search;

@@ -178,10 +178,10 @@ async fn a_removed_client_does_not_come_back() {
     let app = TestApp::start().await;
     let browser = app.browser();
     make_client(&app, &browser).await;
-    let kept = token(&browser);
+    let stored = token(&browser);
     begin(&app, &browser, "sign_ins", "oauth_google").await.expect(200);
     browser.send(browser.request(Method::DELETE, &app.url("/v1/client")).header("origin", APP)).await.expect(200);
-    is_nobody(&app, &kept, "removed").await;
+    is_nobody(&app, &stored, "removed").await;
 }
 
 #[tokio::test]

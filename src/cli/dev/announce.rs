@@ -17,7 +17,7 @@ pub struct Announcement {
     here: String,
     publishable_key: String,
     secret_key: Option<String>,
-    kept_in: String,
+    stored_in: String,
     client_id: Option<String>,
     environment: Vec<(String, String)>,
 }
@@ -31,7 +31,7 @@ impl Announcement {
             here: format!("http://localhost:{port}"),
             publishable_key: dev.instance.publishable_key,
             secret_key: dev.secret_key.map(|key| key.expose_secret().to_owned()),
-            kept_in: home.environment_path().display().to_string(),
+            stored_in: home.environment_path().display().to_string(),
             client_id: home.environment().remove("OAUTH_CLIENT_ID"),
             environment,
         }
@@ -68,7 +68,7 @@ impl Announcement {
         }
         fact("Users", &format!("{} (by any simulated provider)", users.join(", ")));
         if let Some(client_id) = &self.client_id {
-            fact("OAuth application", &format!("{client_id} (its secret: {})", self.kept_in));
+            fact("OAuth application", &format!("{client_id} (its secret: {})", self.stored_in));
         }
         fact("Publishable key", &self.publishable_key);
         let elsewhere = "kept by the process that made it";

@@ -10,11 +10,11 @@ use super::super::failure::{Exit, Failure};
 use super::super::open::{actor, ctx};
 use super::environment;
 use super::seed;
+use crate::actions::instance::{self, CreateError, NewInstance};
+use crate::actions::providers;
 use crate::app::App;
 use crate::cli::home::Home;
 use crate::crypto::{ExposeSecret, Secret};
-use crate::flows::instance::{self, CreateError, NewInstance};
-use crate::flows::providers;
 use crate::model::instance::Instance;
 use crate::store::directory;
 
@@ -23,7 +23,7 @@ const NAME: &str = "dev";
 
 /// What this process is to the instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Ownership {
     /// It runs the database's server: nobody else can be the instance's main process.
     Owner,
     /// Another process may be.
@@ -43,9 +43,9 @@ pub struct Dev {
 }
 
 /// Finds or makes the instance.
-pub async fn ensure(app: &Arc<App>, home: &Home, port: u16, standing: Standing) -> Result<Dev, Failure> {
+pub async fn ensure(app: &Arc<App>, home: &Home, port: u16, ownership: Ownership) -> Result<Dev, Failure> {
     if let Some(found) = directory::by_name(&app.db, NAME).await? {
-        return take_over(app, home, port, standing, found).await;
+        return adopt(app, home, port, ownership, found).await;
     }
     let new = NewInstance::on_localhost(NAME, port)?;
     let created = match instance::create(app, &new, actor()).await {
@@ -53,7 +53,7 @@ pub async fn ensure(app: &Arc<App>, home: &Home, port: u16, standing: Standing) 
         // Another process began at the same moment.
         Err(CreateError::NameTaken(_)) => {
             let found = load(app).await?;
-            return take_over(app, home, port, Standing::Replica, found).await;
+            return adopt(app, home, port, Ownership::Replica, found).await;
         }
         Err(error) => return Err(error.into()),
     };
@@ -65,34 +65,28 @@ pub async fn ensure(app: &Arc<App>, home: &Home, port: u16, standing: Standing) 
 }
 
 /// An instance that was made earlier. A replica changes nothing.
-async fn take_over(
-    app: &Arc<App>,
-    home: &Home,
-    port: u16,
-    standing: Standing,
-    found: Instance,
-) -> Result<Dev, Failure> {
+async fn adopt(app: &Arc<App>, home: &Home, port: u16, ownership: Ownership, found: Instance) -> Result<Dev, Failure> {
     let new = NewInstance::on_localhost(NAME, port)?;
     let is_here = found.origin == new.origin();
-    let is_replica = match standing {
-        Standing::Owner => false,
-        Standing::Replica => true,
-        Standing::Unknown => !is_here && answers(&found.origin).await,
+    let is_replica = match ownership {
+        Ownership::Owner => false,
+        Ownership::Replica => true,
+        Ownership::Unknown => !is_here && answers(&found.origin).await,
     };
-    let kept = kept_key(app, home, &found).await?;
+    let stored = stored_key(app, home, &found).await?;
     if is_replica {
-        return Ok(Dev { instance: found, secret_key: kept, is_new: false });
+        return Ok(Dev { instance: found, secret_key: stored, is_new: false });
     }
     if !is_here {
         instance::move_to(app, &found, &new, actor()).await?;
     }
     let instance = load(app).await?;
-    let is_kept = kept.is_some();
-    let secret_key = match kept {
+    let is_stored = stored.is_some();
+    let secret_key = match stored {
         Some(key) => key,
         None => instance::add_secret_key(app, &instance, "vestibule dev", actor()).await?,
     };
-    if !is_kept || !is_here {
+    if !is_stored || !is_here {
         let mut lines = environment::lines(&instance, Some(&secret_key));
         let known: Vec<String> = lines.iter().map(|(name, _)| name.clone()).collect();
         lines.extend(home.environment().into_iter().filter(|(name, _)| !known.contains(name)));
@@ -106,7 +100,7 @@ async fn load(app: &App) -> Result<Instance, Failure> {
 }
 
 /// The key in `dev.env`, if it is one of this instance's.
-async fn kept_key(app: &App, home: &Home, instance: &Instance) -> Result<Option<Secret>, Failure> {
+async fn stored_key(app: &App, home: &Home, instance: &Instance) -> Result<Option<Secret>, Failure> {
     let Some(key) = home.secret_key() else { return Ok(None) };
     let holder = app.directory.by_secret_key(&app.db, &app.ring, key.expose_secret()).await?;
     Ok(holder.filter(|holder| holder.instance.id == instance.id).map(|_| key))

@@ -33,7 +33,7 @@ use crate::store::instances;
 use crate::telemetry::{self, Output};
 use announce::Announcement;
 use environment::Existing;
-use instance::{Simulate, Standing};
+use instance::{Ownership, Simulate};
 use progress::Progress;
 use reset::Consent;
 
@@ -91,7 +91,7 @@ pub async fn run(global: &Global, options: Options) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::failed(error.to_string()))?;
     tokio::select! {
         started = start(global, options, config) => started?.until_asked(&mut signals).await,
-        () = signals.asked() => Err(Failure::new(Exit::Interrupted, "")),
+        () = signals.asked() => Err(Failure::new(Exit::Aborted, "")),
     }
 }
 
@@ -160,8 +160,8 @@ async fn prepare(
     let app = open::build(config, database, ring).await?;
     refuse_production(&app).await?;
     let begun = Instant::now();
-    let standing = if database.is_own() { Standing::Owner } else { Standing::Unknown };
-    let dev = instance::ensure(&app, &home, listeners.public.port(), standing).await?;
+    let ownership = if database.is_own() { Ownership::Owner } else { Ownership::Unknown };
+    let dev = instance::ensure(&app, &home, listeners.public.port(), ownership).await?;
     if dev.is_new {
         progress.step("development instance made", begun.elapsed());
     }

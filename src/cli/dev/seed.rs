@@ -1,9 +1,9 @@
 //! What a new development instance holds, so that everything can be tried at once: two users and an OAuth application.
 
 use super::super::failure::Failure;
+use crate::actions::applications;
 use crate::context::Ctx;
 use crate::crypto::ExposeSecret;
-use crate::flows::applications;
 use crate::model::id::{ExternalAccountId, IdentificationId, UserId};
 use crate::model::oauth::application::NewApplication;
 use crate::model::profile::{EmailTrust, Profile};

@@ -11,8 +11,8 @@ use super::Global;
 use super::failure::{Exit, Failure};
 use super::open::{Open, actor};
 use super::show;
+use crate::actions::providers::{self, Description, ProviderError, Set, describe};
 use crate::context::Ctx;
-use crate::flows::providers::{self, Description, ProviderError, Set, describe};
 use crate::model::provider_config::{Credentials, ProviderConfig};
 
 /// What to do with providers.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::super::failure::Failure;
 use super::super::secret;
 use super::usage;
-use crate::flows::providers::{Patch, Set};
+use crate::actions::providers::{Patch, Set};
 use crate::model::provider_config::ProviderConfig;
 
 /// What both commands take.

@@ -12,7 +12,7 @@ pub(super) async fn user(walk: &mut Walk<'_>, user: &str) -> Result<(), Failed> 
     let browser = walk.browser()?;
     let request = browser.raw(Method::GET, &walk.url(&format!("/v1/users/{user}")));
     let answer = browser.send(step, request.bearer_auth(walk.target.secret_key.expose_secret())).await?;
-    want(step, answer.says("/id", user), "the user", &answer)?;
+    want(step, answer.has_text("/id", user), "the user", &answer)?;
     walk.done("a backend reads the user with its secret key");
     Ok(())
 }
@@ -32,7 +32,7 @@ pub(super) async fn notion_token(walk: &mut Walk<'_>) -> Result<(), Failed> {
     let token = want(step, answer.at("/0/token"), "a token", &answer)?;
     let request = browser.raw(Method::GET, &walk.url("/_dev/providers/notion/v1/users")).bearer_auth(token);
     let answer = browser.send(step, request.header("Notion-Version", "2022-06-28")).await?;
-    want(step, answer.says("/object", "list"), "Notion's list of users", &answer)?;
+    want(step, answer.has_text("/object", "list"), "Notion's list of users", &answer)?;
     walk.done("a backend fetches the Notion token and calls Notion with it");
     Ok(())
 }

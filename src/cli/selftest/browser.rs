@@ -36,7 +36,7 @@ impl Answer {
     }
 
     /// Something, if the text at `pointer` is `text`.
-    pub fn says(&self, pointer: &str, text: &str) -> Option<()> {
+    pub fn has_text(&self, pointer: &str, text: &str) -> Option<()> {
         (self.at(pointer)? == text).then_some(())
     }
 

@@ -12,7 +12,7 @@ use super::super::open::{Open, actor};
 use super::super::show;
 use super::super::signals::Signals;
 use super::{Step, Target, walk};
-use crate::flows::instance::{self, NewInstance};
+use crate::actions::instance::{self, NewInstance};
 use crate::model::id::InstanceId;
 use crate::model::random::base62;
 use crate::store::{erase, instances};
@@ -46,16 +46,16 @@ async fn on_scratch_instance(global: &Global, options: &Options, open: &Open) ->
     let target = Target { origin, secret_key: created.secret_key };
     let mut signals = Signals::listen().map_err(|error| Failure::failed(error.to_string()))?;
     let walked = tokio::select! {
-        walked = told(global, &target) => walked,
+        walked = report(global, &target) => walked,
         // The instance goes in any case.
-        () = signals.asked() => Err(Failure::new(Exit::Interrupted, "")),
+        () = signals.asked() => Err(Failure::new(Exit::Aborted, "")),
     };
     let removed = remove(open, &created.id).await;
     walked.and(removed)
 }
 
 /// Walks, telling each step with its time.
-async fn told(global: &Global, target: &Target) -> Result<(), Failure> {
+async fn report(global: &Global, target: &Target) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut steps = Vec::new();
     let mut tell = |step: &Step| {

@@ -15,13 +15,13 @@ pub(super) async fn sign_up_with_google(walk: &mut Walk<'_>, browser: &Browser) 
     begin(walk, browser, step, "sign_ins", "oauth_google", "ada@example.com").await?;
     let client = browser.get(step, &walk.url("/v1/client")).await?;
     let status = "/response/sign_in/first_factor_verification/status";
-    want(step, client.says(status, "transferable"), "a transferable sign-in", &client)?;
+    want(step, client.has_text(status, "transferable"), "a transferable sign-in", &client)?;
     walk.done("a stranger signs in with simulated Google");
     let step = "transfer to sign-up";
     let done = browser.post(step, &walk.url("/v1/client/sign_ups"), &[("transfer", "true")]).await?;
     let user = "/client/sessions/0/user";
-    let is_verified = done.says(&format!("{user}/email_addresses/0/verification/status"), "verified");
-    let id = is_verified.and(done.says("/response/status", "complete")).and(done.at(&format!("{user}/id")));
+    let is_verified = done.has_text(&format!("{user}/email_addresses/0/verification/status"), "verified");
+    let id = is_verified.and(done.has_text("/response/status", "complete")).and(done.at(&format!("{user}/id")));
     let id = want(step, id, "a user with a verified address", &done)?;
     walk.done("and becomes a user, signed in, with a verified address");
     Ok(id)

@@ -42,7 +42,7 @@ pub(super) async fn journey(walk: &mut Walk<'_>, browser: &Browser) -> Result<()
     let step = "userinfo";
     let request = browser.raw(Method::GET, &walk.url("/oauth/userinfo")).bearer_auth(access);
     let answer = browser.send(step, request).await?;
-    want(step, answer.says("/email", "ada@example.com"), "the user's address", &answer)?;
+    want(step, answer.has_text("/email", "ada@example.com"), "the user's address", &answer)?;
     walk.done("and reads userinfo");
     let step = "refresh";
     let form = [("grant_type", "refresh_token"), ("refresh_token", &refresh)];
@@ -54,7 +54,7 @@ pub(super) async fn journey(walk: &mut Walk<'_>, browser: &Browser) -> Result<()
     let denied = authorize(walk, browser, step, &client, "false").await?;
     let is_denied = denied.parameter("error").is_some_and(|error| error == "access_denied");
     want(step, is_denied.then_some(()), "access_denied", &denied)?;
-    walk.done("a denial is told to the client");
+    walk.done("a denial is reported to the client");
     Ok(())
 }
 

@@ -122,7 +122,7 @@ fn the_usual_database_variable_is_lower_than_ours() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once_with_its_place() {
+fn every_mistake_is_reported_at_once_with_its_place() {
     let given = given(
         "[server]\nlisen = \"localhost:1\"\nrequest_timeout = 30\n\n[database]\nmax_connections = 0\n[servr]\nx = 1\n",
         &[("VESTIBULE_JOBS_WORKERS", "2"), ("VESTIBULE_DEV__PAGES", "yes"), ("VESTIBULE_LOG__LEVEL", "loud")],
@@ -159,7 +159,7 @@ fn proxies_are_networks_and_a_header() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_told_with_its_line() {
+fn a_file_that_is_no_toml_is_reported_with_its_line() {
     let problems = given("[server]\nlisten = \n", &[]).problems();
     assert!(problems.len() == 1 && problems[0].starts_with("vestibule.toml:2: "), "{problems:?}");
 }

@@ -5,9 +5,9 @@ use serde_json::json;
 use super::super::answer;
 use super::super::extract::Query;
 use super::super::problem::Answer;
+use crate::actions::session::handshake;
 use crate::context::Ctx;
 use crate::crypto::Secret;
-use crate::flows::session::handshake;
 use crate::model::problem::{Problem, code};
 
 /// `GET /v1/clients/handshake_payload?nonce=…`.

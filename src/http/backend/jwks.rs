@@ -2,8 +2,8 @@
 
 use super::super::answer;
 use super::super::problem::Answer;
+use crate::actions::signing_keys;
 use crate::context::Ctx;
-use crate::flows::signing_keys;
 
 /// `GET /v1/jwks`: without the keys of id_tokens. Third parties hold those tokens, and the server SDKs take whatever a key
 /// of this document signed for a session token.

@@ -7,7 +7,7 @@ mod handshake_payload;
 mod jwks;
 mod oauth_access_tokens;
 mod oauth_applications;
-pub mod page;
+pub mod pagination;
 mod provider_token;
 mod providers;
 mod redirect_urls;

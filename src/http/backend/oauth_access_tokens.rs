@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::super::answer;
 use super::super::extract::{Backend, Query};
 use super::super::problem::Answer;
-use super::page::{self, Page};
+use super::pagination::{self, Page};
+use crate::actions::provider_token::{self, Part, Usable};
 use crate::context::Ctx;
 use crate::crypto::ExposeSecret;
-use crate::flows::provider_token::{self, Part, Usable};
 use crate::model::id::UserId;
 use crate::model::problem::code;
 use crate::model::provider_config::strategy;
@@ -29,7 +29,7 @@ pub async fn list(
     let part = Part { limit: count(page.limit), offset: count(page.offset) };
     let usable = provider_token::get(&ctx, &user, &provider, part, Actor::SecretKey(caller.key.to_string())).await?;
     let shown = usable.tokens.iter().map(show).collect();
-    Ok(answer::json(&page::list(&query, shown, usable.total)?))
+    Ok(answer::json(&pagination::list(&query, shown, usable.total)?))
 }
 
 fn show(usable: &Usable) -> Value {

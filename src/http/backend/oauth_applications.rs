@@ -4,10 +4,10 @@ use axum::Json;
 use axum::extract::Path;
 use serde::Serialize;
 
-use super::page::Page;
+use super::pagination::Page;
+use crate::actions::applications;
 use crate::context::Ctx;
 use crate::crypto::ExposeSecret;
-use crate::flows::applications;
 use crate::http::extract::{Backend, Body, Params, Query};
 use crate::http::problem::Answer;
 use crate::model::instance::Instance;
@@ -86,7 +86,7 @@ const MEMBERS: [&str; 7] =
 
 /// `POST /v1/oauth_applications`: makes an application; the only answer that ever holds its secret.
 pub async fn create(ctx: Ctx, Backend(caller): Backend, Body(body): Body) -> Answer<Json<OAuthApplication>> {
-    body.only(&MEMBERS)?;
+    body.refuse_unknown(&MEMBERS)?;
     let owned = |name| body.text(name).map(str::to_owned);
     let new = NewApplication {
         name: owned("name"),

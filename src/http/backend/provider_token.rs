@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::super::problem::Answer;
 use super::super::views::provider_token::checkup;
+use crate::actions::provider_token;
 use crate::context::Ctx;
-use crate::flows::provider_token;
 use crate::model::id::UserId;
 use crate::model::problem::code;
 

@@ -5,9 +5,9 @@ use axum::extract::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::actions::providers::{self, Description, Patch, Set, Switch, describe};
 use crate::context::Ctx;
 use crate::crypto::Secret;
-use crate::flows::providers::{self, Description, Patch, Set, Switch, describe};
 use crate::http::extract::{Backend, Body, Params};
 use crate::http::problem::Answer;
 use crate::model::problem::{Problem, code};
@@ -48,7 +48,7 @@ pub async fn list(ctx: Ctx) -> Answer<Json<Providers>> {
 pub async fn create(ctx: Ctx, Backend(caller): Backend, Body(body): Body) -> Answer<Json<Description>> {
     let mut known = vec!["key"];
     known.extend(SETTINGS);
-    body.only(&known)?;
+    body.refuse_unknown(&known)?;
     let unknown = |_| Problem::new(code::FORM_PARAM_VALUE_INVALID).param("key").explain("There is no such provider.");
     let slug = providers::slug(&ctx, body.required("key")?).map_err(unknown)?;
     let (patch, actor) = (patch(&body)?, Actor::SecretKey(caller.key.to_string()));
@@ -71,7 +71,7 @@ pub async fn update(
     Body(body): Body,
 ) -> Answer<Json<Description>> {
     let slug = providers::slug(&ctx, &key)?;
-    body.only(&SETTINGS)?;
+    body.refuse_unknown(&SETTINGS)?;
     let (patch, actor) = (patch(&body)?, Actor::SecretKey(caller.key.to_string()));
     let config = providers::change(&ctx, &slug, &patch, &actor).await?;
     Ok(Json(describe(&ctx, &config)))
@@ -91,7 +91,7 @@ fn patch(body: &Params) -> Result<Patch, Problem> {
         let known = [Credentials::Custom, Credentials::Simulated].into_iter().find(|known| known.as_str() == text);
         known.ok_or_else(|| Problem::new(code::FORM_PARAM_VALUE_INVALID).param("credentials"))
     });
-    let scopes = match words(body, "scopes")? {
+    let scopes = match read_list(body, "scopes")? {
         Set::Leave => None,
         Set::Clear => Some(Vec::new()),
         Set::To(scopes) => Some(scopes),
@@ -113,13 +113,13 @@ fn patch(body: &Params) -> Result<Patch, Problem> {
             Set::To(secret) => Set::To(Secret::from(secret)),
         },
         scopes,
-        allowed_additional_scopes: words(body, "allowed_additional_scopes")?,
-        parameters: parameters.map_err(|_| wrong("parameters"))?,
+        allowed_additional_scopes: read_list(body, "allowed_additional_scopes")?,
+        parameters: parameters.map_err(|_| format_invalid("parameters"))?,
         custom,
     })
 }
 
-fn wrong(name: &str) -> Problem {
+fn format_invalid(name: &str) -> Problem {
     Problem::new(code::FORM_PARAM_FORMAT_INVALID).param(name)
 }
 
@@ -130,17 +130,19 @@ fn text(body: &Params, name: &str) -> Result<Set<String>, Problem> {
         Some(Value::Null) => Ok(Set::Clear),
         Some(Value::String(text)) if text.is_empty() => Ok(Set::Clear),
         Some(Value::String(text)) => Ok(Set::To(text.clone())),
-        Some(_) => Err(wrong(name)),
+        Some(_) => Err(format_invalid(name)),
     }
 }
 
 /// A list of words, or words between blanks; null clears the setting.
-fn words(body: &Params, name: &str) -> Result<Set<Vec<String>>, Problem> {
+fn read_list(body: &Params, name: &str) -> Result<Set<Vec<String>>, Problem> {
     match body.value(name) {
         None => Ok(Set::Leave),
         Some(Value::Null) => Ok(Set::Clear),
         Some(Value::String(text)) => Ok(Set::To(text.split_whitespace().map(str::to_owned).collect())),
-        Some(list @ Value::Array(_)) => serde_json::from_value(list.clone()).map(Set::To).map_err(|_| wrong(name)),
-        Some(_) => Err(wrong(name)),
+        Some(list @ Value::Array(_)) => {
+            serde_json::from_value(list.clone()).map(Set::To).map_err(|_| format_invalid(name))
+        }
+        Some(_) => Err(format_invalid(name)),
     }
 }

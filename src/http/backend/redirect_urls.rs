@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::super::answer;
 use super::super::extract::{Backend, Body, Query};
 use super::super::problem::Answer;
-use super::page::{self, Page};
+use super::pagination::{self, Page};
+use crate::actions::redirect_urls as flow;
 use crate::context::Ctx;
-use crate::flows::redirect_urls as flow;
 use crate::model::id::RedirectUrlId;
 use crate::model::native_url::NativeUrl;
 use crate::model::problem::{Problem, code};
@@ -23,12 +23,12 @@ pub async fn list(ctx: Ctx, Query(query): Query) -> Answer {
     let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
     let take = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let shown = listed.iter().skip(skip).take(take).map(show).collect();
-    Ok(answer::json(&page::list(&query, shown, listed.len())?))
+    Ok(answer::json(&pagination::list(&query, shown, listed.len())?))
 }
 
 /// `POST /v1/redirect_urls`.
 pub async fn create(ctx: Ctx, Backend(holder): Backend, Body(params): Body) -> Answer {
-    params.only(&["url"])?;
+    params.refuse_unknown(&["url"])?;
     let url = NativeUrl::parse(params.required("url")?, "url")?;
     let listed = flow::create(&ctx, &url, Actor::SecretKey(holder.key.to_string())).await?;
     Ok(answer::json(&show(&listed)))

@@ -7,10 +7,10 @@ use super::super::answer;
 use super::super::extract::{Backend, Params, Query};
 use super::super::problem::Answer;
 use super::super::views::user::{Audience, user};
-use super::page::Page;
+use super::pagination::Page;
+use crate::actions;
+use crate::actions::users::Change;
 use crate::context::Ctx;
-use crate::flows;
-use crate::flows::users::Change;
 use crate::model::email::EmailAddress;
 use crate::model::id::{InstanceId, UserId};
 use crate::model::problem::{Problem, code};
@@ -52,7 +52,7 @@ pub async fn list(ctx: Ctx, Query(query): Query) -> Answer {
     let after = match query.text("starting_after") {
         None => None,
         Some(id) if order == OrderBy::CreatedAt && page.offset == 0 => Some(position(&ctx, id).await?),
-        Some(_) => return Err(wrong("starting_after").into()),
+        Some(_) => return Err(format_invalid("starting_after").into()),
     };
     let page = user_lists::Page { order, direction, limit: page.limit, offset: page.offset, after };
     let found = user_lists::list(&ctx.app.db, ctx.instance_id(), &filter, &page).await?;
@@ -62,12 +62,12 @@ pub async fn list(ctx: Ctx, Query(query): Query) -> Answer {
 
 /// Where the user `id` stands: one of this instance who is still there.
 async fn position(ctx: &Ctx, id: &str) -> crate::model::problem::Result<Position> {
-    let id = UserId::parse(id).ok_or_else(|| wrong("starting_after"))?;
+    let id = UserId::parse(id).ok_or_else(|| format_invalid("starting_after"))?;
     let found = user_lists::position(&ctx.app.db, ctx.instance_id(), &id).await?;
-    found.ok_or_else(|| wrong("starting_after").into())
+    found.ok_or_else(|| format_invalid("starting_after").into())
 }
 
-fn wrong(parameter: &str) -> Problem {
+fn format_invalid(parameter: &str) -> Problem {
     Problem::new(code::FORM_PARAM_VALUE_INVALID).param(parameter)
 }
 
@@ -105,7 +105,7 @@ pub async fn unlock(ctx: Ctx, Backend(caller): Backend, Path(id): Path<String>) 
 }
 
 async fn change(ctx: &Ctx, caller: &KeyHolder, id: &str, change: Change) -> Answer {
-    let changed = flows::users::change(ctx, Actor::SecretKey(caller.key.to_string()), id, change).await?;
+    let changed = actions::users::change(ctx, Actor::SecretKey(caller.key.to_string()), id, change).await?;
     Ok(answer::json(&user(&changed, Audience::Backend, &ctx.instance, ctx.now)))
 }
 
@@ -162,7 +162,7 @@ fn order(query: &Params) -> Result<(OrderBy, Direction), Problem> {
         "email_address" => OrderBy::EmailAddress,
         "phone_number" => OrderBy::PhoneNumber,
         "web3wallet" => OrderBy::Web3Wallet,
-        _ => return Err(wrong("order_by")),
+        _ => return Err(format_invalid("order_by")),
     };
     Ok((column, direction))
 }

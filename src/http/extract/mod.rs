@@ -20,7 +20,7 @@ use crate::crypto::Lookup;
 use crate::crypto::secret::{ExposeSecret, LookupHash, Secret};
 use crate::model::problem::Error;
 use crate::store::directory::KeyHolder;
-use crate::store::social_flows::Transport;
+use crate::store::provider_authorizations::Transport;
 
 impl<S: Sync> FromRequestParts<S> for Ctx {
     type Rejection = Failure;

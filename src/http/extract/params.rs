@@ -68,7 +68,7 @@ impl Params {
     ///
     /// # Errors
     /// `form_param_unknown` for each.
-    pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
+    pub fn refuse_unknown(&self, known: &[&str]) -> Result<(), Problem> {
         let unknown = self.0.keys().filter(|key| !known.contains(&key.as_str()));
         let refused = unknown.take(MAX_FIELDS).map(|key| Problem::new(code::FORM_PARAM_UNKNOWN).param(key));
         refused.reduce(Problem::and).map_or(Ok(()), Err)
@@ -208,10 +208,15 @@ mod tests {
         assert!(nested.object("meta").is_err(), "a NUL inside the JSON text of a form field");
         let doubled = Params::from_form(br#"meta={"a":{"b":1,"b":2}}"#).unwrap();
         assert!(doubled.object("meta").is_err(), "a member named twice inside it");
-        let refused = Params::from_json(br#"{"name":1,"nmae":2,"x":3}"#).unwrap().only(&["name"]).unwrap_err();
+        let refused =
+            Params::from_json(br#"{"name":1,"nmae":2,"x":3}"#).unwrap().refuse_unknown(&["name"]).unwrap_err();
         assert_eq!(refused.errors.len(), 2);
         assert_eq!(refused.errors[0].meta["param_name"], "nmae");
         let many: Map<String, Value> = (0..5_000).map(|number| (number.to_string(), Value::Null)).collect();
-        assert_eq!(Params(many).only(&[]).unwrap_err().errors.len(), MAX_FIELDS, "the answer has its bounds too");
+        assert_eq!(
+            Params(many).refuse_unknown(&[]).unwrap_err().errors.len(),
+            MAX_FIELDS,
+            "the answer has its bounds too"
+        );
     }
 }

@@ -8,24 +8,24 @@ use super::super::cookies;
 use super::super::extract::{Browser, Query};
 use super::super::problem::Answer;
 use super::nonce;
+use crate::actions;
+use crate::actions::client::ClientUpdate;
+use crate::actions::session::end;
 use crate::context::Ctx;
-use crate::flows;
-use crate::flows::client::Acted;
-use crate::flows::session::end;
 
 /// `GET /v1/client`: the client, or null for a visitor without one (never a refusal: the SDK would not load).
 pub async fn show(ctx: Ctx, browser: Browser, Query(query): Query) -> Answer {
     let (token, issued) = nonce::present(&ctx, &browser, &query).await?;
-    let Some(client) = flows::client::read(&ctx, token.as_ref()).await? else {
+    let Some(client) = actions::client::read(&ctx, token.as_ref()).await? else {
         return nobody(&ctx, &browser);
     };
-    answer::acted(&ctx, &browser, &Acted { client, issued }, Resource::Client).await
+    answer::respond(&ctx, &browser, &ClientUpdate { client, issued }, Resource::Client).await
 }
 
 /// `POST` or `PUT /v1/client`: the client; one is issued if there is none, and stored once it does something.
 pub async fn create(ctx: Ctx, browser: Browser) -> Answer {
-    let acted = flows::client::ensure(&ctx, browser.hash(&ctx).as_ref()).await?;
-    answer::acted(&ctx, &browser, &acted, Resource::Client).await
+    let updated = actions::client::ensure(&ctx, browser.hash(&ctx).as_ref()).await?;
+    answer::respond(&ctx, &browser, &updated, Resource::Client).await
 }
 
 /// `DELETE /v1/client`: signs out of everything and forgets the client.

@@ -8,10 +8,10 @@ use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Answer;
 use super::super::views::user::{begun_account, deleted_account, external_account};
 use super::me::SESSION;
+use crate::actions::provider_auth::connect::{self, ConnectionStart};
+use crate::actions::provider_auth::disconnect;
+use crate::actions::provider_auth::start::Request;
 use crate::context::Ctx;
-use crate::flows::departure::Request;
-use crate::flows::social::connect::{self, Begun};
-use crate::flows::social::disconnect;
 use crate::model::problem::code;
 
 /// What an app may say about the trip.
@@ -50,27 +50,27 @@ pub async fn reauthorize(
     show(&ctx, &browser, &begun).await
 }
 
-async fn show(ctx: &Ctx, browser: &Browser, begun: &Begun) -> Answer {
+async fn show(ctx: &Ctx, browser: &Browser, begun: &ConnectionStart) -> Answer {
     let shown = begun_account(&begun.account, &begun.url, ctx.now);
-    answer::acted(ctx, browser, &begun.acted, Resource::Shown(shown)).await
+    answer::respond(ctx, browser, &begun.updated, Resource::Shown(shown)).await
 }
 
 /// `DELETE /v1/me/external_accounts/{id}`.
 pub async fn remove(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(query): Query) -> Answer {
     let token = browser.hash(&ctx);
-    let (id, acted) = disconnect::disconnect(&ctx, token.as_ref(), query.text(SESSION), &id).await?;
-    answer::acted(&ctx, &browser, &acted, Resource::Shown(deleted_account(&id))).await
+    let (id, updated) = disconnect::disconnect(&ctx, token.as_ref(), query.text(SESSION), &id).await?;
+    answer::respond(&ctx, &browser, &updated, Resource::Shown(deleted_account(&id))).await
 }
 
 /// `DELETE /v1/me/external_accounts/{id}/tokens`.
 pub async fn forget_tokens(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(query): Query) -> Answer {
     let token = browser.hash(&ctx);
-    let acted = disconnect::forget_tokens(&ctx, token.as_ref(), query.text(SESSION), &id).await?;
-    let accounts = acted.client.sessions.iter().flat_map(|session| &session.user.external_accounts);
+    let updated = disconnect::forget_tokens(&ctx, token.as_ref(), query.text(SESSION), &id).await?;
+    let accounts = updated.client.sessions.iter().flat_map(|session| &session.user.external_accounts);
     let is_it = |account: &&_| is_named(account, &id);
     let account = accounts.into_iter().find(is_it).ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
     let shown = Resource::Shown(external_account(account, ctx.now));
-    answer::acted(&ctx, &browser, &acted, shown).await
+    answer::respond(&ctx, &browser, &updated, shown).await
 }
 
 fn is_named(account: &crate::model::user::ExternalAccount, id: &str) -> bool {

@@ -1,9 +1,9 @@
 //! `rotating_token_nonce`: a native application takes over what a browser finished for it.
 
 use super::super::extract::{Browser, Params};
+use crate::actions::provider_auth::native;
 use crate::context::Ctx;
 use crate::crypto::{LookupHash, Secret};
-use crate::flows::social::native;
 use crate::limits::Limit;
 use crate::model::problem::Result;
 

@@ -11,11 +11,11 @@ use super::super::answer;
 use super::super::extract::Browser;
 use super::super::pages;
 use super::super::problem::{Answer, Failure};
+use crate::actions;
+use crate::actions::provider_auth::callback;
+use crate::actions::provider_auth::callback_outcome::CallbackOutcome;
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, Lookup};
-use crate::flows;
-use crate::flows::social::callback;
-use crate::flows::social::landing::Landing;
 use crate::model::problem::Error;
 
 /// The longest parameter that is read; a provider's code is far shorter.
@@ -26,7 +26,7 @@ const VALUE_LENGTH: usize = 8192;
 pub async fn show(ctx: Ctx, browser: Browser, uri: Uri, headers: HeaderMap) -> Answer {
     let parameters = parameters(uri.query().unwrap_or_default());
     match callback::callback(&ctx, browser.hash(&ctx).as_ref(), &parameters).await {
-        Ok(landing) => land(&ctx, &browser, landing).await,
+        Ok(outcome) => respond(&ctx, &browser, outcome).await,
         Err(error) if pages::error::accepts_pages(&headers) => Ok(pages::error::refusal(Some(&ctx.instance), error)),
         Err(error) => Err(Failure(error)),
     }
@@ -43,13 +43,13 @@ fn parameters(query: &str) -> BTreeMap<String, String> {
     parameters
 }
 
-async fn land(ctx: &Ctx, browser: &Browser, landing: Landing) -> Answer {
+async fn respond(ctx: &Ctx, browser: &Browser, outcome: CallbackOutcome) -> Answer {
     let mut response: Response = StatusCode::SEE_OTHER.into_response();
-    let location = HeaderValue::from_str(&landing.url).map_err(Error::internal)?;
+    let location = HeaderValue::from_str(&outcome.url).map_err(Error::internal)?;
     response.headers_mut().insert(LOCATION, location);
-    if let Some(token) = &landing.issued {
+    if let Some(token) = &outcome.issued {
         let hash = ctx.app.ring.lookup_hash(Lookup::ClientToken, token.expose_secret());
-        let client = flows::client::read(ctx, Some(&hash)).await?;
+        let client = actions::client::read(ctx, Some(&hash)).await?;
         let uat = client.map_or(0, |client| client.uat());
         answer::set_cookies(ctx, browser, uat, Some(token), &mut response)?;
     }

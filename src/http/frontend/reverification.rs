@@ -7,9 +7,9 @@ use super::super::extract::{Body, Browser};
 use super::super::problem::Answer;
 use super::super::views;
 use super::sessions::parse;
+use crate::actions::session::mint;
+use crate::actions::session::reverify::{self, Reverification};
 use crate::context::Ctx;
-use crate::flows::session::mint;
-use crate::flows::session::reverify::{self, Reverification};
 use crate::model::problem::{Problem, code};
 
 const LEVELS: [&str; 3] = ["first_factor", "second_factor", "multi_factor"];
@@ -34,17 +34,17 @@ pub async fn prepare(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(pa
 /// `POST /v1/client/sessions/{id}/verify/attempt_first_factor`.
 pub async fn attempt(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
     let (token, id) = (browser.hash(&ctx), parse(&id)?);
-    let proven = match params.required("strategy")? {
+    let verified = match params.required("strategy")? {
         "email_code" => reverify::attempt_code(&ctx, token.as_ref(), &id, params.required("code")?).await?,
         "password" => reverify::attempt_password(&ctx, token.as_ref(), &id, params.required("password")?).await?,
         _ => return Err(code::STRATEGY_FOR_USER_INVALID.into()),
     };
-    show(&ctx, &browser, &proven).await
+    show(&ctx, &browser, &verified).await
 }
 
 async fn show(ctx: &Ctx, browser: &Browser, shown: &Reverification) -> Answer {
     let jwt = mint::sign(ctx, &shown.session, ctx.from.origin.as_deref()).await?;
     let session = views::client::session(&shown.session, &ctx.instance, Some(&jwt), ctx.now);
     let shape = views::reverification::reverification(shown, session, ctx.now);
-    answer::acted(ctx, browser, &shown.acted, Resource::Shown(shape)).await
+    answer::respond(ctx, browser, &shown.updated, Resource::Shown(shape)).await
 }

@@ -8,9 +8,9 @@ use super::super::extract::Browser;
 use super::super::problem::Answer;
 use super::super::views;
 use super::client::nobody;
+use crate::actions::session::end::{self, SessionsToEnd};
+use crate::actions::session::{mint, touch};
 use crate::context::Ctx;
-use crate::flows::session::end::{self, What};
-use crate::flows::session::{mint, touch};
 use crate::model::id::SessionId;
 use crate::model::problem::{Problem, code};
 use crate::store::sessions::Ending;
@@ -32,34 +32,34 @@ pub async fn token(ctx: Ctx, browser: Browser, Path(id): Path<String>) -> Answer
 /// `POST /v1/client/sessions/{id}/touch`: marks the session as used and as the active one.
 pub async fn touch(ctx: Ctx, browser: Browser, Path(id): Path<String>) -> Answer {
     let id = parse(&id)?;
-    let acted = touch::touch(&ctx, browser.hash(&ctx).as_ref(), &id).await?;
-    let session = acted.client.sessions.iter().find(|session| session.id == id).ok_or(code::RESOURCE_NOT_FOUND)?;
+    let updated = touch::touch(&ctx, browser.hash(&ctx).as_ref(), &id).await?;
+    let session = updated.client.sessions.iter().find(|session| session.id == id).ok_or(code::RESOURCE_NOT_FOUND)?;
     let jwt = mint::sign(&ctx, session, ctx.from.origin.as_deref()).await?;
     let shown = views::client::session(session, &ctx.instance, Some(&jwt), ctx.now);
-    answer::acted(&ctx, &browser, &acted, Resource::Shown(shown)).await
+    answer::respond(&ctx, &browser, &updated, Resource::Shown(shown)).await
 }
 
 /// `POST /v1/client/sessions/{id}/end`.
 pub async fn end(ctx: Ctx, browser: Browser, Path(id): Path<String>) -> Answer {
-    finish(&ctx, &browser, What::One(&parse(&id)?), Ending::Ended).await
+    finish(&ctx, &browser, SessionsToEnd::One(&parse(&id)?), Ending::Ended).await
 }
 
 /// `POST /v1/client/sessions/{id}/remove`.
 pub async fn remove(ctx: Ctx, browser: Browser, Path(id): Path<String>) -> Answer {
-    finish(&ctx, &browser, What::One(&parse(&id)?), Ending::Removed).await
+    finish(&ctx, &browser, SessionsToEnd::One(&parse(&id)?), Ending::Removed).await
 }
 
 /// `DELETE /v1/client/sessions`: signs out of everything; the client stays known.
 pub async fn end_all(ctx: Ctx, browser: Browser) -> Answer {
-    finish(&ctx, &browser, What::All, Ending::Removed).await
+    finish(&ctx, &browser, SessionsToEnd::All, Ending::Removed).await
 }
 
-async fn finish(ctx: &Ctx, browser: &Browser, what: What<'_>, ending: Ending) -> Answer {
+async fn finish(ctx: &Ctx, browser: &Browser, what: SessionsToEnd<'_>, ending: Ending) -> Answer {
     let ended = end::end(ctx, browser.hash(ctx).as_ref(), what, ending).await?;
-    let Some(acted) = ended else { return nobody(ctx, browser) };
+    let Some(updated) = ended else { return nobody(ctx, browser) };
     let resource = match what {
-        What::All => Resource::Client,
-        What::One(id) => Resource::Shown(json!({ "object": "session", "id": id, "status": ending.as_str() })),
+        SessionsToEnd::All => Resource::Client,
+        SessionsToEnd::One(id) => Resource::Shown(json!({ "object": "session", "id": id, "status": ending.as_str() })),
     };
-    answer::acted(ctx, browser, &acted, resource).await
+    answer::respond(ctx, browser, &updated, resource).await
 }

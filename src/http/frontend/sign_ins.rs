@@ -8,18 +8,18 @@ use super::super::problem::Answer;
 use super::super::route::Limit;
 use super::super::views;
 use super::nonce;
+use crate::actions;
+use crate::actions::client::ClientUpdate;
+use crate::actions::provider_auth::start::{self, Request};
+use crate::actions::provider_auth::transfer;
+use crate::actions::sign_in::first_factor::{self, Prepare};
+use crate::actions::sign_in::identify::{self, Identify};
+use crate::actions::sign_in::password::{self, SignInUpdate};
+use crate::actions::{attempt, email_link};
 use crate::context::Ctx;
-use crate::flows;
-use crate::flows::client::Acted;
-use crate::flows::departure::{self, Request};
-use crate::flows::sign_in::first_factor::{self, Prepare};
-use crate::flows::sign_in::identify::{self, Identify};
-use crate::flows::sign_in::password::{self, Attempted};
-use crate::flows::social::transfer;
-use crate::flows::{attempt, email_link};
 use crate::model::client::SignIn;
 use crate::model::factor::RESET;
-use crate::model::linking::Started;
+use crate::model::linking::AttemptKind;
 use crate::model::problem::{Problem, code};
 use crate::store::attempts::SignUpFields;
 
@@ -28,24 +28,25 @@ use crate::store::attempts::SignUpFields;
 pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
     let token = browser.hash(&ctx);
     if params.flag("transfer")? == Some(true) {
-        let moved = transfer::transfer(&ctx, token.as_ref(), Started::SignIn, &SignUpFields::default()).await?;
-        return finished(&ctx, &browser, &moved.acted, &moved.attempt).await;
+        let moved = transfer::transfer(&ctx, token.as_ref(), AttemptKind::SignIn, &SignUpFields::default()).await?;
+        return respond_with_finished(&ctx, &browser, &moved.updated, &moved.attempt).await;
     }
     if let (Some(identifier), Some(typed)) = (params.text("identifier"), params.text("password")) {
-        return attempted(&ctx, &browser, &password::begin(&ctx, token.as_ref(), identifier, typed).await?).await;
+        return respond_with_attempt(&ctx, &browser, &password::begin(&ctx, token.as_ref(), identifier, typed).await?)
+            .await;
     }
-    let acted = match params.text("identifier").filter(|_| !is_social(&params)) {
+    let updated = match params.text("identifier").filter(|_| !is_social(&params)) {
         Some(identifier) => {
             let sign_up_if_missing = params.flag("sign_up_if_missing")? == Some(true);
             let asked = Identify { identifier, sign_up_if_missing, prepare: prepare_of(&params) };
             identify::identify(&ctx, token.as_ref(), asked).await?
         }
         None if is_blank(&params) => {
-            departure::blank(&ctx, token.as_ref(), Started::SignIn, &SignUpFields::default()).await?
+            start::create_attempt(&ctx, token.as_ref(), AttemptKind::SignIn, &SignUpFields::default()).await?
         }
-        None => departure::start(&ctx, token.as_ref(), Started::SignIn, request(&params, &browser)?).await?,
+        None => start::start(&ctx, token.as_ref(), AttemptKind::SignIn, request(&params, &browser)?).await?,
     };
-    answer::acted(&ctx, &browser, &acted, Resource::SignIn).await
+    answer::respond(&ctx, &browser, &updated, Resource::SignIn).await
 }
 
 /// The factor that a body names.
@@ -67,7 +68,7 @@ pub fn is_social(params: &Params) -> bool {
 ///
 /// # Errors
 /// `too_many_requests`.
-pub fn spend_trip(ctx: &Ctx) -> Result<(), Problem> {
+pub fn spend_authorization_start(ctx: &Ctx) -> Result<(), Problem> {
     ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip)
 }
 
@@ -100,14 +101,14 @@ pub fn request<'a>(params: &'a Params, browser: &Browser) -> Result<Request<'a>,
 pub async fn prepare_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
     params.required("strategy")?;
     if is_social(&params) {
-        spend_trip(&ctx)?;
+        spend_authorization_start(&ctx)?;
         let token = browser.hash(&ctx);
-        let acted = first_factor::prepare_social(&ctx, token.as_ref(), &id, request(&params, &browser)?).await?;
-        return answer::acted(&ctx, &browser, &acted, Resource::SignIn).await;
+        let updated = first_factor::prepare_social(&ctx, token.as_ref(), &id, request(&params, &browser)?).await?;
+        return answer::respond(&ctx, &browser, &updated, Resource::SignIn).await;
     }
     let asked = prepare_of(&params).ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("strategy"))?;
-    let acted = first_factor::prepare(&ctx, browser.hash(&ctx).as_ref(), &id, asked).await?;
-    answer::acted(&ctx, &browser, &acted, Resource::SignIn).await
+    let updated = first_factor::prepare(&ctx, browser.hash(&ctx).as_ref(), &id, asked).await?;
+    answer::respond(&ctx, &browser, &updated, Resource::SignIn).await
 }
 
 /// `POST /v1/client/sign_ins/{id}/attempt_first_factor`: checks a code or password.
@@ -115,51 +116,51 @@ pub async fn attempt_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<Str
     let (token, strategy) = (browser.hash(&ctx), params.required("strategy")?);
     if strategy == "password" {
         let typed = params.required("password")?;
-        return attempted(&ctx, &browser, &password::attempt(&ctx, token.as_ref(), &id, typed).await?).await;
+        return respond_with_attempt(&ctx, &browser, &password::attempt(&ctx, token.as_ref(), &id, typed).await?).await;
     }
-    let acted = first_factor::attempt_code(&ctx, token.as_ref(), &id, strategy, params.text("code")).await?;
+    let updated = first_factor::attempt_code(&ctx, token.as_ref(), &id, strategy, params.text("code")).await?;
     // Whoever sends the new password along with the code has chosen it already.
-    let acted = match params.text("password").filter(|_| strategy == RESET) {
+    let updated = match params.text("password").filter(|_| strategy == RESET) {
         Some(chosen) => password::reset(&ctx, token.as_ref(), &id, chosen).await?,
-        None => acted,
+        None => updated,
     };
-    finished(&ctx, &browser, &acted, &id).await
+    respond_with_finished(&ctx, &browser, &updated, &id).await
 }
 
 /// `POST /v1/client/sign_ins/{id}/reset_password`: chooses the new password that the sign-in waits for.
 pub async fn reset_password(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
     let token = browser.hash(&ctx);
-    let acted = password::reset(&ctx, token.as_ref(), &id, params.required("password")?).await?;
-    finished(&ctx, &browser, &acted, &id).await
+    let updated = password::reset(&ctx, token.as_ref(), &id, params.required("password")?).await?;
+    respond_with_finished(&ctx, &browser, &updated, &id).await
 }
 
 /// The attempt of an act, which may be over and gone from the client.
-async fn finished(ctx: &Ctx, browser: &Browser, acted: &Acted, id: &str) -> Answer {
-    shown(ctx, browser, acted, &attempt::sign_in(ctx, &acted.client, id).await?).await
+async fn respond_with_finished(ctx: &Ctx, browser: &Browser, updated: &ClientUpdate, id: &str) -> Answer {
+    respond_with(ctx, browser, updated, &attempt::sign_in(ctx, &updated.client, id).await?).await
 }
 
 /// The attempt after its password was looked at.
-async fn attempted(ctx: &Ctx, browser: &Browser, done: &Attempted) -> Answer {
-    shown(ctx, browser, &done.acted, &done.attempt).await
+async fn respond_with_attempt(ctx: &Ctx, browser: &Browser, done: &SignInUpdate) -> Answer {
+    respond_with(ctx, browser, &done.updated, &done.attempt).await
 }
 
-async fn shown(ctx: &Ctx, browser: &Browser, acted: &Acted, attempt: &SignIn) -> Answer {
+async fn respond_with(ctx: &Ctx, browser: &Browser, updated: &ClientUpdate, attempt: &SignIn) -> Answer {
     let shown = Resource::Shown(views::sign_in::sign_in(attempt, &ctx.instance, ctx.now));
-    answer::acted(ctx, browser, acted, shown).await
+    answer::respond(ctx, browser, updated, shown).await
 }
 
 /// `GET /v1/client/sign_ins/{id}`: the client's current sign-in. A first tab that waits for a link asks here; if the link
 /// was opened in another browser, the sign-in is finished now.
 pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(query): Query) -> Answer {
     let (token, issued) = nonce::present(&ctx, &browser, &query).await?;
-    let client = flows::client::read(&ctx, token.as_ref()).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+    let client = actions::client::read(&ctx, token.as_ref()).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
     let current = client.sign_in.as_ref().filter(|attempt| attempt.id.as_str() == id);
     let current = current.ok_or(code::RESOURCE_NOT_FOUND)?;
     if email_link::waits(current.first_factor.as_ref(), &current.status)
-        && let Some(acted) = email_link::finish_elsewhere_opened(&ctx, token.as_ref(), &id).await?
+        && let Some(updated) = email_link::finish_elsewhere_opened(&ctx, token.as_ref(), &id).await?
     {
-        return finished(&ctx, &browser, &acted, &id).await;
+        return respond_with_finished(&ctx, &browser, &updated, &id).await;
     }
     let attempt = current.clone();
-    shown(&ctx, &browser, &Acted { client, issued }, &attempt).await
+    respond_with(&ctx, &browser, &ClientUpdate { client, issued }, &attempt).await
 }

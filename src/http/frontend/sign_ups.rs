@@ -8,16 +8,16 @@ use super::super::problem::Answer;
 use super::super::typed::typed;
 use super::super::views;
 use super::nonce;
-use super::sign_ins::{is_social, request, spend_trip};
+use super::sign_ins::{is_social, request, spend_authorization_start};
+use crate::actions;
+use crate::actions::client::ClientUpdate;
+use crate::actions::provider_auth::start::Request;
+use crate::actions::provider_auth::transfer;
+use crate::actions::sign_up::change::{self, Typed};
+use crate::actions::sign_up::verify;
+use crate::actions::{attempt, email_link};
 use crate::context::Ctx;
-use crate::flows;
-use crate::flows::client::Acted;
-use crate::flows::departure::Request;
-use crate::flows::sign_up::change::{self, Typed};
-use crate::flows::sign_up::verify;
-use crate::flows::social::transfer;
-use crate::flows::{attempt, email_link};
-use crate::model::linking::Started;
+use crate::model::linking::AttemptKind;
 use crate::model::problem::{Problem, code};
 
 /// `POST /v1/client/sign_ups`: begins a sign-up with a provider or by hand, or takes one over from a sign-in
@@ -26,30 +26,30 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
     let token = browser.hash(&ctx);
     let typed = typed(&params)?;
     if params.flag("transfer")? == Some(true) {
-        let moved = transfer::transfer(&ctx, token.as_ref(), Started::SignUp, &typed.fields).await?;
-        return finished(&ctx, &browser, &moved.acted, &moved.attempt).await;
+        let moved = transfer::transfer(&ctx, token.as_ref(), AttemptKind::SignUp, &typed.fields).await?;
+        return respond_with_finished(&ctx, &browser, &moved.updated, &moved.attempt).await;
     }
     let begun = change::begin(&ctx, token.as_ref(), &typed, provider(&params, &browser)?).await?;
-    finished(&ctx, &browser, &begun.acted, &begun.id).await
+    respond_with_finished(&ctx, &browser, &begun.updated, &begun.id).await
 }
 
 /// `PATCH /v1/client/sign_ups/{id}`: changes what the attempt has, or adds a provider.
 pub async fn update(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
     let (token, typed) = (browser.hash(&ctx), typed(&params)?);
-    let acted = change::change(&ctx, token.as_ref(), &id, &typed, provider(&params, &browser)?).await?;
-    finished(&ctx, &browser, &acted, &id).await
+    let updated = change::change(&ctx, token.as_ref(), &id, &typed, provider(&params, &browser)?).await?;
+    respond_with_finished(&ctx, &browser, &updated, &id).await
 }
 
 /// `POST /v1/client/sign_ups/{id}/prepare_verification`: sends a code or link, or the person to a provider.
 pub async fn prepare_verification(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
     let (token, strategy) = (browser.hash(&ctx), params.required("strategy")?);
     if let Some(request) = provider(&params, &browser)? {
-        spend_trip(&ctx)?;
-        let acted = change::change(&ctx, token.as_ref(), &id, &Typed::default(), Some(request)).await?;
-        return answer::acted(&ctx, &browser, &acted, Resource::SignUp).await;
+        spend_authorization_start(&ctx)?;
+        let updated = change::change(&ctx, token.as_ref(), &id, &Typed::default(), Some(request)).await?;
+        return answer::respond(&ctx, &browser, &updated, Resource::SignUp).await;
     }
-    let acted = verify::prepare(&ctx, token.as_ref(), &id, strategy, params.text("redirect_url")).await?;
-    answer::acted(&ctx, &browser, &acted, Resource::SignUp).await
+    let updated = verify::prepare(&ctx, token.as_ref(), &id, strategy, params.text("redirect_url")).await?;
+    answer::respond(&ctx, &browser, &updated, Resource::SignUp).await
 }
 
 /// `POST /v1/client/sign_ups/{id}/attempt_verification`: checks a code.
@@ -58,8 +58,8 @@ pub async fn attempt_verification(ctx: Ctx, browser: Browser, Path(id): Path<Str
         return Err(code::VERIFICATION_STRATEGY_INVALID.into());
     }
     let token = browser.hash(&ctx);
-    let acted = verify::attempt_code(&ctx, token.as_ref(), &id, params.required("code")?).await?;
-    finished(&ctx, &browser, &acted, &id).await
+    let updated = verify::attempt_code(&ctx, token.as_ref(), &id, params.required("code")?).await?;
+    respond_with_finished(&ctx, &browser, &updated, &id).await
 }
 
 /// The trip to a provider that a body asks for.
@@ -68,23 +68,23 @@ fn provider<'a>(params: &'a Params, browser: &Browser) -> Result<Option<Request<
 }
 
 /// The attempt of an act, which may be over and gone from the client.
-async fn finished(ctx: &Ctx, browser: &Browser, acted: &Acted, id: &str) -> Answer {
-    let shown = attempt::sign_up(ctx, &acted.client, id).await?;
+async fn respond_with_finished(ctx: &Ctx, browser: &Browser, updated: &ClientUpdate, id: &str) -> Answer {
+    let shown = attempt::sign_up(ctx, &updated.client, id).await?;
     let shown = Resource::Shown(views::sign_up::sign_up(&shown, ctx.now));
-    answer::acted(ctx, browser, acted, shown).await
+    answer::respond(ctx, browser, updated, shown).await
 }
 
 /// `GET /v1/client/sign_ups/{id}`: the client's current sign-up, finished now if its link was opened in another browser.
 pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(query): Query) -> Answer {
     let (token, issued) = nonce::present(&ctx, &browser, &query).await?;
-    let client = flows::client::read(&ctx, token.as_ref()).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+    let client = actions::client::read(&ctx, token.as_ref()).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
     let current = client.sign_up.as_ref().filter(|attempt| attempt.id.as_str() == id);
     let current = current.ok_or(code::RESOURCE_NOT_FOUND)?;
     if email_link::waits(current.email_verification.as_ref(), &current.status)
-        && let Some(acted) = email_link::finish_elsewhere_opened(&ctx, token.as_ref(), &id).await?
+        && let Some(updated) = email_link::finish_elsewhere_opened(&ctx, token.as_ref(), &id).await?
     {
-        return finished(&ctx, &browser, &acted, &id).await;
+        return respond_with_finished(&ctx, &browser, &updated, &id).await;
     }
     let shown = Resource::Shown(views::sign_up::sign_up(current, ctx.now));
-    answer::acted(&ctx, &browser, &Acted { client, issued }, shown).await
+    answer::respond(&ctx, &browser, &ClientUpdate { client, issued }, shown).await
 }

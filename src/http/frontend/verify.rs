@@ -9,11 +9,11 @@ use super::super::extract::{Body, Browser, Query};
 use super::super::pages::link::{LinkPage, State};
 use super::super::pages::{csrf, error, outcome};
 use super::super::problem::{Answer, Failure};
+use crate::actions;
+use crate::actions::email_link::{self, Link, LinkOutcome, Opener};
+use crate::actions::flow_steps;
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, Lookup};
-use crate::flows;
-use crate::flows::email_link::{self, Landed, Link, Opener};
-use crate::flows::timeline;
 use crate::model::problem::{Error, Problem, Result, code};
 
 /// The form's name inside its forgery check, and its address.
@@ -22,27 +22,27 @@ const PATH: &str = "/v1/verify";
 /// `GET /v1/verify`.
 pub async fn show(ctx: Ctx, browser: Browser, method: Method, headers: HeaderMap, Query(query): Query) -> Answer {
     let outcome = look(&ctx, &browser, &method, &headers, query.text("token")).await;
-    told(&ctx, &headers, outcome)
+    respond(&ctx, &headers, outcome)
 }
 
 /// `POST /v1/verify`: the button was pressed.
 pub async fn confirm(ctx: Ctx, browser: Browser, headers: HeaderMap, Body(form): Body) -> Answer {
-    let client = flows::client::read(&ctx, browser.hash(&ctx).as_ref()).await?;
+    let client = actions::client::read(&ctx, browser.hash(&ctx).as_ref()).await?;
     if let Err(refused) = csrf::check(&ctx, client.as_ref().map(|client| &client.id), PATH, &headers, &form) {
         return Ok(error::refusal(Some(&ctx.instance), refused.into()));
     }
     let outcome = press(&ctx, &browser, &headers, form.text("token")).await;
-    told(&ctx, &headers, outcome)
+    respond(&ctx, &headers, outcome)
 }
 
 /// Refusals as a page for people, as JSON for everybody else.
-fn told(ctx: &Ctx, headers: &HeaderMap, outcome: Result<Response>) -> Answer {
+fn respond(ctx: &Ctx, headers: &HeaderMap, outcome: Result<Response>) -> Answer {
     let problem = match outcome {
         Ok(response) => return Ok(response),
         Err(Error::Problem(problem)) if error::accepts_pages(headers) => problem,
         Err(error) => return Err(Failure(error)),
     };
-    timeline::refused(ctx, &problem);
+    flow_steps::log_refusal(ctx, &problem);
     let state = match problem.code() {
         code::VERIFICATION_ALREADY_VERIFIED => State::AlreadyUsed,
         code::VERIFICATION_LINK_TOKEN_EXPIRED => State::Expired,
@@ -60,32 +60,32 @@ async fn look(
     token: Option<&str>,
 ) -> Result<Response> {
     let link = find(ctx, token).await?;
-    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let client = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
     let opener = match link.opener(ctx, client.as_ref().map(|client| &client.id)) {
         Ok(opener) => opener,
-        Err(status) => return refused(ctx, &link, link.landed(status, None, None), headers),
+        Err(status) => return show_refusal(ctx, &link, link.outcome(status, None, None), headers),
     };
     if opener == Opener::Same && *method == Method::GET && !looks_ahead(headers) {
-        return opened(ctx, browser, &link, opener, headers).await;
+        return open_link(ctx, browser, &link, opener, headers).await;
     }
-    let acted = flows::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
+    let updated = actions::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
     let page = LinkPage {
-        csrf: csrf::field(ctx, &acted.client.id, PATH),
+        csrf: csrf::field(ctx, &updated.client.id, PATH),
         token: token.unwrap_or_default().to_owned(),
         form_target: link.asked.redirect_url.clone(),
         ..LinkPage::new(&ctx.instance, State::Confirm, PATH)
     };
     let mut response = page.render();
-    outcome::hand_over(ctx, browser, &acted, &mut response)?;
+    outcome::set_cookies(ctx, browser, &updated, &mut response)?;
     Ok(response)
 }
 
 async fn press(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, token: Option<&str>) -> Result<Response> {
     let link = find(ctx, token).await?;
-    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let client = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
     match link.opener(ctx, client.as_ref().map(|client| &client.id)) {
-        Ok(opener) => opened(ctx, browser, &link, opener, headers).await,
-        Err(status) => refused(ctx, &link, link.landed(status, None, None), headers),
+        Ok(opener) => open_link(ctx, browser, &link, opener, headers).await,
+        Err(status) => show_refusal(ctx, &link, link.outcome(status, None, None), headers),
     }
 }
 
@@ -102,24 +102,24 @@ fn looks_ahead(headers: &HeaderMap) -> bool {
     })
 }
 
-async fn opened(ctx: &Ctx, browser: &Browser, link: &Link, opener: Opener, headers: &HeaderMap) -> Result<Response> {
-    let landed = email_link::open(ctx, browser.hash(ctx).as_ref(), link, opener).await?;
-    let Some(issued) = &landed.issued else { return refused(ctx, link, landed, headers) };
+async fn open_link(ctx: &Ctx, browser: &Browser, link: &Link, opener: Opener, headers: &HeaderMap) -> Result<Response> {
+    let outcome = email_link::open(ctx, browser.hash(ctx).as_ref(), link, opener).await?;
+    let Some(issued) = &outcome.issued else { return show_refusal(ctx, link, outcome, headers) };
     let hash = ctx.app.ring.lookup_hash(Lookup::ClientToken, issued.token.expose_secret());
-    let client = flows::client::read(ctx, Some(&hash)).await?;
-    let mut response = Redirect::to(&landed.url).into_response();
+    let client = actions::client::read(ctx, Some(&hash)).await?;
+    let mut response = Redirect::to(&outcome.url).into_response();
     answer::set_cookies(ctx, browser, client.map_or(0, |client| client.uat()), Some(&issued.token), &mut response)?;
     Ok(response)
 }
 
 /// On to where the link leads; callers that show no pages are told what became of it.
-fn refused(ctx: &Ctx, link: &Link, landed: Landed, headers: &HeaderMap) -> Result<Response> {
-    let refusal = link.refusal(landed.status);
+fn show_refusal(ctx: &Ctx, link: &Link, outcome: LinkOutcome, headers: &HeaderMap) -> Result<Response> {
+    let refusal = link.refusal(outcome.status);
     if let Some(problem) = &refusal {
-        timeline::refused(ctx, problem);
+        flow_steps::log_refusal(ctx, problem);
     }
     match refusal.filter(|_| !error::accepts_pages(headers)) {
         Some(problem) => Err(problem.into()),
-        None => Ok(Redirect::to(&landed.url).into_response()),
+        None => Ok(Redirect::to(&outcome.url).into_response()),
     }
 }

@@ -6,14 +6,14 @@ use http::header::{LOCATION, REFERRER_POLICY};
 use http::{HeaderValue, Method, StatusCode};
 
 use super::form;
+use crate::actions::authorization_steps;
+use crate::actions::authorize::{Answer, Outcome, Visitor, request};
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
-use crate::flows::authorize::{Answer, Outcome, Visitor, request};
-use crate::flows::oauth_timeline;
 use crate::http::body;
 use crate::http::extract::Browser;
 use crate::http::pages::error::Refused;
-use crate::http::pages::{error, onward};
+use crate::http::pages::{error, redirect_page};
 use crate::model::instance::KeyForm;
 use crate::model::oauth::authorize::ResponseMode;
 use crate::model::oauth::error::{ErrorCode, OAuthError};
@@ -43,9 +43,9 @@ pub async fn begin(ctx: Ctx, browser: Browser, request: Request) -> Response {
 pub async fn parameters(ctx: &Ctx, request: Request) -> Result<Parameters, Box<Response>> {
     let refused = |code: Code| Box::new(error::refusal(Some(&ctx.instance), code.into()));
     let read = |encoded: &[u8]| match Parameters::parse(encoded) {
-        Ok(parameters) => Ok(oauth_timeline::entered(ctx, &parameters)),
+        Ok(parameters) => Ok(authorization_steps::resume_or_begin(ctx, &parameters)),
         Err(error) => {
-            oauth_timeline::entered(ctx, &Parameters::default());
+            authorization_steps::resume_or_begin(ctx, &Parameters::default());
             Err(Box::new(page(ctx, error)))
         }
     };
@@ -63,7 +63,7 @@ pub async fn parameters(ctx: &Ctx, request: Request) -> Result<Parameters, Box<R
 pub fn client_token(ctx: &Ctx, browser: &Browser, parameters: &Parameters) -> Option<LookupHash> {
     let in_parameters = || {
         let is_test = ctx.instance.key_form() == KeyForm::Test;
-        parameters.sole(DEV_BROWSER).filter(|_| is_test)
+        parameters.single(DEV_BROWSER).filter(|_| is_test)
     };
     browser.hash(ctx).or_else(|| Some(ctx.app.ring.lookup_hash(Lookup::ClientToken, in_parameters()?)))
 }
@@ -83,7 +83,7 @@ fn to_client(ctx: &Ctx, answer: &Answer) -> Response {
     let uri = &answer.target.redirect_uri;
     match answer.target.mode {
         ResponseMode::Query => redirect(&redirect_uri::with_response(uri, &fields)),
-        ResponseMode::FormPost => onward::form_post(&ctx.instance, uri, &fields),
+        ResponseMode::FormPost => redirect_page::form_post(&ctx.instance, uri, &fields),
     }
 }
 
@@ -108,9 +108,9 @@ fn page(ctx: &Ctx, error: OAuthError) -> Response {
     };
     problem.status = status.as_u16();
     problem.why = error.why();
-    oauth_timeline::refused(ctx, &error);
+    authorization_steps::log_refusal(ctx, &error);
     let page = Refused::new(Some(&ctx.instance), problem)
-        .in_words_of(&ctx.instance, "client_request", None, "/sign-in", None)
+        .with_text(&ctx.instance, "client_request", None, "/sign-in", None)
         .status(status)
         .detail(sentence);
     match error.why() {

@@ -6,8 +6,8 @@ use http::header::AUTHORIZATION;
 
 use super::error::OAuthFailure;
 use super::form;
+use crate::actions::token::Failure;
 use crate::context::Ctx;
-use crate::flows::token::Failure;
 use crate::limits::ClientBudget;
 use crate::model::oauth::client_auth::{PresentedClient, Refused, presented_client};
 use crate::model::oauth::error::{ErrorCode, OAuthError, invalid_request};
@@ -56,7 +56,7 @@ pub fn admit(ctx: &Ctx, client: &PresentedClient) -> Result<(), OAuthFailure> {
 ///
 /// # Errors
 /// What the flow refused.
-pub fn told<T>(ctx: &Ctx, client: &PresentedClient, outcome: Result<T, Failure>) -> Result<T, OAuthFailure> {
+pub fn note_refusal<T>(ctx: &Ctx, client: &PresentedClient, outcome: Result<T, Failure>) -> Result<T, OAuthFailure> {
     let (limits, instance) = (&ctx.app.limits, &ctx.instance);
     match &outcome {
         Err(Failure::Refused(error)) if error.code == ErrorCode::InvalidClient => {
@@ -70,7 +70,7 @@ pub fn told<T>(ctx: &Ctx, client: &PresentedClient, outcome: Result<T, Failure>)
 
 fn budget<'a>(ctx: &Ctx, client: &'a PresentedClient) -> ClientBudget<'a> {
     match client.secret {
-        Some(_) => ClientBudget::Proven(&client.client_id),
+        Some(_) => ClientBudget::Authenticated(&client.client_id),
         None => ClientBudget::Named(&client.client_id, ctx.from.ip),
     }
 }

@@ -12,14 +12,14 @@ use http::header::REFERER;
 use serde::Serialize;
 
 use super::authorize::{client_token, parameters, respond};
+use crate::actions::authorize::consent::{self, ConsentStep, Decision, Question};
+use crate::actions::authorize::{Answer, Outcome, Visitor};
 use crate::context::Ctx;
-use crate::flows::authorize::consent::{self, Asked, Decision, Question};
-use crate::flows::authorize::{Answer, Outcome, Visitor};
 use crate::http::cors;
 use crate::http::extract::{Browser, Query};
-use crate::http::pages::consent::{Consent, ScopeLine, Vouched};
-use crate::http::pages::policy::FormTarget;
-use crate::http::pages::{error, onward};
+use crate::http::pages::consent::{Consent, MadeByOperator, ScopeLine};
+use crate::http::pages::content_security_policy::FormTarget;
+use crate::http::pages::{error, redirect_page};
 use crate::http::problem;
 use crate::model::id::SessionId;
 use crate::model::instance::Instance;
@@ -48,9 +48,9 @@ pub async fn ask(ctx: Ctx, browser: Browser, request: Request) -> Response {
     };
     let token = client_token(&ctx, &browser, &parameters);
     let visitor = Visitor { client_token: token.as_ref(), session: None };
-    match consent::ask(&ctx, visitor, &parameters).await {
-        Ok(Asked::Question(question)) => show(&ctx, &question, &parameters),
-        Ok(Asked::Instead(outcome)) => respond(&ctx, outcome),
+    match consent::prepare(&ctx, visitor, &parameters).await {
+        Ok(ConsentStep::Question(question)) => show(&ctx, &question, &parameters),
+        Ok(ConsentStep::Instead(outcome)) => respond(&ctx, outcome),
         Err(fault) => error::refusal(Some(&ctx.instance), fault),
     }
 }
@@ -60,7 +60,7 @@ fn show(ctx: &Ctx, question: &Question, parameters: &Parameters) -> Response {
     let view = Consent {
         instance: &ctx.instance,
         client: &question.application.name,
-        vouched: if question.application.kind == Kind::Managed { Vouched::Yes } else { Vouched::No },
+        vouched: if question.application.kind == Kind::Managed { MadeByOperator::Yes } else { MadeByOperator::No },
         account: question.person.account.as_deref().unwrap_or(question.person.user_id.as_str()),
         other_account: None,
         scopes: question.request.scopes.iter().map(ScopeLine::of).collect(),
@@ -79,21 +79,21 @@ pub async fn answer(ctx: Ctx, browser: Browser, request: Request) -> Response {
         Ok(form) => form,
         Err(refused) => return *refused,
     };
-    match decide(&ctx, &browser, &headers, form.sole(SESSION), &form).await {
-        Ok(Outcome::Answer(answer)) => onward(&ctx, answer),
+    match decide(&ctx, &browser, &headers, form.single(SESSION), &form).await {
+        Ok(Outcome::Answer(answer)) => redirect_page(&ctx, answer),
         Ok(outcome) => respond(&ctx, outcome),
         Err(error) => error::refusal(Some(&ctx.instance), error),
     }
 }
 
 /// Where the page's policy could not name the redirect URI, a redirect would be stopped: a page sends the browser on.
-fn onward(ctx: &Ctx, answer: Answer) -> Response {
+fn redirect_page(ctx: &Ctx, answer: Answer) -> Response {
     let uri = &answer.target.redirect_uri;
     if answer.target.mode == ResponseMode::FormPost || FormTarget::of_redirect_uri(uri).is_some() {
         return respond(ctx, Outcome::Answer(answer));
     }
     let fields: Vec<(&str, &str)> = answer.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    onward::go(&ctx.instance, &redirect_uri::with_response(uri, &fields))
+    redirect_page::go(&ctx.instance, &redirect_uri::with_response(uri, &fields))
 }
 
 /// `POST /v1/me/oauth/consent/{client_id}`: the answer on a page of the app's own. The path's client id wins.
@@ -106,16 +106,16 @@ pub async fn submit(
 ) -> Result<Response, problem::Failure> {
     let headers = request.headers().clone();
     let form = match parameters(&ctx, request).await {
-        Ok(form) => form.with("client_id", named(&client_id)?),
+        Ok(form) => form.with("client_id", check_client_id(&client_id)?),
         Err(refused) => return Ok(*refused),
     };
-    let session = query.text(SESSION).or_else(|| form.sole(SESSION));
+    let session = query.text(SESSION).or_else(|| form.single(SESSION));
     let outcome = decide(&ctx, &browser, &headers, session, &form).await?;
     Ok(respond(&ctx, outcome))
 }
 
 /// The client id of a path, held to what a parameter may be; one with a NUL could not even be looked up.
-fn named(client_id: &str) -> Result<&str> {
+fn check_client_id(client_id: &str) -> Result<&str> {
     if client_id.contains(char::is_control) {
         return Err(code::RESOURCE_NOT_FOUND.into());
     }
@@ -136,7 +136,7 @@ async fn decide(
     let session = session.and_then(SessionId::parse).ok_or(code::SIGNED_OUT)?;
     let token = client_token(ctx, browser, form);
     let visitor = Visitor { client_token: token.as_ref(), session: Some(&session) };
-    let decision = match form.sole(CONSENTED) {
+    let decision = match form.single(CONSENTED) {
         Some("true") => Decision::Allow,
         _ => Decision::Deny,
     };
@@ -195,7 +195,7 @@ pub async fn describe(
     };
     let visitor = Visitor { client_token: token.as_ref(), session: session.as_ref() };
     let (scope, uri) = (query.text("scope"), query.text("redirect_uri"));
-    let found = consent::describe(&ctx, visitor, named(&client_id)?, scope, uri).await?;
+    let found = consent::describe(&ctx, visitor, check_client_id(&client_id)?, scope, uri).await?;
     let scopes = found.scopes.iter().map(|scope| ScopeInformation {
         scope: scope.to_owned(),
         description: built_in(scope).map(|known| known.description),

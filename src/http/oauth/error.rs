@@ -7,9 +7,9 @@ use http::header::{CACHE_CONTROL, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
-use crate::flows::token::Failure;
+use crate::actions::token::Failure;
 use crate::http::body::Unreadable;
-use crate::http::problem::{ErrorCode as LoggedCode, told};
+use crate::http::problem::{ErrorCode as LoggedCode, to_problem};
 use crate::model::oauth::client_auth::{Method, Refused};
 use crate::model::oauth::error::{ErrorCode, OAuthError, invalid_request};
 use crate::model::problem::Error;
@@ -73,7 +73,7 @@ impl From<Refused> for OAuthFailure {
 impl From<Error> for OAuthFailure {
     /// Faults are logged and told without detail; a problem here is the guard's (rate limit, unknown host).
     fn from(error: Error) -> Self {
-        let problem = told(error);
+        let problem = to_problem(error);
         let error = match problem.status {
             429 => problem.why.map_or(TOO_OFTEN, |why| TOO_OFTEN.because(why.reason, why.detail)),
             503 => BUSY,

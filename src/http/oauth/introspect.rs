@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::client;
 use super::error::{OAuthFailure, uncached};
+use crate::actions::token::introspect::{self, LiveKind};
 use crate::context::Ctx;
-use crate::flows::token::introspect::{self, LiveKind};
 use crate::store::oauth_tokens::LiveToken;
 
 /// Parameters that may occur once.
@@ -42,7 +42,7 @@ struct Live {
 pub async fn show(ctx: Ctx, request: Request) -> Result<Response, OAuthFailure> {
     let (presented, form) = client::read(&ctx, request, &ONCE).await?;
     let found = introspect::introspect(&ctx, &presented, &form).await;
-    let found = client::told(&ctx, &presented, found)?;
+    let found = client::note_refusal(&ctx, &presented, found)?;
     let live = found.map(|(kind, token)| live(&ctx, kind, token));
     let mut response = Json(TokenInfo { active: live.is_some(), live }).into_response();
     uncached(&mut response);

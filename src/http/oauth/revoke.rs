@@ -6,8 +6,8 @@ use http::StatusCode;
 
 use super::client;
 use super::error::{OAuthFailure, uncached};
+use crate::actions::token::revoke;
 use crate::context::Ctx;
-use crate::flows::token::revoke;
 
 /// Parameters that may occur once.
 const ONCE: [&str; 2] = ["token", "token_type_hint"];
@@ -16,7 +16,7 @@ const ONCE: [&str; 2] = ["token", "token_type_hint"];
 pub async fn end(ctx: Ctx, request: Request) -> Result<Response, OAuthFailure> {
     let (presented, form) = client::read(&ctx, request, &ONCE).await?;
     let done = revoke::revoke(&ctx, &presented, &form).await;
-    client::told(&ctx, &presented, done)?;
+    client::note_refusal(&ctx, &presented, done)?;
     let mut response = StatusCode::OK.into_response();
     uncached(&mut response);
     Ok(response)

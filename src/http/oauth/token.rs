@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::error::{OAuthFailure, uncached};
 use super::{client, form};
+use crate::actions::authorization_steps;
+use crate::actions::token::{Failure, Tokens, authenticate, redeem_code, rotate_refresh_token};
 use crate::context::Ctx;
-use crate::flows::oauth_timeline;
-use crate::flows::token::{Failure, Tokens, authenticate, redeem_code, refresh};
 use crate::model::oauth::client_auth::PresentedClient;
 use crate::model::oauth::grant_request::{self, GrantRequest};
 use crate::model::oauth::parameters::Parameters;
@@ -31,7 +31,7 @@ struct TokenAnswer<'a> {
 pub async fn exchange(ctx: Ctx, request: Request) -> Result<Response, OAuthFailure> {
     let outcome = exchanged(&ctx, request).await;
     if let Err(failure) = &outcome {
-        oauth_timeline::token_request_refused(&ctx, failure.error());
+        authorization_steps::log_refused_token_request(&ctx, failure.error());
     }
     outcome
 }
@@ -42,13 +42,13 @@ async fn exchanged(ctx: &Ctx, request: Request) -> Result<Response, OAuthFailure
     let presented = client::present(&headers, &form)?;
     client::admit(ctx, &presented)?;
     let tokens = grant(ctx, &presented, &form).await;
-    client::told(ctx, &presented, tokens).map(|tokens| answer(&tokens))
+    client::note_refusal(ctx, &presented, tokens).map(|tokens| answer(&tokens))
 }
 
 async fn grant(ctx: &Ctx, client: &PresentedClient, form: &Parameters) -> Result<Tokens, Failure> {
     match grant_request::read(form) {
         Ok(GrantRequest::Code(request)) => redeem_code::redeem(ctx, client, &request).await,
-        Ok(GrantRequest::Refresh(request)) => refresh::rotate(ctx, client, &request).await,
+        Ok(GrantRequest::Refresh(request)) => rotate_refresh_token::rotate(ctx, client, &request).await,
         Err(error) => {
             // A stranger does not learn what was wrong with the rest.
             authenticate(ctx, client).await?;

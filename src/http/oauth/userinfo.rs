@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::error::{OAuthFailure, uncached};
 use super::form;
+use crate::actions::token::{Failure, userinfo};
 use crate::context::Ctx;
-use crate::flows::token::{Failure, userinfo};
 use crate::http::problem::{self, ErrorCode as LoggedCode};
 use crate::model::oauth::error::{ErrorCode, OAuthError, invalid_request};
 use crate::model::problem::{Problem, code};

@@ -5,11 +5,11 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
+use super::content_security_policy::{FormTarget, Opener};
 use super::fields_view::Field;
+use super::layout::{Layout, Reply, page};
 use super::messages::{fill, text};
-use super::policy::{FormTarget, Opener};
 use super::reasons;
-use super::shell::{Reply, Shell, page};
 use crate::model::instance::Instance;
 use crate::model::problem::{Problem, code};
 use crate::model::verification::{GUESSES, Verification};
@@ -31,7 +31,7 @@ pub enum Step {
 
 /// What the page waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Waits {
+pub enum CodePageState {
     /// A code.
     Code,
     /// A code, sent once more just now.
@@ -48,10 +48,10 @@ pub enum Waits {
     Problem(&'static str, String, Option<u32>),
 }
 
-impl Waits {
+impl CodePageState {
     /// What a refused code or message leaves to wait for.
-    pub fn after(problem: &Problem, proof: Option<&Verification>) -> Self {
-        Self::after_guess(problem, proof.map_or(GUESSES, |proof| GUESSES - proof.attempts))
+    pub fn after(problem: &Problem, verification: Option<&Verification>) -> Self {
+        Self::after_guess(problem, verification.map_or(GUESSES, |verification| GUESSES - verification.attempts))
     }
 
     /// The same where so many guesses are left.
@@ -68,7 +68,7 @@ impl Waits {
             }
             code::ACCOUNT_LOCKOUT_WARNING => Self::Problem("error.code", explained(problem), None),
             code::VERIFICATION_CODE_TOO_MANY_REQUESTS | code::TOO_MANY_REQUESTS => {
-                Self::Problem("rate-limited", to_wait(problem), Some(seconds(problem)))
+                Self::Problem("rate-limited", waiting_time(problem), Some(seconds(problem)))
             }
             _ => Self::Problem("error.expired", sentence, None),
         }
@@ -77,7 +77,7 @@ impl Waits {
     /// What a refused password leaves to wait for.
     pub fn after_password(problem: &Problem) -> Self {
         match problem.code() {
-            code::TOO_MANY_REQUESTS => Self::PasswordProblem(to_wait(problem), Some(seconds(problem))),
+            code::TOO_MANY_REQUESTS => Self::PasswordProblem(waiting_time(problem), Some(seconds(problem))),
             code::ACCOUNT_LOCKOUT_WARNING => Self::PasswordProblem(explained(problem), None),
             _ => Self::PasswordProblem(reasons::sentence("wrong", None), None),
         }
@@ -103,7 +103,7 @@ impl Waits {
 }
 
 /// How long to wait, in words.
-fn to_wait(problem: &Problem) -> String {
+fn waiting_time(problem: &Problem) -> String {
     fill("start.wait", &[("seconds", &seconds(problem).to_string())])
 }
 
@@ -133,7 +133,7 @@ pub struct CodePage<'a> {
     /// Which step.
     pub step: Step,
     /// What it waits for.
-    pub waits: Waits,
+    pub waits: CodePageState,
     /// The address in question, masked as far as it must be.
     pub address: String,
     /// Where its forms are posted.
@@ -153,7 +153,7 @@ pub struct CodePage<'a> {
 #[derive(Template)]
 #[template(path = "code.html")]
 struct View<'a> {
-    shell: Shell,
+    shell: Layout,
     heading: &'static str,
     lead: String,
     problem: Option<&'a str>,
@@ -172,7 +172,7 @@ struct View<'a> {
 
 impl CodePage<'_> {
     /// `data-page`, the part of the title, heading.
-    fn words(&self) -> (&'static str, &'static str, &'static str) {
+    fn texts(&self) -> (&'static str, &'static str, &'static str) {
         match self.step {
             Step::FactorOne => ("sign-in.factor-one", "sign_in.step", "code.heading"),
             Step::VerifyEmail => ("sign-up.verify", "sign_up.step", "code.heading_address"),
@@ -184,37 +184,37 @@ impl CodePage<'_> {
 
     fn lead(&self) -> String {
         let key = match self.waits {
-            Waits::Password | Waits::PasswordProblem(..) => "code.lead_password",
-            Waits::Method if self.step == Step::Reverify => "prove_again.lead_method",
-            Waits::Method => "code.lead_method",
-            Waits::Link => "code.lead_link",
-            Waits::Code | Waits::CodeAgain | Waits::Problem(..) => "code.lead",
+            CodePageState::Password | CodePageState::PasswordProblem(..) => "code.lead_password",
+            CodePageState::Method if self.step == Step::Reverify => "prove_again.lead_method",
+            CodePageState::Method => "code.lead_method",
+            CodePageState::Link => "code.lead_link",
+            CodePageState::Code | CodePageState::CodeAgain | CodePageState::Problem(..) => "code.lead",
         };
         fill(key, &[("address", &self.address)])
     }
 
     /// The page.
     pub fn render(&self) -> Response {
-        let (name, step, heading) = self.words();
+        let (name, step, heading) = self.texts();
         let (status, problem, wait) = match &self.waits {
-            Waits::Problem(_, sentence, wait) | Waits::PasswordProblem(sentence, wait) => {
+            CodePageState::Problem(_, sentence, wait) | CodePageState::PasswordProblem(sentence, wait) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, Some(sentence.as_str()), *wait)
             }
             _ => (StatusCode::OK, None, None),
         };
-        let is_over = matches!(self.waits, Waits::Problem("error.expired", ..));
-        let wants_password = matches!(self.waits, Waits::Password | Waits::PasswordProblem(..));
-        let nothing_sent = wants_password || self.waits == Waits::Method;
+        let is_over = matches!(self.waits, CodePageState::Problem("error.expired", ..));
+        let wants_password = matches!(self.waits, CodePageState::Password | CodePageState::PasswordProblem(..));
+        let nothing_sent = wants_password || self.waits == CodePageState::Method;
         let password = Vec::from_iter(Field::of("password", true).filter(|_| wants_password));
         let is_signed_in = self.step == Step::Reverify;
         let view = View {
-            shell: Shell::new(self.instance, name, self.waits.state(self.step), step),
+            shell: Layout::new(self.instance, name, self.waits.state(self.step), step),
             heading: text(if wants_password && !is_signed_in { "code.heading_password" } else { heading }),
             lead: self.lead(),
             problem,
-            resent: self.waits == Waits::CodeAgain,
-            wants_code: !is_over && !nothing_sent && self.waits != Waits::Link,
-            wants_link: self.waits == Waits::Link,
+            resent: self.waits == CodePageState::CodeAgain,
+            wants_code: !is_over && !nothing_sent && self.waits != CodePageState::Link,
+            wants_link: self.waits == CodePageState::Link,
             password: &password,
             offers_resend: !nothing_sent,
             forgot: self.forgot.as_deref().filter(|_| wants_password),
@@ -224,7 +224,7 @@ impl CodePage<'_> {
             methods: &self.methods,
             other_href: &self.other_href,
         };
-        let opener = if is_signed_in { Opener::Cut } else { Opener::Kept };
+        let opener = if is_signed_in { Opener::Cut } else { Opener::Shared };
         page(&view, Reply { status, wait, form_action: &self.form_action, opener, ..Reply::default() })
     }
 }

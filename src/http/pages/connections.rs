@@ -7,21 +7,21 @@ use http::HeaderMap;
 use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Failure;
 use super::super::route::{Limit, Route, Rules, get, post};
-use super::connections_view::{Connection, Connections, Remark, Removal};
-use super::onward::{leads_to, send_to};
+use super::connections_view::{Connection, Connections, ConnectionsMessage, Removal};
 use super::outcome::page;
-use super::reverify::{About, CONNECTIONS as PATH, REMOVE};
-use super::start::ProviderButton;
+use super::redirect_page::{leads_to, send_to};
+use super::reverify::{CONNECTIONS as PATH, REMOVE, ReverifyTarget};
+use super::start_view::ProviderButton;
 use super::user::{sign_in_first, signed_in};
 use super::user_view::Moment;
 use super::{csrf, reasons, token_health};
+use crate::actions::configured::{self, EnabledProvider};
+use crate::actions::provider_auth::connect::{self, ConnectionStart};
+use crate::actions::provider_auth::disconnect;
+use crate::actions::provider_auth::start::Request;
+use crate::actions::provider_token::{self, Checkup};
+use crate::actions::session::reverify;
 use crate::context::Ctx;
-use crate::flows::configured::{self, Offered};
-use crate::flows::departure::Request;
-use crate::flows::provider_token::{self, Checkup};
-use crate::flows::session::reverify;
-use crate::flows::social::connect::{self, Begun};
-use crate::flows::social::disconnect;
 use crate::http::pages::messages::{fill, text};
 use crate::model::client::{Client, Session};
 use crate::model::problem::{Error, Problem, Result, code};
@@ -45,17 +45,17 @@ pub fn routes() -> Vec<Route> {
 
 /// `GET /user/connections`.
 async fn show(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
-    page(&ctx, listed(&ctx, &browser, query).await)
+    page(&ctx, render_list(&ctx, &browser, query).await)
 }
 
 /// `POST /user/connections`: connects, or connects again.
 async fn start(ctx: Ctx, browser: Browser, headers: HeaderMap, body: Result<Body, Failure>) -> Response {
-    page(&ctx, begin(&ctx, &browser, &headers, body).await)
+    page(&ctx, start_connection(&ctx, &browser, &headers, body).await)
 }
 
 /// `GET /user/connections/remove`: asks first.
 async fn confirm(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
-    page(&ctx, asked(&ctx, &browser, query).await)
+    page(&ctx, show_removal(&ctx, &browser, query).await)
 }
 
 /// `POST /user/connections/remove`.
@@ -63,32 +63,32 @@ async fn remove(ctx: Ctx, browser: Browser, headers: HeaderMap, body: Result<Bod
     page(&ctx, removed(&ctx, &browser, &headers, body).await)
 }
 
-async fn listed(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
+async fn render_list(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
     let Query(query) = query.map_err(|failure| failure.0)?;
     let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
     let is_fresh = |account: &ExternalAccount| account.is_verified && ctx.now - account.updated_at < FRESH;
     let remark = match query.text("done") {
         Some("connected") if session.user.external_accounts.iter().any(is_fresh) => {
-            Remark::Done("connections.connected")
+            ConnectionsMessage::Done("connections.connected")
         }
-        Some("removed") => Remark::Done("connections.removed"),
-        Some("confirmed") if reverify::require_recent_proof(ctx, &session).await.is_ok() => {
-            Remark::Done("connections.confirmed")
+        Some("removed") => ConnectionsMessage::Done("connections.removed"),
+        Some("confirmed") if reverify::require_recent_verification(ctx, &session).await.is_ok() => {
+            ConnectionsMessage::Done("connections.confirmed")
         }
-        _ => Remark::None,
+        _ => ConnectionsMessage::None,
     };
     shown(ctx, &client, &session, remark).await
 }
 
-async fn shown(ctx: &Ctx, client: &Client, session: &Session, remark: Remark) -> Result<Response> {
-    let offered = configured::offered(ctx).await?;
+async fn shown(ctx: &Ctx, client: &Client, session: &Session, remark: ConnectionsMessage) -> Result<Response> {
+    let offered = configured::enabled_providers(ctx).await?;
     let tokens = provider_token::checkups(ctx, &session.user.id).await?;
     let accounts = &session.user.external_accounts;
-    let is_there = |offered: &Offered| {
+    let is_there = |offered: &EnabledProvider| {
         let healthy = |account: &&ExternalAccount| account.is_verified && account.error.is_none();
         accounts.iter().filter(healthy).any(|account| account.provider == offered.slug)
     };
-    let button = |offered: &Offered| ProviderButton {
+    let button = |offered: &EnabledProvider| ProviderButton {
         key: offered.slug.clone(),
         name: offered.name.clone(),
         was_last: false,
@@ -107,14 +107,19 @@ async fn shown(ctx: &Ctx, client: &Client, session: &Session, remark: Remark) ->
 }
 
 /// An account as the page shows it; one that waits for somebody to come back is not shown.
-fn connection(ctx: &Ctx, account: &ExternalAccount, offered: &[Offered], tokens: &[Checkup]) -> Option<Connection> {
+fn connection(
+    ctx: &Ctx,
+    account: &ExternalAccount,
+    offered: &[EnabledProvider],
+    tokens: &[Checkup],
+) -> Option<Connection> {
     let error = account.shown_error();
     if !account.is_verified && error.is_none() {
         return None;
     }
     let known = offered.iter().find(|offered| offered.slug == account.provider);
     let provider = known.map_or(account.provider.clone(), |offered| offered.name.clone());
-    let problem = error.map(|error| reasons::sentence(reasons::of_proof(error), Some(&provider)));
+    let problem = error.map(|error| reasons::sentence(reasons::of_verification(error), Some(&provider)));
     let token = tokens.iter().find(|token| token.external_account_id == account.id);
     let is_lost = token.is_some_and(|token| token.state == Health::NeedsReconnect);
     let parts = [account.first_name.as_deref(), account.last_name.as_deref()];
@@ -126,7 +131,7 @@ fn connection(ctx: &Ctx, account: &ExternalAccount, offered: &[Offered], tokens:
         email: account.email_address.clone(),
         scopes: scopes(ctx, account),
         since: account.verified_at.map(Moment::day),
-        token: token.map(|token| token_health::words(token, &provider)),
+        token: token.map(|token| token_health::describe(token, &provider)),
         needs_reconnect: problem.is_some() || is_lost,
         problem,
         provider,
@@ -154,30 +159,40 @@ fn scopes(ctx: &Ctx, account: &ExternalAccount) -> Vec<String> {
 }
 
 /// On to the provider, or the same page again with what is wrong.
-async fn begin(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<Body, Failure>) -> Result<Response> {
+async fn start_connection(
+    ctx: &Ctx,
+    browser: &Browser,
+    headers: &HeaderMap,
+    body: Result<Body, Failure>,
+) -> Result<Response> {
     let Body(form) = body.map_err(|failure| failure.0)?;
     let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
     csrf::check(ctx, Some(&client.id), PATH, headers, &form)?;
-    let offered = configured::offered(ctx).await?;
+    let offered = configured::enabled_providers(ctx).await?;
     if let Err(refused) = ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip) {
-        let remark = Remark::Wait(refused.retry_after.unwrap_or(10));
+        let remark = ConnectionsMessage::Wait(refused.retry_after.unwrap_or(10));
         return shown(ctx, &client, &session, remark).await;
     }
-    let (begun, slug) = begun(ctx, browser, &session, &form).await;
+    let (begun, slug) = redirect_to_provider(ctx, browser, &session, &form).await;
     let known = offered.iter().find(|offered| Some(&offered.slug) == slug.as_ref());
     match begun {
         Ok(begun) => Ok(send_to(ctx, known, &begun.url)),
-        Err(Error::Problem(problem)) if wants_proof(&problem) => Ok(About::default().reverify()),
+        Err(Error::Problem(problem)) if wants_reverification(&problem) => Ok(ReverifyTarget::default().reverify()),
         Err(Error::Problem(problem)) => {
             let sentence = refusal(&problem, known.map(|offered| offered.name.as_str()))?;
-            shown(ctx, &client, &session, Remark::Problem(sentence)).await
+            shown(ctx, &client, &session, ConnectionsMessage::Problem(sentence)).await
         }
         Err(fault) => Err(fault),
     }
 }
 
 /// Begins what the pressed button says; the provider's slug too.
-async fn begun(ctx: &Ctx, browser: &Browser, session: &Session, form: &Params) -> (Result<Begun>, Option<String>) {
+async fn redirect_to_provider(
+    ctx: &Ctx,
+    browser: &Browser,
+    session: &Session,
+    form: &Params,
+) -> (Result<ConnectionStart>, Option<String>) {
     let token = browser.hash(ctx);
     let (back, done) = (ctx.instance.url(PATH), ctx.instance.url(&format!("{PATH}?done=connected")));
     let named = Some(session.id.as_str());
@@ -194,7 +209,7 @@ async fn begun(ctx: &Ctx, browser: &Browser, session: &Session, form: &Params) -
 }
 
 /// True where the person can prove once more that it is he; somebody without a factor has to sign in again.
-fn wants_proof(problem: &Problem) -> bool {
+fn wants_reverification(problem: &Problem) -> bool {
     let has_none = problem.errors.iter().any(|item| item.meta.contains_key("reason"));
     problem.code() == code::SESSION_REVERIFICATION_REQUIRED && !has_none
 }
@@ -218,7 +233,7 @@ fn refusal(problem: &Problem, provider: Option<&str>) -> Result<String> {
     }
 }
 
-async fn asked(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
+async fn show_removal(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
     let Query(query) = query.map_err(|failure| failure.0)?;
     let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
     removal(ctx, &client, &session, query.text("account").unwrap_or_default(), None).await
@@ -232,7 +247,7 @@ async fn removal(
     id: &str,
     problem: Option<&Problem>,
 ) -> Result<Response> {
-    let offered = configured::offered(ctx).await?;
+    let offered = configured::enabled_providers(ctx).await?;
     let account = session.user.external_accounts.iter().find(|account| account.id.as_str() == id);
     let Some(account) = account.and_then(|account| connection(ctx, account, &offered, &[])) else {
         return Ok(Redirect::to(PATH).into_response());
@@ -250,7 +265,9 @@ async fn removed(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result
     let token = browser.hash(ctx);
     match disconnect::disconnect(ctx, token.as_ref(), Some(session.id.as_str()), id).await {
         Ok(_) => Ok(Redirect::to(&format!("{PATH}?done=removed")).into_response()),
-        Err(Error::Problem(problem)) if wants_proof(&problem) => Ok(About { account: Some(id.to_owned()) }.reverify()),
+        Err(Error::Problem(problem)) if wants_reverification(&problem) => {
+            Ok(ReverifyTarget { account: Some(id.to_owned()) }.reverify())
+        }
         Err(Error::Problem(problem)) => removal(ctx, &client, &session, id, Some(&problem)).await,
         Err(fault) => Err(fault),
     }

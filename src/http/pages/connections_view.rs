@@ -4,9 +4,9 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::policy::{FormTarget, Opener};
-use super::shell::{Reply, Shell, page};
-use super::start::ProviderButton;
+use super::content_security_policy::{FormTarget, Opener};
+use super::layout::{Layout, Reply, page};
+use super::start_view::ProviderButton;
 use crate::model::instance::Instance;
 
 /// A connected account, or one that could not be connected.
@@ -34,7 +34,7 @@ pub struct Connection {
 
 /// What there is to say on the page beside the accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Remark {
+pub enum ConnectionsMessage {
     /// Nothing.
     #[default]
     None,
@@ -58,7 +58,7 @@ pub struct Connections<'a> {
     /// Providers whose accounts can be connected again: where that leads.
     pub leads_to: Vec<FormTarget>,
     /// What there is to say.
-    pub remark: Remark,
+    pub remark: ConnectionsMessage,
     /// The hidden field.
     pub csrf: String,
 }
@@ -66,7 +66,7 @@ pub struct Connections<'a> {
 #[derive(Template)]
 #[template(path = "connections.html")]
 struct ConnectionsPage<'a> {
-    shell: Shell,
+    shell: Layout,
     accounts: &'a [Connection],
     offered: &'a [ProviderButton],
     done: Option<&'a str>,
@@ -77,10 +77,10 @@ struct ConnectionsPage<'a> {
 impl Connections<'_> {
     fn state(&self) -> &'static str {
         match &self.remark {
-            Remark::Problem(_) => "error.refused",
-            Remark::Wait(_) => "rate-limited",
-            Remark::Done("connections.connected") => "reconnected",
-            Remark::Done(_) | Remark::None => {
+            ConnectionsMessage::Problem(_) => "error.refused",
+            ConnectionsMessage::Wait(_) => "rate-limited",
+            ConnectionsMessage::Done("connections.connected") => "reconnected",
+            ConnectionsMessage::Done(_) | ConnectionsMessage::None => {
                 if self.accounts.iter().any(|account| account.needs_reconnect) {
                     "needs-attention"
                 } else if self.accounts.is_empty() {
@@ -94,22 +94,22 @@ impl Connections<'_> {
 
     /// The page. Its forms lead to providers, and back here.
     pub fn render(&self) -> Response {
-        let shell = Shell::new(self.instance, "user.connections", self.state(), "connections.step");
+        let shell = Layout::new(self.instance, "user.connections", self.state(), "connections.step");
         let done = match &self.remark {
-            Remark::Done(key) => Some(shell.text(key)),
+            ConnectionsMessage::Done(key) => Some(shell.text(key)),
             _ => None,
         };
         let problem = match &self.remark {
-            Remark::Problem(sentence) => Some(sentence.clone()),
-            Remark::Wait(seconds) => Some(shell.fill("start.wait", "seconds", &seconds.to_string())),
-            Remark::None | Remark::Done(_) => None,
+            ConnectionsMessage::Problem(sentence) => Some(sentence.clone()),
+            ConnectionsMessage::Wait(seconds) => Some(shell.fill("start.wait", "seconds", &seconds.to_string())),
+            ConnectionsMessage::None | ConnectionsMessage::Done(_) => None,
         };
         let status = match &self.remark {
-            Remark::Problem(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Remark::Wait(_) | Remark::None | Remark::Done(_) => StatusCode::OK,
+            ConnectionsMessage::Problem(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ConnectionsMessage::Wait(_) | ConnectionsMessage::None | ConnectionsMessage::Done(_) => StatusCode::OK,
         };
         let wait = match self.remark {
-            Remark::Wait(seconds) => Some(seconds),
+            ConnectionsMessage::Wait(seconds) => Some(seconds),
             _ => None,
         };
         let (accounts, offered, csrf) = (&self.accounts, &self.offered, &self.csrf);
@@ -136,7 +136,7 @@ pub struct Removal<'a> {
 #[derive(Template)]
 #[template(path = "connection_remove.html")]
 struct RemovalPage<'a> {
-    shell: Shell,
+    shell: Layout,
     account: &'a Connection,
     problem: Option<&'a str>,
     csrf: &'a str,
@@ -149,7 +149,7 @@ impl Removal<'_> {
             Some(_) => ("error.remove", StatusCode::UNPROCESSABLE_ENTITY),
             None => ("remove.confirm", StatusCode::OK),
         };
-        let shell = Shell::new(self.instance, "user.connections", state, "connections.step");
+        let shell = Layout::new(self.instance, "user.connections", state, "connections.step");
         let view = RemovalPage { shell, account: &self.account, problem: self.problem.as_deref(), csrf: &self.csrf };
         page(&view, Reply { status, opener: Opener::Cut, ..Reply::default() })
     }

@@ -4,9 +4,9 @@
 use askama::Template;
 use axum::response::Response;
 
+use super::content_security_policy::FormTarget;
+use super::layout::{Layout, Reply, page};
 use super::messages::{fill, text};
-use super::policy::FormTarget;
-use super::shell::{Reply, Shell, page};
 use crate::model::instance::Instance;
 use crate::model::oauth::redirect_uri::{self, Destination};
 use crate::model::oauth::scope::built_in;
@@ -38,7 +38,7 @@ impl ScopeLine {
 
 /// Whether somebody vouches for an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vouched {
+pub enum MadeByOperator {
     /// It was made by an operator.
     Yes,
     /// It registered or described itself.
@@ -53,7 +53,7 @@ pub struct Consent<'a> {
     /// The application's name.
     pub client: &'a str,
     /// Whether an operator vouches for it.
-    pub vouched: Vouched,
+    pub vouched: MadeByOperator,
     /// The signed-in account, as its owner knows it: an address, a username.
     pub account: &'a str,
     /// Where to choose another account; an address of ours.
@@ -73,7 +73,7 @@ pub struct Consent<'a> {
 #[derive(Template)]
 #[template(path = "consent.html")]
 struct ConsentPage<'a> {
-    shell: Shell,
+    shell: Layout,
     heading: String,
     client: &'a str,
     as_account: String,
@@ -92,7 +92,7 @@ struct ConsentPage<'a> {
 impl Consent<'_> {
     fn state(&self, destination: Destination) -> &'static str {
         match (self.vouched, destination) {
-            (Vouched::No, _) => "ask.unverified",
+            (MadeByOperator::No, _) => "ask.unverified",
             (_, Destination::Loopback | Destination::PrivateUse) => "ask.loopback",
             _ => "ask",
         }
@@ -100,7 +100,7 @@ impl Consent<'_> {
 
     fn warnings(&self, destination: Destination) -> Vec<String> {
         let words = |key: &str| fill(key, &[("client", self.client)]);
-        let unverified = (self.vouched == Vouched::No).then(|| words("consent.warn_unverified"));
+        let unverified = (self.vouched == MadeByOperator::No).then(|| words("consent.warn_unverified"));
         let imitable = match destination {
             Destination::Web => None,
             Destination::Loopback => Some(words("consent.warn_loopback")),
@@ -112,7 +112,7 @@ impl Consent<'_> {
     /// The page. Its policy lets the form end at the redirect URI's origin or scheme.
     pub fn render(&self) -> Response {
         let destination = redirect_uri::destination(self.redirect_uri);
-        let shell = Shell::new(self.instance, "oauth.consent", self.state(destination), "consent.step");
+        let shell = Layout::new(self.instance, "oauth.consent", self.state(destination), "consent.step");
         let mut asked: Vec<&ScopeLine> = self.scopes.iter().filter(|line| line.requires_consent).collect();
         // Stable: within each kind the order stays as asked.
         asked.sort_by_key(|line| !line.is_sensitive);

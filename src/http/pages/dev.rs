@@ -6,15 +6,15 @@ use http::HeaderMap;
 use super::super::extract::{Body, Browser, Params};
 use super::super::problem::Failure;
 use super::super::route::{Limit, Route, Rules, get, post};
-use super::attempt;
+use super::attempt_progress;
 use super::csrf;
 use super::dev_view::{Index, Person};
-use super::landing::{Door, Landing};
-use super::outcome::{hand_over, page};
+use super::outcome::{page, set_cookies};
+use super::redirect_params::{EntryPage, RedirectParams};
+use crate::actions;
+use crate::actions::configured;
+use crate::actions::provider_auth::start::Request;
 use crate::context::Ctx;
-use crate::flows;
-use crate::flows::configured;
-use crate::flows::departure::Request;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::redirect::with_query;
 
@@ -67,7 +67,7 @@ pub fn exists(ctx: &Ctx) -> Result<(), Problem> {
 
 async fn index(ctx: &Ctx, browser: &Browser) -> Result<Response> {
     exists(ctx)?;
-    let acted = flows::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
+    let updated = actions::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
     let people = match simulated(ctx).await? {
         Some(_) => PEOPLE.map(|(hint, name)| Person { hint: hint.to_owned(), name: name.to_owned() }).to_vec(),
         None => Vec::new(),
@@ -77,11 +77,11 @@ async fn index(ctx: &Ctx, browser: &Browser) -> Result<Response> {
         people,
         links: LINKS.to_vec(),
         action: PATH.to_owned(),
-        csrf: csrf::field(ctx, &acted.client.id, PATH),
-        form_action: landing(ctx).form_target().into_iter().collect(),
+        csrf: csrf::field(ctx, &updated.client.id, PATH),
+        form_action: redirects(ctx).form_target().into_iter().collect(),
     };
     let mut response = view.render();
-    hand_over(ctx, browser, &acted, &mut response)?;
+    set_cookies(ctx, browser, &updated, &mut response)?;
     Ok(response)
 }
 
@@ -89,23 +89,23 @@ async fn begin(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<B
     exists(ctx)?;
     let Body(form) = body.map_err(|failure| failure.0)?;
     let token = browser.hash(ctx);
-    let client = flows::client::read(ctx, token.as_ref()).await?;
+    let client = actions::client::read(ctx, token.as_ref()).await?;
     csrf::check(ctx, client.as_ref().map(|client| &client.id), PATH, headers, &form)?;
     let strategy = simulated(ctx).await?.ok_or(code::OAUTH_PROVIDER_NOT_ENABLED)?;
     let hint = form.required("person")?;
     let request = Request { strategy: &strategy, login_hint: Some(hint), ..Request::default() };
-    let landing = landing(ctx);
-    match attempt::begin(ctx, token.as_ref(), Door::SignIn, &landing, request).await {
-        Ok((acted, url)) => {
+    let redirects = redirects(ctx);
+    match attempt_progress::start_attempt(ctx, token.as_ref(), EntryPage::SignIn, &redirects, request).await {
+        Ok((updated, url)) => {
             // The simulator then answers at once, without its page.
             let named = if url.contains("login_hint=") { url } else { with_query(&url, "login_hint", hint) };
             let url = with_query(&named, "auto", "1");
             let mut response = Redirect::to(&url).into_response();
-            hand_over(ctx, browser, &acted, &mut response)?;
+            set_cookies(ctx, browser, &updated, &mut response)?;
             Ok(response)
         }
         Err(Error::Problem(problem)) if problem.code() == code::SESSION_EXISTS => {
-            Ok(Redirect::to(&landing.target).into_response())
+            Ok(Redirect::to(&redirects.target).into_response())
         }
         Err(error) => Err(error),
     }
@@ -113,12 +113,12 @@ async fn begin(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<B
 
 /// The strategy of a provider that is simulated here, Google if it is.
 async fn simulated(ctx: &Ctx) -> Result<Option<String>> {
-    let mut offered = configured::offered(ctx).await?;
+    let mut offered = configured::enabled_providers(ctx).await?;
     offered.retain(|provider| provider.is_simulated && provider.is_authenticatable);
     offered.sort_by_key(|provider| provider.slug != "google");
     Ok(offered.into_iter().next().map(|provider| provider.strategy))
 }
 
-fn landing(ctx: &Ctx) -> Landing {
-    Landing::read(&ctx.instance, Door::SignIn, &Params::default())
+fn redirects(ctx: &Ctx) -> RedirectParams {
+    RedirectParams::read(&ctx.instance, EntryPage::SignIn, &Params::default())
 }

@@ -3,8 +3,8 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::policy::FormTarget;
-use super::shell::{Reply, Shell, page};
+use super::content_security_policy::FormTarget;
+use super::layout::{Layout, Reply, page};
 use crate::model::instance::Instance;
 
 /// Somebody to sign in as.
@@ -57,7 +57,7 @@ pub struct Index<'a> {
 #[derive(Template)]
 #[template(path = "dev.html")]
 struct DevPage<'a> {
-    shell: Shell,
+    shell: Layout,
     people: &'a [Person],
     links: &'a [&'static str],
     environment: String,
@@ -73,7 +73,7 @@ impl Index<'_> {
     /// The page.
     pub fn render(&self) -> Response {
         let view = DevPage {
-            shell: Shell::new(self.instance, "dev.index", "index", "development.step"),
+            shell: Layout::new(self.instance, "dev.index", "index", "development.step"),
             people: &self.people,
             links: &self.links,
             environment: environment(self.instance),

@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::super::problem::{ErrorCode, Failure, told};
+use super::super::problem::{ErrorCode, Failure, to_problem};
+use super::layout::{Brand, Layout, PageStatus, Reply, page};
 use super::messages::fill;
-use super::reasons::{self, Offer};
-use super::shell::{Brand, Mood, Reply, Shell, page};
-use super::{kinds, messages};
+use super::reasons::{self, NextAction};
+use super::{error_kinds, messages};
 use crate::model::hint;
 use crate::model::instance::Instance;
 use crate::model::problem::{Error, Problem, code};
@@ -45,19 +45,19 @@ impl Action {
 
     /// To the application's home, or the profile page.
     pub fn home(instance: &Instance) -> Self {
-        let home = super::landing::home(instance);
+        let home = super::redirect_params::home(instance);
         Self { id: "home", label: messages::text("error_page.home"), href: home }
     }
 
     /// What a failed flow offers; `start` is the start page with the query kept, `target` where the flow was to end.
-    pub fn of_offer(offer: Offer, start: &str, target: &str) -> Self {
+    pub fn of_offer(offer: NextAction, start: &str, target: &str) -> Self {
         let (id, label, href) = match offer {
-            Offer::StartAgain => ("start-again", messages::text("error_page.start"), start),
-            Offer::TryAgain => ("try-again", messages::text("error_page.try_again"), start),
-            Offer::OtherMethod => ("use-another-method", messages::text("error_page.other_method"), start),
-            Offer::ThatAccount => ("use-that-account", messages::text("error_page.that_account"), start),
-            Offer::OtherAccount => ("use-another-account", messages::text("error_page.other_account"), start),
-            Offer::GoOn => ("continue", messages::text("error_page.go_on"), target),
+            NextAction::StartAgain => ("start-again", messages::text("error_page.start"), start),
+            NextAction::TryAgain => ("try-again", messages::text("error_page.try_again"), start),
+            NextAction::OtherMethod => ("use-another-method", messages::text("error_page.other_method"), start),
+            NextAction::ThatAccount => ("use-that-account", messages::text("error_page.that_account"), start),
+            NextAction::OtherAccount => ("use-another-account", messages::text("error_page.other_account"), start),
+            NextAction::GoOn => ("continue", messages::text("error_page.go_on"), target),
         };
         Self { id, label, href: href.to_owned() }
     }
@@ -81,7 +81,7 @@ pub struct Refused {
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'a> {
-    shell: Shell,
+    shell: Layout,
     heading: &'a str,
     next: &'a [String],
     client: Option<&'a str>,
@@ -93,18 +93,18 @@ struct ErrorPage<'a> {
 impl Refused {
     /// A refusal in the words of its code or status.
     pub fn new(instance: Option<&Instance>, problem: Problem) -> Self {
-        let kind = kinds::of(&problem);
+        let kind = error_kinds::of(&problem);
         let mut next = vec![messages::text(kind.next).to_owned()];
         if let Some(seconds) = problem.retry_after.filter(|_| problem.status == 429) {
             next.push(fill("error_page.wait", &[("seconds", &seconds.to_string())]));
         }
         let action = match (kind.action, instance) {
-            (kinds::Main::Home, Some(instance)) => Action::home(instance),
-            (kinds::Main::Home | kinds::Main::SignIn, _) => Action::sign_in(),
-            (kinds::Main::Reload, _) => Action::reload(),
+            (error_kinds::Main::Home, Some(instance)) => Action::home(instance),
+            (error_kinds::Main::Home | error_kinds::Main::SignIn, _) => Action::sign_in(),
+            (error_kinds::Main::Reload, _) => Action::reload(),
         };
         let explains = instance.is_some_and(Instance::explains_refusals);
-        let details = if explains { kinds::details(&problem) } else { Vec::new() };
+        let details = if explains { error_kinds::details(&problem) } else { Vec::new() };
         Self {
             // No branding where no instance was found, and none where the database is away: neither is known for sure.
             brand: instance.filter(|_| kind.status != StatusCode::SERVICE_UNAVAILABLE).map(Brand::of),
@@ -123,7 +123,7 @@ impl Refused {
     /// A failed flow, in the sentence of its reason, answered with the status of `problem`.
     pub fn of_reason(instance: &Instance, problem: Problem, reason: Reason, detail: &str) -> Self {
         let key = reasons::text_key(reason, detail).unwrap_or("our_fault");
-        let refused = Self::new(Some(instance), problem).in_words_of(instance, key, None, "/sign-in", None);
+        let refused = Self::new(Some(instance), problem).with_text(instance, key, None, "/sign-in", None);
         refused.explained(instance, reason, detail, None)
     }
 
@@ -137,13 +137,13 @@ impl Refused {
     ) -> Self {
         let mut refused = Self::new(Some(instance), code::OAUTH_CALLBACK_INVALID.into());
         refused.details.clear();
-        refused.status(StatusCode::OK).in_words_of(instance, text_key, provider, start, Some(target))
+        refused.status(StatusCode::OK).with_text(instance, text_key, provider, start, Some(target))
     }
 
     /// Speaks with the sentence of a text key and offers what it allows. `start` is the start page to go back to,
     /// `target` the validated place the flow was to end at.
     #[must_use]
-    pub fn in_words_of(
+    pub fn with_text(
         mut self,
         instance: &Instance,
         text_key: &'static str,
@@ -151,7 +151,7 @@ impl Refused {
         start: &str,
         target: Option<&str>,
     ) -> Self {
-        let home = super::landing::home(instance);
+        let home = super::redirect_params::home(instance);
         let offers = reasons::offers(text_key).iter();
         self.page = if matches!(text_key, "app_fault" | "client_request") { "error" } else { "provider.error" };
         self.state = text_key;
@@ -201,12 +201,12 @@ impl Refused {
     }
 
     fn render(&self, reference: &str) -> Response {
-        let shell = Shell {
+        let shell = Layout {
             brand: self.brand.clone(),
             page: self.page,
             state: self.state,
             step: self.heading.clone(),
-            mood: Mood::Error,
+            mood: PageStatus::Error,
         };
         let view = ErrorPage {
             shell,
@@ -253,7 +253,7 @@ impl IntoResponse for Refused {
 
 /// A refusal as a page. A callback that cannot be believed speaks in the sentence of its reason.
 pub fn refusal(instance: Option<&Instance>, error: Error) -> Response {
-    let problem = told(error);
+    let problem = to_problem(error);
     let Some(instance) = instance.filter(|_| problem.code() == code::OAUTH_CALLBACK_INVALID) else {
         return Refused::new(instance, problem).into_response();
     };

@@ -7,16 +7,16 @@ use http::HeaderMap;
 use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get, post};
-use super::code_view::{CodePage, Method, Step, Waits};
-use super::landing::Door;
+use super::code_view::{CodePage, CodePageState, Method, Step};
 use super::messages::fill;
 use super::outcome::page;
-use super::steps::{self, Turn};
+use super::page_request::{self, PageRequest};
+use super::redirect_params::EntryPage;
+use crate::actions;
+use crate::actions::email_link;
+use crate::actions::sign_in::first_factor::{self, Prepare};
+use crate::actions::sign_in::password;
 use crate::context::Ctx;
-use crate::flows;
-use crate::flows::email_link;
-use crate::flows::sign_in::first_factor::{self, Prepare};
-use crate::flows::sign_in::password;
 use crate::model::client::SignIn;
 use crate::model::email::EmailAddress;
 use crate::model::factor::{Factor, RESET};
@@ -73,56 +73,61 @@ fn path(step: Step) -> &'static str {
 }
 
 /// The attempt that this step is about.
-fn waiting<'a>(turn: &'a Turn<'_>) -> Option<&'a SignIn> {
-    turn.client.sign_in.as_ref().filter(|attempt| attempt.status == "needs_first_factor")
+fn waiting<'a>(page: &'a PageRequest<'_>) -> Option<&'a SignIn> {
+    page.client.sign_in.as_ref().filter(|attempt| attempt.status == "needs_first_factor")
 }
 
 /// A proof by mail that is still wanted.
-fn live<'a>(ctx: &Ctx, attempt: &'a SignIn) -> Option<&'a Verification> {
-    let proof = attempt.first_factor.as_ref().filter(|proof| proof.strategy.starts_with("email_"));
-    proof.filter(|proof| proof.status == Status::Unverified && proof.expires_at > ctx.now)
+fn pending_verification<'a>(ctx: &Ctx, attempt: &'a SignIn) -> Option<&'a Verification> {
+    let verification = attempt.first_factor.as_ref().filter(|verification| verification.strategy.starts_with("email_"));
+    verification.filter(|verification| verification.status == Status::Unverified && verification.expires_at > ctx.now)
 }
 
 async fn show(ctx: &Ctx, browser: &Browser, step: Step, query: Result<Query, Failure>) -> Result<Response> {
-    let turn = Turn::open(ctx, browser, Door::SignIn, query).await?;
-    let Some((turn, attempt)) = turn.as_ref().and_then(|turn| Some((turn, waiting(turn)?))) else {
-        return steps::nothing_here(ctx, turn.as_ref(), Door::SignIn);
+    let page = PageRequest::open(ctx, browser, EntryPage::SignIn, query).await?;
+    let Some((page, attempt)) = page.as_ref().and_then(|page| Some((page, waiting(page)?))) else {
+        return page_request::nothing_here(ctx, page.as_ref(), EntryPage::SignIn);
     };
     if email_link::waits(attempt.first_factor.as_ref(), &attempt.status) {
-        let done = email_link::finish_elsewhere_opened(ctx, turn.token().as_ref(), attempt.id.as_str()).await?;
-        if let Some(acted) = done {
-            return steps::go_on_signing_in(ctx, browser, &turn.landing, &acted);
+        let done = email_link::finish_elsewhere_opened(ctx, page.token().as_ref(), attempt.id.as_str()).await?;
+        if let Some(updated) = done {
+            return page_request::continue_sign_in(ctx, browser, &page.redirects, &updated);
         }
     }
-    let waits = match live(ctx, attempt).map(|proof| proof.strategy.as_str()) {
-        Some("email_link") => Waits::Link,
-        Some(_) => Waits::Code,
-        None if has_password(attempt) => Waits::Password,
-        None => Waits::Method,
+    let waits = match pending_verification(ctx, attempt).map(|verification| verification.strategy.as_str()) {
+        Some("email_link") => CodePageState::Link,
+        Some(_) => CodePageState::Code,
+        None if has_password(attempt) => CodePageState::Password,
+        None => CodePageState::Method,
     };
-    Ok(shown(turn, attempt, step, waits))
+    Ok(shown(page, attempt, step, waits))
 }
 
 fn has_password(attempt: &SignIn) -> bool {
     attempt.first_factors.iter().flatten().any(|factor| factor.strategy == "password")
 }
 
-fn shown(turn: &Turn<'_>, attempt: &SignIn, step: Step, waits: Waits) -> Response {
+fn shown(page: &PageRequest<'_>, attempt: &SignIn, step: Step, waits: CodePageState) -> Response {
     let path = path(step);
     let factors = attempt.first_factors.as_deref().unwrap_or_default();
-    let known = live(turn.ctx, attempt).and_then(|proof| proof.address.as_deref()).and_then(EmailAddress::parse);
+    let known = pending_verification(page.ctx, attempt)
+        .and_then(|verification| verification.address.as_deref())
+        .and_then(EmailAddress::parse);
     let first = factors.iter().find_map(|factor| factor.address.as_ref()).map(|address| address.value.clone());
     let page = CodePage {
-        instance: &turn.ctx.instance,
+        instance: &page.ctx.instance,
         step,
         waits,
         address: known.or(first).map(|address| address.masked()).unwrap_or_default(),
-        action: turn.landing.carry(path),
-        csrf: turn.csrf(path),
+        action: page.redirects.carry(path),
+        csrf: page.csrf(path),
         methods: factors.iter().filter_map(method).collect(),
-        forgot: factors.iter().any(|factor| factor.strategy == RESET).then(|| turn.landing.carry(steps::RESET)),
-        other_href: turn.landing.carry(Door::SignIn.path()),
-        form_action: turn.landing.form_target().into_iter().collect(),
+        forgot: factors
+            .iter()
+            .any(|factor| factor.strategy == RESET)
+            .then(|| page.redirects.carry(page_request::RESET)),
+        other_href: page.redirects.carry(EntryPage::SignIn.path()),
+        form_action: page.redirects.form_target().into_iter().collect(),
     };
     page.render()
 }
@@ -143,31 +148,33 @@ async fn act(
     query: Result<Query, Failure>,
     body: Result<Body, Failure>,
 ) -> Result<Response> {
-    let (turn, form) = Turn::posted(ctx, browser, (Door::SignIn, path(step)), headers, query, body).await?;
-    let Some(attempt) = waiting(&turn) else { return steps::nothing_here(ctx, Some(&turn), Door::SignIn) };
+    let (page, form) = PageRequest::posted(ctx, browser, (EntryPage::SignIn, path(step)), headers, query, body).await?;
+    let Some(attempt) = waiting(&page) else { return page_request::nothing_here(ctx, Some(&page), EntryPage::SignIn) };
     let outcome = match (form.text("code"), form.text("password")) {
-        (Some(guess), _) => check(&turn, attempt, guess.trim()).await,
-        (None, Some(typed)) => check_password(&turn, attempt, typed).await,
-        (None, None) => send(&turn, attempt, step, &form).await,
+        (Some(guess), _) => check(&page, attempt, guess.trim()).await,
+        (None, Some(typed)) => check_password(&page, attempt, typed).await,
+        (None, None) => send(&page, attempt, step, &form).await,
     };
     match outcome {
-        Err(Error::Problem(problem)) if steps::is_over(&problem) => steps::nothing_here(ctx, Some(&turn), Door::SignIn),
-        Err(Error::Problem(problem)) if is_about_the_proof(&problem) => {
+        Err(Error::Problem(problem)) if page_request::is_over(&problem) => {
+            page_request::nothing_here(ctx, Some(&page), EntryPage::SignIn)
+        }
+        Err(Error::Problem(problem)) if is_about_verification(&problem) => {
             // The count that the guess left behind is read again.
-            let fresh = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
-            let proof = fresh.as_ref().and_then(|client| client.sign_in.as_ref()?.first_factor.as_ref());
+            let fresh = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+            let verification = fresh.as_ref().and_then(|client| client.sign_in.as_ref()?.first_factor.as_ref());
             let waits = match form.text("password") {
-                Some(_) => Waits::after_password(&problem),
-                None => Waits::after(&problem, proof),
+                Some(_) => CodePageState::after_password(&problem),
+                None => CodePageState::after(&problem, verification),
             };
-            Ok(shown(&turn, attempt, step, waits))
+            Ok(shown(&page, attempt, step, waits))
         }
         other => other,
     }
 }
 
 /// True for refusals that leave the person on this page.
-pub(super) fn is_about_the_proof(problem: &Problem) -> bool {
+pub(super) fn is_about_verification(problem: &Problem) -> bool {
     let stays = [
         code::FORM_CODE_INCORRECT,
         code::FORM_PASSWORD_INCORRECT,
@@ -182,34 +189,34 @@ pub(super) fn is_about_the_proof(problem: &Problem) -> bool {
     stays.contains(&problem.code())
 }
 
-async fn check(turn: &Turn<'_>, attempt: &SignIn, guess: &str) -> Result<Response> {
-    turn.spend_try()?;
+async fn check(page: &PageRequest<'_>, attempt: &SignIn, guess: &str) -> Result<Response> {
+    page.spend_guess()?;
     let id = attempt.id.as_str();
-    let acted = first_factor::attempt_code(turn.ctx, turn.token().as_ref(), id, "email_code", Some(guess)).await?;
-    steps::go_on_signing_in(turn.ctx, turn.browser, &turn.landing, &acted)
+    let updated = first_factor::attempt_code(page.ctx, page.token().as_ref(), id, "email_code", Some(guess)).await?;
+    page_request::continue_sign_in(page.ctx, page.browser, &page.redirects, &updated)
 }
 
-async fn check_password(turn: &Turn<'_>, attempt: &SignIn, typed: &str) -> Result<Response> {
-    turn.spend_try()?;
-    let done = password::attempt(turn.ctx, turn.token().as_ref(), attempt.id.as_str(), typed).await?;
-    steps::go_on_signing_in(turn.ctx, turn.browser, &turn.landing, &done.acted)
+async fn check_password(page: &PageRequest<'_>, attempt: &SignIn, typed: &str) -> Result<Response> {
+    page.spend_guess()?;
+    let done = password::attempt(page.ctx, page.token().as_ref(), attempt.id.as_str(), typed).await?;
+    page_request::continue_sign_in(page.ctx, page.browser, &page.redirects, &done.updated)
 }
 
 /// Sends what was chosen, or the same once more.
-async fn send(turn: &Turn<'_>, attempt: &SignIn, step: Step, form: &Params) -> Result<Response> {
-    let proof = live(turn.ctx, attempt);
+async fn send(page: &PageRequest<'_>, attempt: &SignIn, step: Step, form: &Params) -> Result<Response> {
+    let verification = pending_verification(page.ctx, attempt);
     let is_again = form.text("send").is_some();
     let (strategy, address) = match form.text("method").and_then(|method| method.split_once(':')) {
         Some((strategy, address)) => (strategy, Some(address)),
-        None => (proof.map_or("email_code", |proof| proof.strategy.as_str()), None),
+        None => (verification.map_or("email_code", |verification| verification.strategy.as_str()), None),
     };
-    let landed = turn.ctx.instance.url(&turn.landing.carry("/sign-in/verify"));
-    let prepare = Prepare { strategy, address, redirect_url: Some(&landed) };
-    first_factor::prepare(turn.ctx, turn.token().as_ref(), attempt.id.as_str(), prepare).await?;
+    let verify_url = page.ctx.instance.url(&page.redirects.carry("/sign-in/verify"));
+    let prepare = Prepare { strategy, address, redirect_url: Some(&verify_url) };
+    first_factor::prepare(page.ctx, page.token().as_ref(), attempt.id.as_str(), prepare).await?;
     if is_again && strategy == "email_code" {
-        return Ok(shown(turn, attempt, step, Waits::CodeAgain));
+        return Ok(shown(page, attempt, step, CodePageState::CodeAgain));
     }
-    Ok(Redirect::to(&turn.landing.carry(path(step))).into_response())
+    Ok(Redirect::to(&page.redirects.carry(path(step))).into_response())
 }
 
 /// Sends the first code of a sign-in that was begun by hand, if a code is its first way in. What cannot be sent now can be
@@ -217,14 +224,14 @@ async fn send(turn: &Turn<'_>, attempt: &SignIn, step: Step, form: &Params) -> R
 ///
 /// # Errors
 /// Storage faults.
-pub async fn send_first(ctx: &Ctx, browser: &Browser, acted: &crate::flows::client::Acted) -> Result<()> {
-    let Some(attempt) = &acted.client.sign_in else { return Ok(()) };
+pub async fn send_first(ctx: &Ctx, browser: &Browser, updated: &crate::actions::client::ClientUpdate) -> Result<()> {
+    let Some(attempt) = &updated.client.sign_in else { return Ok(()) };
     let first = attempt.first_factors.as_deref().unwrap_or_default().first();
     if first.is_none_or(|factor| factor.strategy != "email_code") {
         return Ok(());
     }
     let prepare = Prepare { strategy: "email_code", address: None, redirect_url: None };
-    let token = steps::token_after(ctx, browser, acted);
+    let token = page_request::token_after(ctx, browser, updated);
     match first_factor::prepare(ctx, token.as_ref(), attempt.id.as_str(), prepare).await {
         Ok(_) | Err(Error::Problem(_)) => Ok(()),
         Err(fault) => Err(fault),

@@ -4,9 +4,9 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
+use super::content_security_policy::FormTarget;
+use super::layout::{Layout, Reply, page};
 use super::messages::{fill, text};
-use super::policy::FormTarget;
-use super::shell::{Reply, Shell, page};
 use crate::model::instance::Instance;
 use crate::model::settings::PasswordAttribute;
 
@@ -110,7 +110,7 @@ pub struct Continue<'a> {
 #[derive(Template)]
 #[template(path = "continue.html")]
 struct View<'a> {
-    shell: Shell,
+    shell: Layout,
     lead: Option<String>,
     problem: Option<String>,
     fields: &'a [Field],
@@ -132,7 +132,7 @@ impl Continue<'_> {
 
     /// The page.
     pub fn render(&self) -> Response {
-        let shell = Shell::new(self.instance, "sign-up.continue", self.state(), "sign_up.step");
+        let shell = Layout::new(self.instance, "sign-up.continue", self.state(), "sign_up.step");
         let status = match self.state() {
             "error.field" => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::OK,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
 use super::reasons;
-use crate::flows::inspector::Shown;
+use crate::actions::flow_reader::Shown;
 use crate::model::reason::{Actor, Again, Reason};
 use crate::model::time::Timestamp;
 use crate::store::flows::Flow;

@@ -15,8 +15,8 @@ use super::error::accepts_pages;
 use super::flow_document;
 use super::flows_view::{Detail, List, Mode};
 use super::outcome::page;
+use crate::actions::flow_reader;
 use crate::context::Ctx;
-use crate::flows::inspector;
 use crate::model::problem::{Result, code};
 use crate::store::flows::Filter;
 
@@ -48,14 +48,14 @@ async fn show(ctx: Ctx, headers: HeaderMap, Path(id): Path<String>) -> Response 
 async fn listed(ctx: &Ctx, query: Result<Query, Failure>, as_page: bool) -> Result<Response> {
     exists(ctx)?;
     let Query(query) = query.map_err(|failure| failure.0)?;
-    inspector::settle(ctx).await;
+    flow_reader::flush_notes(ctx).await;
     let outcome = query.text("outcome");
     let id = match query.text("id") {
         // A reference that names nothing finds nothing.
-        Some(reference) => Some(inspector::find(ctx, reference).await?.map_or_else(String::new, |id| id.to_string())),
+        Some(reference) => Some(flow_reader::find(ctx, reference).await?.map_or_else(String::new, |id| id.to_string())),
         None => None,
     };
-    let found = inspector::list(ctx, &filter(&query, outcome, id.as_deref())).await?;
+    let found = flow_reader::list(ctx, &filter(&query, outcome, id.as_deref())).await?;
     let wanted = |status: &str| outcome.is_none_or(|outcome| outcome == status);
     let found: Vec<_> = found.into_iter().filter(|(_, status)| wanted(status)).collect();
     if as_page {
@@ -94,9 +94,9 @@ fn filter<'a>(query: &'a Params, outcome: Option<&'a str>, id: Option<&'a str>) 
 
 async fn shown(ctx: &Ctx, id: &str, as_page: bool) -> Result<Response> {
     exists(ctx)?;
-    inspector::settle(ctx).await;
-    let id = inspector::find(ctx, id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
-    let shown = inspector::show(ctx, &id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+    flow_reader::flush_notes(ctx).await;
+    let id = flow_reader::find(ctx, id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+    let shown = flow_reader::show(ctx, &id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
     if as_page {
         return Ok(Detail { instance: &ctx.instance, shown: &shown }.render());
     }

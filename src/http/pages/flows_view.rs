@@ -4,9 +4,9 @@ use askama::Template;
 use axum::response::Response;
 
 use super::flow_document::{again, moment};
+use super::layout::{Layout, Reply, page};
 use super::reasons;
-use super::shell::{Reply, Shell, page};
-use crate::flows::inspector::Shown;
+use crate::actions::flow_reader::Shown;
 use crate::model::instance::Instance;
 use crate::store::flows::Flow;
 
@@ -40,7 +40,7 @@ pub enum Mode {
 #[derive(Template)]
 #[template(path = "flows.html")]
 struct ListPage<'a> {
-    shell: Shell,
+    shell: Layout,
     outcomes: [&'static str; 4],
     mode: &'a Mode,
     rows: Vec<Row>,
@@ -90,7 +90,7 @@ impl List<'_> {
             _ => "list",
         };
         let view = ListPage {
-            shell: Shell::new(self.instance, "dev.flows", state, "flows.step"),
+            shell: Layout::new(self.instance, "dev.flows", state, "flows.step"),
             outcomes: OUTCOMES,
             mode: &self.mode,
             rows: self.flows.iter().map(|(flow, status)| Row::of(flow, status)).collect(),
@@ -110,7 +110,7 @@ pub struct Detail<'a> {
 #[derive(Template)]
 #[template(path = "flow.html")]
 struct DetailPage<'a> {
-    shell: Shell,
+    shell: Layout,
     id: &'a str,
     facts: Vec<(&'static str, String)>,
     hint: Option<&'a str>,
@@ -138,7 +138,7 @@ impl Detail<'_> {
     pub fn render(&self) -> Response {
         let shown = self.shown;
         let view = DetailPage {
-            shell: Shell::new(self.instance, "dev.flow", shown.status, "flows.one"),
+            shell: Layout::new(self.instance, "dev.flow", shown.status, "flows.one"),
             id: shown.flow.id.as_str(),
             facts: facts(shown),
             hint: shown.hint.as_deref(),

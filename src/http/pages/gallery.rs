@@ -8,21 +8,21 @@ use http::StatusCode;
 use time::macros::datetime;
 
 use super::connections_view::{self, Connection, Connections, Removal};
-use super::consent::{Consent, ScopeLine, Vouched};
+use super::consent::{Consent, MadeByOperator, ScopeLine};
+use super::content_security_policy::FormTarget;
 use super::dev_view::{Index, Person};
 use super::error::{self, Refused};
 use super::fixtures::{Fixed, HOSTILE, development, production};
 use super::flows_view::{Detail, List, Mode};
 use super::gallery_steps::{codes, fields, popups, resets};
 use super::inbox::{Inbox, Message};
-use super::landing::{Door, Landing};
 use super::link::{self, LinkPage};
 use super::markup::Markup;
-use super::policy::FormTarget;
-use super::start::{ProviderButton, Remark, Start};
+use super::redirect_params::{EntryPage, RedirectParams};
+use super::start_view::{ProviderButton, Start, StartMessage};
 use super::user_view::{Account, Email, Profile};
-use super::{kinds, onward, reasons};
-use crate::flows::inspector::{Configuration, Shown};
+use super::{error_kinds, reasons, redirect_page};
+use crate::actions::flow_reader::{Configuration, Shown};
 use crate::http::extract::Params;
 use crate::model::id::{FlowId, RequestId};
 use crate::model::instance::Instance;
@@ -49,18 +49,18 @@ fn buttons(count: usize) -> Vec<ProviderButton> {
     (0..count).map(button).collect()
 }
 
-fn start(instance: &Instance, door: Door, providers: usize, remark: Remark) -> Response {
+fn start(instance: &Instance, entry: EntryPage, providers: usize, remark: StartMessage) -> Response {
     let query = Params::from_form(b"redirect_url=/%22%3E%3Cscript%3E&after_sign_up_url=//evil.example").unwrap();
-    let landing = Landing::read(instance, door, &query);
+    let redirects = RedirectParams::read(instance, entry, &query);
     let start = Start {
         instance,
-        door,
-        landing: &landing,
+        entry,
+        redirects: &redirects,
         beyond: None,
         csrf: HOSTILE.to_owned(),
         providers: buttons(providers),
         fields: if providers == 2 { fields(None) } else { Vec::new() },
-        forgot: (door == Door::SignIn).then(|| "/sign-in/reset-password?a=1&b=\"".to_owned()),
+        forgot: (entry == EntryPage::SignIn).then(|| "/sign-in/reset-password?a=1&b=\"".to_owned()),
         remark,
     };
     start.render()
@@ -68,15 +68,15 @@ fn start(instance: &Instance, door: Door, providers: usize, remark: Remark) -> R
 
 fn starts(instance: &Instance) -> Vec<Response> {
     let remarks = [
-        Remark::None,
-        Remark::Notice(HOSTILE.to_owned()),
-        Remark::Problem(HOSTILE.to_owned(), StatusCode::UNPROCESSABLE_ENTITY),
-        Remark::Wait(9),
+        StartMessage::None,
+        StartMessage::FlashMessage(HOSTILE.to_owned()),
+        StartMessage::Problem(HOSTILE.to_owned(), StatusCode::UNPROCESSABLE_ENTITY),
+        StartMessage::Wait(9),
     ];
     let mut pages = Vec::new();
-    for door in [Door::SignIn, Door::SignUp] {
+    for entry in [EntryPage::SignIn, EntryPage::SignUp] {
         for providers in [0, 1, 2, 9] {
-            pages.extend(remarks.iter().map(|remark| start(instance, door, providers, remark.clone())));
+            pages.extend(remarks.iter().map(|remark| start(instance, entry, providers, remark.clone())));
         }
     }
     pages
@@ -101,8 +101,8 @@ fn consents(instance: &Instance) -> Vec<Response> {
         };
         consent.render()
     };
-    let mut pages: Vec<Response> = uris.iter().map(|uri| page(uri, Vouched::Yes, scopes.clone())).collect();
-    pages.extend(uris.iter().map(|uri| page(uri, Vouched::No, Vec::new())));
+    let mut pages: Vec<Response> = uris.iter().map(|uri| page(uri, MadeByOperator::Yes, scopes.clone())).collect();
+    pages.extend(uris.iter().map(|uri| page(uri, MadeByOperator::No, Vec::new())));
     pages
 }
 
@@ -151,16 +151,17 @@ fn connections(instance: &Instance) -> Vec<Response> {
         remark,
         csrf: text(),
     };
-    let done = |key| connections_view::Remark::Done(key);
+    let done = |key| connections_view::ConnectionsMessage::Done(key);
     let removal = |problem| Removal { instance, account: account("eac_1", false), problem, csrf: text() };
     vec![
-        page(Vec::new(), connections_view::Remark::None).render(),
-        page(vec![account("eac_1", false)], connections_view::Remark::None).render(),
-        page(vec![account("eac_1", false), account("eac_2", true)], connections_view::Remark::None).render(),
+        page(Vec::new(), connections_view::ConnectionsMessage::None).render(),
+        page(vec![account("eac_1", false)], connections_view::ConnectionsMessage::None).render(),
+        page(vec![account("eac_1", false), account("eac_2", true)], connections_view::ConnectionsMessage::None)
+            .render(),
         page(vec![account("eac_1", false)], done("connections.connected")).render(),
         page(vec![account("eac_1", false)], done("connections.removed")).render(),
-        page(Vec::new(), connections_view::Remark::Problem(text())).render(),
-        page(Vec::new(), connections_view::Remark::Wait(7)).render(),
+        page(Vec::new(), connections_view::ConnectionsMessage::Problem(text())).render(),
+        page(Vec::new(), connections_view::ConnectionsMessage::Wait(7)).render(),
         removal(None).render(),
         removal(Some(text())).render(),
     ]
@@ -180,13 +181,7 @@ fn errors(instance: &Instance) -> Vec<Response> {
         let Some(key) = reasons::text_key(*reason, "unprovable") else { continue };
         let start = "/sign-in?redirect_url=a&b=\"";
         let refused = Refused::new(Some(instance), problem);
-        pages.push(finished(refused.in_words_of(
-            instance,
-            key,
-            Some(HOSTILE),
-            start,
-            Some("https://app.example/?a&b"),
-        )));
+        pages.push(finished(refused.with_text(instance, key, Some(HOSTILE), start, Some("https://app.example/?a&b"))));
     }
     pages.push(finished(error::not_found()));
     pages
@@ -256,8 +251,8 @@ fn gallery() -> Vec<Response> {
         pages.extend(profiles(&instance));
         pages.extend(connections(&instance));
         pages.extend(errors(&instance));
-        pages.push(onward::go(&instance, "com.example.app:/cb?a=1&b='"));
-        pages.push(onward::form_post(
+        pages.push(redirect_page::go(&instance, "com.example.app:/cb?a=1&b='"));
+        pages.push(redirect_page::form_post(
             &instance,
             "https://app.example/cb?a=1&b=2",
             &[("state", HOSTILE), ("code", "x")],
@@ -373,11 +368,11 @@ async fn every_state_renders_and_keeps_the_rules_of_all_pages() {
     for state in ["no-opener", "refused"] {
         assert!(seen.contains(&format!("popup.callback {state}")), "{state}");
     }
-    for kind in kinds::ALL.iter().filter(|kind| kind.state != "gone") {
+    for kind in error_kinds::ALL.iter().filter(|kind| kind.state != "gone") {
         assert!(seen.contains(&format!("error {}", kind.state)), "{}", kind.state);
     }
-    let told = Reason::ALL.iter().filter_map(|reason| reasons::text_key(*reason, ""));
-    for key in told {
+    let shown = Reason::ALL.iter().filter_map(|reason| reasons::text_key(*reason, ""));
+    for key in shown {
         let of_flow = format!("provider.error {key}");
         assert!(seen.contains(&of_flow) || seen.contains(&format!("error {key}")), "{key}");
     }
@@ -418,7 +413,7 @@ async fn deny_stands_before_allow_and_a_start_page_names_where_it_leads() {
     assert!(body.find("id=\"consent-deny\"").unwrap() < body.find("id=\"consent-allow\"").unwrap());
     assert!(body.find("private details").unwrap() < body.find("email address").unwrap(), "sensitive scopes come first");
 
-    let page = start(&production(), Door::SignIn, 2, Remark::None);
+    let page = start(&production(), EntryPage::SignIn, 2, StartMessage::None);
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
     let expected = "form-action 'self' https://provider0.example https://provider1.example https://id.example;";
     assert!(policy.contains(expected), "{policy}");

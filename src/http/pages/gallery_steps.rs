@@ -2,11 +2,11 @@
 
 use axum::response::Response;
 
-use super::code_view::{self, CodePage, Method, Waits};
+use super::code_view::{self, CodePage, CodePageState, Method};
 use super::fields_view::{Continue, Field};
 use super::fixtures::HOSTILE;
-use super::popup::{Popup, Tells};
-use super::reset_view::{Asks, ResetPage};
+use super::popup::{Popup, PopupMessage};
+use super::reset_password_view::{ResetForm, ResetPage};
 use crate::model::instance::Instance;
 
 /// Fields of a sign-up, with and without what is wrong.
@@ -23,20 +23,20 @@ pub fn fields(problem: Option<&str>) -> Vec<Field> {
 /// The pages on which codes and passwords are typed, in every state.
 pub fn codes(instance: &Instance) -> Vec<Response> {
     let text = || HOSTILE.to_owned();
-    let problem = |state| Waits::Problem(state, text(), None);
+    let problem = |state| CodePageState::Problem(state, text(), None);
     let waits = [
-        Waits::Code,
-        Waits::CodeAgain,
-        Waits::Link,
-        Waits::Method,
-        Waits::Password,
-        Waits::PasswordProblem(text(), None),
-        Waits::PasswordProblem(text(), Some(7)),
+        CodePageState::Code,
+        CodePageState::CodeAgain,
+        CodePageState::Link,
+        CodePageState::Method,
+        CodePageState::Password,
+        CodePageState::PasswordProblem(text(), None),
+        CodePageState::PasswordProblem(text(), Some(7)),
         problem("error.code"),
         problem("error.expired"),
-        Waits::Problem("rate-limited", text(), Some(7)),
+        CodePageState::Problem("rate-limited", text(), Some(7)),
     ];
-    let page = |step, waits: &Waits| {
+    let page = |step, waits: &CodePageState| {
         let methods = vec![Method { value: text(), label: text() }];
         let (address, csrf) = (text(), text());
         let (action, other_href) = ("/sign-in?a=1&b=\"".to_owned(), "/sign-up?a=1&b=\"".to_owned());
@@ -95,18 +95,18 @@ pub fn resets(instance: &Instance) -> Vec<Response> {
     };
     let who = || Field::of("identifier", true).unwrap().typed(Some(HOSTILE));
     vec![
-        page(Asks::Who, who(), None, None),
-        page(Asks::Who, who(), Some(text()), None),
-        page(Asks::Who, who(), None, Some(9)),
-        page(Asks::Password, field(None), None, None),
-        page(Asks::Password, field(Some(text())), None, None),
+        page(ResetForm::Who, who(), None, None),
+        page(ResetForm::Who, who(), Some(text()), None),
+        page(ResetForm::Who, who(), None, Some(9)),
+        page(ResetForm::Password, field(None), None, None),
+        page(ResetForm::Password, field(Some(text())), None, None),
     ]
 }
 
 /// The page that ends a sign-in in a popup.
 pub fn popups(instance: &Instance) -> Vec<Response> {
     let place = || format!("https://app.example/{HOSTILE}");
-    let tells = |key| Tells { key, value: place(), origin: place() };
-    let told = [Some(tells("session")), Some(tells("return_url")), None];
-    told.into_iter().map(|tells| Popup { instance, tells }.render()).collect()
+    let tells = |key| PopupMessage { key, value: place(), origin: place() };
+    let shown = [Some(tells("session")), Some(tells("return_url")), None];
+    shown.into_iter().map(|tells| Popup { instance, tells }.render()).collect()
 }

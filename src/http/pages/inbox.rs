@@ -9,10 +9,10 @@ use super::super::extract::Query;
 use super::super::problem::Answer;
 use super::super::route::{Route, Rules, get};
 use super::dev;
+use super::layout::{Layout, Reply, page};
 use super::outcome;
-use super::shell::{Reply, Shell, page};
+use crate::actions::verification::delivery::{self, InboxMessage};
 use crate::context::Ctx;
-use crate::flows::proof::delivery::{self, Opened};
 use crate::model::instance::Instance;
 use crate::model::problem::Result;
 use crate::model::time::millis;
@@ -45,7 +45,7 @@ async fn list(ctx: Ctx, query: Query) -> Answer {
     Ok(answer::json(&json!({ "messages": messages.collect::<Vec<_>>() })))
 }
 
-fn json(message: &Opened) -> Value {
+fn json(message: &InboxMessage) -> Value {
     let mail = &message.mail;
     json!({
         "id": message.id,
@@ -77,7 +77,7 @@ pub struct Message {
 }
 
 impl Message {
-    fn of(opened: &Opened) -> Self {
+    fn of(opened: &InboxMessage) -> Self {
         let (date, time) = (opened.created_at.date(), opened.created_at.time());
         let mail = &opened.mail;
         Self {
@@ -103,7 +103,7 @@ pub struct Inbox<'a> {
 #[derive(Template)]
 #[template(path = "inbox.html")]
 struct InboxPage<'a> {
-    shell: Shell,
+    shell: Layout,
     messages: &'a [Message],
 }
 
@@ -111,7 +111,7 @@ impl Inbox<'_> {
     /// The page.
     pub fn render(&self) -> Response {
         let state = if self.messages.is_empty() { "empty" } else { "list" };
-        let shell = Shell::new(self.instance, "dev.inbox", state, "inbox.step");
+        let shell = Layout::new(self.instance, "dev.inbox", state, "inbox.step");
         page(&InboxPage { shell, messages: &self.messages }, Reply::default())
     }
 }

@@ -7,12 +7,12 @@ use http::StatusCode;
 use super::super::extract::{Browser, Query};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get};
-use super::landing::{Door, Landing};
+use super::content_security_policy::FormTarget;
+use super::layout::{Layout, Reply, page};
 use super::outcome;
-use super::policy::FormTarget;
-use super::shell::{Reply, Shell, page};
+use super::redirect_params::{EntryPage, RedirectParams};
+use crate::actions;
 use crate::context::Ctx;
-use crate::flows;
 use crate::model::instance::Instance;
 use crate::model::problem::Result;
 
@@ -55,7 +55,7 @@ impl State {
     }
 
     /// `data-state`, keys of heading and text, status.
-    fn words(self) -> (&'static str, &'static str, &'static str, StatusCode) {
+    fn texts(self) -> (&'static str, &'static str, &'static str, StatusCode) {
         match self {
             Self::Confirm => ("confirm", "mail_link.confirm", "mail_link.confirm_next", StatusCode::OK),
             Self::Verified => ("verified", "mail_link.verified", "mail_link.verified_next", StatusCode::OK),
@@ -89,7 +89,7 @@ pub struct LinkPage<'a> {
 #[derive(Template)]
 #[template(path = "link.html")]
 struct View<'a> {
-    shell: Shell,
+    shell: Layout,
     heading: String,
     next: String,
     is_form: bool,
@@ -108,11 +108,11 @@ impl<'a> LinkPage<'a> {
 
     /// The page.
     pub fn render(&self) -> Response {
-        let (state, heading, next, status) = self.state.words();
-        let shell = Shell::new(self.instance, "link.landing", state, "mail_link.step");
+        let (state, heading, next, status) = self.state.texts();
+        let shell = Layout::new(self.instance, "link.landing", state, "mail_link.step");
         let view = View {
-            heading: shell.named(heading),
-            next: shell.named(next),
+            heading: shell.text_with_application(heading),
+            next: shell.text_with_application(next),
             is_form: self.state == State::Confirm,
             go_on: if self.state == State::Verified { "mail_link.go_on" } else { "mail_link.begin" },
             action: &self.action,
@@ -127,25 +127,30 @@ impl<'a> LinkPage<'a> {
 
 /// `GET /sign-in/verify`.
 async fn show_sign_in(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
-    outcome::page(&ctx, landed(&ctx, &browser, Door::SignIn, query).await)
+    outcome::page(&ctx, show_outcome(&ctx, &browser, EntryPage::SignIn, query).await)
 }
 
 /// `GET /sign-up/verify`.
 async fn show_sign_up(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
-    outcome::page(&ctx, landed(&ctx, &browser, Door::SignUp, query).await)
+    outcome::page(&ctx, show_outcome(&ctx, &browser, EntryPage::SignUp, query).await)
 }
 
 /// The status in the query is what somebody says; whether it leads on is the client's state alone.
-async fn landed(ctx: &Ctx, browser: &Browser, door: Door, query: Result<Query, Failure>) -> Result<Response> {
+async fn show_outcome(
+    ctx: &Ctx,
+    browser: &Browser,
+    entry: EntryPage,
+    query: Result<Query, Failure>,
+) -> Result<Response> {
     let Query(query) = query.map_err(|failure| failure.0)?;
-    let landing = Landing::read(&ctx.instance, door, &query);
+    let redirects = RedirectParams::read(&ctx.instance, entry, &query);
     let state = State::of(query.text("__clerk_status").unwrap_or_default());
-    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let client = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
     let is_signed_in = client.as_ref().is_some_and(|client| client.active_session().is_some());
     let action = match (state, is_signed_in) {
-        (State::Verified, true) => landing.target.clone(),
-        (State::Verified, false) => landing.carry(door.next_path()),
-        _ => landing.carry(door.path()),
+        (State::Verified, true) => redirects.target.clone(),
+        (State::Verified, false) => redirects.carry(entry.next_path()),
+        _ => redirects.carry(entry.path()),
     };
     Ok(LinkPage::new(&ctx.instance, state, action).render())
 }

@@ -1,47 +1,47 @@
 //! Pages that people see: rendered on the server, without inline script or style, working without JavaScript.
 //!
-//! A page is a view struct with a template beside it (`templates/`), words in `messages/en.toml`, and [`shell::page`],
+//! A page is a view struct with a template beside it (`templates/`), words in `messages/en.toml`, and [`layout::page`],
 //! which gives the answer its headers. Handlers call flows and plain reads of the store and decide nothing. A state of a
 //! step lives in the attempt, never in a hidden field; every form carries [`csrf`]; every target of a redirect or a
-//! form was validated ([`landing`], [`policy::FormTarget`]). How to add one: docs/add-a-page.md.
+//! form was validated ([`redirects`], [`content_security_policy::FormTarget`]). How to add one: docs/add-a-page.md.
 
 pub mod assets;
-mod attempt;
-mod beyond;
-mod by_hand;
+mod attempt_progress;
+mod authorization_target;
 pub mod code_view;
 mod connections;
 pub mod connections_view;
 pub mod consent;
+pub mod content_security_policy;
 pub mod csrf;
 mod dev;
 pub mod dev_view;
 pub mod error;
+mod error_kinds;
 mod factor_one;
 pub mod fields_view;
+pub mod flash;
 pub mod flow_document;
 mod flows;
 pub mod flows_view;
+mod identifier_form;
 pub mod inbox;
-mod kinds;
-pub mod landing;
+pub mod layout;
 pub mod link;
 pub mod messages;
-pub mod notice;
-pub mod onward;
 pub mod outcome;
-pub mod policy;
+mod page_request;
 pub mod popup;
 pub mod reasons;
-mod reset;
-pub mod reset_view;
+pub mod redirect_page;
+pub mod redirect_params;
+mod reset_password;
+pub mod reset_password_view;
 mod reverify;
-pub mod shell;
 pub mod sign_in;
 mod sign_up_steps;
-pub mod start;
 mod start_page;
-mod steps;
+pub mod start_view;
 pub mod token_health;
 mod user;
 pub mod user_view;
@@ -70,7 +70,7 @@ pub fn routes() -> Vec<Route> {
     routes.extend(sign_up_steps::routes());
     routes.extend(flows::routes());
     routes.extend(popup::routes());
-    routes.extend(reset::routes());
+    routes.extend(reset_password::routes());
     routes.extend(reverify::routes());
     routes
 }

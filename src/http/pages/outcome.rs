@@ -5,8 +5,8 @@ use axum::response::Response;
 use super::super::answer;
 use super::super::extract::Browser;
 use super::error;
+use crate::actions::client::ClientUpdate;
 use crate::context::Ctx;
-use crate::flows::client::Acted;
 use crate::model::problem::Result;
 
 /// An outcome, or its error page.
@@ -18,6 +18,6 @@ pub fn page(ctx: &Ctx, outcome: Result<Response>) -> Response {
 ///
 /// # Errors
 /// A fault if a cookie cannot be written as a header.
-pub fn hand_over(ctx: &Ctx, browser: &Browser, acted: &Acted, response: &mut Response) -> Result<()> {
-    answer::set_cookies(ctx, browser, acted.client.uat(), acted.issued.as_ref(), response)
+pub fn set_cookies(ctx: &Ctx, browser: &Browser, updated: &ClientUpdate, response: &mut Response) -> Result<()> {
+    answer::set_cookies(ctx, browser, updated.client.uat(), updated.issued.as_ref(), response)
 }

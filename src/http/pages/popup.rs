@@ -10,8 +10,8 @@ use http::StatusCode;
 use super::super::extract::{Params, Query};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get};
-use super::shell::{Reply, Shell, page};
-use super::{assets, landing, outcome};
+use super::layout::{Layout, Reply, page};
+use super::{assets, outcome, redirect_params};
 use crate::context::Ctx;
 use crate::model::id::SessionId;
 use crate::model::instance::Instance;
@@ -26,7 +26,7 @@ pub fn routes() -> Vec<Route> {
 
 /// What the opener is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tells {
+pub struct PopupMessage {
     /// `session`, `return_url`: the member of the message.
     pub key: &'static str,
     /// Its value.
@@ -42,17 +42,17 @@ pub struct Popup<'a> {
     /// Whose.
     pub instance: &'a Instance,
     /// What it tells; `None` where the address names no session that began here, nor an allowed place to go on.
-    pub tells: Option<Tells>,
+    pub tells: Option<PopupMessage>,
 }
 
 #[derive(Template)]
 #[template(path = "popup.html")]
 struct View<'a> {
-    shell: Shell,
+    shell: Layout,
     heading: &'static str,
     next: &'static str,
     script: &'static str,
-    tells: Option<&'a Tells>,
+    tells: Option<&'a PopupMessage>,
     href: &'a str,
 }
 
@@ -63,13 +63,13 @@ impl Popup<'_> {
             Some(_) => ("no-opener", "popup_page.heading", "popup_page.no_opener", StatusCode::OK),
             None => ("refused", "popup_page.refused", "popup_page.refused_next", StatusCode::BAD_REQUEST),
         };
-        let home = landing::home(self.instance);
+        let home = redirect_params::home(self.instance);
         let href = match &self.tells {
             Some(tells) if tells.key == RETURN => &tells.value,
             Some(tells) => &tells.origin,
             None => &home,
         };
-        let shell = Shell::new(self.instance, "popup.callback", state, "popup_page.step");
+        let shell = Layout::new(self.instance, "popup.callback", state, "popup_page.step");
         let script = &assets::POPUP.path;
         let view = View { shell, heading, next, script, tells: self.tells.as_ref(), href };
         page(&view, Reply { status, ..Reply::default() })
@@ -81,10 +81,10 @@ const RETURN: &str = "return_url";
 
 /// `GET /popup-callback`.
 async fn show(ctx: Ctx, query: Result<Query, Failure>) -> Response {
-    outcome::page(&ctx, told(&ctx, query).await)
+    outcome::page(&ctx, respond(&ctx, query).await)
 }
 
-async fn told(ctx: &Ctx, query: Result<Query, Failure>) -> Result<Response> {
+async fn respond(ctx: &Ctx, query: Result<Query, Failure>) -> Result<Response> {
     let Query(query) = query.map_err(|failure| failure.0)?;
     let tells = match of_session(ctx, &query).await? {
         Some(tells) => Some(tells),
@@ -94,15 +94,15 @@ async fn told(ctx: &Ctx, query: Result<Query, Failure>) -> Result<Response> {
 }
 
 /// The session that the callback began, told to the page that began it.
-async fn of_session(ctx: &Ctx, query: &Params) -> Result<Option<Tells>> {
+async fn of_session(ctx: &Ctx, query: &Params) -> Result<Option<PopupMessage>> {
     let Some(session) = query.text(CREATED_SESSION).and_then(SessionId::parse) else { return Ok(None) };
     let began = sessions::page_that_began(&ctx.app.db, ctx.instance_id(), &session, ctx.offset()).await?;
     let origin = began.filter(|origin| ctx.instance.is_own_origin(origin));
-    Ok(origin.map(|origin| Tells { key: SESSION, value: session.as_str().to_owned(), origin }))
+    Ok(origin.map(|origin| PopupMessage { key: SESSION, value: session.as_str().to_owned(), origin }))
 }
 
 /// The place where the app goes on, told to its own origin.
-fn of_return(instance: &Instance, raw: &str) -> Option<Tells> {
+fn of_return(instance: &Instance, raw: &str) -> Option<PopupMessage> {
     let target = RedirectTarget::parse_return(instance, raw).ok()?;
-    Some(Tells { key: RETURN, origin: target.origin(), value: target.into_string() })
+    Some(PopupMessage { key: RETURN, origin: target.origin(), value: target.into_string() })
 }

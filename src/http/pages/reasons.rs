@@ -42,15 +42,15 @@ pub fn text_key(reason: Reason, detail: &str) -> Option<&'static str> {
 }
 
 /// The reason that a flow noted in the error of a failed proof, and its condition.
-pub fn noted(error: &Value) -> Option<(Reason, &str)> {
+pub fn read_reason(error: &Value) -> Option<(Reason, &str)> {
     let meta = error.get("meta")?;
     let noted = |name: &str| meta.get(name).and_then(Value::as_str);
     Some((noted("reason").and_then(Reason::parse)?, noted("detail").unwrap_or_default()))
 }
 
 /// The text key of a failed proof: by the reason that the flow noted, else by the code that the app sees.
-pub fn of_proof(error: &Value) -> &'static str {
-    let by_reason = noted(error).and_then(|(reason, detail)| text_key(reason, detail));
+pub fn of_verification(error: &Value) -> &'static str {
+    let by_reason = read_reason(error).and_then(|(reason, detail)| text_key(reason, detail));
     by_reason.unwrap_or_else(|| of_code(error.get("code").and_then(Value::as_str).unwrap_or_default()))
 }
 
@@ -114,7 +114,7 @@ fn message(text_key: &str) -> &'static str {
 
 /// What a failure's page offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offer {
+pub enum NextAction {
     /// The start of the same flow.
     StartAgain,
     /// The same provider once more, from the start page.
@@ -130,8 +130,8 @@ pub enum Offer {
 }
 
 /// What the page for `text_key` offers, the main action first. Help stands in the footer of every page.
-pub fn offers(text_key: &str) -> &'static [Offer] {
-    use Offer::*;
+pub fn offers(text_key: &str) -> &'static [NextAction] {
+    use NextAction::*;
     match text_key {
         "cancelled" | "not_answering" | "bad_answer" => &[TryAgain, OtherMethod],
         "not_set_up" | "not_possible" | "closed" | "account_closed" | "too_many" => &[OtherMethod],
@@ -160,11 +160,11 @@ mod tests {
 
     #[test]
     fn a_noted_reason_says_more_than_the_code() {
-        let proof = |text: &str| of_proof(&serde_json::from_str(text).unwrap());
-        assert_eq!(proof(r#"{"code":"oauth_token_exchange_error"}"#), "bad_answer");
+        let verification = |text: &str| of_verification(&serde_json::from_str(text).unwrap());
+        assert_eq!(verification(r#"{"code":"oauth_token_exchange_error"}"#), "bad_answer");
         let noted = r#"{"code":"oauth_token_exchange_error","meta":{"reason":"token_invalid_grant"}}"#;
-        assert_eq!(proof(noted), "start_again");
-        assert_eq!(proof(r#"{"code":"tomorrow's","meta":{"reason":"tomorrow's"}}"#), "our_fault");
+        assert_eq!(verification(noted), "start_again");
+        assert_eq!(verification(r#"{"code":"tomorrow's","meta":{"reason":"tomorrow's"}}"#), "our_fault");
     }
 
     #[test]

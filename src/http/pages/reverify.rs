@@ -7,13 +7,13 @@ use http::HeaderMap;
 use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Failure;
 use super::super::route::{Limit, Route, Rules, get, post};
-use super::code_view::{CodePage, Step, Waits};
+use super::code_view::{CodePage, CodePageState, Step};
 use super::csrf;
-use super::factor_one::{is_about_the_proof, method};
+use super::factor_one::{is_about_verification, method};
 use super::outcome::page;
 use super::user::{sign_in_first, signed_in};
+use crate::actions::session::reverify::{self, Reverification};
 use crate::context::Ctx;
-use crate::flows::session::reverify::{self, Reverification};
 use crate::model::client::{Client, Session};
 use crate::model::email::EmailAddress;
 use crate::model::problem::{Error, Problem, Result};
@@ -33,7 +33,7 @@ pub fn routes() -> Vec<Route> {
 
 /// `GET /user/reverify`.
 async fn show(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
-    page(&ctx, opened(&ctx, &browser, query).await)
+    page(&ctx, show_step(&ctx, &browser, query).await)
 }
 
 /// `POST /user/reverify`.
@@ -49,12 +49,12 @@ async fn submit(
 
 /// What the person was about to do; it stands in the query, names nothing but what is his, and is pressed again by himself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct About {
+pub struct ReverifyTarget {
     /// The account that was to be removed.
     pub account: Option<String>,
 }
 
-impl About {
+impl ReverifyTarget {
     fn read(query: &Params) -> Self {
         Self { account: query.text("account").map(str::to_owned) }
     }
@@ -75,7 +75,7 @@ impl About {
     }
 
     /// Back to where the person was about to do it.
-    fn back(&self) -> String {
+    fn return_path(&self) -> String {
         match &self.account {
             Some(_) => self.carry(REMOVE),
             None => format!("{}?done=confirmed", CONNECTIONS),
@@ -84,49 +84,53 @@ impl About {
 }
 
 /// A request of somebody who is signed in.
-struct Turn<'a> {
+struct ReverifyRequest<'a> {
     ctx: &'a Ctx,
     browser: &'a Browser,
     client: Client,
     session: Session,
-    about: About,
+    about: ReverifyTarget,
 }
 
-async fn turn<'a>(ctx: &'a Ctx, browser: &'a Browser, query: Result<Query, Failure>) -> Result<Option<Turn<'a>>> {
+async fn request<'a>(
+    ctx: &'a Ctx,
+    browser: &'a Browser,
+    query: Result<Query, Failure>,
+) -> Result<Option<ReverifyRequest<'a>>> {
     let Query(query) = query.map_err(|failure| failure.0)?;
-    let about = About::read(&query);
+    let about = ReverifyTarget::read(&query);
     let found = signed_in(ctx, browser).await?;
-    Ok(found.map(|(client, session)| Turn { ctx, browser, client, session, about }))
+    Ok(found.map(|(client, session)| ReverifyRequest { ctx, browser, client, session, about }))
 }
 
-async fn opened(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
-    let Some(turn) = turn(ctx, browser, query).await? else { return Ok(sign_in_first(ctx, CONNECTIONS)) };
-    if reverify::require_recent_proof(ctx, &turn.session).await.is_ok() {
-        return Ok(Redirect::to(&turn.about.back()).into_response());
+async fn show_step(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
+    let Some(request) = request(ctx, browser, query).await? else { return Ok(sign_in_first(ctx, CONNECTIONS)) };
+    if reverify::require_recent_verification(ctx, &request.session).await.is_ok() {
+        return Ok(Redirect::to(&request.about.return_path()).into_response());
     }
-    let stands = reverify::read(ctx, browser.hash(ctx).as_ref(), &turn.session.id).await?;
+    let stands = reverify::read(ctx, browser.hash(ctx).as_ref(), &request.session.id).await?;
     let is_live = stands.asked.as_ref().is_some_and(|asked| {
         asked.strategy == "email_code" && asked.status == "unverified" && asked.expires_at > ctx.moment()
     });
     let waits = match stands.factors.first().map(|factor| factor.strategy.as_str()) {
         None => return Ok(Redirect::to(CONNECTIONS).into_response()),
-        Some(_) if is_live => Waits::Code,
-        Some("password") => Waits::Password,
-        Some(_) => Waits::Method,
+        Some(_) if is_live => CodePageState::Code,
+        Some("password") => CodePageState::Password,
+        Some(_) => CodePageState::Method,
     };
-    Ok(shown(&turn, &stands, waits))
+    Ok(render(&request, &stands, waits))
 }
 
-fn shown(turn: &Turn<'_>, stands: &Reverification, waits: Waits) -> Response {
+fn render(request: &ReverifyRequest<'_>, stands: &Reverification, waits: CodePageState) -> Response {
     let sent_to = stands.asked.as_ref().and_then(|asked| asked.address.as_deref()).and_then(EmailAddress::parse);
     let first = stands.factors.iter().find_map(|factor| factor.address.as_ref()).map(|address| address.value.clone());
     let page = CodePage {
-        instance: &turn.ctx.instance,
+        instance: &request.ctx.instance,
         step: Step::Reverify,
         waits,
         address: sent_to.or(first).map(|address| address.masked()).unwrap_or_default(),
-        action: turn.about.carry(PATH),
-        csrf: csrf::field(turn.ctx, &turn.client.id, PATH),
+        action: request.about.carry(PATH),
+        csrf: csrf::field(request.ctx, &request.client.id, PATH),
         methods: stands.factors.iter().filter_map(method).collect(),
         forgot: None,
         other_href: CONNECTIONS.to_owned(),
@@ -143,20 +147,22 @@ async fn act(
     body: Result<Body, Failure>,
 ) -> Result<Response> {
     let Body(form) = body.map_err(|failure| failure.0)?;
-    let Some(turn) = turn(ctx, browser, query).await? else { return Ok(sign_in_first(ctx, CONNECTIONS)) };
-    csrf::check(ctx, Some(&turn.client.id), PATH, headers, &form)?;
-    match proven(&turn, &form).await {
-        Ok(stands) if stands.is_complete() => Ok(Redirect::to(&turn.about.back()).into_response()),
-        Ok(stands) if form.text("send").is_some() => Ok(shown(&turn, &stands, Waits::CodeAgain)),
-        Ok(stands) => Ok(shown(&turn, &stands, Waits::Code)),
-        Err(Error::Problem(problem)) if is_about_the_proof(&problem) => refused(&turn, &form, &problem).await,
+    let Some(request) = request(ctx, browser, query).await? else { return Ok(sign_in_first(ctx, CONNECTIONS)) };
+    csrf::check(ctx, Some(&request.client.id), PATH, headers, &form)?;
+    match submit_verification(&request, &form).await {
+        Ok(stands) if stands.is_complete() => Ok(Redirect::to(&request.about.return_path()).into_response()),
+        Ok(stands) if form.text("send").is_some() => Ok(render(&request, &stands, CodePageState::CodeAgain)),
+        Ok(stands) => Ok(render(&request, &stands, CodePageState::Code)),
+        Err(Error::Problem(problem)) if is_about_verification(&problem) => {
+            show_refusal(&request, &form, &problem).await
+        }
         Err(error) => Err(error),
     }
 }
 
 /// Gives the proof that the form holds, or sends the code that it asks for.
-async fn proven(turn: &Turn<'_>, form: &Params) -> Result<Reverification> {
-    let (ctx, token, id) = (turn.ctx, turn.browser.hash(turn.ctx), &turn.session.id);
+async fn submit_verification(request: &ReverifyRequest<'_>, form: &Params) -> Result<Reverification> {
+    let (ctx, token, id) = (request.ctx, request.browser.hash(request.ctx), &request.session.id);
     if form.text("code").or(form.text("password")).is_some() {
         ctx.app.limits.spend(Limit::AttemptProof, &ctx.instance, ctx.from.ip)?;
     }
@@ -172,18 +178,18 @@ async fn proven(turn: &Turn<'_>, form: &Params) -> Result<Reverification> {
 }
 
 /// The page once more, with what is wrong.
-async fn refused(turn: &Turn<'_>, form: &Params, problem: &Problem) -> Result<Response> {
-    let stands = reverify::read(turn.ctx, turn.browser.hash(turn.ctx).as_ref(), &turn.session.id).await?;
+async fn show_refusal(request: &ReverifyRequest<'_>, form: &Params, problem: &Problem) -> Result<Response> {
+    let stands = reverify::read(request.ctx, request.browser.hash(request.ctx).as_ref(), &request.session.id).await?;
     // Proven meanwhile, by the same form posted twice or in another tab.
-    if reverify::require_recent_proof(turn.ctx, &stands.session).await.is_ok() {
-        return Ok(Redirect::to(&turn.about.back()).into_response());
+    if reverify::require_recent_verification(request.ctx, &stands.session).await.is_ok() {
+        return Ok(Redirect::to(&request.about.return_path()).into_response());
     }
     let waits = match form.text("password") {
-        Some(_) => Waits::after_password(problem),
+        Some(_) => CodePageState::after_password(problem),
         None => {
             let left = stands.asked.as_ref().map_or(GUESSES, |asked| GUESSES - asked.attempts);
-            Waits::after_guess(problem, left)
+            CodePageState::after_guess(problem, left)
         }
     };
-    Ok(shown(turn, &stands, waits))
+    Ok(render(request, &stands, waits))
 }

@@ -8,20 +8,20 @@ use super::super::cookies;
 use super::super::extract::{Body, Browser, Query};
 use super::super::problem::Failure;
 use super::super::route::{Limit, Route, Rules, get, post};
-use super::attempt::{self, Standing, end_too_old, proof, standing};
-use super::by_hand::{self, ByHand};
+use super::attempt_progress::{self, AttemptProgress, end_too_old, progress, provider_verification};
 use super::error::Refused;
-use super::landing::{Door, Landing};
+use super::flash::FlashMessage;
+use super::identifier_form::{self, IdentifierForm};
 use super::messages::fill;
-use super::notice::Notice;
-use super::outcome::{hand_over, page};
-use super::start::Remark;
-use super::{csrf, onward, reasons, start_page, steps};
+use super::outcome::{page, set_cookies};
+use super::redirect_params::{EntryPage, RedirectParams};
+use super::start_view::StartMessage;
+use super::{csrf, page_request, reasons, redirect_page, start_page};
+use crate::actions;
+use crate::actions::configured::{self, EnabledProvider};
+use crate::actions::flow_reader;
+use crate::actions::provider_auth::start::Request;
 use crate::context::Ctx;
-use crate::flows;
-use crate::flows::configured::{self, Offered};
-use crate::flows::departure::Request;
-use crate::flows::inspector;
 use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::verification::{Status, Verification};
@@ -42,12 +42,12 @@ pub fn routes() -> Vec<Route> {
 
 /// `GET /sign-in`.
 async fn sign_in(ctx: Ctx, browser: Browser, headers: HeaderMap, query: Result<Query, Failure>) -> Response {
-    page(&ctx, show(&ctx, &browser, Door::SignIn, &headers, query).await)
+    page(&ctx, show(&ctx, &browser, EntryPage::SignIn, &headers, query).await)
 }
 
 /// `GET /sign-up`.
 async fn sign_up(ctx: Ctx, browser: Browser, headers: HeaderMap, query: Result<Query, Failure>) -> Response {
-    page(&ctx, show(&ctx, &browser, Door::SignUp, &headers, query).await)
+    page(&ctx, show(&ctx, &browser, EntryPage::SignUp, &headers, query).await)
 }
 
 /// `POST /sign-in`.
@@ -58,7 +58,7 @@ async fn start_sign_in(
     query: Result<Query, Failure>,
     body: Result<Body, Failure>,
 ) -> Response {
-    page(&ctx, begin(&ctx, &browser, Door::SignIn, &headers, query, body).await)
+    page(&ctx, begin(&ctx, &browser, EntryPage::SignIn, &headers, query, body).await)
 }
 
 /// `POST /sign-up`.
@@ -69,33 +69,33 @@ async fn start_sign_up(
     query: Result<Query, Failure>,
     body: Result<Body, Failure>,
 ) -> Response {
-    page(&ctx, begin(&ctx, &browser, Door::SignUp, &headers, query, body).await)
+    page(&ctx, begin(&ctx, &browser, EntryPage::SignUp, &headers, query, body).await)
 }
 
 /// `GET /sign-in/create`: the SDK's name for signing up.
 async fn sign_in_create(uri: Uri) -> Response {
-    elsewhere(Door::SignUp, &uri)
+    redirect_to_entry(EntryPage::SignUp, &uri)
 }
 
 /// `GET /sign-in/tasks`: no session has tasks yet.
 async fn sign_in_tasks(uri: Uri) -> Response {
-    elsewhere(Door::SignIn, &uri)
+    redirect_to_entry(EntryPage::SignIn, &uri)
 }
 
 /// `GET /sign-in/sso-callback`.
 async fn sign_in_callback(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
-    page(&ctx, came_back(&ctx, &browser, Door::SignIn, query).await)
+    page(&ctx, show_result(&ctx, &browser, EntryPage::SignIn, query).await)
 }
 
 /// `GET /sign-up/sso-callback`.
 async fn sign_up_callback(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Response {
-    page(&ctx, came_back(&ctx, &browser, Door::SignUp, query).await)
+    page(&ctx, show_result(&ctx, &browser, EntryPage::SignUp, query).await)
 }
 
 /// To a start page, the query kept as it is: that page judges it.
-fn elsewhere(door: Door, uri: &Uri) -> Response {
+fn redirect_to_entry(entry: EntryPage, uri: &Uri) -> Response {
     let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
-    Redirect::to(&format!("{}{query}", door.path())).into_response()
+    Redirect::to(&format!("{}{query}", entry.path())).into_response()
 }
 
 /// The start page, or the target for somebody who is signed in. A first visit is issued its client here, before the form
@@ -103,31 +103,31 @@ fn elsewhere(door: Door, uri: &Uri) -> Response {
 async fn show(
     ctx: &Ctx,
     browser: &Browser,
-    door: Door,
+    entry: EntryPage,
     headers: &HeaderMap,
     query: Result<Query, Failure>,
 ) -> Result<Response> {
-    let landing = Landing::of(ctx, door, query)?;
-    let acted = flows::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
-    let mut response = match standing(ctx, &acted.client, &landing) {
-        Standing::Done => Redirect::to(&landing.target).into_response(),
-        standing => {
-            let notice = Notice::read(ctx, headers);
-            let words = match standing {
-                Standing::TooOld(_) => Some("notice.again"),
-                _ => notice.map(Notice::message),
+    let redirects = RedirectParams::of(ctx, entry, query)?;
+    let updated = actions::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
+    let mut response = match progress(ctx, &updated.client, &redirects) {
+        AttemptProgress::Done => Redirect::to(&redirects.target).into_response(),
+        progress => {
+            let notice = FlashMessage::read(ctx, headers);
+            let words = match progress {
+                AttemptProgress::TooOld(_) => Some("notice.again"),
+                _ => notice.map(FlashMessage::message),
             };
             let named = [("application", ctx.instance.display_name())];
-            let remark = words.map_or(Remark::None, |key| Remark::Notice(fill(key, &named)));
-            let offered = start_page::offered(ctx).await?;
-            let mut shown = start_page(ctx, &acted.client, door, &landing, &offered, remark).await?;
+            let remark = words.map_or(StartMessage::None, |key| StartMessage::FlashMessage(fill(key, &named)));
+            let offered = start_page::selectable_providers(ctx).await?;
+            let mut shown = start_page(ctx, &updated.client, entry, &redirects, &offered, remark).await?;
             if notice.is_some() {
-                cookies::set(shown.headers_mut(), &Notice::clear(&ctx.instance))?;
+                cookies::set(shown.headers_mut(), &FlashMessage::clear(&ctx.instance))?;
             }
             shown
         }
     };
-    hand_over(ctx, browser, &acted, &mut response)?;
+    set_cookies(ctx, browser, &updated, &mut response)?;
     Ok(response)
 }
 
@@ -135,136 +135,145 @@ async fn show(
 async fn begin(
     ctx: &Ctx,
     browser: &Browser,
-    door: Door,
+    entry: EntryPage,
     headers: &HeaderMap,
     query: Result<Query, Failure>,
     body: Result<Body, Failure>,
 ) -> Result<Response> {
-    let landing = Landing::of(ctx, door, query)?;
+    let redirects = RedirectParams::of(ctx, entry, query)?;
     let Body(form) = body.map_err(|failure| failure.0)?;
     let token = browser.hash(ctx);
-    let client = flows::client::read(ctx, token.as_ref()).await?;
-    csrf::check(ctx, client.as_ref().map(|client| &client.id), door.path(), headers, &form)?;
+    let client = actions::client::read(ctx, token.as_ref()).await?;
+    csrf::check(ctx, client.as_ref().map(|client| &client.id), entry.path(), headers, &form)?;
     let Some(client) = client else { return Err(code::FORM_INVALID.into()) };
-    let offered = start_page::offered(ctx).await?;
+    let offered = start_page::selectable_providers(ctx).await?;
     if let Err(refused) = ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip) {
-        let remark = Remark::Wait(refused.retry_after.unwrap_or(10));
-        return start_page(ctx, &client, door, &landing, &offered, remark).await;
+        let remark = StartMessage::Wait(refused.retry_after.unwrap_or(10));
+        return start_page(ctx, &client, entry, &redirects, &offered, remark).await;
     }
-    let (token, ended) = end_too_old(ctx, token, &client, &landing).await?;
-    if form.text("strategy").is_none() && by_hand::is_filled_in(&form) {
-        let turn = ByHand { ctx, browser, door, landing: &landing, client: &client, offered: &offered };
+    let (token, ended) = end_too_old(ctx, token, &client, &redirects).await?;
+    if form.text("strategy").is_none() && identifier_form::is_filled_in(&form) {
+        let turn = IdentifierForm { ctx, browser, entry, redirects: &redirects, client: &client, offered: &offered };
         let mut response = turn.begin(token.as_ref(), &form).await?;
         if let Some(ended) = ended {
-            hand_over(ctx, browser, &ended, &mut response)?;
+            set_cookies(ctx, browser, &ended, &mut response)?;
         }
         return Ok(response);
     }
     let strategy = form.text("strategy").unwrap_or_default();
     let request = Request { strategy, ..Request::default() };
-    let mut response = match attempt::begin(ctx, token.as_ref(), door, &landing, request).await {
-        Ok((acted, url)) => {
+    let mut response = match attempt_progress::start_attempt(ctx, token.as_ref(), entry, &redirects, request).await {
+        Ok((updated, url)) => {
             let provider = offered.iter().find(|offered| offered.strategy == strategy);
-            let mut response = onward::send_to(ctx, provider, &url);
-            hand_over(ctx, browser, &acted, &mut response)?;
+            let mut response = redirect_page::send_to(ctx, provider, &url);
+            set_cookies(ctx, browser, &updated, &mut response)?;
             response
         }
         Err(Error::Problem(problem)) if problem.code() == code::SESSION_EXISTS => {
-            Redirect::to(&landing.target).into_response()
+            Redirect::to(&redirects.target).into_response()
         }
         // The answer to an earlier request of this browser is on its way, or was lost.
         Err(Error::Problem(problem)) if problem.code() == code::RESOURCE_LOCKED => {
-            let remark = Remark::Wait(problem.retry_after.unwrap_or(1));
-            start_page(ctx, &client, door, &landing, &offered, remark).await?
+            let remark = StartMessage::Wait(problem.retry_after.unwrap_or(1));
+            start_page(ctx, &client, entry, &redirects, &offered, remark).await?
         }
         Err(Error::Problem(problem)) => {
             let remark = refused_start(&problem, strategy, &offered)?;
-            start_page(ctx, &client, door, &landing, &offered, remark).await?
+            start_page(ctx, &client, entry, &redirects, &offered, remark).await?
         }
         Err(fault) => return Err(fault),
     };
     if let Some(ended) = ended {
-        hand_over(ctx, browser, &ended, &mut response)?;
+        set_cookies(ctx, browser, &ended, &mut response)?;
     }
     Ok(response)
 }
 
 /// What the page says about a refused start; refusals that are not about the provider stay errors.
-fn refused_start(problem: &Problem, strategy: &str, offered: &[Offered]) -> Result<Remark> {
+fn refused_start(problem: &Problem, strategy: &str, offered: &[EnabledProvider]) -> Result<StartMessage> {
     let key = reasons::of_code(problem.code().name);
     if key == "our_fault" {
         return Err(problem.clone().into());
     }
     let name = offered.iter().find(|offered| offered.strategy == strategy).map(|offered| offered.name.as_str());
-    Ok(Remark::Problem(reasons::sentence(key, name), StatusCode::UNPROCESSABLE_ENTITY))
+    Ok(StartMessage::Problem(reasons::sentence(key, name), StatusCode::UNPROCESSABLE_ENTITY))
 }
 
 /// What became of an attempt that did not end at its target. The transfers happened at the callback already.
-async fn came_back(ctx: &Ctx, browser: &Browser, door: Door, query: Result<Query, Failure>) -> Result<Response> {
-    let landing = Landing::of(ctx, door, query)?;
-    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
-    let start = landing.carry(door.path());
+async fn show_result(
+    ctx: &Ctx,
+    browser: &Browser,
+    entry: EntryPage,
+    query: Result<Query, Failure>,
+) -> Result<Response> {
+    let redirects = RedirectParams::of(ctx, entry, query)?;
+    let client = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let start = redirects.carry(entry.path());
     if let Some(step) = client.as_ref().and_then(next_step) {
-        return Ok(Redirect::to(&landing.carry(step)).into_response());
+        return Ok(Redirect::to(&redirects.carry(step)).into_response());
     }
-    let proof = client.as_ref().and_then(proof);
-    let key = proof.and_then(|proof| match proof.status {
-        Status::Failed => proof.error.as_ref().map(reasons::of_proof),
+    let verification = client.as_ref().and_then(provider_verification);
+    let key = verification.and_then(|verification| match verification.status {
+        Status::Failed => verification.error.as_ref().map(reasons::of_verification),
         Status::Verified | Status::Unverified | Status::Transferable => None,
     });
-    if let (Some(key), Some(proof)) = (key, proof) {
-        let offered = configured::offered(ctx).await?;
-        let name =
-            offered.iter().find(|offered| offered.strategy == proof.strategy).map(|offered| offered.name.as_str());
-        let refused = Refused::of_attempt(&ctx.instance, key, name, &start, &landing.target);
-        return Ok(explained(ctx, refused, proof).await.into_response());
+    if let (Some(key), Some(verification)) = (key, verification) {
+        let offered = configured::enabled_providers(ctx).await?;
+        let name = offered
+            .iter()
+            .find(|offered| offered.strategy == verification.strategy)
+            .map(|offered| offered.name.as_str());
+        let refused = Refused::of_attempt(&ctx.instance, key, name, &start, &redirects.target);
+        return Ok(with_provider_text(ctx, refused, verification).await.into_response());
     }
-    if client.as_ref().is_some_and(|client| matches!(standing(ctx, client, &landing), Standing::Done)) {
-        return Ok(Redirect::to(&landing.target).into_response());
+    if client.as_ref().is_some_and(|client| matches!(progress(ctx, client, &redirects), AttemptProgress::Done)) {
+        return Ok(Redirect::to(&redirects.target).into_response());
     }
     let mut response = Redirect::to(&start).into_response();
-    if proof.is_none() {
-        cookies::set(response.headers_mut(), &Notice::Expired.carry(ctx))?;
+    if verification.is_none() {
+        cookies::set(response.headers_mut(), &FlashMessage::Expired.carry(ctx))?;
     }
     Ok(response)
 }
 
-/// The failure of `proof` for developers: what the app sees, the reason and where to look, the provider's own words.
-async fn explained(ctx: &Ctx, refused: Refused, proof: &Verification) -> Refused {
-    let Some(error) = proof.error.as_ref().filter(|_| ctx.instance.explains_refusals()) else { return refused };
+/// The failure of `verification` for developers: what the app sees, the reason and where to look, the provider's own words.
+async fn with_provider_text(ctx: &Ctx, refused: Refused, verification: &Verification) -> Refused {
+    let Some(error) = verification.error.as_ref().filter(|_| ctx.instance.explains_refusals()) else { return refused };
     let said = error.get("code").and_then(Value::as_str);
     let refused = said.into_iter().fold(refused, Refused::detail);
-    let refused = match reasons::noted(error) {
+    let refused = match reasons::read_reason(error) {
         Some((reason, detail)) => {
-            let slug = proof.strategy.strip_prefix("oauth_");
+            let slug = verification.strategy.strip_prefix("oauth_");
             refused.explained(&ctx.instance, reason, detail, slug)
         }
         None => refused,
     };
-    inspector::words_of_provider(ctx).await.into_iter().fold(refused, Refused::detail)
+    flow_reader::provider_error_text(ctx).await.into_iter().fold(refused, Refused::detail)
 }
 
 /// Where an attempt goes on that a provider's answer did not finish.
 fn next_step(client: &Client) -> Option<&'static str> {
-    let is_good = |proof: Option<&Verification>| proof.is_some_and(|proof| proof.status == Status::Verified);
+    let is_good = |verification: Option<&Verification>| {
+        verification.is_some_and(|verification| verification.status == Status::Verified)
+    };
     if let Some(attempt) = &client.sign_in {
         if attempt.status == "needs_new_password" {
-            return Some(steps::RESET);
+            return Some(page_request::RESET);
         }
         let waits = attempt.status == "needs_first_factor" && attempt.has_pending_account;
         return waits.then_some("/sign-in/link");
     }
     let attempt = client.sign_up.as_ref().filter(|attempt| attempt.status == "missing_requirements")?;
-    is_good(attempt.external_account.as_ref()).then_some(steps::CONTINUE)
+    is_good(attempt.external_account.as_ref()).then_some(page_request::CONTINUE)
 }
 
 async fn start_page(
     ctx: &Ctx,
     client: &Client,
-    door: Door,
-    landing: &Landing,
-    offered: &[Offered],
-    remark: Remark,
+    entry: EntryPage,
+    redirects: &RedirectParams,
+    offered: &[EnabledProvider],
+    remark: StartMessage,
 ) -> Result<Response> {
-    start_page::show(ctx, client, door, landing, offered, by_hand::fields(ctx, door), remark).await
+    start_page::show(ctx, client, entry, redirects, offered, identifier_form::fields(ctx, entry), remark).await
 }

@@ -7,18 +7,18 @@ use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get, post};
 use super::super::typed::typed;
-use super::code_view::{CodePage, Method, Step, Waits};
+use super::code_view::{CodePage, CodePageState, Method, Step};
 use super::fields_view::{Continue, Field};
-use super::landing::Door;
 use super::messages::fill;
 use super::outcome::page;
-use super::steps::{self, CONTINUE, Turn, VERIFY};
+use super::page_request::{self, CONTINUE, PageRequest, VERIFY};
+use super::redirect_params::EntryPage;
+use crate::actions;
+use crate::actions::client::ClientUpdate;
+use crate::actions::configured;
+use crate::actions::email_link;
+use crate::actions::sign_up::{change, verify};
 use crate::context::Ctx;
-use crate::flows;
-use crate::flows::client::Acted;
-use crate::flows::configured;
-use crate::flows::email_link;
-use crate::flows::sign_up::{change, verify};
 use crate::model::client::SignUp;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::verification::Status;
@@ -66,44 +66,53 @@ async fn post_verify(
 }
 
 /// The attempt that these steps are about.
-fn waiting<'a>(turn: &'a Turn<'_>) -> Option<&'a SignUp> {
-    turn.client.sign_up.as_ref().filter(|attempt| attempt.status == "missing_requirements")
+fn waiting<'a>(page: &'a PageRequest<'_>) -> Option<&'a SignUp> {
+    page.client.sign_up.as_ref().filter(|attempt| attempt.status == "missing_requirements")
 }
 
 async fn lacks(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
-    let turn = Turn::open(ctx, browser, Door::SignUp, query).await?;
-    let Some((turn, attempt)) = turn.as_ref().and_then(|turn| Some((turn, waiting(turn)?))) else {
-        return steps::nothing_here(ctx, turn.as_ref(), Door::SignUp);
+    let page = PageRequest::open(ctx, browser, EntryPage::SignUp, query).await?;
+    let Some((page, attempt)) = page.as_ref().and_then(|page| Some((page, waiting(page)?))) else {
+        return page_request::nothing_here(ctx, page.as_ref(), EntryPage::SignUp);
     };
     if attempt.fields.as_ref().is_some_and(|fields| fields.missing.is_empty()) {
-        return Ok(Redirect::to(&turn.landing.carry(VERIFY)).into_response());
+        return Ok(Redirect::to(&page.redirects.carry(VERIFY)).into_response());
     }
-    form(turn, attempt, None, None).await
+    form(page, attempt, None, None).await
 }
 
 /// The fields that are missing, with what was typed and what is wrong with it.
-async fn form(turn: &Turn<'_>, attempt: &SignUp, sent: Option<&Params>, problem: Option<&Problem>) -> Result<Response> {
+async fn form(
+    page: &PageRequest<'_>,
+    attempt: &SignUp,
+    sent: Option<&Params>,
+    problem: Option<&Problem>,
+) -> Result<Response> {
     let missing = attempt.fields.clone().unwrap_or_default().missing;
-    let rules = &turn.ctx.instance.settings.attributes.password;
+    let rules = &page.ctx.instance.settings.attributes.password;
     let fields = missing.iter().filter_map(|field| Field::chosen(field.as_str(), true, rules)).collect();
-    let (fields, other) = told(fields, sent, problem);
+    let (fields, other) = with_problem(fields, sent, problem);
     let wait = problem.filter(|problem| problem.status == 429).map(|problem| problem.retry_after.unwrap_or(10));
     let page = Continue {
-        instance: &turn.ctx.instance,
-        begun_with: begun_with(turn.ctx, attempt).await?,
+        instance: &page.ctx.instance,
+        begun_with: describe_account(page.ctx, attempt).await?,
         fields,
         problem: other,
         wait,
-        action: turn.landing.carry(CONTINUE),
-        csrf: turn.csrf(CONTINUE),
-        other_href: turn.landing.carry(Door::SignUp.path()),
-        form_action: turn.landing.form_target().into_iter().collect(),
+        action: page.redirects.carry(CONTINUE),
+        csrf: page.csrf(CONTINUE),
+        other_href: page.redirects.carry(EntryPage::SignUp.path()),
+        form_action: page.redirects.form_target().into_iter().collect(),
     };
     Ok(page.render())
 }
 
 /// Fields with what was typed into them, and the problem under its field, or by itself.
-pub fn told(mut fields: Vec<Field>, sent: Option<&Params>, problem: Option<&Problem>) -> (Vec<Field>, Option<String>) {
+pub fn with_problem(
+    mut fields: Vec<Field>,
+    sent: Option<&Params>,
+    problem: Option<&Problem>,
+) -> (Vec<Field>, Option<String>) {
     let item = problem.and_then(|problem| problem.errors.first());
     let at = item.and_then(|item| item.meta.get("param_name")).and_then(|name| name.as_str());
     let sentence = item.map(|item| item.long_message.clone());
@@ -111,17 +120,20 @@ pub fn told(mut fields: Vec<Field>, sent: Option<&Params>, problem: Option<&Prob
         *field = field.clone().typed(sent.and_then(|sent| sent.text(field.name)));
         field.problem = sentence.clone().filter(|_| at == Some(field.name));
     }
-    let is_told = fields.iter().any(|field| field.problem.is_some());
-    (fields, sentence.filter(|_| !is_told))
+    let is_sent = fields.iter().any(|field| field.problem.is_some());
+    (fields, sentence.filter(|_| !is_sent))
 }
 
 /// "Google as Ada", where the sign-up began with a provider.
-async fn begun_with(ctx: &Ctx, attempt: &SignUp) -> Result<Option<String>> {
-    let Some(proof) = attempt.external_account.as_ref().filter(|proof| proof.status == Status::Verified) else {
+async fn describe_account(ctx: &Ctx, attempt: &SignUp) -> Result<Option<String>> {
+    let Some(verification) =
+        attempt.external_account.as_ref().filter(|verification| verification.status == Status::Verified)
+    else {
         return Ok(None);
     };
-    let offered = configured::offered(ctx).await?;
-    let name = offered.iter().find(|offered| offered.strategy == proof.strategy).map(|offered| offered.name.clone());
+    let offered = configured::enabled_providers(ctx).await?;
+    let name =
+        offered.iter().find(|offered| offered.strategy == verification.strategy).map(|offered| offered.name.clone());
     let who = attempt.provider_profile.as_ref().and_then(|profile| {
         profile.username.clone().or_else(|| profile.first_name.clone()).or_else(|| profile.email.clone())
     });
@@ -135,53 +147,56 @@ async fn fill_in(
     query: Result<Query, Failure>,
     body: Result<Body, Failure>,
 ) -> Result<Response> {
-    let (turn, sent) = Turn::posted(ctx, browser, (Door::SignUp, CONTINUE), headers, query, body).await?;
-    let Some(attempt) = waiting(&turn) else { return steps::nothing_here(ctx, Some(&turn), Door::SignUp) };
+    let (page, sent) = PageRequest::posted(ctx, browser, (EntryPage::SignUp, CONTINUE), headers, query, body).await?;
+    let Some(attempt) = waiting(&page) else { return page_request::nothing_here(ctx, Some(&page), EntryPage::SignUp) };
     // What is typed may be somebody's address, and a password costs its digest: as by the API, five in ten seconds.
-    let changed = match turn.spend_start().and_then(|()| typed(&sent)) {
-        Ok(typed) => change::change(ctx, turn.token().as_ref(), attempt.id.as_str(), &typed, None).await,
+    let changed = match page.spend_start().and_then(|()| typed(&sent)) {
+        Ok(typed) => change::change(ctx, page.token().as_ref(), attempt.id.as_str(), &typed, None).await,
         Err(problem) => Err(problem.into()),
     };
     match changed {
-        Ok(acted) => steps::go_on_signing_up(ctx, browser, &turn.landing, &acted).await,
-        Err(Error::Problem(problem)) if steps::is_over(&problem) => steps::nothing_here(ctx, Some(&turn), Door::SignUp),
+        Ok(updated) => page_request::continue_sign_up(ctx, browser, &page.redirects, &updated).await,
+        Err(Error::Problem(problem)) if page_request::is_over(&problem) => {
+            page_request::nothing_here(ctx, Some(&page), EntryPage::SignUp)
+        }
         Err(Error::Problem(problem)) if matches!(problem.status, 422 | 429) => {
-            form(&turn, attempt, Some(&sent), Some(&problem)).await
+            form(&page, attempt, Some(&sent), Some(&problem)).await
         }
         Err(error) => Err(error),
     }
 }
 
 async fn wants_code(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
-    let turn = Turn::open(ctx, browser, Door::SignUp, query).await?;
-    let Some((turn, attempt)) = turn.as_ref().and_then(|turn| Some((turn, waiting(turn)?))) else {
-        return steps::nothing_here(ctx, turn.as_ref(), Door::SignUp);
+    let page = PageRequest::open(ctx, browser, EntryPage::SignUp, query).await?;
+    let Some((page, attempt)) = page.as_ref().and_then(|page| Some((page, waiting(page)?))) else {
+        return page_request::nothing_here(ctx, page.as_ref(), EntryPage::SignUp);
     };
     if email_link::waits(attempt.email_verification.as_ref(), &attempt.status) {
-        let done = email_link::finish_elsewhere_opened(ctx, turn.token().as_ref(), attempt.id.as_str()).await?;
-        if let Some(acted) = done {
-            return steps::go_on_signing_up(ctx, browser, &turn.landing, &acted).await;
+        let done = email_link::finish_elsewhere_opened(ctx, page.token().as_ref(), attempt.id.as_str()).await?;
+        if let Some(updated) = done {
+            return page_request::continue_sign_up(ctx, browser, &page.redirects, &updated).await;
         }
     }
-    let proof = attempt.email_verification.as_ref();
-    let is_live = proof.is_some_and(|proof| proof.status == Status::Unverified && proof.expires_at > ctx.now);
-    Ok(code_page(turn, attempt, if is_live { Waits::Code } else { Waits::Method }))
+    let verification = attempt.email_verification.as_ref();
+    let is_live = verification
+        .is_some_and(|verification| verification.status == Status::Unverified && verification.expires_at > ctx.now);
+    Ok(code_page(page, attempt, if is_live { CodePageState::Code } else { CodePageState::Method }))
 }
 
-fn code_page(turn: &Turn<'_>, attempt: &SignUp, waits: Waits) -> Response {
+fn code_page(page: &PageRequest<'_>, attempt: &SignUp, waits: CodePageState) -> Response {
     let address = attempt.email_address.clone().unwrap_or_default();
     let label = fill("code.method_code", &[("address", &address)]);
     let page = CodePage {
-        instance: &turn.ctx.instance,
+        instance: &page.ctx.instance,
         step: Step::VerifyEmail,
         waits,
         address,
-        action: turn.landing.carry(VERIFY),
-        csrf: turn.csrf(VERIFY),
+        action: page.redirects.carry(VERIFY),
+        csrf: page.csrf(VERIFY),
         methods: vec![Method { value: "email_code:".to_owned(), label }],
         forgot: None,
-        other_href: turn.landing.carry(Door::SignUp.path()),
-        form_action: turn.landing.form_target().into_iter().collect(),
+        other_href: page.redirects.carry(EntryPage::SignUp.path()),
+        form_action: page.redirects.form_target().into_iter().collect(),
     };
     page.render()
 }
@@ -193,27 +208,29 @@ async fn act(
     query: Result<Query, Failure>,
     body: Result<Body, Failure>,
 ) -> Result<Response> {
-    let (turn, sent) = Turn::posted(ctx, browser, (Door::SignUp, VERIFY), headers, query, body).await?;
-    let Some(attempt) = waiting(&turn) else { return steps::nothing_here(ctx, Some(&turn), Door::SignUp) };
+    let (page, sent) = PageRequest::posted(ctx, browser, (EntryPage::SignUp, VERIFY), headers, query, body).await?;
+    let Some(attempt) = waiting(&page) else { return page_request::nothing_here(ctx, Some(&page), EntryPage::SignUp) };
     let outcome = match sent.text("code") {
-        Some(guess) => check(&turn, attempt, guess.trim()).await.map(Some),
+        Some(guess) => check(&page, attempt, guess.trim()).await.map(Some),
         None => {
-            let token = turn.token();
+            let token = page.token();
             let sent = verify::prepare(ctx, token.as_ref(), attempt.id.as_str(), "email_code", None).await;
             sent.map(|_| None)
         }
     };
     match outcome {
-        Ok(Some(acted)) => steps::go_on_signing_up(ctx, browser, &turn.landing, &acted).await,
-        Ok(None) => Ok(code_page(&turn, attempt, Waits::CodeAgain)),
-        Err(Error::Problem(problem)) if steps::is_over(&problem) => steps::nothing_here(ctx, Some(&turn), Door::SignUp),
+        Ok(Some(updated)) => page_request::continue_sign_up(ctx, browser, &page.redirects, &updated).await,
+        Ok(None) => Ok(code_page(&page, attempt, CodePageState::CodeAgain)),
+        Err(Error::Problem(problem)) if page_request::is_over(&problem) => {
+            page_request::nothing_here(ctx, Some(&page), EntryPage::SignUp)
+        }
         Err(Error::Problem(problem)) if problem.code() == code::VERIFICATION_ALREADY_VERIFIED => {
-            Ok(Redirect::to(&turn.landing.carry(CONTINUE)).into_response())
+            Ok(Redirect::to(&page.redirects.carry(CONTINUE)).into_response())
         }
         Err(Error::Problem(problem)) if matches!(problem.status, 422 | 429) || is_dead(&problem) => {
-            let fresh = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
-            let proof = fresh.as_ref().and_then(|client| client.sign_up.as_ref()?.email_verification.as_ref());
-            Ok(code_page(&turn, attempt, Waits::after(&problem, proof)))
+            let fresh = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+            let verification = fresh.as_ref().and_then(|client| client.sign_up.as_ref()?.email_verification.as_ref());
+            Ok(code_page(&page, attempt, CodePageState::after(&problem, verification)))
         }
         Err(error) => Err(error),
     }
@@ -223,7 +240,7 @@ fn is_dead(problem: &Problem) -> bool {
     [code::VERIFICATION_EXPIRED, code::VERIFICATION_FAILED, code::VERIFICATION_MISSING].contains(&problem.code())
 }
 
-async fn check(turn: &Turn<'_>, attempt: &SignUp, guess: &str) -> Result<Acted> {
-    turn.spend_try()?;
-    verify::attempt_code(turn.ctx, turn.token().as_ref(), attempt.id.as_str(), guess).await
+async fn check(page: &PageRequest<'_>, attempt: &SignUp, guess: &str) -> Result<ClientUpdate> {
+    page.spend_guess()?;
+    verify::attempt_code(page.ctx, page.token().as_ref(), attempt.id.as_str(), guess).await
 }

@@ -3,13 +3,13 @@
 use axum::response::Response;
 
 use super::fields_view::Field;
-use super::landing::{Door, Landing};
-use super::onward::leads_to;
-use super::start::{ProviderButton, Remark, Start};
-use super::{beyond, csrf, steps};
+use super::redirect_page::leads_to;
+use super::redirect_params::{EntryPage, RedirectParams};
+use super::start_view::{ProviderButton, Start, StartMessage};
+use super::{authorization_target, csrf, page_request};
+use crate::actions::configured::{self, EnabledProvider};
+use crate::actions::factors;
 use crate::context::Ctx;
-use crate::flows::configured::{self, Offered};
-use crate::flows::factors;
 use crate::model::client::Client;
 use crate::model::problem::Result;
 
@@ -17,8 +17,8 @@ use crate::model::problem::Result;
 ///
 /// # Errors
 /// A fault of the store.
-pub async fn offered(ctx: &Ctx) -> Result<Vec<Offered>> {
-    let mut offered = configured::offered(ctx).await?;
+pub async fn selectable_providers(ctx: &Ctx) -> Result<Vec<EnabledProvider>> {
+    let mut offered = configured::enabled_providers(ctx).await?;
     offered.retain(|provider| provider.is_authenticatable && !provider.is_not_selectable);
     Ok(offered)
 }
@@ -30,13 +30,13 @@ pub async fn offered(ctx: &Ctx) -> Result<Vec<Offered>> {
 pub async fn show(
     ctx: &Ctx,
     client: &Client,
-    door: Door,
-    landing: &Landing,
-    offered: &[Offered],
+    entry: EntryPage,
+    redirects: &RedirectParams,
+    offered: &[EnabledProvider],
     fields: Vec<Field>,
-    remark: Remark,
+    remark: StartMessage,
 ) -> Result<Response> {
-    let button = |offered: &Offered| ProviderButton {
+    let button = |offered: &EnabledProvider| ProviderButton {
         key: offered.slug.clone(),
         name: offered.name.clone(),
         was_last: client.last_authentication_strategy.as_ref() == Some(&offered.strategy),
@@ -44,13 +44,14 @@ pub async fn show(
     };
     let start = Start {
         instance: &ctx.instance,
-        door,
-        landing,
-        beyond: beyond::place(ctx, &landing.target).await?,
-        csrf: csrf::field(ctx, &client.id, door.path()),
+        entry,
+        redirects,
+        beyond: authorization_target::place(ctx, &redirects.target).await?,
+        csrf: csrf::field(ctx, &client.id, entry.path()),
         providers: offered.iter().map(button).collect(),
         fields,
-        forgot: (door == Door::SignIn && factors::offer(ctx).resets_passwords()).then(|| landing.carry(steps::RESET)),
+        forgot: (entry == EntryPage::SignIn && factors::supported_factors(ctx).resets_passwords())
+            .then(|| redirects.carry(page_request::RESET)),
         remark,
     };
     Ok(start.render())

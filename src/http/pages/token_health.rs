@@ -2,13 +2,13 @@
 
 use super::messages::{fill, text};
 use super::user_view::Moment;
-use crate::flows::provider_token::Checkup;
+use crate::actions::provider_token::Checkup;
 use crate::model::provider_token::{Health, Refusal};
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 
 /// One sentence about the token of an account at `provider` (its name).
-pub fn words(checkup: &Checkup, provider: &str) -> String {
+pub fn describe(checkup: &Checkup, provider: &str) -> String {
     let with = |key, moment: Option<Timestamp>| {
         let moment = moment.map(|moment| Moment::of(moment).words).unwrap_or_default();
         let why = checkup.reason.as_ref().map(|refusal| fill(why(refusal), &[("provider", provider)]));
@@ -87,7 +87,7 @@ mod tests {
                 expires_at,
                 last_refresh_at: None,
             };
-            assert_eq!(words(&checkup, "Vault"), expected);
+            assert_eq!(describe(&checkup, "Vault"), expected);
         }
     }
 }

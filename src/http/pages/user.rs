@@ -10,15 +10,15 @@ use super::super::extract::{Body, Browser};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get, post};
 use super::csrf;
-use super::notice::Notice;
-use super::outcome::{hand_over, page};
+use super::flash::FlashMessage;
+use super::outcome::{page, set_cookies};
 use super::token_health;
 use super::user_view::{Account, Email, Moment, Profile};
+use crate::actions;
+use crate::actions::configured;
+use crate::actions::provider_token::{self, Checkup};
+use crate::actions::session::end::{self, SessionsToEnd};
 use crate::context::Ctx;
-use crate::flows;
-use crate::flows::configured;
-use crate::flows::provider_token::{self, Checkup};
-use crate::flows::session::end::{self, What};
 use crate::model::client::{Client, Session};
 use crate::model::problem::Result;
 use crate::model::provider_config::strategy;
@@ -44,10 +44,10 @@ async fn sign_out(ctx: Ctx, browser: Browser, headers: HeaderMap, body: Result<B
 }
 
 async fn profile(ctx: &Ctx, browser: &Browser) -> Result<Response> {
-    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let client = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
     let signed_in = client.as_ref().and_then(|client| Some((client, client.active_session()?)));
     let Some((client, session)) = signed_in else { return Ok(sign_in_first(ctx, "/user")) };
-    let offered = configured::offered(ctx).await?;
+    let offered = configured::enabled_providers(ctx).await?;
     let names = offered.into_iter().map(|offered| (offered.strategy, offered.name)).collect();
     let tokens = provider_token::checkups(ctx, &session.user.id).await?;
     Ok(shown(session, &names, &tokens, csrf::field(ctx, &client.id, SIGN_OUT)).render(&ctx.instance))
@@ -55,7 +55,7 @@ async fn profile(ctx: &Ctx, browser: &Browser) -> Result<Response> {
 
 /// The client with the session that pages act for.
 pub(super) async fn signed_in(ctx: &Ctx, browser: &Browser) -> Result<Option<(Client, Session)>> {
-    let client = flows::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let client = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
     Ok(client.and_then(|client| client.active_session().cloned().map(|session| (client, session))))
 }
 
@@ -75,16 +75,16 @@ async fn end_session(
 ) -> Result<Response> {
     let Body(form) = body.map_err(|failure| failure.0)?;
     let token = browser.hash(ctx);
-    let client = flows::client::read(ctx, token.as_ref()).await?;
+    let client = actions::client::read(ctx, token.as_ref()).await?;
     csrf::check(ctx, client.as_ref().map(|client| &client.id), SIGN_OUT, headers, &form)?;
     let mut response = Redirect::to("/sign-in").into_response();
     // Signed out in another tab meanwhile: nothing is left to do, and the person wanted exactly that.
     if let Some(session) = client.as_ref().and_then(|client| client.active_session())
-        && let Some(acted) = end::end(ctx, token.as_ref(), What::One(&session.id), Ending::Removed).await?
+        && let Some(updated) = end::end(ctx, token.as_ref(), SessionsToEnd::One(&session.id), Ending::Removed).await?
     {
-        hand_over(ctx, browser, &acted, &mut response)?;
+        set_cookies(ctx, browser, &updated, &mut response)?;
     }
-    cookies::set(response.headers_mut(), &Notice::SignedOut.carry(ctx))?;
+    cookies::set(response.headers_mut(), &FlashMessage::SignedOut.carry(ctx))?;
     Ok(response)
 }
 
@@ -126,7 +126,7 @@ fn account(account: &ExternalAccount, names: &Names, tokens: &[Checkup]) -> Acco
     let provider = name(&strategy(&account.provider), names);
     let token = tokens.iter().find(|token| token.external_account_id == account.id);
     Account {
-        token: token.filter(|_| account.is_verified).map(|token| token_health::words(token, &provider)),
+        token: token.filter(|_| account.is_verified).map(|token| token_health::describe(token, &provider)),
         provider,
         name: account.email_address.clone().or_else(|| account.username.clone()),
         since: Moment::day(account.created_at),

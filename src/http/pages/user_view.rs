@@ -4,8 +4,8 @@ use askama::Template;
 use axum::response::Response;
 use time::macros::format_description;
 
-use super::policy::Opener;
-use super::shell::{Reply, Shell, page};
+use super::content_security_policy::Opener;
+use super::layout::{Layout, Reply, page};
 use crate::model::instance::Instance;
 use crate::model::time::Timestamp;
 
@@ -85,7 +85,7 @@ pub struct Profile {
 #[derive(Template)]
 #[template(path = "user.html")]
 struct UserPage<'a> {
-    shell: Shell,
+    shell: Layout,
     identifier: &'a str,
     name: Option<&'a str>,
     username: Option<&'a str>,
@@ -102,7 +102,7 @@ impl Profile {
         let state =
             if self.accounts.iter().any(|account| account.needs_attention) { "needs-attention" } else { "profile" };
         let view = UserPage {
-            shell: Shell::new(instance, "user.profile", state, "user.step"),
+            shell: Layout::new(instance, "user.profile", state, "user.step"),
             identifier: &self.identifier,
             name: self.name.as_deref(),
             username: self.username.as_deref(),

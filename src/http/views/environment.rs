@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::flows::configured::Offered;
-use crate::model::first_factors::Offer;
+use crate::actions::configured::EnabledProvider;
+use crate::model::first_factors::SupportedFactors;
 use crate::model::instance::Instance;
 use crate::model::settings::{EnumerationProtection, PlainAttribute};
 
 /// The environment.
-pub fn environment(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -> Value {
+pub fn environment(instance: &Instance, offered: &[EnabledProvider], supported: SupportedFactors<'_>) -> Value {
     json!({
-        "auth_config": auth_config(instance, offered, offer),
+        "auth_config": auth_config(instance, offered, supported),
         "display_config": display_config(instance),
-        "user_settings": user_settings(instance, offered, offer),
+        "user_settings": user_settings(instance, offered, supported),
         "organization_settings": organization_settings(),
         "fraud_settings": { "object": "fraud_settings", "native": { "device_attestation_mode": "disabled" } },
         "commerce_settings": { "billing": {
@@ -31,7 +31,7 @@ pub fn environment(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -
     })
 }
 
-fn auth_config(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -> Value {
+fn auth_config(instance: &Instance, offered: &[EnabledProvider], supported: SupportedFactors<'_>) -> Value {
     let email = &instance.settings.attributes.email_address;
     let email = match (email.enabled, email.required) {
         (true, true) => "required",
@@ -39,8 +39,8 @@ fn auth_config(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -> Va
         (false, _) => "off",
     };
     let social = offered.iter().filter(|provider| provider.is_authenticatable).map(|provider| &*provider.strategy);
-    let proofs = offer.proofs();
-    let strategies: Vec<&str> = proofs.iter().copied().chain(social).collect();
+    let strategies_of_addresses = supported.verification_strategies();
+    let strategies: Vec<&str> = strategies_of_addresses.iter().copied().chain(social).collect();
     let attributes = &instance.settings.attributes;
     let password = match (attributes.password.is_enabled(), attributes.password.required) {
         (true, true) => "required",
@@ -67,7 +67,7 @@ fn auth_config(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -> Va
         "identification_strategies": strategies,
         "first_factors": first_factors,
         "second_factors": [],
-        "email_address_verification_strategies": proofs,
+        "email_address_verification_strategies": strategies_of_addresses,
         "single_session_mode": instance.settings.single_session_mode,
         "enhanced_email_deliverability": false,
         "test_mode": instance.has_test_mode(),
@@ -143,10 +143,10 @@ fn display_config(instance: &Instance) -> Value {
     config
 }
 
-fn user_settings(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -> Value {
+fn user_settings(instance: &Instance, offered: &[EnabledProvider], supported: SupportedFactors<'_>) -> Value {
     json!({
         "social": social(offered),
-        "attributes": attributes(instance, offer),
+        "attributes": attributes(instance, supported),
         "sign_in": { "second_factor": { "required": false, "enabled": false } },
         "sign_up": {
             "captcha_enabled": false,
@@ -191,8 +191,8 @@ fn user_settings(instance: &Instance, offered: &[Offered], offer: Offer<'_>) -> 
 }
 
 /// The providers, by strategy: the SDK sorts buttons by it.
-fn social(offered: &[Offered]) -> BTreeMap<&str, Value> {
-    let shape = |provider: &Offered| {
+fn social(offered: &[EnabledProvider]) -> BTreeMap<&str, Value> {
+    let shape = |provider: &EnabledProvider| {
         json!({
             "enabled": true,
             "required": provider.is_required,
@@ -234,7 +234,7 @@ fn password_settings(instance: &Instance) -> Value {
 }
 
 /// Every attribute that the SDK knows.
-fn attributes(instance: &Instance, offer: Offer<'_>) -> Value {
+fn attributes(instance: &Instance, supported: SupportedFactors<'_>) -> Value {
     let email = &instance.settings.attributes.email_address;
     let names = [
         "email_address",
@@ -260,16 +260,17 @@ fn attributes(instance: &Instance, offer: Offer<'_>) -> Value {
             "password" => (rules.password.is_enabled(), rules.password.required),
             _ => (false, false),
         };
-        let proofs = if name == "email_address" { offer.proofs() } else { Vec::new() };
-        let identifies = name == "username" && enabled || !proofs.is_empty();
+        let strategies_of_addresses =
+            if name == "email_address" { supported.verification_strategies() } else { Vec::new() };
+        let identifies = name == "username" && enabled || !strategies_of_addresses.is_empty();
         let shape = json!({
             "enabled": enabled,
             "required": required,
             "used_for_first_factor": identifies,
-            "first_factors": proofs,
+            "first_factors": strategies_of_addresses,
             "used_for_second_factor": false,
             "second_factors": [],
-            "verifications": proofs,
+            "verifications": strategies_of_addresses,
             "verify_at_sign_up": name == "email_address" && email.verify_at_sign_up,
             "immutable": false,
         });

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::flows::provider_token::Checkup;
+use crate::actions::provider_token::Checkup;
 use crate::model::provider_config::strategy;
 use crate::model::time::millis;
 

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::sign_in::factor;
-use crate::flows::session::reverify::Reverification;
+use crate::actions::session::reverify::Reverification;
 use crate::model::time::{Timestamp, millis};
 
 /// A reverification; `session` is shown already.
 pub fn reverification(shown: &Reverification, session: Value, now: Timestamp) -> Value {
-    let proof = shown.asked.as_ref().map(|asked| {
+    let verification = shown.asked.as_ref().map(|asked| {
         let is_over = asked.status == "unverified" && asked.expires_at <= now;
         json!({
             "object": "verification_otp",
@@ -24,7 +24,7 @@ pub fn reverification(shown: &Reverification, session: Value, now: Timestamp) ->
         "level": "first_factor",
         "supported_first_factors": shown.factors.iter().map(factor).collect::<Vec<_>>(),
         "supported_second_factors": null,
-        "first_factor_verification": proof,
+        "first_factor_verification": verification,
         "second_factor_verification": null,
         "session": session,
     })

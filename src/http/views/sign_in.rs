@@ -21,7 +21,7 @@ pub fn sign_in(attempt: &SignIn, instance: &Instance, now: Timestamp) -> Value {
         "supported_identifiers": identifiers(instance),
         "supported_first_factors": factors,
         "supported_second_factors": null,
-        "first_factor_verification": attempt.first_factor.as_ref().map(|proof| verification::shown(proof, now)),
+        "first_factor_verification": attempt.first_factor.as_ref().map(|verification| verification::shown(verification, now)),
         "second_factor_verification": null,
         "identifier": attempt.identifier,
         "user_data": user_data(attempt, instance),
@@ -60,8 +60,8 @@ fn user_data(attempt: &SignIn, instance: &Instance) -> Option<Value> {
     let who = attempt.user.as_ref()?;
     // By an address that nobody has proven no one is identified who types it, and so no one who has a provider name it.
     let named = who.emails().find(|address| Some(&address.id) == attempt.identification_id.as_ref());
-    let is_proven = named.is_none_or(|address| address.status != IdentificationStatus::Unverified);
-    if !is_proven && instance.settings.attributes.email_address.verify_at_sign_up {
+    let is_verified = named.is_none_or(|address| address.status != IdentificationStatus::Unverified);
+    if !is_verified && instance.settings.attributes.email_address.verify_at_sign_up {
         return None;
     }
     Some(json!({

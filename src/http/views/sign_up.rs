@@ -21,7 +21,7 @@ pub fn sign_up(attempt: &SignUp, now: Timestamp) -> Value {
     let optional: Vec<String> = names(&fields.optional).into_iter().map(str::to_owned).chain(providers).collect();
     let is_complete = attempt.status == "complete";
     let open = |fields: &[Field]| if is_complete { Vec::new() } else { names(fields) };
-    let external_account = attempt.external_account.as_ref().map(|proof| verification::oauth(proof, now));
+    let external_account = attempt.external_account.as_ref().map(|verification| verification::oauth(verification, now));
     json!({
         "object": "sign_up",
         "id": attempt.id,
@@ -53,7 +53,7 @@ pub fn sign_up(attempt: &SignUp, now: Timestamp) -> Value {
         "abandon_at": millis(attempt.abandon_at),
         "legal_accepted_at": attempt.legal_accepted_at.map(millis),
         "locale": attempt.locale,
-        "external_account_strategy": attempt.external_account.as_ref().map(|proof| &proof.strategy),
+        "external_account_strategy": attempt.external_account.as_ref().map(|verification| &verification.strategy),
         "external_account": null,
         "protect_check": null,
     })
@@ -63,29 +63,29 @@ pub fn sign_up(attempt: &SignUp, now: Timestamp) -> Value {
 fn email(attempt: &SignUp, now: Timestamp) -> Option<Value> {
     attempt.email_address.as_ref()?;
     let fields = attempt.fields.clone().unwrap_or_default();
-    let must_be_proven = attempt.status != "complete" && fields.unverified.contains(&Field::EmailAddress);
+    let must_be_verified = attempt.status != "complete" && fields.unverified.contains(&Field::EmailAddress);
     let mut shape = match &attempt.email_verification {
-        Some(proof) => verification::shown(proof, now),
-        None if must_be_proven => json!({
+        Some(verification) => verification::shown(verification, now),
+        None if must_be_verified => json!({
             "object": "verification_otp",
             "status": "unverified",
-            "strategy": attempt.proofs.first().unwrap_or(&"email_code"),
+            "strategy": attempt.verification_strategies.first().unwrap_or(&"email_code"),
             "attempts": null,
             "expire_at": null,
         }),
         None => return None,
     };
-    let is_live = attempt.email_verification.as_ref().is_some_and(|proof| {
-        proof.status == Status::Unverified && proof.shown_status(now) == Status::Unverified.as_str()
+    let is_live = attempt.email_verification.as_ref().is_some_and(|verification| {
+        verification.status == Status::Unverified && verification.shown_status(now) == Status::Unverified.as_str()
     });
-    let next = match (must_be_proven, is_live) {
+    let next = match (must_be_verified, is_live) {
         (false, _) => "",
         (true, true) => "needs_attempt",
         (true, false) => "needs_prepare",
     };
     if let Some(shape) = shape.as_object_mut() {
         shape.insert("next_action".to_owned(), json!(next));
-        shape.insert("supported_strategies".to_owned(), json!(attempt.proofs));
+        shape.insert("supported_strategies".to_owned(), json!(attempt.verification_strategies));
     }
     Some(shape)
 }

@@ -1,5 +1,5 @@
 //! Everything that an attacker and the owner of an address can do to each other, in every order of six moves: the rules
-//! themselves decide ([`linking::decide`], [`connecting::decide`], [`sign_in::proven`], [`sign_up::fields`]), over a world
+//! themselves decide ([`linking::decide`], [`connecting::decide`], [`sign_in::apply_factor`], [`sign_up::fields`]), over a world
 //! of a few users in memory. With all defences nobody ends in the other's account; with any one taken away, somebody does.
 
 mod world;
@@ -8,32 +8,36 @@ use std::collections::HashMap;
 
 use super::defences::Defences;
 use super::settings::EnumerationProtection;
-use world::{Door, Move, Provider, Rules, Who, Word, World};
+use world::{Claim, EntryPage, Move, Provider, Rules, Who, World};
 
 /// What each can do. The owner's words are true, but for one mistaken address at the untrusted provider.
 fn moves() -> Vec<(Who, Move)> {
     use Who::{Attacker, Owner};
-    let word = |provider, mail| Word { provider, mail };
+    let said = |provider, mail| Claim { provider, mail };
     let mut moves = Vec::new();
     for who in [Attacker, Owner] {
-        let words: Vec<Word> = [Provider::Trusted, Provider::Untrusted]
+        let words: Vec<Claim> = [Provider::Trusted, Provider::Untrusted]
             .into_iter()
-            .flat_map(|provider| [word(provider, who), word(provider, Owner)])
+            .flat_map(|provider| [said(provider, who), said(provider, Owner)])
             .collect();
         let mut mine: Vec<Move> = Vec::new();
         for said in words {
-            mine.extend([Move::Social(Door::SignIn, said), Move::Social(Door::SignUp, said), Move::Connect(said)]);
+            mine.extend([
+                Move::Social(EntryPage::SignIn, said),
+                Move::Social(EntryPage::SignUp, said),
+                Move::Connect(said),
+            ]);
         }
         for mail in [who, Owner] {
             mine.extend([true, false].map(|password| Move::SignUp { mail, password }));
             mine.push(Move::Password(mail));
         }
         if who == Owner {
-            mine.push(Move::Connect(word(Provider::Untrusted, Attacker)));
+            mine.push(Move::Connect(said(Provider::Untrusted, Attacker)));
         } else {
             mine.push(Move::Grant);
         }
-        mine.extend([Move::Transfer, Move::Code, Move::Prove, Move::NewPassword]);
+        mine.extend([Move::Transfer, Move::Code, Move::Verify, Move::NewPassword]);
         mine.extend([Provider::Trusted, Provider::Untrusted].map(Move::Disconnect));
         for act in mine {
             if !moves.contains(&(who, act)) {
@@ -61,7 +65,7 @@ fn explore(rules: &Rules, depth: usize) -> (usize, Option<Vec<(Who, Move)>>) {
                 let found = way.len();
                 way.push((number, Some((*who, *act))));
                 if after.is_lost() {
-                    return (way.len(), Some(told(&way, found)));
+                    return (way.len(), Some(steps_to(&way, found)));
                 }
                 seen.insert(after.clone(), found);
                 next.push((found, after));
@@ -72,7 +76,7 @@ fn explore(rules: &Rules, depth: usize) -> (usize, Option<Vec<(Who, Move)>>) {
     (way.len(), None)
 }
 
-fn told(way: &[(usize, Option<(Who, Move)>)], mut at: usize) -> Vec<(Who, Move)> {
+fn steps_to(way: &[(usize, Option<(Who, Move)>)], mut at: usize) -> Vec<(Who, Move)> {
     let mut moves = Vec::new();
     while let (before, Some(act)) = &way[at] {
         moves.push(*act);
@@ -115,10 +119,10 @@ fn any_defence_taken_away_lets_the_attacker_in() {
     let all = Defences::ALL;
     for (name, without) in [
         ("only_trusted_words", Defences { only_trusted_words: false, ..all }),
-        ("hostile_until_proven", Defences { hostile_until_proven: false, ..all }),
+        ("hostile_until_verified", Defences { hostile_until_verified: false, ..all }),
         ("somebody_else_keeps_out", Defences { somebody_else_keeps_out: false, ..all }),
-        ("proof_of_that_address", Defences { proof_of_that_address: false, ..all }),
-        ("proven_at_sign_up", Defences { proven_at_sign_up: false, ..all }),
+        ("verification_of_that_address", Defences { verification_of_that_address: false, ..all }),
+        ("verified_at_sign_up", Defences { verified_at_sign_up: false, ..all }),
         ("ends_sessions", Defences { ends_sessions: false, ..all }),
         ("removes_accounts", Defences { removes_accounts: false, ..all }),
         ("removes_password", Defences { removes_password: false, ..all }),

@@ -4,15 +4,15 @@ use std::sync::LazyLock;
 
 use time::macros::datetime;
 
-use crate::model::connecting::{self, Aim, Meaning, Proves};
+use crate::model::connecting::{self, Aim, ConnectDecision, Verify};
 use crate::model::defences::Defences;
 use crate::model::id::{ExternalAccountId, IdentificationId, SessionId, UserId};
-use crate::model::linking::{self, AddressOwner, Decision, KnownAccount, Policy, Standing, Started};
+use crate::model::linking::{self, AddressOwner, AttemptKind, Decision, KnownAccount, Policy, UserStatus};
 use crate::model::profile::EmailTrust;
 use crate::model::random::Rng;
 use crate::model::settings::{EnumerationProtection, Settings};
-use crate::model::sign_in::{self, Factor, Life, Owes, State, Status, TakeOver};
-use crate::model::sign_up::{self, Given, Vouched};
+use crate::model::sign_in::{self, AttemptLife, Factor, Reassignment, State, Status, UserFactors};
+use crate::model::sign_up::{self, AddressEvidence, SignUpFacts};
 use crate::model::user::IdentificationStatus;
 
 /// A person; also the mailbox that only this person can read, and the accounts at providers that only this person has.
@@ -31,12 +31,12 @@ pub(super) enum Provider {
 
 /// What a provider says of a person: this address, which may be another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Word {
+pub(super) struct Claim {
     pub provider: Provider,
     pub mail: Who,
 }
 
-impl Word {
+impl Claim {
     /// A trusted provider does not vouch for what it did not check; an untrusted one vouches for anything, in vain.
     fn trust(self, of: Who) -> EmailTrust {
         match self.provider {
@@ -51,7 +51,7 @@ enum Mail {
     #[default]
     Absent,
     Claimed,
-    Proven,
+    Verified,
 }
 
 /// A user. Arrays count by [`Provider`] and [`Who`].
@@ -66,35 +66,35 @@ struct User {
 
 /// The present attempt of a person's browser.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-enum Attempt {
+enum AttemptState {
     #[default]
     None,
     SignIn {
         user: usize,
         status: Status,
-        waits: Option<Word>,
+        waits: Option<Claim>,
     },
-    Transferable(Door, Word),
+    Transferable(EntryPage, Claim),
     SignUp {
-        social: Option<Word>,
+        social: Option<Claim>,
         mail: Who,
-        is_proven: bool,
+        is_verified: bool,
         password: bool,
     },
 }
 
-/// [`Started`], as something that a set can hold.
+/// [`AttemptKind`], as something that a set can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Door {
+pub(super) enum EntryPage {
     SignIn,
     SignUp,
 }
 
-impl From<Door> for Started {
-    fn from(started: Door) -> Self {
-        match started {
-            Door::SignIn => Self::SignIn,
-            Door::SignUp => Self::SignUp,
+impl From<EntryPage> for AttemptKind {
+    fn from(entry: EntryPage) -> Self {
+        match entry {
+            EntryPage::SignIn => Self::SignIn,
+            EntryPage::SignUp => Self::SignUp,
         }
     }
 }
@@ -102,7 +102,7 @@ impl From<Door> for Started {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Move {
     /// Comes back from a provider that says this.
-    Social(Door, Word),
+    Social(EntryPage, Claim),
     /// Carries the proof over to the other kind of attempt.
     Transfer,
     /// Signs up with an address, with or without a password.
@@ -112,11 +112,11 @@ pub(super) enum Move {
     /// Signs in with a code that went to the person's own mailbox.
     Code,
     /// Brings the code that the present attempt sent to the person's own mailbox.
-    Prove,
+    Verify,
     /// Chooses the new password that the present attempt asks for.
     NewPassword,
     /// Connects an account at a provider that says this.
-    Connect(Word),
+    Connect(Claim),
     /// Disconnects whatever is connected there.
     Disconnect(Provider),
     /// Grants an OAuth application of the person's access.
@@ -126,7 +126,7 @@ pub(super) enum Move {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct World {
     users: Vec<User>,
-    attempts: [Attempt; 2],
+    attempts: [AttemptState; 2],
 }
 
 /// What an instance is set to, and which defences stand.
@@ -139,7 +139,7 @@ impl Rules {
     fn new(verify_at_sign_up: bool, enumeration: EnumerationProtection, defences: Defences) -> Self {
         let mut settings = Settings::default();
         settings.attributes.email_address.verify_at_sign_up = verify_at_sign_up;
-        let policy = Policy { linking: settings.linking, enumeration, can_prove: true, defences };
+        let policy = Policy { linking: settings.linking, enumeration, can_verify: true, defences };
         Self { settings, policy }
     }
 
@@ -183,20 +183,20 @@ fn status(mail: Mail) -> Option<IdentificationStatus> {
     match mail {
         Mail::Absent => None,
         Mail::Claimed => Some(IdentificationStatus::Unverified),
-        Mail::Proven => Some(IdentificationStatus::Verified),
+        Mail::Verified => Some(IdentificationStatus::Verified),
     }
 }
 
 impl User {
     fn is_somebody_else(&self, than: Who) -> bool {
         let other = if than == Who::Owner { Who::Attacker } else { Who::Owner };
-        self.mail[other as usize] == Mail::Proven
+        self.mail[other as usize] == Mail::Verified
     }
 
     /// Something in it is the owner's beyond doubt.
     fn is_owners(&self) -> bool {
         let owner = Who::Owner as usize;
-        self.mail[owner] == Mail::Proven || self.linked.iter().any(|linked| linked[owner])
+        self.mail[owner] == Mail::Verified || self.linked.iter().any(|linked| linked[owner])
     }
 
     fn lets_in_attacker(&self) -> bool {
@@ -213,21 +213,21 @@ impl World {
         self.users.iter().any(|user| user.is_owners() && user.lets_in_attacker())
     }
 
-    fn known(&self, who: Who, word: Word) -> linking::Known {
+    fn facts(&self, who: Who, said: Claim) -> linking::Known {
         let session = |user: usize| self.users[user].session[who as usize].then(|| IDS.sessions[user].clone());
-        let linked = self.users.iter().position(|user| user.linked[word.provider as usize][who as usize]);
+        let linked = self.users.iter().position(|user| user.linked[said.provider as usize][who as usize]);
         let account = linked.map(|user| KnownAccount {
             account: IDS.accounts[0].clone(),
             user: IDS.users[user].clone(),
-            standing: Standing::Good,
+            user_status: UserStatus::Active,
             session: session(user),
         });
-        let owner = self.addressee(word.mail).map(|user| AddressOwner {
+        let owner = self.addressee(said.mail).map(|user| AddressOwner {
             user: IDS.users[user].clone(),
-            identification: IDS.mails[word.mail as usize].clone(),
-            status: status(self.users[user].mail[word.mail as usize]).unwrap(),
-            is_somebody_else: self.users[user].is_somebody_else(word.mail),
-            standing: Standing::Good,
+            identification: IDS.mails[said.mail as usize].clone(),
+            status: status(self.users[user].mail[said.mail as usize]).unwrap(),
+            is_somebody_else: self.users[user].is_somebody_else(said.mail),
+            user_status: UserStatus::Active,
             session: session(user),
         });
         linking::Known { account, owner }
@@ -239,41 +239,41 @@ impl World {
             let users = self.users.iter().enumerate();
             users.filter(move |(_, user)| user.mail[mail as usize] == wanted).map(|(number, _)| number)
         };
-        let proven = with(Mail::Proven).next();
-        proven.or_else(|| with(Mail::Claimed).min_by_key(|user| (self.users[*user].is_somebody_else(mail), *user)))
+        let verified = with(Mail::Verified).next();
+        verified.or_else(|| with(Mail::Claimed).min_by_key(|user| (self.users[*user].is_somebody_else(mail), *user)))
     }
 
     /// The address is this user's, and nobody else's any more.
     fn own(&mut self, owner: usize, mail: Who) {
         for (number, user) in self.users.iter_mut().enumerate() {
-            user.mail[mail as usize] = if number == owner { Mail::Proven } else { Mail::Absent };
+            user.mail[mail as usize] = if number == owner { Mail::Verified } else { Mail::Absent };
         }
     }
 
-    fn settle(&mut self, rules: &Rules, who: Who, started: Door, word: Word) {
-        self.attempts[who as usize] = Attempt::None;
-        let known = self.known(who, word);
-        match linking::decide(started.into(), Some(word.trust(who)), &known, &rules.policy) {
+    fn apply(&mut self, rules: &Rules, who: Who, entry: EntryPage, said: Claim) {
+        self.attempts[who as usize] = AttemptState::None;
+        let known = self.facts(who, said);
+        match linking::decide(entry.into(), Some(said.trust(who)), &known, &rules.policy) {
             Decision::SignIn { user, .. } => self.sign_in_by_provider(rules, who, user_of(&user)),
             Decision::Create => {
                 let attempt =
-                    Attempt::SignUp { social: Some(word), mail: word.mail, is_proven: false, password: false };
+                    AttemptState::SignUp { social: Some(said), mail: said.mail, is_verified: false, password: false };
                 self.attempts[who as usize] = attempt;
                 self.sign_up(rules, who);
             }
             Decision::Transfer => {
-                let to = if started == Door::SignIn { Door::SignUp } else { Door::SignIn };
-                self.attempts[who as usize] = Attempt::Transferable(to, word);
+                let to = if entry == EntryPage::SignIn { EntryPage::SignUp } else { EntryPage::SignIn };
+                self.attempts[who as usize] = AttemptState::Transferable(to, said);
             }
             Decision::Link { user, .. } => {
                 let user = user_of(&user);
-                self.users[user].linked[word.provider as usize][who as usize] = true;
-                self.own(user, word.mail);
+                self.users[user].linked[said.provider as usize][who as usize] = true;
+                self.own(user, said.mail);
                 self.sign_in_by_provider(rules, who, user);
             }
-            Decision::Prove { user, .. } => {
+            Decision::VerifyFirst { user, .. } => {
                 let (user, status) = (user_of(&user), Status::NeedsFirstFactor);
-                self.attempts[who as usize] = Attempt::SignIn { user, status, waits: Some(word) };
+                self.attempts[who as usize] = AttemptState::SignIn { user, status, waits: Some(said) };
             }
             Decision::AlreadySignedIn(_) | Decision::Closed(..) | Decision::LinkingOff(_) | Decision::Unprovable(_) => {
             }
@@ -281,38 +281,38 @@ impl World {
     }
 
     fn sign_in_by_provider(&mut self, rules: &Rules, who: Who, user: usize) {
-        self.attempts[who as usize] = Attempt::SignIn { user, status: Status::NeedsIdentifier, waits: None };
-        self.proven(rules, who, Factor::Provider);
+        self.attempts[who as usize] = AttemptState::SignIn { user, status: Status::NeedsIdentifier, waits: None };
+        self.apply_factor(rules, who, Factor::Provider);
     }
 
     /// A factor is proven in the person's present sign-in.
-    fn proven(&mut self, rules: &Rules, who: Who, factor: Factor<'_>) {
-        let Attempt::SignIn { user, status, waits } = self.attempts[who as usize] else { return };
-        let waits_for = waits.map(|word| IDS.mails[word.mail as usize].clone());
-        let state = State { status, life: Life::Current, waits_for };
-        let owes = Owes { has_password: self.users[user].password.is_some(), second_factor: false };
-        let Ok(step) = sign_in::proven(&state, factor, owes, rules.policy.defences) else { return };
+    fn apply_factor(&mut self, rules: &Rules, who: Who, factor: Factor<'_>) {
+        let AttemptState::SignIn { user, status, waits } = self.attempts[who as usize] else { return };
+        let waits_for = waits.map(|said| IDS.mails[said.mail as usize].clone());
+        let state = State { status, life: AttemptLife::Current, waits_for };
+        let user_factors = UserFactors { has_password: self.users[user].password.is_some(), second_factor: false };
+        let Ok(step) = sign_in::apply_factor(&state, factor, user_factors, rules.policy.defences) else { return };
         if step.takes_over {
-            self.take_over(user, who, TakeOver::with(rules.policy.defences));
+            self.reassign_address(user, who, Reassignment::with(rules.policy.defences));
         }
-        if step.proves_address {
+        if step.verifies_address {
             self.own(user, who);
         }
-        if let (Some(word), Factor::Address(_)) = (waits, factor) {
-            if self.users.iter().any(|user| user.linked[word.provider as usize][who as usize]) {
-                self.attempts[who as usize] = Attempt::None;
+        if let (Some(said), Factor::Address(_)) = (waits, factor) {
+            if self.users.iter().any(|user| user.linked[said.provider as usize][who as usize]) {
+                self.attempts[who as usize] = AttemptState::None;
                 return;
             }
-            self.users[user].linked[word.provider as usize][who as usize] = true;
+            self.users[user].linked[said.provider as usize][who as usize] = true;
         }
-        self.attempts[who as usize] = Attempt::SignIn { user, status: step.status, waits: None };
+        self.attempts[who as usize] = AttemptState::SignIn { user, status: step.status, waits: None };
         if step.status == Status::Complete {
             self.users[user].session[who as usize] = true;
-            self.attempts[who as usize] = Attempt::None;
+            self.attempts[who as usize] = AttemptState::None;
         }
     }
 
-    fn take_over(&mut self, user: usize, kept: Who, goes: TakeOver) {
+    fn reassign_address(&mut self, user: usize, verifier: Who, goes: Reassignment) {
         let user = &mut self.users[user];
         if goes.sessions {
             user.session = [false; 2];
@@ -327,7 +327,7 @@ impl World {
             user.grant = [false; 2];
         }
         for (mail, state) in user.mail.iter_mut().enumerate() {
-            if mail != kept as usize && *state == Mail::Claimed {
+            if mail != verifier as usize && *state == Mail::Claimed {
                 *state = Mail::Absent;
             }
         }
@@ -335,13 +335,13 @@ impl World {
 
     /// Completes the person's present sign-up if it has all it needs.
     fn sign_up(&mut self, rules: &Rules, who: Who) {
-        let Attempt::SignUp { social, mail, is_proven, password } = self.attempts[who as usize] else { return };
-        let word = social.filter(|word| linking::is_enough(word.trust(who), &rules.policy));
-        let given = Given {
-            email: Some(match (is_proven, word) {
-                (true, _) => Vouched::Proof,
-                (false, Some(_)) => Vouched::Provider,
-                (false, None) => Vouched::No,
+        let AttemptState::SignUp { social, mail, is_verified, password } = self.attempts[who as usize] else { return };
+        let said = social.filter(|said| linking::is_enough(said.trust(who), &rules.policy));
+        let given = SignUpFacts {
+            email: Some(match (is_verified, said) {
+                (true, _) => AddressEvidence::Verification,
+                (false, Some(_)) => AddressEvidence::Provider,
+                (false, None) => AddressEvidence::No,
             }),
             username: false,
             password,
@@ -354,23 +354,23 @@ impl World {
         if !sign_up::fields(&rules.settings, &given, defences).is_ready() {
             return;
         }
-        self.attempts[who as usize] = Attempt::None;
-        let is_linked = |user: &User| social.is_some_and(|word| user.linked[word.provider as usize][who as usize]);
+        self.attempts[who as usize] = AttemptState::None;
+        let is_linked = |user: &User| social.is_some_and(|said| user.linked[said.provider as usize][who as usize]);
         if self.users.iter().any(is_linked) {
             return;
         }
-        let is_owned = given.is_email_proven(defences);
-        if is_owned && self.users.iter().any(|user| user.mail[mail as usize] == Mail::Proven) {
-            if let Some(word) = social.filter(|_| is_proven) {
-                self.attempts[who as usize] = Attempt::Transferable(Door::SignIn, word);
+        let is_owned = given.is_email_verified(defences);
+        if is_owned && self.users.iter().any(|user| user.mail[mail as usize] == Mail::Verified) {
+            if let Some(said) = social.filter(|_| is_verified) {
+                self.attempts[who as usize] = AttemptState::Transferable(EntryPage::SignIn, said);
             }
             return;
         }
         let mut user = User { password: password.then_some(who), ..User::default() };
         user.mail[mail as usize] = Mail::Claimed;
         user.session[who as usize] = true;
-        if let Some(word) = social {
-            user.linked[word.provider as usize][who as usize] = true;
+        if let Some(said) = social {
+            user.linked[said.provider as usize][who as usize] = true;
         }
         self.users.push(user);
         if is_owned {
@@ -378,9 +378,9 @@ impl World {
         }
     }
 
-    fn connect(&mut self, who: Who, word: Word) {
+    fn connect(&mut self, who: Who, said: Claim) {
         let Some(user) = self.users.iter().position(|user| user.session[who as usize]) else { return };
-        let linked = self.users.iter().position(|user| user.linked[word.provider as usize][who as usize]);
+        let linked = self.users.iter().position(|user| user.linked[said.provider as usize][who as usize]);
         let identity = match linked {
             None => connecting::Identity::Unknown,
             Some(owner) if owner == user => connecting::Identity::Own(IDS.accounts[0].clone()),
@@ -390,22 +390,23 @@ impl World {
             .users
             .iter()
             .enumerate()
-            .any(|(number, other)| number != user && other.mail[word.mail as usize] == Mail::Proven);
-        let address = match self.users[user].mail[word.mail as usize] {
-            Mail::Claimed | Mail::Proven => connecting::Address::Own(IDS.mails[word.mail as usize].clone()),
+            .any(|(number, other)| number != user && other.mail[said.mail as usize] == Mail::Verified);
+        let address = match self.users[user].mail[said.mail as usize] {
+            Mail::Claimed | Mail::Verified => connecting::Address::Own(IDS.mails[said.mail as usize].clone()),
             Mail::Absent if others => connecting::Address::Others,
             Mail::Absent => connecting::Address::Free,
         };
-        let has_another = self.users[user].linked[word.provider as usize] != [false; 2];
+        let has_another = self.users[user].linked[said.provider as usize] != [false; 2];
         let known = connecting::Known { identity, address, has_another };
         let rules = connecting::Rules { multiple_accounts: true, addresses_changeable: true };
-        let Meaning::Connect(claim) = connecting::decide(&Aim::Connect, word.trust(who), &known, rules) else { return };
-        self.users[user].linked[word.provider as usize][who as usize] = true;
+        let decision = connecting::decide(&Aim::Connect, said.trust(who), &known, rules);
+        let ConnectDecision::Connect(claim) = decision else { return };
+        self.users[user].linked[said.provider as usize][who as usize] = true;
         match claim {
-            connecting::Claim::Nothing | connecting::Claim::Link(_, Proves::No) => {}
-            connecting::Claim::Add(Proves::No) => self.users[user].mail[word.mail as usize] = Mail::Claimed,
-            connecting::Claim::Link(_, Proves::Yes) if others => {}
-            connecting::Claim::Link(_, Proves::Yes) | connecting::Claim::Add(Proves::Yes) => self.own(user, word.mail),
+            connecting::Claim::Nothing | connecting::Claim::Link(_, Verify::No) => {}
+            connecting::Claim::Add(Verify::No) => self.users[user].mail[said.mail as usize] = Mail::Claimed,
+            connecting::Claim::Link(_, Verify::Yes) if others => {}
+            connecting::Claim::Link(_, Verify::Yes) | connecting::Claim::Add(Verify::Yes) => self.own(user, said.mail),
         }
     }
 
@@ -415,7 +416,7 @@ impl World {
         let mut without = user.clone();
         without.linked[provider as usize] = [false; 2];
         let is_open = without.password.is_some()
-            || without.mail.contains(&Mail::Proven)
+            || without.mail.contains(&Mail::Verified)
             || without.linked.iter().flatten().any(|linked| *linked);
         if is_open {
             *user = without;
@@ -424,53 +425,55 @@ impl World {
 
     pub fn after(&self, rules: &Rules, who: Who, act: Move) -> Self {
         let mut world = self.clone();
-        let seat = who as usize;
+        let place = who as usize;
         match act {
-            Move::Social(started, word) => world.settle(rules, who, started, word),
+            Move::Social(entry, said) => world.apply(rules, who, entry, said),
             Move::Transfer => {
-                if let Attempt::Transferable(to, word) = world.attempts[seat] {
-                    world.settle(rules, who, to, word);
+                if let AttemptState::Transferable(to, said) = world.attempts[place] {
+                    world.apply(rules, who, to, said);
                 }
             }
             Move::SignUp { mail, password } => {
-                let is_taken = world.users.iter().any(|user| user.mail[mail as usize] == Mail::Proven);
+                let is_taken = world.users.iter().any(|user| user.mail[mail as usize] == Mail::Verified);
                 if !is_taken || rules.policy.enumeration == EnumerationProtection::Strict {
-                    world.attempts[seat] = Attempt::SignUp { social: None, mail, is_proven: false, password };
+                    world.attempts[place] = AttemptState::SignUp { social: None, mail, is_verified: false, password };
                     world.sign_up(rules, who);
                 }
             }
             Move::Password(mail) => {
                 let user = world.identified(rules, mail).filter(|user| world.users[*user].password == Some(who));
                 if let Some(user) = user {
-                    world.attempts[seat] = Attempt::SignIn { user, status: Status::NeedsFirstFactor, waits: None };
-                    world.proven(rules, who, Factor::Password);
+                    world.attempts[place] =
+                        AttemptState::SignIn { user, status: Status::NeedsFirstFactor, waits: None };
+                    world.apply_factor(rules, who, Factor::Password);
                 }
             }
             Move::Code => {
                 if let Some(user) = world.identified(rules, who) {
-                    world.attempts[seat] = Attempt::SignIn { user, status: Status::NeedsFirstFactor, waits: None };
-                    world.bring_code(rules, who);
+                    world.attempts[place] =
+                        AttemptState::SignIn { user, status: Status::NeedsFirstFactor, waits: None };
+                    world.submit_code(rules, who);
                 }
             }
-            Move::Prove => match &mut world.attempts[seat] {
-                Attempt::SignIn { .. } => world.bring_code(rules, who),
-                Attempt::SignUp { mail, is_proven, .. } if *mail == who => {
-                    *is_proven = true;
+            Move::Verify => match &mut world.attempts[place] {
+                AttemptState::SignIn { .. } => world.submit_code(rules, who),
+                AttemptState::SignUp { mail, is_verified, .. } if *mail == who => {
+                    *is_verified = true;
                     world.sign_up(rules, who);
                 }
                 _ => {}
             },
             Move::NewPassword => {
-                if let Attempt::SignIn { user, status: Status::NeedsNewPassword, .. } = world.attempts[seat] {
+                if let AttemptState::SignIn { user, status: Status::NeedsNewPassword, .. } = world.attempts[place] {
                     world.users[user].password = Some(who);
-                    world.proven(rules, who, Factor::NewPassword);
+                    world.apply_factor(rules, who, Factor::NewPassword);
                 }
             }
-            Move::Connect(word) => world.connect(who, word),
+            Move::Connect(said) => world.connect(who, said),
             Move::Disconnect(provider) => world.disconnect(who, provider),
             Move::Grant => {
-                if let Some(user) = world.users.iter_mut().find(|user| user.session[seat]) {
-                    user.grant[seat] = true;
+                if let Some(user) = world.users.iter_mut().find(|user| user.session[place]) {
+                    user.grant[place] = true;
                 }
             }
         }
@@ -480,17 +483,17 @@ impl World {
     /// Whom an identifier names: an unproven address only where sign-ups are not asked for proof.
     fn identified(&self, rules: &Rules, mail: Who) -> Option<usize> {
         let verifies = rules.settings.attributes.email_address.verify_at_sign_up;
-        self.addressee(mail).filter(|user| !verifies || self.users[*user].mail[mail as usize] == Mail::Proven)
+        self.addressee(mail).filter(|user| !verifies || self.users[*user].mail[mail as usize] == Mail::Verified)
     }
 
     /// The person brings a code that went to his own mailbox, whatever the attempt is about.
-    fn bring_code(&mut self, rules: &Rules, who: Who) {
-        let Attempt::SignIn { user, .. } = self.attempts[who as usize] else { return };
+    fn submit_code(&mut self, rules: &Rules, who: Who) {
+        let AttemptState::SignIn { user, .. } = self.attempts[who as usize] else { return };
         let address = sign_in::Address {
             id: &IDS.mails[who as usize],
             status: status(self.users[user].mail[who as usize]),
             is_somebody_else: self.users[user].is_somebody_else(who),
         };
-        self.proven(rules, who, Factor::Address(address));
+        self.apply_factor(rules, who, Factor::Address(address));
     }
 }

@@ -42,7 +42,7 @@ fn both_forms_of_the_redirect_uri_count_once() {
 }
 
 #[test]
-fn every_fault_is_told_at_once() {
+fn every_fault_is_reported_at_once() {
     let application = NewApplication {
         name: Some("x".repeat(257)),
         scopes: Some("profile nonsense".to_owned()),

@@ -153,7 +153,7 @@ pub fn check(
     let target = ResponseTarget {
         redirect_uri: redirect_uri.to_owned(),
         mode: requested_mode(parameters).unwrap_or(ResponseMode::Query),
-        state: parameters.sole("state").map(str::to_owned),
+        state: parameters.single("state").map(str::to_owned),
     };
     let rest = || -> Result<AuthorizationRequest, OAuthError> {
         no_repetitions(parameters)?; // 6
@@ -175,10 +175,10 @@ pub fn check(
             registered_redirect_uri: registered.to_owned(),
             scopes,
             challenge,
-            nonce: parameters.sole("nonce").map(str::to_owned),
+            nonce: parameters.single("nonce").map(str::to_owned),
             prompt,
             max_age,
-            login_hint: parameters.sole("login_hint").map(str::to_owned),
+            login_hint: parameters.single("login_hint").map(str::to_owned),
             expected_user,
             resources,
         })
@@ -214,7 +214,7 @@ fn no_repetitions(parameters: &Parameters) -> Result<(), OAuthError> {
 
 /// 7: `fragment` is refused too: it would put the code where scripts of the client's page and its links can see it.
 fn requested_mode(parameters: &Parameters) -> Option<ResponseMode> {
-    match parameters.sole("response_mode") {
+    match parameters.single("response_mode") {
         None | Some("query") => Some(ResponseMode::Query),
         Some("form_post") => Some(ResponseMode::FormPost),
         Some(_) => None,
@@ -223,10 +223,10 @@ fn requested_mode(parameters: &Parameters) -> Option<ResponseMode> {
 
 /// 8, 9: neither is read, and a `request_uri` is never fetched.
 fn no_request_object(parameters: &Parameters) -> Result<(), OAuthError> {
-    if parameters.sole("request").is_some() {
+    if parameters.single("request").is_some() {
         return Err(OAuthError::new(ErrorCode::RequestNotSupported, "request objects are not supported"));
     }
-    if parameters.sole("request_uri").is_some() {
+    if parameters.single("request_uri").is_some() {
         return Err(OAuthError::new(ErrorCode::RequestUriNotSupported, "request_uri is not supported"));
     }
     Ok(())
@@ -234,7 +234,7 @@ fn no_request_object(parameters: &Parameters) -> Result<(), OAuthError> {
 
 /// 10
 fn response_type(parameters: &Parameters) -> Result<(), OAuthError> {
-    match parameters.sole("response_type") {
+    match parameters.single("response_type") {
         Some("code") => Ok(()),
         None => Err(invalid_request("response_type is missing")),
         Some(_) => Err(OAuthError::new(ErrorCode::UnsupportedResponseType, "response_type must be code")),
@@ -243,8 +243,8 @@ fn response_type(parameters: &Parameters) -> Result<(), OAuthError> {
 
 /// 12: S256 or nothing. An absent method means `plain` (RFC 7636 section 4.3), which is refused as well.
 fn challenge(parameters: &Parameters, application: &Application) -> Result<Option<CodeChallenge>, OAuthError> {
-    let method = parameters.sole("code_challenge_method");
-    let Some(challenge) = parameters.sole("code_challenge") else {
+    let method = parameters.single("code_challenge_method");
+    let Some(challenge) = parameters.single("code_challenge") else {
         return match method {
             Some(_) => Err(invalid_request("code_challenge_method was sent without code_challenge")),
             None if application.needs_pkce() => Err(invalid_request("this client must send a code_challenge")),
@@ -265,7 +265,7 @@ fn lengths(parameters: &Parameters) -> Result<(), OAuthError> {
         "nonce" => MAX_NONCE,
         _ => MAX_OTHER,
     };
-    let too_long = |name: &&str| parameters.sole(name).is_some_and(|value| value.len() > limit(name));
+    let too_long = |name: &&str| parameters.single(name).is_some_and(|value| value.len() > limit(name));
     match RECOGNISED.iter().any(too_long) {
         true => Err(invalid_request("a parameter is too long")),
         false => Ok(()),
@@ -274,8 +274,8 @@ fn lengths(parameters: &Parameters) -> Result<(), OAuthError> {
 
 /// 14: without any of the three, anybody could push their own code into somebody's browser (RFC 9700 section 4.7).
 fn forgery_protection(parameters: &Parameters, challenge: Option<&CodeChallenge>) -> Result<(), OAuthError> {
-    let has_state = parameters.sole("state").is_some_and(|state| state.chars().count() >= 8);
-    let has_nonce = asks_openid(parameters) && parameters.sole("nonce").is_some();
+    let has_state = parameters.single("state").is_some_and(|state| state.chars().count() >= 8);
+    let has_nonce = asks_openid(parameters) && parameters.single("nonce").is_some();
     if has_state || challenge.is_some() || has_nonce {
         return Ok(());
     }
@@ -285,7 +285,7 @@ fn forgery_protection(parameters: &Parameters, challenge: Option<&CodeChallenge>
 /// 15: well formed, known and allowed; left out, the instance's default cut to what the client may have.
 fn scopes(parameters: &Parameters, application: &Application, instance: &Instance) -> Result<Scopes, OAuthError> {
     let refused = |description| OAuthError::new(ErrorCode::InvalidScope, description);
-    let requested = parameters.sole("scope").map(Scopes::parse).transpose()?.filter(|scopes| !scopes.is_empty());
+    let requested = parameters.single("scope").map(Scopes::parse).transpose()?.filter(|scopes| !scopes.is_empty());
     if let Some(requested) = requested {
         if !requested.iter().all(|scope| application.scopes.allow(scope)) {
             return Err(refused("a scope is unknown or not allowed for this client"));
@@ -307,7 +307,7 @@ fn scopes(parameters: &Parameters, application: &Application, instance: &Instanc
 /// 16
 fn prompt(parameters: &Parameters) -> Result<Prompt, OAuthError> {
     let mut prompt = Prompt::default();
-    for value in parameters.sole("prompt").unwrap_or_default().split(' ').filter(|value| !value.is_empty()) {
+    for value in parameters.single("prompt").unwrap_or_default().split(' ').filter(|value| !value.is_empty()) {
         match value {
             "none" => prompt.none = true,
             "login" => prompt.login = true,
@@ -324,7 +324,7 @@ fn prompt(parameters: &Parameters) -> Result<Prompt, OAuthError> {
 
 /// 17
 fn max_age(parameters: &Parameters) -> Result<Option<i64>, OAuthError> {
-    let Some(text) = parameters.sole("max_age") else { return Ok(None) };
+    let Some(text) = parameters.single("max_age") else { return Ok(None) };
     let well_formed = text.len() <= 10 && text.bytes().all(|byte| byte.is_ascii_digit());
     let seconds = well_formed.then(|| text.parse().ok()).flatten();
     seconds.map(Some).ok_or(invalid_request("max_age must be a number of seconds"))
@@ -332,7 +332,7 @@ fn max_age(parameters: &Parameters) -> Result<Option<i64>, OAuthError> {
 
 /// 17: well formed or an error, otherwise ignored (`claims_parameter_supported` is false).
 fn claims(parameters: &Parameters) -> Result<(), OAuthError> {
-    let Some(text) = parameters.sole("claims") else { return Ok(()) };
+    let Some(text) = parameters.single("claims") else { return Ok(()) };
     match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
         Ok(_) => Ok(()),
         Err(_) => Err(invalid_request("claims must be a JSON object")),
@@ -345,7 +345,7 @@ fn expected_user(
     application: &Application,
     verify_hint: impl Fn(&str) -> Option<IdTokenHint>,
 ) -> Result<Option<UserId>, OAuthError> {
-    let Some(text) = parameters.sole("id_token_hint") else { return Ok(None) };
+    let Some(text) = parameters.single("id_token_hint") else { return Ok(None) };
     let hint = verify_hint(text).filter(|hint| hint.audience.contains(&application.client_id));
     hint.map(|hint| Some(hint.user_id)).ok_or(invalid_request("id_token_hint is not an id_token of this client"))
 }

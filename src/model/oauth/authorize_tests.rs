@@ -29,7 +29,7 @@ fn with(change: &str) -> Result<AuthorizationRequest, Refusal> {
     )
 }
 
-fn told_client(result: Result<AuthorizationRequest, Refusal>) -> ErrorCode {
+fn reported_client(result: Result<AuthorizationRequest, Refusal>) -> ErrorCode {
     match result {
         Err(Refusal::Redirect(target, error)) => {
             assert_eq!(target.redirect_uri, "https://client.example/cb");
@@ -90,7 +90,7 @@ fn step_5_redirect_uri_matches_before_anything_else_is_looked_at() {
 #[test]
 fn step_6_repetitions() {
     for name in RECOGNISED.iter().filter(|name| !matches!(**name, "client_id" | "redirect_uri")) {
-        assert_eq!(told_client(with(&format!("&{name}=a&{name}=a"))), ErrorCode::InvalidRequest, "{name}");
+        assert_eq!(reported_client(with(&format!("&{name}=a&{name}=a"))), ErrorCode::InvalidRequest, "{name}");
     }
     assert!(with("&resource=https%3A%2F%2Fa.example&resource=https%3A%2F%2Fb.example").is_ok());
     assert!(with("&other=a&other=b").is_ok());
@@ -101,7 +101,7 @@ fn step_6_repetitions() {
 #[test]
 fn step_7_response_mode() {
     for mode in ["fragment", "web_message", "query.jwt"] {
-        assert_eq!(told_client(with(&format!("&response_mode={mode}"))), ErrorCode::InvalidRequest, "{mode}");
+        assert_eq!(reported_client(with(&format!("&response_mode={mode}"))), ErrorCode::InvalidRequest, "{mode}");
     }
     assert_eq!(with("&response_mode=form_post").unwrap().target.mode, ResponseMode::FormPost);
     let Err(Refusal::Redirect(target, _)) = with("&response_mode=form_post&max_age=x") else { panic!() };
@@ -110,17 +110,21 @@ fn step_7_response_mode() {
 
 #[test]
 fn steps_8_and_9_request_objects() {
-    assert_eq!(told_client(with("&request=ey")), ErrorCode::RequestNotSupported);
-    assert_eq!(told_client(with("&request_uri=https%3A%2F%2Fa.example")), ErrorCode::RequestUriNotSupported);
+    assert_eq!(reported_client(with("&request=ey")), ErrorCode::RequestNotSupported);
+    assert_eq!(reported_client(with("&request_uri=https%3A%2F%2Fa.example")), ErrorCode::RequestUriNotSupported);
 }
 
 #[test]
 fn step_10_response_type() {
     let application = fixtures::application();
-    assert_eq!(told_client(check_for(&application, &format!("redirect_uri={URI}"))), ErrorCode::InvalidRequest);
+    assert_eq!(reported_client(check_for(&application, &format!("redirect_uri={URI}"))), ErrorCode::InvalidRequest);
     for response_type in ["token", "id_token", "code+id_token", "none", "CODE"] {
         let text = format!("redirect_uri={URI}&response_type={response_type}");
-        assert_eq!(told_client(check_for(&application, &text)), ErrorCode::UnsupportedResponseType, "{response_type}");
+        assert_eq!(
+            reported_client(check_for(&application, &text)),
+            ErrorCode::UnsupportedResponseType,
+            "{response_type}"
+        );
     }
 }
 
@@ -130,7 +134,7 @@ fn step_12_pkce() {
     let demanding = Application { pkce_required: true, ..fixtures::application() };
     let base = format!("response_type=code&redirect_uri={URI}&state=12345678");
     for application in [&public, &demanding] {
-        assert_eq!(told_client(check_for(application, &base)), ErrorCode::InvalidRequest);
+        assert_eq!(reported_client(check_for(application, &base)), ErrorCode::InvalidRequest);
         let good = format!("{base}&code_challenge={CHALLENGE}&code_challenge_method=S256");
         assert!(check_for(application, &good).unwrap().challenge.is_some());
     }
@@ -142,7 +146,7 @@ fn step_12_pkce() {
         "&code_challenge_method=S256".to_owned(),
         "&code_challenge=&code_challenge_method=S256".to_owned(),
     ] {
-        assert_eq!(told_client(with(&change)), ErrorCode::InvalidRequest, "{change}");
+        assert_eq!(reported_client(with(&change)), ErrorCode::InvalidRequest, "{change}");
     }
 }
 
@@ -158,7 +162,7 @@ fn step_13_lengths() {
         [("state", MAX_STATE), ("nonce", MAX_NONCE), ("login_hint", MAX_OTHER), ("ui_locales", MAX_OTHER)]
     {
         assert!(request(name, limit).is_ok(), "{name}");
-        assert_eq!(told_client(request(name, limit + 1)), ErrorCode::InvalidRequest, "{name}");
+        assert_eq!(reported_client(request(name, limit + 1)), ErrorCode::InvalidRequest, "{name}");
     }
 }
 
@@ -182,14 +186,14 @@ fn step_14_forgery_protection() {
 #[test]
 fn step_15_scopes() {
     for scope in ["private_metadata", "openid+nonsense", "%C3%A9", "user:org:read"] {
-        assert_eq!(told_client(with(&format!("&scope={scope}"))), ErrorCode::InvalidScope, "{scope}");
+        assert_eq!(reported_client(with(&format!("&scope={scope}"))), ErrorCode::InvalidScope, "{scope}");
     }
     for left_out in ["", "&scope=", "&scope=+"] {
         assert_eq!(with(left_out).unwrap().scopes.to_string(), "profile email");
     }
     let text = format!("response_type=code&redirect_uri={URI}&state=12345678");
     let metadata = Application { scopes: Scopes::parse("public_metadata").unwrap(), ..fixtures::application() };
-    assert_eq!(told_client(check_for(&metadata, &text)), ErrorCode::InvalidScope);
+    assert_eq!(reported_client(check_for(&metadata, &text)), ErrorCode::InvalidScope);
     let mut instance = fixtures::production();
     instance.settings.oauth.default_scopes = vec!["openid".into(), "public_metadata".into(), "email".into()];
     let request = check(&Parameters::parse(text.as_bytes()).unwrap(), &metadata, &instance, verify_hint).unwrap();
@@ -199,7 +203,7 @@ fn step_15_scopes() {
 #[test]
 fn step_16_prompt() {
     for prompt in ["none+login", "consent+none", "create", "LOGIN"] {
-        assert_eq!(told_client(with(&format!("&prompt={prompt}"))), ErrorCode::InvalidRequest, "{prompt}");
+        assert_eq!(reported_client(with(&format!("&prompt={prompt}"))), ErrorCode::InvalidRequest, "{prompt}");
     }
     assert!(with("&prompt=none").unwrap().prompt.none);
 }
@@ -207,7 +211,7 @@ fn step_16_prompt() {
 #[test]
 fn step_17_max_age_and_claims() {
     for change in ["max_age=-1", "max_age=1.5", "max_age=12345678901", "max_age=x", "claims=x", "claims=%5B%5D"] {
-        assert_eq!(told_client(with(&format!("&{change}"))), ErrorCode::InvalidRequest, "{change}");
+        assert_eq!(reported_client(with(&format!("&{change}"))), ErrorCode::InvalidRequest, "{change}");
     }
     assert_eq!(with("&max_age=0").unwrap().max_age, Some(0));
 }
@@ -216,18 +220,18 @@ fn step_17_max_age_and_claims() {
 fn step_18_id_token_hint() {
     assert_eq!(with("&id_token_hint=signed+for+d9g4CT4WYiCBm7EU").unwrap().expected_user, Some(user()));
     for hint in ["forged", "signed+for+another"] {
-        assert_eq!(told_client(with(&format!("&id_token_hint={hint}"))), ErrorCode::InvalidRequest, "{hint}");
+        assert_eq!(reported_client(with(&format!("&id_token_hint={hint}"))), ErrorCode::InvalidRequest, "{hint}");
     }
 }
 
 #[test]
 fn step_19_resource() {
     assert_eq!(with("&resource=https%3A%2F%2Fapi.example%2F").unwrap().resources, ["https://api.example/"]);
-    assert_eq!(told_client(with("&resource=api")), ErrorCode::InvalidTarget);
+    assert_eq!(reported_client(with("&resource=api")), ErrorCode::InvalidTarget);
 }
 
 #[test]
-fn the_first_failing_row_is_told() {
+fn the_first_failing_row_is_reported() {
     let rows = [
         ("&display=a&display=b", ErrorCode::InvalidRequest),
         ("&request=x", ErrorCode::RequestNotSupported),
@@ -239,7 +243,7 @@ fn the_first_failing_row_is_told() {
     ];
     for (at, (_, code)) in rows.iter().enumerate() {
         let all: String = rows[at..].iter().map(|(change, _)| *change).collect();
-        assert_eq!(told_client(with(&all)), *code, "{all}");
+        assert_eq!(reported_client(with(&all)), *code, "{all}");
     }
 }
 

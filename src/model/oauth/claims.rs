@@ -222,8 +222,8 @@ mod tests {
             Subject { first_name: None, last_name: None, username: None, picture: None, email: None, ..subject() };
         let claims = userinfo_of(&nobody, "openid email profile");
         assert_eq!(names(&claims), ["instance_id", "object", "sub", "updated_at", "user_id"]);
-        let unproven = Subject { email: Some(("a@b.example".to_owned(), false)), ..subject() };
-        assert_eq!(userinfo_of(&unproven, "email")["email_verified"], false);
+        let unverified = Subject { email: Some(("a@b.example".to_owned(), false)), ..subject() };
+        assert_eq!(userinfo_of(&unverified, "email")["email_verified"], false);
     }
 
     fn id_token(content: IdTokenClaims) -> Map<String, Value> {

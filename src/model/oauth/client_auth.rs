@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_are_read() {
+    fn basic_and_post_credentials_are_read() {
         assert_eq!(present(Some(&basic_of("abc:s3cret")), ""), some("abc", "s3cret"));
         assert_eq!(present(Some(&basic_of("a%3Ab+c:s%2Bx")), ""), some("a:b c", "s+x"));
         assert_eq!(present(Some(&basic_of("abc:a:b")), ""), some("abc", "a:b"));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ways_at_once_are_refused() {
+    fn basic_and_post_credentials_together_are_refused() {
         let header = basic_of("abc:s");
         for form in ["client_secret=s", "client_assertion=x", "client_id=other", "client_id=abc&client_id=abc"] {
             assert_eq!(present(Some(&header), form), Err(ErrorCode::InvalidRequest), "{form}");

@@ -40,14 +40,14 @@ pub struct CodeRequest {
     /// The redirect URI, if it was sent.
     pub redirect_uri: Option<String>,
     /// What the verifier proves.
-    pub proof: Proof,
+    pub verifier: PresentedVerifier,
     /// Resources the access token is to be narrowed to; empty means all that were granted.
     pub resources: Vec<String>,
 }
 
 /// The PKCE side of a redemption.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proof {
+pub enum PresentedVerifier {
     /// No verifier was sent: right only for a code without a challenge (downgrade: RFC 9700 section 4.8.2).
     None,
     /// The verifier answers this challenge.
@@ -75,7 +75,7 @@ pub fn grant_type(form: &Parameters) -> Result<&str, OAuthError> {
     for name in RECOGNISED {
         form.one(name)?;
     }
-    form.sole("grant_type").ok_or(invalid_request("grant_type is missing"))
+    form.single("grant_type").ok_or(invalid_request("grant_type is missing"))
 }
 
 /// Reads the grant's own parameters; to be answered only to a client that has authenticated.
@@ -86,19 +86,19 @@ pub fn read(form: &Parameters) -> Result<GrantRequest, OAuthError> {
     let resources: Vec<String> = form.all("resource").map(str::to_owned).collect();
     match grant_type(form)? {
         "authorization_code" => {
-            let code = form.sole("code").ok_or(invalid_request("code is missing"))?;
+            let code = form.single("code").ok_or(invalid_request("code is missing"))?;
             Ok(GrantRequest::Code(CodeRequest {
                 code: Token::parse(Kind::Code, code),
-                redirect_uri: form.sole("redirect_uri").map(str::to_owned),
-                proof: proof(form.sole("code_verifier")),
+                redirect_uri: form.single("redirect_uri").map(str::to_owned),
+                verifier: read_verifier(form.single("code_verifier")),
                 resources,
             }))
         }
         "refresh_token" => {
-            let token = form.sole("refresh_token").ok_or(invalid_request("refresh_token is missing"))?;
+            let token = form.single("refresh_token").ok_or(invalid_request("refresh_token is missing"))?;
             Ok(GrantRequest::Refresh(RefreshRequest {
                 refresh_token: Token::parse(Kind::Refresh, token),
-                scopes: form.sole("scope").map(Scopes::parse).transpose()?.filter(|scopes| !scopes.is_empty()),
+                scopes: form.single("scope").map(Scopes::parse).transpose()?.filter(|scopes| !scopes.is_empty()),
                 resources,
             }))
         }
@@ -106,11 +106,11 @@ pub fn read(form: &Parameters) -> Result<GrantRequest, OAuthError> {
     }
 }
 
-fn proof(verifier: Option<&str>) -> Proof {
+fn read_verifier(verifier: Option<&str>) -> PresentedVerifier {
     match verifier.map(challenge_of) {
-        None => Proof::None,
-        Some(Some(challenge)) => Proof::Challenge(challenge),
-        Some(None) => Proof::Impossible,
+        None => PresentedVerifier::None,
+        Some(Some(challenge)) => PresentedVerifier::Challenge(challenge),
+        Some(None) => PresentedVerifier::Impossible,
     }
 }
 
@@ -170,13 +170,13 @@ pub fn refusal(request: &CodeRequest, facts: Option<CodeFacts<'_>>) -> (OAuthErr
     if let Err(error) = redirect_uri {
         return (error.because(Reason::GrantMismatch, "redirect_uri"), Consequence::CountFailure);
     }
-    let proven = match &request.proof {
-        Proof::None => None,
-        Proof::Challenge(challenge) => Some(challenge.as_str()),
-        Proof::Impossible => Some(""),
+    let presented = match &request.verifier {
+        PresentedVerifier::None => None,
+        PresentedVerifier::Challenge(challenge) => Some(challenge.as_str()),
+        PresentedVerifier::Impossible => Some(""),
     };
-    if proven != facts.challenge {
-        let detail = match (proven, facts.challenge) {
+    if presented != facts.challenge {
+        let detail = match (presented, facts.challenge) {
             (None, _) => "absent",
             (_, None) => "unexpected",
             _ => "wrong",
@@ -235,14 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn reads_codes_and_proofs() {
+    fn code_request_with_verifier_is_read() {
         let request =
             code_request(&format!("redirect_uri=https%3A%2F%2Fa.example&code_verifier={VERIFIER}&resource=r"));
         assert!(request.code.is_some());
         assert_eq!(request.redirect_uri.as_deref(), Some("https://a.example"));
-        assert_eq!(request.proof, Proof::Challenge(CodeChallenge::parse(CHALLENGE).unwrap()));
-        assert_eq!(code_request("").proof, Proof::None);
-        assert_eq!(code_request("code_verifier=short").proof, Proof::Impossible);
+        assert_eq!(request.verifier, PresentedVerifier::Challenge(CodeChallenge::parse(CHALLENGE).unwrap()));
+        assert_eq!(code_request("").verifier, PresentedVerifier::None);
+        assert_eq!(code_request("code_verifier=short").verifier, PresentedVerifier::Impossible);
     }
 
     fn facts() -> CodeFacts<'static> {

@@ -33,7 +33,7 @@ pub enum Next {
 
 /// Decides what happens to `request`. `reauthenticated_after` is the moment an earlier pass demanded a new sign-in (kept
 /// where the browser cannot change it); a session proven since then satisfies `prompt=login` and any `max_age`.
-pub fn next(
+pub fn next_step(
     application: &Application,
     request: &AuthorizationRequest,
     signed_in: Option<&SignedIn<'_>>,
@@ -54,8 +54,8 @@ pub fn next(
     let is_fresh = reauthenticated_after.is_some_and(|moment| session.authenticated_at > moment);
     let is_too_old = request.max_age.is_some_and(|limit| (now - session.authenticated_at).whole_seconds() > limit);
     // `max_age=0` is another way to write `prompt=login` (OpenID Connect Core section 3.1.2.1).
-    let must_prove = request.prompt.login || is_too_old || request.max_age == Some(0);
-    if must_prove && !is_fresh {
+    let needs_sign_in = request.prompt.login || is_too_old || request.max_age == Some(0);
+    if needs_sign_in && !is_fresh {
         return refuse_or(ErrorCode::LoginRequired, "the sign-in is too old", Next::SignInAgain);
     }
     if consent::is_needed(application, request, remembered) {
@@ -92,7 +92,7 @@ mod tests {
         let session = age.map(|age| SignedIn { user_id: &id, authenticated_at: NOW - Duration::seconds(age) });
         let remembered = RememberedConsent::widened(None, &app, &request);
         let again = again.map(|age| NOW - Duration::seconds(age));
-        next(&app, &request, session.as_ref(), Some(&remembered), again, NOW)
+        next_step(&app, &request, session.as_ref(), Some(&remembered), again, NOW)
     }
 
     fn refused(next: Next) -> ErrorCode {
@@ -137,8 +137,8 @@ mod tests {
         };
         let id = user('a');
         let session = SignedIn { user_id: &id, authenticated_at: NOW };
-        assert_eq!(next(&app, &request(""), Some(&session), None, None, NOW), Next::AskConsent);
-        let none = next(&app, &request("none"), Some(&session), None, None, NOW);
+        assert_eq!(next_step(&app, &request(""), Some(&session), None, None, NOW), Next::AskConsent);
+        let none = next_step(&app, &request("none"), Some(&session), None, None, NOW);
         assert_eq!(refused(none), ErrorCode::ConsentRequired);
     }
 }

@@ -61,7 +61,7 @@ impl Parameters {
 
     /// The value of `name` if it is there exactly once and not empty; for parameters whose repetition was already
     /// refused, or must not stop an error from being delivered.
-    pub fn sole(&self, name: &str) -> Option<&str> {
+    pub fn single(&self, name: &str) -> Option<&str> {
         self.one(name).ok().flatten()
     }
 

@@ -49,7 +49,7 @@ impl Token {
 
     /// The value of `kind` whose day and 43 last characters are known: a refresh token derived from its predecessor.
     pub fn with_tail(kind: Kind, day: i32, tail: &str) -> Self {
-        Self { kind, text: format!("{}{}{tail}", kind.prefix(), spell(day)), day }
+        Self { kind, text: format!("{}{}{tail}", kind.prefix(), encode_day(day)), day }
     }
 
     /// Reads a presented value; `None` if it cannot be one of `kind` (answered like an unknown one).
@@ -91,7 +91,7 @@ impl Drop for Token {
 }
 
 /// The day in base62, most significant first: enough until the year 2622.
-fn spell(day: i32) -> String {
+fn encode_day(day: i32) -> String {
     let day = usize::try_from(day).unwrap_or_default();
     let digit = |value: usize| BASE62.get(value % BASE62.len()).map_or('0', |byte| char::from(*byte));
     [digit(day / (62 * 62)), digit(day / 62), digit(day)].iter().collect()
@@ -154,7 +154,7 @@ mod tests {
     proptest! {
         #[test]
         fn days_survive(day in 0i32..62 * 62 * 62) {
-            prop_assert_eq!(read(&spell(day)), Some(day));
+            prop_assert_eq!(read(&encode_day(day)), Some(day));
         }
 
         #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::{Arrival, Asked, Kept, Lease, Life, Refusal, Row, Step, decide, judge};
+use super::{ArrivalState, Lease, Refusal, Row, Step, TokenDemand, TokenLife, TokenState, decide, judge};
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 
@@ -27,12 +27,12 @@ enum Phase {
     /// Has sent; the provider has not answered.
     Sent,
     /// Has the provider's word: a version, or why not.
-    Told(Result<u8, Refusal>),
+    Answered(Result<u8, Refusal>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Flight {
-    arrival: Arrival,
+struct Refresh {
+    arrival: ArrivalState,
     phase: Phase,
     /// Under the lease: its number, the generation and version it is about, whether an earlier one was unanswered.
     owner: u8,
@@ -65,7 +65,7 @@ struct World {
     asked: u8,
     leases: u8,
     faults: u8,
-    flights: [Option<Flight>; 2],
+    refreshes: [Option<Refresh>; 2],
     callers: [Caller; 3],
 }
 
@@ -80,16 +80,16 @@ impl World {
             generation: 1,
             has_access_token: true,
             has_refresh_token: true,
-            prolongs: false,
-            life: Life::Over,
-            state: Kept::Good,
+            exchanges_long_lived: false,
+            life: TokenLife::Over,
+            state: TokenState::Good,
             refusal: None,
             last_refresh_at: None,
             lease: Lease::Free,
         };
         let callers = [Caller::Away, Caller::Away, Caller::Away];
-        let flights = [None, None];
-        Self { row, stored: 1, owner: 0, newest: 1, asked: 0, leases: 0, faults: 0, flights, callers }
+        let refreshes = [None, None];
+        Self { row, stored: 1, owner: 0, newest: 1, asked: 0, leases: 0, faults: 0, refreshes, callers }
     }
 
     fn but(&self, change: impl FnOnce(&mut Self)) -> Self {
@@ -104,7 +104,7 @@ impl World {
         for caller in 0..self.callers.len() {
             worlds.extend(self.caller_moves(caller));
         }
-        for replica in 0..self.flights.len() {
+        for replica in 0..self.refreshes.len() {
             worlds.extend(self.flight_moves(replica, grace));
             if self.faults < most_faults {
                 worlds.extend(self.faults_at(replica, grace));
@@ -118,19 +118,19 @@ impl World {
         match &self.callers[caller] {
             Caller::Away => Some(self.but(|world| world.callers[caller] = Caller::Came(world.row.clone()))),
             Caller::Came(row) => {
-                let arrival = Arrival::at(row);
-                let now = match decide(row, &arrival, Asked::Usable) {
+                let arrival = ArrivalState::at(row);
+                let now = match decide(row, &arrival, TokenDemand::Usable) {
                     Step::HandOut => Caller::Got(self.stored),
                     Step::Refuse(refusal) => Caller::Refused(refusal),
                     Step::Take | Step::Wait => Caller::Waiting,
                 };
                 Some(self.but(|world| {
-                    if now == Caller::Waiting && world.flights[replica(caller)].is_none() {
+                    if now == Caller::Waiting && world.refreshes[replica(caller)].is_none() {
                         let phase = Phase::Looking(row.clone());
                         let (owner, generation, version) = (0, 0, 0);
                         let (was_unanswered, is_late) = (false, false);
-                        world.flights[replica(caller)] =
-                            Some(Flight { arrival, phase, owner, generation, version, was_unanswered, is_late });
+                        world.refreshes[replica(caller)] =
+                            Some(Refresh { arrival, phase, owner, generation, version, was_unanswered, is_late });
                     }
                     world.callers[caller] = now;
                 }))
@@ -140,39 +140,41 @@ impl World {
     }
 
     fn flight_moves(&self, at: usize, grace: Grace) -> Option<Self> {
-        let flight = self.flights[at].as_ref()?;
-        Some(match &flight.phase {
-            Phase::Looking(seen) => match decide(seen, &flight.arrival, Asked::Usable) {
+        let refresh = self.refreshes[at].as_ref()?;
+        Some(match &refresh.phase {
+            Phase::Looking(seen) => match decide(seen, &refresh.arrival, TokenDemand::Usable) {
                 Step::HandOut => self.land(at, |world| Caller::Got(world.stored)),
                 Step::Refuse(refusal) => self.land(at, |_| Caller::Refused(refusal.clone())),
-                Step::Take if self.row.lease != Lease::Held && Arrival::at(seen) == Arrival::at(&self.row) => {
+                Step::Take
+                    if self.row.lease != Lease::Held && ArrivalState::at(seen) == ArrivalState::at(&self.row) =>
+                {
                     self.take(at)
                 }
                 // Somebody was faster, or is at work: look again.
                 Step::Take | Step::Wait => {
-                    self.but(|world| world.set(at, |flight, row| flight.phase = Phase::Looking(row.clone())))
+                    self.but(|world| world.set(at, |refresh, row| refresh.phase = Phase::Looking(row.clone())))
                 }
             },
             // Its lease may be over by its own clock: it gives up instead of sending.
-            Phase::Taken if flight.is_late => self.but(|world| world.give_back(at)).land(at, |_| Caller::Gone),
-            Phase::Taken => self.but(|world| world.set(at, |flight, _| flight.phase = Phase::Sent)),
+            Phase::Taken if refresh.is_late => self.but(|world| world.give_back(at)).land(at, |_| Caller::Gone),
+            Phase::Taken => self.but(|world| world.set(at, |refresh, _| refresh.phase = Phase::Sent)),
             Phase::Sent => self.but(|world| {
-                let told = world.provide(flight.version, grace);
-                world.set(at, |flight, _| flight.phase = Phase::Told(told.clone()));
+                let answer = world.provide(refresh.version, grace);
+                world.set(at, |refresh, _| refresh.phase = Phase::Answered(answer.clone()));
             }),
-            Phase::Told(told) => self.keep(at, flight, told),
+            Phase::Answered(answer) => self.keep(at, refresh, answer),
         })
     }
 
-    fn set(&mut self, at: usize, change: impl FnOnce(&mut Flight, &Row)) {
-        if let Some(flight) = self.flights[at].as_mut() {
-            change(flight, &self.row);
+    fn set(&mut self, at: usize, change: impl FnOnce(&mut Refresh, &Row)) {
+        if let Some(refresh) = self.refreshes[at].as_mut() {
+            change(refresh, &self.row);
         }
     }
 
     fn land(&self, at: usize, outcome: impl Fn(&Self) -> Caller) -> Self {
         self.but(|world| {
-            world.flights[at] = None;
+            world.refreshes[at] = None;
             for caller in 0..world.callers.len() {
                 if replica(caller) == at && world.callers[caller] == Caller::Waiting {
                     world.callers[caller] = outcome(world);
@@ -188,17 +190,17 @@ impl World {
             world.owner = world.leases;
             world.row.lease = Lease::Held;
             let (owner, version) = (world.owner, world.stored);
-            world.set(at, |flight, row| {
-                (flight.owner, flight.version, flight.generation) = (owner, version, row.generation);
-                (flight.was_unanswered, flight.phase) = (was_unanswered, Phase::Taken);
+            world.set(at, |refresh, row| {
+                (refresh.owner, refresh.version, refresh.generation) = (owner, version, row.generation);
+                (refresh.was_unanswered, refresh.phase) = (was_unanswered, Phase::Taken);
             });
         })
     }
 
     fn give_back(&mut self, at: usize) {
-        let Some(flight) = &self.flights[at] else { return };
-        if self.owner == flight.owner && self.row.lease != Lease::Free {
-            self.row.lease = if flight.was_unanswered { Lease::Left } else { Lease::Free };
+        let Some(refresh) = &self.refreshes[at] else { return };
+        if self.owner == refresh.owner && self.row.lease != Lease::Free {
+            self.row.lease = if refresh.was_unanswered { Lease::Left } else { Lease::Free };
         }
     }
 
@@ -213,28 +215,28 @@ impl World {
         Ok(self.newest)
     }
 
-    fn keep(&self, at: usize, flight: &Flight, told: &Result<u8, Refusal>) -> Self {
-        let look_again = || self.but(|world| world.set(at, |flight, row| flight.phase = Phase::Looking(row.clone())));
-        if self.row.generation != flight.generation {
+    fn keep(&self, at: usize, refresh: &Refresh, answer: &Result<u8, Refusal>) -> Self {
+        let look_again = || self.but(|world| world.set(at, |refresh, row| refresh.phase = Phase::Looking(row.clone())));
+        if self.row.generation != refresh.generation {
             return look_again();
         }
-        match told {
+        match answer {
             Ok(version) => self
                 .but(|world| {
                     world.stored = *version;
                     let last_refresh_at = world.tick();
                     world.row = Row {
                         generation: world.row.generation + 1,
-                        life: Life::Good,
+                        life: TokenLife::Good,
                         last_refresh_at,
                         has_refresh_token: true,
                         ..Self::new().row
                     };
                 })
                 .land(at, |world| Caller::Got(world.stored)),
-            Err(_) if self.owner != flight.owner || self.row.lease == Lease::Free => look_again(),
+            Err(_) if self.owner != refresh.owner || self.row.lease == Lease::Free => look_again(),
             Err(failed) => {
-                let verdict = judge(failed.clone(), flight.was_unanswered);
+                let verdict = judge(failed.clone(), refresh.was_unanswered);
                 self.but(|world| {
                     world.row.state = verdict.state;
                     world.row.refusal = Some(verdict.refusal.clone());
@@ -257,7 +259,7 @@ impl World {
     fn faults_at(&self, at: usize, grace: Grace) -> Vec<Self> {
         let crashed = |mut world: Self| {
             world.faults += 1;
-            let held = world.flights[at].take().is_some_and(|flight| flight.owner == world.owner);
+            let held = world.refreshes[at].take().is_some_and(|refresh| refresh.owner == world.owner);
             if held && world.row.lease == Lease::Held {
                 world.row.lease = Lease::Left;
             }
@@ -269,34 +271,34 @@ impl World {
             world
         };
         let mut worlds = vec![crashed(self.clone())];
-        let Some(flight) = &self.flights[at] else { return worlds };
-        if flight.phase == Phase::Sent {
+        let Some(refresh) = &self.refreshes[at] else { return worlds };
+        if refresh.phase == Phase::Sent {
             // What was sent is done at the provider, whether or not anybody hears the answer.
-            let heard = self.but(|world| drop(world.provide(flight.version, grace)));
+            let heard = self.but(|world| drop(world.provide(refresh.version, grace)));
             worlds.push(crashed(heard.clone()));
             let timeout = Refusal::new(Reason::ProviderTimeout, "");
             for mut world in [self.clone(), heard] {
                 world.faults += 1;
-                world.set(at, |flight, _| flight.phase = Phase::Told(Err(timeout.clone())));
+                world.set(at, |refresh, _| refresh.phase = Phase::Answered(Err(timeout.clone())));
                 worlds.push(world);
             }
         }
         // An exchange ends within the lease; what a stalled holder does before and after it may be late.
-        if self.owner == flight.owner
+        if self.owner == refresh.owner
             && self.row.lease == Lease::Held
-            && matches!(flight.phase, Phase::Taken | Phase::Told(_))
+            && matches!(refresh.phase, Phase::Taken | Phase::Answered(_))
         {
             worlds.push(self.but(|world| {
                 world.faults += 1;
                 world.row.lease = Lease::Left;
-                world.set(at, |flight, _| flight.is_late = true);
+                world.set(at, |refresh, _| refresh.is_late = true);
             }));
         }
         worlds
     }
 
-    fn is_settled(&self) -> bool {
-        self.flights.iter().all(Option::is_none)
+    fn is_final(&self) -> bool {
+        self.refreshes.iter().all(Option::is_none)
             && !self.callers.iter().any(|caller| matches!(caller, Caller::Away | Caller::Came(_) | Caller::Waiting))
     }
 
@@ -317,13 +319,13 @@ impl World {
 }
 
 /// What somebody gets who asks when all is quiet.
-fn asks_once_more(settled: &World, grace: Grace) -> World {
-    let mut world = settled.clone();
+fn asks_once_more(outcome: &World, grace: Grace) -> World {
+    let mut world = outcome.clone();
     world.callers = [Caller::Away, Caller::Gone, Caller::Gone];
-    if world.row.life == Life::Good {
-        world.row.life = Life::Over;
+    if world.row.life == TokenLife::Good {
+        world.row.life = TokenLife::Over;
     }
-    while !world.is_settled() {
+    while !world.is_final() {
         // Without faults there is one way only.
         world = world.next(grace, 0).into_iter().next().expect("nobody waits for ever");
     }
@@ -338,15 +340,15 @@ fn explore(grace: Grace, most_faults: u8) -> (usize, usize) {
     let mut lost = 0;
     while let Some(world) = queue.pop_front() {
         let next = world.next(grace, most_faults);
-        assert!(!next.is_empty() || world.is_settled(), "somebody waits for ever: {world:?}");
-        if world.is_settled() {
+        assert!(!next.is_empty() || world.is_final(), "somebody waits for ever: {world:?}");
+        if world.is_final() {
             let after = asks_once_more(&world, grace);
             match &after.callers[0] {
                 Caller::Got(version) => assert_eq!(*version, after.newest, "an answer was lost silently: {world:?}"),
                 Caller::Refused(refusal) => {
                     assert_eq!(refusal.to_string(), "refresh_refused:lost", "{world:?}");
                     assert!(world.stored < world.newest, "nothing was lost: {world:?}");
-                    assert_eq!(after.row.state, Kept::NeedsReconnect);
+                    assert_eq!(after.row.state, TokenState::NeedsReconnect);
                     lost += 1;
                 }
                 other => panic!("{other:?} after {world:?}"),
@@ -379,7 +381,7 @@ fn without_faults_the_provider_is_asked_once_and_all_get_the_same() {
     let mut queue = VecDeque::from([World::new()]);
     let mut seen = HashSet::from([World::new()]);
     while let Some(world) = queue.pop_front() {
-        if world.is_settled() {
+        if world.is_final() {
             assert_eq!(world.asked, 1);
             assert!(world.callers.iter().all(|caller| *caller == Caller::Got(2)), "{world:?}");
         }

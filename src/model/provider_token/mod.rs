@@ -44,7 +44,7 @@ impl Health {
 
 /// What is stored of the health: the rest follows from the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kept {
+pub enum TokenState {
     /// The last answer was good.
     Good,
     /// The last refresh failed and may be tried again.
@@ -53,7 +53,7 @@ pub enum Kept {
     NeedsReconnect,
 }
 
-impl Kept {
+impl TokenState {
     /// As stored.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ impl Kept {
 
 /// How much of its life an access token has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Life {
+pub enum TokenLife {
     /// More than the leeway, or its end is not known.
     Good,
     /// It ends within the leeway.
@@ -105,11 +105,11 @@ pub struct Row {
     /// There is a refresh token.
     pub has_refresh_token: bool,
     /// The provider trades an access token that still lives for one that lives longer.
-    pub prolongs: bool,
+    pub exchanges_long_lived: bool,
     /// What is left of the access token.
-    pub life: Life,
+    pub life: TokenLife,
     /// The stored state.
-    pub state: Kept,
+    pub state: TokenState,
     /// Why it is not good.
     pub refusal: Option<Refusal>,
     /// When a refresh ended last, well or badly.
@@ -121,14 +121,15 @@ pub struct Row {
 impl Row {
     /// There is something that the provider may give newer tokens for. What it refused for good it is not asked again.
     pub fn can_refresh(&self) -> bool {
-        let can_prolong = self.prolongs && self.life != Life::Over && self.state != Kept::NeedsReconnect;
-        self.has_refresh_token || can_prolong
+        let can_exchange =
+            self.exchanges_long_lived && self.life != TokenLife::Over && self.state != TokenState::NeedsReconnect;
+        self.has_refresh_token || can_exchange
     }
 }
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Asked {
+pub enum TokenDemand {
     /// A usable token.
     Usable,
     /// A new token, whatever is left of the stored one.
@@ -137,12 +138,12 @@ pub enum Asked {
 
 /// The row as it was when somebody came to ask: what happened since then was done for them, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Arrival {
+pub struct ArrivalState {
     generation: i64,
     last_refresh_at: Option<Timestamp>,
 }
 
-impl Arrival {
+impl ArrivalState {
     /// Remembers `row`.
     pub const fn at(row: &Row) -> Self {
         Self { generation: row.generation, last_refresh_at: row.last_refresh_at }
@@ -163,18 +164,18 @@ pub enum Step {
 }
 
 /// What to do for somebody who came at `arrival`, now that the row is `row`.
-pub fn decide(row: &Row, arrival: &Arrival, asked: Asked) -> Step {
+pub fn decide(row: &Row, arrival: &ArrivalState, asked: TokenDemand) -> Step {
     if !row.has_access_token {
         return Step::Refuse(Refusal::new(Reason::TokenMissing, "access"));
     }
     // Stored while we waited: the newest there is, even if the provider gave it less life than our leeway.
-    if row.generation > arrival.generation || (asked == Asked::Usable && row.life == Life::Good) {
+    if row.generation > arrival.generation || (asked == TokenDemand::Usable && row.life == TokenLife::Good) {
         return Step::HandOut;
     }
     if row.lease == Lease::Held {
         return Step::Wait;
     }
-    let known = || row.refusal.clone().filter(|_| row.state != Kept::Good);
+    let known = || row.refusal.clone().filter(|_| row.state != TokenState::Good);
     // Whoever waits for a refresh shares its failure: the provider was asked a moment ago.
     if row.last_refresh_at != arrival.last_refresh_at
         && let Some(refusal) = known()
@@ -183,7 +184,7 @@ pub fn decide(row: &Row, arrival: &Arrival, asked: Asked) -> Step {
     }
     if !row.can_refresh() {
         let missing = || Refusal::new(Reason::TokenMissing, "refresh");
-        return Step::Refuse(known().filter(|_| row.state == Kept::NeedsReconnect).unwrap_or_else(missing));
+        return Step::Refuse(known().filter(|_| row.state == TokenState::NeedsReconnect).unwrap_or_else(missing));
     }
     Step::Take
 }
@@ -194,13 +195,13 @@ pub fn health(row: &Row) -> (Health, Option<Refusal>) {
         return (Health::NeedsReconnect, Some(Refusal::new(Reason::TokenMissing, "access")));
     }
     match row.state {
-        Kept::NeedsReconnect => (Health::NeedsReconnect, row.refusal.clone()),
-        Kept::Good if row.life != Life::Over => (Health::Fresh, None),
-        _ if row.life == Life::Over && !row.can_refresh() => {
+        TokenState::NeedsReconnect => (Health::NeedsReconnect, row.refusal.clone()),
+        TokenState::Good if row.life != TokenLife::Over => (Health::Fresh, None),
+        _ if row.life == TokenLife::Over && !row.can_refresh() => {
             (Health::NeedsReconnect, Some(Refusal::new(Reason::TokenMissing, "refresh")))
         }
-        Kept::Refused => (Health::Refused, row.refusal.clone()),
-        Kept::Good => (Health::Stale, None),
+        TokenState::Refused => (Health::Refused, row.refusal.clone()),
+        TokenState::Good => (Health::Stale, None),
     }
 }
 
@@ -213,9 +214,9 @@ mod tests {
             generation: 3,
             has_access_token: true,
             has_refresh_token: true,
-            prolongs: false,
-            life: Life::Over,
-            state: Kept::Good,
+            exchanges_long_lived: false,
+            life: TokenLife::Over,
+            state: TokenState::Good,
             refusal: None,
             last_refresh_at: None,
             lease: Lease::Free,
@@ -232,84 +233,84 @@ mod tests {
         let dead = Some(Refusal::new(Reason::RefreshRefused, "lost"));
         let later = Some(Timestamp::UNIX_EPOCH);
         for (row, expected) in [
-            (Row { life: Life::Good, ..row() }, Step::HandOut),
-            (Row { life: Life::Ending, ..row() }, Step::Take),
+            (Row { life: TokenLife::Good, ..row() }, Step::HandOut),
+            (Row { life: TokenLife::Ending, ..row() }, Step::Take),
             (row(), Step::Take),
             (Row { lease: Lease::Left, ..row() }, Step::Take),
             (Row { lease: Lease::Held, ..row() }, Step::Wait),
-            (Row { life: Life::Good, lease: Lease::Held, ..row() }, Step::HandOut),
+            (Row { life: TokenLife::Good, lease: Lease::Held, ..row() }, Step::HandOut),
             (Row { has_access_token: false, ..row() }, refused(Reason::TokenMissing, "access")),
             (Row { has_refresh_token: false, ..row() }, refused(Reason::TokenMissing, "refresh")),
             // A failure from before is tried again; one that we waited for is ours.
-            (Row { state: Kept::Refused, refusal: down.clone(), ..row() }, Step::Take),
+            (Row { state: TokenState::Refused, refusal: down.clone(), ..row() }, Step::Take),
             (
-                Row { state: Kept::Refused, refusal: down, last_refresh_at: later, ..row() },
+                Row { state: TokenState::Refused, refusal: down, last_refresh_at: later, ..row() },
                 refused(Reason::ProviderTimeout, ""),
             ),
             // What was refused for good stays so, under its own reason.
             (
-                Row { state: Kept::NeedsReconnect, refusal: dead, has_refresh_token: false, ..row() },
+                Row { state: TokenState::NeedsReconnect, refusal: dead, has_refresh_token: false, ..row() },
                 refused(Reason::RefreshRefused, "lost"),
             ),
         ] {
-            assert_eq!(decide(&row, &Arrival::at(&self::row()), Asked::Usable), expected, "{row:?}");
+            assert_eq!(decide(&row, &ArrivalState::at(&self::row()), TokenDemand::Usable), expected, "{row:?}");
         }
     }
 
     #[test]
-    fn an_access_token_is_prolonged_while_it_lives_and_was_not_refused_for_good() {
-        let row = Row { has_refresh_token: false, prolongs: true, ..row() };
+    fn access_token_is_exchanged_while_valid_and_not_refused_for_good() {
+        let row = Row { has_refresh_token: false, exchanges_long_lived: true, ..row() };
         let dead = Some(Refusal::new(Reason::RefreshRefused, "invalid_grant"));
         let down = Some(Refusal::new(Reason::Provider5xx, ""));
         let missing = || refused(Reason::TokenMissing, "refresh");
         for (row, step, shown) in [
-            (Row { life: Life::Good, ..row.clone() }, Step::HandOut, Health::Fresh),
-            (Row { life: Life::Ending, ..row.clone() }, Step::Take, Health::Fresh),
-            (Row { life: Life::Ending, lease: Lease::Held, ..row.clone() }, Step::Wait, Health::Fresh),
+            (Row { life: TokenLife::Good, ..row.clone() }, Step::HandOut, Health::Fresh),
+            (Row { life: TokenLife::Ending, ..row.clone() }, Step::Take, Health::Fresh),
+            (Row { life: TokenLife::Ending, lease: Lease::Held, ..row.clone() }, Step::Wait, Health::Fresh),
             (row.clone(), missing(), Health::NeedsReconnect),
             (
-                Row { life: Life::Ending, state: Kept::Refused, refusal: down.clone(), ..row.clone() },
+                Row { life: TokenLife::Ending, state: TokenState::Refused, refusal: down.clone(), ..row.clone() },
                 Step::Take,
                 Health::Refused,
             ),
-            (Row { state: Kept::Refused, refusal: down, ..row.clone() }, missing(), Health::NeedsReconnect),
+            (Row { state: TokenState::Refused, refusal: down, ..row.clone() }, missing(), Health::NeedsReconnect),
             (
-                Row { life: Life::Ending, state: Kept::NeedsReconnect, refusal: dead, ..row.clone() },
+                Row { life: TokenLife::Ending, state: TokenState::NeedsReconnect, refusal: dead, ..row.clone() },
                 refused(Reason::RefreshRefused, "invalid_grant"),
                 Health::NeedsReconnect,
             ),
         ] {
-            assert_eq!(decide(&row, &Arrival::at(&row), Asked::Usable), step, "{row:?}");
+            assert_eq!(decide(&row, &ArrivalState::at(&row), TokenDemand::Usable), step, "{row:?}");
             assert_eq!(health(&row).0, shown, "{row:?}");
         }
-        let fresh = Row { life: Life::Good, ..row };
-        assert_eq!(decide(&fresh, &Arrival::at(&fresh), Asked::Newer), Step::Take);
+        let fresh = Row { life: TokenLife::Good, ..row };
+        assert_eq!(decide(&fresh, &ArrivalState::at(&fresh), TokenDemand::Newer), Step::Take);
     }
 
     #[test]
     fn whoever_wants_a_newer_one_is_content_with_what_was_stored_since() {
-        let fresh = Row { life: Life::Good, ..row() };
-        assert_eq!(decide(&fresh, &Arrival::at(&fresh), Asked::Newer), Step::Take);
-        let newer = Row { generation: 4, life: Life::Over, ..row() };
-        assert_eq!(decide(&newer, &Arrival::at(&fresh), Asked::Newer), Step::HandOut);
-        assert_eq!(decide(&newer, &Arrival::at(&fresh), Asked::Usable), Step::HandOut);
+        let fresh = Row { life: TokenLife::Good, ..row() };
+        assert_eq!(decide(&fresh, &ArrivalState::at(&fresh), TokenDemand::Newer), Step::Take);
+        let newer = Row { generation: 4, life: TokenLife::Over, ..row() };
+        assert_eq!(decide(&newer, &ArrivalState::at(&fresh), TokenDemand::Newer), Step::HandOut);
+        assert_eq!(decide(&newer, &ArrivalState::at(&fresh), TokenDemand::Usable), Step::HandOut);
     }
 
     #[test]
-    fn health_is_one_of_four_words() {
+    fn health_is_one_of_four_states() {
         for (row, expected) in [
-            (Row { life: Life::Good, ..row() }, Health::Fresh),
-            (Row { life: Life::Ending, has_refresh_token: false, ..row() }, Health::Fresh),
+            (Row { life: TokenLife::Good, ..row() }, Health::Fresh),
+            (Row { life: TokenLife::Ending, has_refresh_token: false, ..row() }, Health::Fresh),
             (row(), Health::Stale),
             (Row { has_refresh_token: false, ..row() }, Health::NeedsReconnect),
             (Row { has_access_token: false, ..row() }, Health::NeedsReconnect),
-            (Row { state: Kept::Refused, ..row() }, Health::Refused),
-            (Row { state: Kept::NeedsReconnect, life: Life::Good, ..row() }, Health::NeedsReconnect),
+            (Row { state: TokenState::Refused, ..row() }, Health::Refused),
+            (Row { state: TokenState::NeedsReconnect, life: TokenLife::Good, ..row() }, Health::NeedsReconnect),
         ] {
             assert_eq!(health(&row).0, expected, "{row:?}");
         }
-        for state in [Kept::Good, Kept::Refused, Kept::NeedsReconnect] {
-            assert_eq!(Kept::parse(state.as_str()), state);
+        for state in [TokenState::Good, TokenState::Refused, TokenState::NeedsReconnect] {
+            assert_eq!(TokenState::parse(state.as_str()), state);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Kept;
+use super::TokenState;
 use crate::model::problem::{Problem, code};
 use crate::model::reason::Reason;
 
@@ -71,7 +71,7 @@ pub struct Verdict {
     /// Why, in the row and to the caller.
     pub refusal: Refusal,
     /// The state from now on.
-    pub state: Kept,
+    pub state: TokenState,
     /// The refresh token is dead.
     pub drops_refresh_token: bool,
     /// The provider may have used the refresh token up without our knowing: the lease is left, not given back.
@@ -83,10 +83,10 @@ pub fn judge(failed: Refusal, was_unanswered: bool) -> Verdict {
     let is_dead = failed.reason == Reason::RefreshRefused && failed.detail == "invalid_grant";
     if is_dead {
         let refusal = if was_unanswered { Refusal::new(Reason::RefreshRefused, "lost") } else { failed };
-        return Verdict { refusal, state: Kept::NeedsReconnect, drops_refresh_token: true, is_unanswered: false };
+        return Verdict { refusal, state: TokenState::NeedsReconnect, drops_refresh_token: true, is_unanswered: false };
     }
     let is_unanswered = was_unanswered || may_have_worked(&failed);
-    Verdict { refusal: failed, state: Kept::Refused, drops_refresh_token: false, is_unanswered }
+    Verdict { refusal: failed, state: TokenState::Refused, drops_refresh_token: false, is_unanswered }
 }
 
 /// True if the provider may have answered with tokens that we do not have: the request was sent, and what came back
@@ -107,7 +107,7 @@ mod tests {
     fn a_dead_refresh_token_is_dropped_and_a_lost_one_named() {
         let dead = || Refusal::new(Reason::RefreshRefused, "invalid_grant");
         let verdict = judge(dead(), false);
-        assert_eq!((verdict.refusal, verdict.state), (dead(), Kept::NeedsReconnect));
+        assert_eq!((verdict.refusal, verdict.state), (dead(), TokenState::NeedsReconnect));
         assert!(verdict.drops_refresh_token && !verdict.is_unanswered);
         assert_eq!(judge(dead(), true).refusal, Refusal::new(Reason::RefreshRefused, "lost"));
     }
@@ -125,13 +125,17 @@ mod tests {
             (Reason::TokenInvalidClient, "", false),
         ] {
             let verdict = judge(Refusal::new(reason, detail), false);
-            assert_eq!((verdict.state, verdict.is_unanswered), (Kept::Refused, is_unanswered), "{reason} {detail}");
+            assert_eq!(
+                (verdict.state, verdict.is_unanswered),
+                (TokenState::Refused, is_unanswered),
+                "{reason} {detail}"
+            );
             assert!(judge(Refusal::new(reason, detail), true).is_unanswered && !verdict.drops_refresh_token);
         }
     }
 
     #[test]
-    fn refusals_are_told_with_the_published_codes() {
+    fn refusals_are_reported_with_the_published_codes() {
         for (text, code, status, is_retryable) in [
             ("token_missing:refresh", "oauth_missing_refresh_token", 422, false),
             ("token_missing:access", "oauth_missing_access_token", 422, false),

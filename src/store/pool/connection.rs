@@ -57,13 +57,13 @@ impl PgConnection {
             0 => "begin".to_owned(),
             depth => format!("savepoint s{depth}"),
         };
-        self.say(statement).await?;
+        self.execute_control(statement).await?;
         self.depth += 1;
         Ok(())
     }
 
     /// Sends one of our own statements about transactions.
-    async fn say(&mut self, statement: String) -> sqlx::Result<()> {
+    async fn execute_control(&mut self, statement: String) -> sqlx::Result<()> {
         let limit = self.limit;
         let answer = limit::answering(limit, self.send().await?.execute(AssertSqlSafe(statement))).await?;
         self.is_unanswered = false;
@@ -229,7 +229,7 @@ impl Transaction<'_> {
             0 => "commit".to_owned(),
             level => format!("release savepoint s{level}"),
         };
-        let outcome = self.say(statement).await;
+        let outcome = self.execute_control(statement).await;
         // A commit that the server refuses has ended the transaction, too.
         if outcome.is_ok() || (level == 0 && matches!(outcome, Err(sqlx::Error::Database(_)))) {
             self.end();
@@ -243,7 +243,7 @@ impl Transaction<'_> {
     /// Storage faults.
     pub async fn rollback(mut self) -> sqlx::Result<()> {
         let AssertSqlSafe(statement) = rollback_to(self.level());
-        self.say(statement).await?;
+        self.execute_control(statement).await?;
         self.end();
         Ok(())
     }

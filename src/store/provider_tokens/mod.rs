@@ -4,13 +4,13 @@
 pub mod forget;
 mod refresh;
 
-pub use refresh::{Failed, Kept, LeftBehind, NewTokens, Taken, fail, keep, leave, miss, take};
+pub use refresh::{AcquiredLease, Failed, LeaseEnd, NewTokens, StoredToken, fail, keep, miss, release_lease, take};
 
 use sqlx::postgres::types::PgInterval;
 
 use crate::crypto::SealedAt;
 use crate::model::id::{ExternalAccountId, IdentificationId, InstanceId, UserId};
-use crate::model::provider_token::{self as model, Lease, Life, Refusal, Row};
+use crate::model::provider_token::{self as model, Lease, Refusal, Row, TokenLife};
 use crate::model::time::Timestamp;
 use crate::store::pool::PgConnection;
 
@@ -51,9 +51,9 @@ pub enum MissingRefreshToken {
 
 /// What a callback mended.
 #[derive(Clone, Debug)]
-pub struct Mended {
+pub struct RecoveredTokens {
     /// The state until now.
-    pub before: model::Kept,
+    pub before: model::TokenState,
     /// Whose account it is.
     pub user: UserId,
 }
@@ -68,7 +68,7 @@ pub async fn store(
     account: &ExternalAccountId,
     new: &Stored<'_>,
     offset: PgInterval,
-) -> sqlx::Result<Option<Mended>> {
+) -> sqlx::Result<Option<RecoveredTokens>> {
     let row = sqlx::query!(
         r#"with before as (
                select state from provider_tokens where instance_id = $1 and external_account_id = $2)
@@ -100,13 +100,13 @@ pub async fn store(
     )
     .fetch_one(db)
     .await?;
-    let before = row.before.as_deref().map(model::Kept::parse).filter(|state| *state != model::Kept::Good);
-    Ok(before.zip(row.user).map(|(before, user)| Mended { before, user }))
+    let before = row.before.as_deref().map(model::TokenState::parse).filter(|state| *state != model::TokenState::Good);
+    Ok(before.zip(row.user).map(|(before, user)| RecoveredTokens { before, user }))
 }
 
 /// An account's tokens as a backend may have them, still sealed.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct SealedTokens {
     /// The account.
     pub external_account_id: ExternalAccountId,
     /// Slug.
@@ -137,16 +137,16 @@ pub struct Held {
 
 /// What a user's accounts at one provider hold.
 #[derive(Clone, Debug)]
-pub struct HeldAccounts {
+pub struct UserTokens {
     /// The provider's configuration, if it is enabled in this instance: its version.
     pub enabled_version: Option<i64>,
     /// The verified accounts, newest connection first.
-    pub accounts: Vec<Held>,
+    pub accounts: Vec<SealedTokens>,
 }
 
 /// Which accounts to look at.
 #[derive(Clone, Copy, Debug)]
-pub struct Which<'a> {
+pub struct AccountFilter<'a> {
     /// Their user.
     pub user: &'a UserId,
     /// Slug; `None` for all.
@@ -160,13 +160,13 @@ pub struct Which<'a> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn held(
+pub async fn read_tokens(
     db: impl sqlx::PgExecutor<'_>,
     instance: &InstanceId,
-    which: Which<'_>,
+    which: AccountFilter<'_>,
     leeway: PgInterval,
     offset: PgInterval,
-) -> sqlx::Result<Option<HeldAccounts>> {
+) -> sqlx::Result<Option<UserTokens>> {
     let rows = sqlx::query!(
         r#"select a.id as "id?: ExternalAccountId", a.provider as "provider?", a.provider_user_id,
                a.public_metadata as "public_metadata?", a.label,
@@ -195,7 +195,7 @@ pub async fn held(
     .await?;
     let Some(enabled_version) = rows.first().map(|row| row.enabled_version) else { return Ok(None) };
     let accounts = rows.into_iter().filter_map(|row| {
-        Some(Held {
+        Some(SealedTokens {
             external_account_id: row.id?,
             provider: row.provider.unwrap_or_default(),
             provider_user_id: row.provider_user_id.unwrap_or_default(),
@@ -208,9 +208,9 @@ pub async fn held(
                 has_access_token: row.access_token_sealed.is_some(),
                 has_refresh_token: row.has_refresh_token,
                 // The caller knows the providers.
-                prolongs: false,
+                exchanges_long_lived: false,
                 life: life(row.is_ending, row.is_over),
-                state: row.state.map_or(model::Kept::Good, |text| model::Kept::parse(&text)),
+                state: row.state.map_or(model::TokenState::Good, |text| model::TokenState::parse(&text)),
                 refusal: row.reason.and_then(|text| Refusal::parse(&text)),
                 last_refresh_at: row.last_refresh_at,
                 lease: lease(row.has_lease, row.is_leased),
@@ -222,14 +222,14 @@ pub async fn held(
             state_since_at: row.state_since_at,
         })
     });
-    Ok(Some(HeldAccounts { enabled_version, accounts: accounts.collect() }))
+    Ok(Some(UserTokens { enabled_version, accounts: accounts.collect() }))
 }
 
-fn life(is_ending: bool, is_over: bool) -> Life {
+fn life(is_ending: bool, is_over: bool) -> TokenLife {
     match (is_ending, is_over) {
-        (_, true) => Life::Over,
-        (true, false) => Life::Ending,
-        (false, false) => Life::Good,
+        (_, true) => TokenLife::Over,
+        (true, false) => TokenLife::Ending,
+        (false, false) => TokenLife::Good,
     }
 }
 
@@ -243,7 +243,7 @@ fn lease(has_owner: bool, is_running: bool) -> Lease {
 
 /// An external account as somebody names it.
 #[derive(Clone, Debug)]
-pub struct Named {
+pub struct AccountOwner {
     /// The account.
     pub id: ExternalAccountId,
     /// Its user.
@@ -256,14 +256,14 @@ pub struct Named {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn named(
+pub async fn find_owner(
     db: impl sqlx::PgExecutor<'_>,
     instance: &InstanceId,
     id: Option<&ExternalAccountId>,
     identification: Option<&IdentificationId>,
-) -> sqlx::Result<Option<Named>> {
+) -> sqlx::Result<Option<AccountOwner>> {
     sqlx::query_as!(
-        Named,
+        AccountOwner,
         r#"select id as "id: ExternalAccountId", user_id as "user: UserId", provider from external_accounts
            where instance_id = $1 and (id = $2 or identification_id = $3) and status = 'verified'"#,
         instance.as_str(),

@@ -11,7 +11,7 @@ use crate::store::pool::PgConnection;
 
 /// A lease that was taken.
 #[derive(Clone, Debug)]
-pub struct Taken {
+pub struct AcquiredLease {
     /// The refresh token to use, sealed.
     pub refresh_token_sealed: Option<Vec<u8>>,
     /// An earlier refresh with it was never answered.
@@ -30,9 +30,9 @@ pub async fn take(
     seen: &Row,
     owner: &str,
     life: PgInterval,
-) -> sqlx::Result<Option<Taken>> {
+) -> sqlx::Result<Option<AcquiredLease>> {
     sqlx::query_as!(
-        Taken,
+        AcquiredLease,
         r#"with before as (
                select refresh_lease_owner from provider_tokens
                where instance_id = $1 and external_account_id = $2 and generation = $3
@@ -69,11 +69,11 @@ pub struct NewTokens<'a> {
     pub expires_in: Option<f64>,
 }
 
-/// What was kept.
+/// What was stored.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct StoredToken {
     /// The state until now.
-    pub before: model::Kept,
+    pub before: model::TokenState,
     /// The generation from now on.
     pub generation: i64,
     /// The ID token that is stored now, sealed.
@@ -100,7 +100,7 @@ pub async fn keep(
     generation: i64,
     new: NewTokens<'_>,
     offset: PgInterval,
-) -> sqlx::Result<Option<Kept>> {
+) -> sqlx::Result<Option<StoredToken>> {
     let row = sqlx::query!(
         r#"with account_first as materialized (
                select id from external_accounts where instance_id = $1 and id = $2 for no key update),
@@ -108,7 +108,7 @@ pub async fn keep(
                select t.state from account_first f
                join provider_tokens t on t.instance_id = $1 and t.external_account_id = f.id
                where t.generation = $3 for update of t),
-           kept as (
+           stored as (
                update provider_tokens t set generation = t.generation + 1, access_token_sealed = $4,
                    refresh_token_sealed = coalesce($5, t.refresh_token_sealed),
                    id_token_sealed = coalesce($6, t.id_token_sealed), token_type = coalesce($7, t.token_type),
@@ -122,9 +122,9 @@ pub async fn keep(
            account as (
                update external_accounts a set error = null, approved_scopes = coalesce($8, a.approved_scopes),
                    updated_at = now() + $10
-               from kept where a.instance_id = $1 and a.id = $2
+               from stored where a.instance_id = $1 and a.id = $2
                    and (a.error is not null or a.approved_scopes <> coalesce($8, a.approved_scopes)))
-           select kept.*, pg_notify($11, $2) as "told!: ()" from kept"#,
+           select stored.*, pg_notify($11, $2) as "notified!: ()" from stored"#,
         instance.as_str(),
         account.as_str(),
         generation,
@@ -139,8 +139,8 @@ pub async fn keep(
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| Kept {
-        before: model::Kept::parse(&row.before),
+    Ok(row.map(|row| StoredToken {
+        before: model::TokenState::parse(&row.before),
         generation: row.generation,
         id_token_sealed: row.id_token_sealed,
         scopes: row.scopes,
@@ -173,7 +173,7 @@ pub async fn fail(
     account: &ExternalAccountId,
     failed: &Failed<'_>,
     offset: PgInterval,
-) -> sqlx::Result<Option<model::Kept>> {
+) -> sqlx::Result<Option<model::TokenState>> {
     let verdict = failed.verdict;
     let row = sqlx::query!(
         r#"with account_first as materialized (
@@ -194,7 +194,7 @@ pub async fn fail(
            account as (
                update external_accounts a set error = $9, updated_at = now() + $10
                from noted where a.instance_id = $1 and a.id = $2 and a.error is distinct from $9 and $9 is not null)
-           select noted.before, pg_notify($11, $2) as "told!: ()" from noted"#,
+           select noted.before, pg_notify($11, $2) as "notified!: ()" from noted"#,
         instance.as_str(),
         account.as_str(),
         failed.generation,
@@ -209,12 +209,12 @@ pub async fn fail(
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| model::Kept::parse(&row.before)))
+    Ok(row.map(|row| model::TokenState::parse(&row.before)))
 }
 
 /// What a lease that ends without an outcome leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftBehind {
+pub enum LeaseEnd {
     /// The provider was never asked.
     Nothing,
     /// It was asked, now or earlier, and its answer is not known.
@@ -225,12 +225,12 @@ pub enum LeftBehind {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn leave(
+pub async fn release_lease(
     db: impl sqlx::PgExecutor<'_>,
     instance: &InstanceId,
     account: &ExternalAccountId,
     owner: &str,
-    left: LeftBehind,
+    left: LeaseEnd,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"with left_behind as (
@@ -239,12 +239,12 @@ pub async fn leave(
                where instance_id = $1 and external_account_id = $2 and refresh_lease_owner = $3
                    and refresh_lease_until > now()
                returning 1)
-           select pg_notify($4, $2) as "told!: ()" from left_behind"#,
+           select pg_notify($4, $2) as "notified!: ()" from left_behind"#,
         instance.as_str(),
         account.as_str(),
         owner,
         CHANNEL,
-        left == LeftBehind::Unanswered,
+        left == LeaseEnd::Unanswered,
     )
     .fetch_optional(db)
     .await?;

@@ -65,7 +65,7 @@ impl Remover {
     /// After which time it is due again.
     pub fn period(self) -> Duration {
         match self {
-            Self::SocialFlowSecrets | Self::ExternalAccounts | Self::Messages => SOON,
+            Self::ProviderAuthorizationSecrets | Self::ExternalAccounts | Self::Messages => SOON,
             Self::Visitors
             | Self::Clients
             | Self::Sessions
@@ -81,8 +81,8 @@ impl Remover {
     fn keep(self, retention: &Retention) -> Duration {
         match self {
             // A callback that came in the last moment may take half a minute, and a nonce works for five.
-            Self::SocialFlowSecrets => PROOF.unsigned_abs(),
-            Self::SocialFlows
+            Self::ProviderAuthorizationSecrets => PROOF.unsigned_abs(),
+            Self::ProviderAuthorizations
             | Self::SignIns
             | Self::SignUps
             | Self::Verifications

@@ -3,8 +3,8 @@
 use super::{ATTEMPT, PROOF, Remover};
 use crate::config::Retention;
 use crate::model::id::{
-    AuditEventId, ClientId, ExternalAccountId, FlowId, GrantId, InboxMessageId, OutboxId, SessionId, SignInId,
-    SignUpId, SocialFlowId, VerificationId,
+    AuditEventId, ClientId, ExternalAccountId, FlowId, GrantId, InboxMessageId, OutboxId, ProviderAuthorizationId,
+    SessionId, SignInId, SignUpId, VerificationId,
 };
 use crate::model::time::{Timestamp, epoch_day};
 use crate::store::audit::DEPLOYMENT;
@@ -61,7 +61,9 @@ fn before(remover: Remover, retention: &Retention, now: Now) -> String {
     let moment = moment(remover, now);
     let past = moment - keep;
     match remover {
-        Remover::SocialFlowSecrets | Remover::SocialFlows => SocialFlowId::floor(past - PROOF),
+        Remover::ProviderAuthorizationSecrets | Remover::ProviderAuthorizations => {
+            ProviderAuthorizationId::floor(past - PROOF)
+        }
         // A pending account without an error is over an hour after its state.
         Remover::ExternalAccounts => ExternalAccountId::floor(moment - time::Duration::HOUR - PROOF),
         Remover::SignIns => SignInId::floor(past - ATTEMPT),

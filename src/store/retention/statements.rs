@@ -113,8 +113,8 @@ macro_rules! removers {
 removers! {
     /// What a provider said of a person, its tokens and the verifier, of trips that nobody can go on from: abandoned on the
     /// way, or with an attempt that is over. That there was a trip stays.
-    SocialFlowSecrets = social_flow_secrets ("social_flows")
-        "update social_flows set pkce_verifier_sealed = null, callback_sealed = null, tokens_sealed = null,
+    ProviderAuthorizationSecrets = provider_authorization_secrets ("provider_authorizations")
+        "update provider_authorizations set pkce_verifier_sealed = null, callback_sealed = null, tokens_sealed = null,
              profile = null, provider_user_id = null"
         by "t.id", "t.id" where "t.id > i.after and t.id < i.before
             and (t.pkce_verifier_sealed is not null or t.callback_sealed is not null
@@ -135,7 +135,7 @@ removers! {
         by "t.id", "t.id" where "t.id > i.after and t.id < i.before and t.status = 'pending'"
         ended "case when t.error is null then t.expires_at + interval '1 h' - $5::interval else t.updated_at end", if "true";
     /// Trips to providers, once nothing is left in them.
-    SocialFlows = social_flows ("social_flows") "delete from social_flows"
+    ProviderAuthorizations = provider_authorizations ("provider_authorizations") "delete from provider_authorizations"
         by "t.id", "t.id" where "t.id > i.after and t.id < i.before"
         ended "t.expires_at",
         if "t.tokens_sealed is null and t.profile is null

@@ -162,7 +162,7 @@ async fn refused(answer: impl FnOnce(&MockServer) -> ResponseTemplate) -> (Reaso
 }
 
 #[tokio::test]
-async fn bad_discovery_is_told_by_its_cause() {
+async fn bad_discovery_is_reported_by_its_cause() {
     let mismatch = refused(|server| {
         let mut document = document(server);
         document["issuer"] = json!(format!("{}/", server.uri()));

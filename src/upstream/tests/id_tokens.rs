@@ -84,7 +84,7 @@ async fn fetch(upstream: &Upstream, server: &MockServer, id_token: Option<String
 }
 
 #[tokio::test]
-async fn a_good_token_tells_everything_without_a_call() {
+async fn id_token_with_all_claims_needs_no_userinfo_call() {
     let server = google(&[&KEY]).await;
     let ada = fetch(&upstream(), &server, Some(signed(&claims()))).await.unwrap();
     assert_eq!(ada.provider_user_id, "1101");

@@ -119,7 +119,7 @@ async fn an_access_token_is_exchanged_by_the_grant_that_the_file_names() {
     let provider = described(&server, &GITHUB.replace("[refresh]", refresh));
     let exchange = provider.descriptor.refresh.exchange.as_ref().unwrap();
     let held = Secret::from("held".to_owned());
-    let answer = token::prolong(&upstream().outbound, &provider, exchange, &held).await.unwrap();
+    let answer = token::exchange_long_lived(&upstream().outbound, &provider, exchange, &held).await.unwrap();
     assert_eq!((answer.access_token.expose_secret(), answer.expires_in), ("longer", Some(5_183_944)));
     assert!(answer.refresh_token.is_none() && answer.scopes.is_none());
     let sent = form(&only_request(&server).await);
@@ -195,7 +195,7 @@ async fn a_closed_port_is_unreachable() {
 }
 
 #[tokio::test]
-async fn github_tells_errors_with_status_200() {
+async fn github_error_with_status_200_is_read() {
     for (error, expected) in [
         ("bad_verification_code", (TokenInvalidGrant, "")),
         ("incorrect_client_credentials", (TokenInvalidClient, "")),

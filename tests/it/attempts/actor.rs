@@ -7,9 +7,9 @@ use url::Url;
 use super::dice::Dice;
 use super::settings::{is_enabled, lacking, settings};
 use super::watch::{self, Reached};
-use crate::proof::messages;
 use crate::support::person::{APP, approve, approve_failing, client};
 use crate::support::{Answer, Browser, TestApp};
+use crate::verification::messages;
 
 const PROVIDERS: [&str; 3] = ["oauth_google", "oauth_notion", "oauth_github"];
 const PASSWORDS: [&str; 2] = ["blauwale fliegen nie", "drei ziegen im regen"];
@@ -50,7 +50,7 @@ impl Call {
         Self { answer, may_sign_in: false, settles: false }
     }
 
-    fn proving(answer: Answer, may_sign_in: bool) -> Self {
+    fn verifying(answer: Answer, may_sign_in: bool) -> Self {
         Self { answer, may_sign_in, settles: false }
     }
 
@@ -105,7 +105,7 @@ impl<'a> Actor<'a> {
             self.open(false).await
         } else if !self.opened.is_empty() && self.dice.percent(3) {
             self.open(true).await
-        } else if let Some(url) = trip(&before).filter(|_| self.dice.percent(60)) {
+        } else if let Some(url) = authorization(&before).filter(|_| self.dice.percent(60)) {
             return self.travel(url).await;
         } else if is_transferable(&before) && self.dice.percent(60) || self.dice.percent(4) {
             self.transfer(&before).await
@@ -131,8 +131,8 @@ impl<'a> Actor<'a> {
     async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let answer = self.browser.post_form(self.app.url(&format!("/v1/client/{path}")), APP, fields).await;
         let said = answer.json();
-        let (told, shown) = (&said["errors"][0]["code"], &said["response"]["status"]);
-        println!("  {path} {fields:?} -> {} {told} {shown}", answer.status.as_u16());
+        let (reported, shown) = (&said["errors"][0]["code"], &said["response"]["status"]);
+        println!("  {path} {fields:?} -> {} {reported} {shown}", answer.status.as_u16());
         answer
     }
 
@@ -185,7 +185,7 @@ impl<'a> Actor<'a> {
         if has_password {
             fields.push(("password", (*self.dice.one_of(&PASSWORDS)).to_owned()));
         }
-        Call::proving(self.post("sign_ins", &borrowed(&fields)).await, has_password)
+        Call::verifying(self.post("sign_ins", &borrowed(&fields)).await, has_password)
     }
 
     async fn begin_sign_up(&mut self) -> Call {
@@ -208,7 +208,7 @@ impl<'a> Actor<'a> {
         }
         let answer = self.post(kind, &borrowed(&fields)).await;
         self.reached.transfers += u32::from(answer.status == 200);
-        Call::proving(answer, true)
+        Call::verifying(answer, true)
     }
 
     async fn go_on_signing_up(&mut self, attempt: &Value) -> Call {
@@ -240,8 +240,8 @@ impl<'a> Actor<'a> {
 
     async fn go_on_signing_in(&mut self, attempt: &Value) -> Call {
         let path = format!("sign_ins/{}", attempt["id"].as_str().unwrap());
-        let proof = &attempt["first_factor_verification"];
-        let waits = proof["strategy"] == "email_code" && proof["status"] == "unverified";
+        let verification = &attempt["first_factor_verification"];
+        let waits = verification["strategy"] == "email_code" && verification["status"] == "unverified";
         let (answer, may_sign_in) = match self.dice.below(if waits { 12 } else { 7 }) {
             0..=1 => {
                 let strategies =
@@ -268,7 +268,7 @@ impl<'a> Actor<'a> {
                 (self.post(&format!("{path}/attempt_first_factor"), &fields).await, is_right)
             }
         };
-        Call::proving(answer, may_sign_in)
+        Call::verifying(answer, may_sign_in)
     }
 
     /// A code to try, and whether it came by mail. Mallory reads her own mail alone.
@@ -311,7 +311,7 @@ impl<'a> Actor<'a> {
         };
         let answer = self.browser.get(url).await;
         println!("  callback (again: {again}) -> {}", answer.status);
-        Call::proving(answer, !again)
+        Call::verifying(answer, !again)
     }
 
     async fn check(&mut self, call: &Call) {
@@ -360,16 +360,16 @@ impl<'a> Actor<'a> {
 
 /// A proof waits to be taken over.
 fn is_transferable(client: &Value) -> bool {
-    let proofs =
+    let verifications =
         [&client["sign_in"]["first_factor_verification"], &client["sign_up"]["verifications"]["external_account"]];
-    proofs.into_iter().any(|proof| proof["status"] == "transferable")
+    verifications.into_iter().any(|verification| verification["status"] == "transferable")
 }
 
 /// The way to the provider that an attempt of the client waits for.
-fn trip(client: &Value) -> Option<Url> {
-    let proofs =
+fn authorization(client: &Value) -> Option<Url> {
+    let verifications =
         [&client["sign_in"]["first_factor_verification"], &client["sign_up"]["verifications"]["external_account"]];
-    let urls = proofs.into_iter().map(|proof| &proof["external_verification_redirect_url"]);
+    let urls = verifications.into_iter().map(|verification| &verification["external_verification_redirect_url"]);
     urls.filter_map(Value::as_str).next().map(|url| url.parse().unwrap())
 }
 

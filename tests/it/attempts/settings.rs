@@ -49,8 +49,8 @@ pub fn lacking(settings: &Value, user: &Value) -> Option<&'static str> {
     if required("email_address") && email.is_none() {
         return Some("an address");
     }
-    let must_be_proven = is(&attributes["email_address"]["verify_at_sign_up"]);
-    if must_be_proven && email.is_some_and(|email| email["verification"]["status"] != "verified") {
+    let must_be_verified = is(&attributes["email_address"]["verify_at_sign_up"]);
+    if must_be_verified && email.is_some_and(|email| email["verification"]["status"] != "verified") {
         return Some("the proof of the address");
     }
     let is_social = user["external_accounts"]

@@ -64,9 +64,9 @@ pub fn is_coherent(attempt: &Value, client: &Value) {
 fn sign_in(attempt: &Value, status: &str) {
     let known = ["needs_identifier", "needs_first_factor", "needs_second_factor", "needs_new_password", "complete"];
     assert!(known.contains(&status), "{attempt}");
-    let proof = &attempt["first_factor_verification"];
-    let is_social = proof["strategy"].as_str().is_some_and(|strategy| strategy.starts_with("oauth_"));
-    let is_over = matches!(proof["status"].as_str(), Some("failed" | "transferable"));
+    let verification = &attempt["first_factor_verification"];
+    let is_social = verification["strategy"].as_str().is_some_and(|strategy| strategy.starts_with("oauth_"));
+    let is_over = matches!(verification["status"].as_str(), Some("failed" | "transferable"));
     assert!(!is_social || !is_over || status == "needs_identifier", "the SDK would ask for a code: {attempt}");
     if status == "needs_first_factor" {
         assert!(attempt["supported_first_factors"].is_array(), "{attempt}");
@@ -84,6 +84,6 @@ fn sign_up(attempt: &Value, status: &str) {
 pub fn waits_for_something(attempt: &Value) {
     let open = |name: &str| attempt[name].as_array().unwrap().len();
     let is_ready = open("missing_fields") + open("unverified_fields") == 0;
-    let has_trip = attempt["verifications"]["external_account"].is_object();
-    assert!(attempt["status"] == "complete" || !is_ready || has_trip, "waits for nothing: {attempt}");
+    let has_authorization = attempt["verifications"]["external_account"].is_object();
+    assert!(attempt["status"] == "complete" || !is_ready || has_authorization, "waits for nothing: {attempt}");
 }

@@ -185,7 +185,7 @@ async fn every_setting_of_a_provider_can_be_set() {
     let shown = program.run(&["provider", "show", "github"]).expect(0).stdout;
     assert!(shown.contains("enabled, connect only") && shown.contains("read:user user:email repo gist"), "{shown}");
 
-    let by_hand = [
+    let with_identifier = [
         "provider",
         "add",
         "custom_acme",
@@ -214,7 +214,7 @@ async fn every_setting_of_a_provider_can_be_set() {
         "--map-default",
         "email=x@y.example",
     ];
-    let made = program.run(&by_hand).expect(0).json();
+    let made = program.run(&with_identifier).expect(0).json();
     assert_eq!((&made["enabled"], &made["base_scopes"]), (&json!(false), &json!(["basic"])));
     let custom = &made["custom"];
     assert_eq!((&custom["client_auth"], &custom["use_pkce"]), (&json!("client_secret_post"), &json!(false)));
@@ -270,9 +270,10 @@ async fn origins_are_listed_and_taken_off_the_list() {
             .unwrap();
     }
     run(&["add", "https://a51.example"]).expect(2);
-    let told = "select count(*) from audit_events where action = 'instance.updated' and changes ? 'allowed_origins'";
-    let told: i64 = sqlx::query_scalar(told).fetch_one(&db.pool().await).await.unwrap();
-    assert_eq!(told, 2, "what changed the list, and nothing else");
+    let reported =
+        "select count(*) from audit_events where action = 'instance.updated' and changes ? 'allowed_origins'";
+    let reported: i64 = sqlx::query_scalar(reported).fetch_one(&db.pool().await).await.unwrap();
+    assert_eq!(reported, 2, "what changed the list, and nothing else");
 }
 
 #[tokio::test]
@@ -286,12 +287,12 @@ async fn settings_are_changed_by_name_all_or_none() {
     let values =
         ["native_api=false", "session.inactivity=3600", "linking=never", "oauth.default_scopes=profile, email"];
     let set: Vec<&str> = ["instance", "set", "--json"].into_iter().chain(values).collect();
-    let told = program.run(&set).expect(0).json();
+    let reported = program.run(&set).expect(0).json();
     let expected = json!({
         "native_api": false, "session.inactivity": 3600, "linking": "never",
         "oauth.default_scopes": ["profile", "email"],
     });
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     let shown = settings();
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&shown[name], value, "{name}");

@@ -15,7 +15,7 @@ fn wrong_usage_is_2() {
 }
 
 #[test]
-fn mistakes_in_the_configuration_are_3_and_told_together() {
+fn mistakes_in_the_configuration_are_3_and_reported_together() {
     let program = Program::new()
         .variable("VESTIBULE_SERVER__REQUEST_TIMEOUT", "soon")
         .variable("VESTIBULE_DATABSE__URL", "postgres://u:c4n4ry@h/d");

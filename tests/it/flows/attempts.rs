@@ -8,11 +8,11 @@ use vestibule::config::limits::Rate;
 use super::{Replayed, as_page, reasons, reference, replayed, steps};
 use crate::native::{Native, come_back, parameter};
 use crate::pages::visitor::{Form, open};
-use crate::proof::{code_for, form};
-use crate::social::linking::{arrive, prove};
+use crate::provider_auth::linking::{arrive, prove};
 use crate::support::TestApp;
 use crate::support::browser::{Answer, Browser};
 use crate::support::person::{begin, go, provider_url, sign_up, transfer};
+use crate::verification::{code_for, form};
 
 const ADA: &str = "ada@example.com";
 
@@ -37,13 +37,13 @@ async fn an_attempt_is_another_browser_s() {
     let (flow, attempt) = by_code(&app, &browser).await;
     begin(&app, &other, "sign_ins", "oauth_google").await.expect(200);
     let refused = guess(&app, &other, &attempt, "123456").await.expect(404);
-    let own = app.told(&program, &reference(&refused), &reasons::ATTEMPT_OTHER_CLIENT_READ).await;
+    let own = app.reported(&program, &reference(&refused), &reasons::ATTEMPT_OTHER_CLIENT_READ).await;
     assert_eq!((&own["kind"], steps(&own)), (&json!("request"), vec!["refused"]));
     replayed(&program, &reference(&refused), Replayed::Gone);
     assert_eq!(steps(&app.flow(&flow).await), ["started", "proof_sent"], "a stranger leaves no trace in it");
 
     let refused = transfer(&app, &other, "sign_ups").await.expect(400);
-    app.told(&program, &reference(&refused), &reasons::ATTEMPT_OTHER_CLIENT_TRANSFER).await;
+    app.reported(&program, &reference(&refused), &reasons::ATTEMPT_OTHER_CLIENT_TRANSFER).await;
     replayed(&program, &reference(&refused), Replayed::Gone);
 }
 
@@ -82,7 +82,7 @@ async fn a_transfer_comes_too_late() {
     app.advance(Duration::from_secs(11 * 60)).await;
     let late = transfer(&app, &browser, "sign_ups").await.expect(400);
     assert_eq!(late.error_code(), "account_transfer_invalid");
-    app.told(&program, &reference(&late), &reasons::ATTEMPT_EXPIRED_TRANSFER).await;
+    app.reported(&program, &reference(&late), &reasons::ATTEMPT_EXPIRED_TRANSFER).await;
     replayed(&program, &reference(&late), Replayed::Gone);
 }
 
@@ -97,10 +97,10 @@ async fn a_nonce_is_somebody_else_s_or_nobody_s() {
     let back = come_back(&app, provider_url(&begun), ADA).await;
     let nonce = parameter(&back, "rotating_token_nonce");
     thief.get(&format!("/v1/client?rotating_token_nonce={nonce}")).await.expect(200);
-    let shown = app.told(&program, &flow, &reasons::ATTEMPT_OTHER_CLIENT_NONCE).await;
+    let shown = app.reported(&program, &flow, &reasons::ATTEMPT_OTHER_CLIENT_NONCE).await;
     assert!(!shown.to_string().contains(&nonce), "{shown}");
     let stray = thief.get("/v1/client?rotating_token_nonce=made-up").await.expect(200);
-    app.told(&program, &reference(&stray), &reasons::ATTEMPT_OTHER_CLIENT_NONCE).await;
+    app.reported(&program, &reference(&stray), &reasons::ATTEMPT_OTHER_CLIENT_NONCE).await;
     // Nothing is lost by it.
     let path = format!("/v1/client/sign_ups/{}", begun.json()["response"]["id"].as_str().unwrap());
     let done = phone.get(&format!("{path}?rotating_token_nonce={nonce}")).await.expect(200).json();
@@ -117,7 +117,7 @@ async fn native_applications_are_switched_off() {
     app.app().forget_directory();
     let refused = Native::new(&app).begin("sign_ins", "oauth_google").await.expect(400);
     assert_eq!(refused.error_code(), "native_api_disabled");
-    app.told(&program, &reference(&refused), &reasons::NATIVE_REFUSED_OFF).await;
+    app.reported(&program, &reference(&refused), &reasons::NATIVE_REFUSED_OFF).await;
     replayed(&program, &reference(&refused), Replayed::Unknown);
 }
 
@@ -149,7 +149,7 @@ async fn the_account_was_taken_meanwhile() {
     app.advance(Duration::from_secs(31)).await;
     let late = prove(&app, &first, &stale, ADA).await.expect(400);
     assert_eq!(late.error_code(), "identification_claimed");
-    app.told(&program, &reference(&late), &reasons::ACCOUNT_IN_USE_MEANWHILE).await;
+    app.reported(&program, &reference(&late), &reasons::ACCOUNT_IN_USE_MEANWHILE).await;
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn a_subaddress_may_not_sign_up() {
     app.execute(block, "google").await;
     sign_up(&app, &app.browser(), "oauth_google", "grace+first@navy.mil").await;
     let back = go(&app, &app.browser(), "sign_ups", "oauth_google", "grace@navy.mil").await.expect(303);
-    app.told(&program, &reference(&back), &reasons::ADDRESS_REFUSED_SUBADDRESS).await;
+    app.reported(&program, &reference(&back), &reasons::ADDRESS_REFUSED_SUBADDRESS).await;
     replayed(&program, &reference(&back), Replayed::Refused("address_refused"));
 }
 
@@ -179,7 +179,7 @@ async fn the_user_is_locked_after_ten_failures_or_gone() {
     )
     .await;
     assert_eq!(guess(&app, &browser, &attempt, &code).await.expect(403).error_code(), "user_locked");
-    app.told(&program, &flow, &reasons::USER_LOCKED_FAILURES).await;
+    app.reported(&program, &flow, &reasons::USER_LOCKED_FAILURES).await;
     replayed(&program, &flow, Replayed::Unknown);
     let unlock = "update users set failed_attempts = 0, locked_at = null, locked_until = null, lock_reason = null
         where instance_id = $1 and id = $2";
@@ -191,7 +191,7 @@ async fn the_user_is_locked_after_ten_failures_or_gone() {
     app.execute("delete from users where instance_id = $1 and id = $2", &ada.user_id).await;
     let gone = guess(&app, &browser, &attempt, &code).await.expect(400);
     assert_eq!(gone.error_code(), "sign_in_identification_or_user_deleted");
-    app.told(&program, &flow, &reasons::USER_BANNED_DELETED).await;
+    app.reported(&program, &flow, &reasons::USER_BANNED_DELETED).await;
     // The maintained total goes with the user.
     app.execute("update counters set value = value - 1 where instance_id = $1 and name = $2 and value > 0", "users")
         .await;
@@ -211,7 +211,7 @@ async fn somebody_asks_too_often() {
     }
     let refused = begin(&app, &browser, "sign_ins", "oauth_google").await.expect(429);
     assert!(refused.header("retry-after").is_some());
-    app.told(&program, &reference(&refused), &reasons::RATE_LIMITED_REQUESTS).await;
+    app.reported(&program, &reference(&refused), &reasons::RATE_LIMITED_REQUESTS).await;
     replayed(&program, &reference(&refused), Replayed::Unknown);
 }
 

@@ -8,7 +8,7 @@ use crate::support::TestApp;
 use crate::support::oauth::{member, parameters};
 
 #[tokio::test]
-async fn an_authorization_is_told_from_the_request_to_the_tokens() {
+async fn an_authorization_is_logged_from_the_request_to_the_tokens() {
     let app = TestApp::start().await;
     let program = app.program();
     let client = app.application(json!({})).await;
@@ -97,7 +97,7 @@ async fn nobody_writes_into_another_s_authorization() {
 
 /// Whoever asks for the page of an unknown client as often as he may fills no table, and no row is as long as he likes.
 #[tokio::test]
-async fn strangers_fill_no_timeline() {
+async fn strangers_write_no_flow_steps() {
     let app = TestApp::start().await;
     let client = app.application(json!({})).await;
     let browser = app.browser();
@@ -131,7 +131,7 @@ async fn the_longest_request_survives_the_sign_in() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_back_is_told_on_a_page_with_its_reference() {
+async fn what_cannot_be_sent_back_is_reported_on_a_page_with_its_reference() {
     let app = TestApp::start().await;
     let program = app.program();
     let client = app.application(json!({})).await;
@@ -149,20 +149,20 @@ async fn what_cannot_be_sent_back_is_told_on_a_page_with_its_reference() {
         (app.authorize_url(&client, &[("client_id", "")]).to_string(), 400, invalid, Replayed::Stands),
         (malformed, 400, invalid, Replayed::Stands),
     ];
-    for (url, status, told, replay) in rows {
+    for (url, status, reported, replay) in rows {
         let page = as_page(&app.browser(), &url).await.expect(status);
         let flow = reference(&page);
         assert!(page.text.contains(&format!("<code id=\"reference\">{flow}</code>")), "{}", page.text);
         assert!(page.text.contains("data-page=\"error\" data-state=\"client_request\""), "{}", page.text);
-        assert!(page.text.contains(told.reason), "a developer is told: {}", page.text);
-        let shown = app.told(&program, &flow, &told).await;
+        assert!(page.text.contains(reported.reason), "a developer is told: {}", page.text);
+        let shown = app.reported(&program, &flow, &reported).await;
         assert_eq!((&shown["kind"], steps(&shown)), (&json!("authorize"), vec!["started", "refused"]));
         replayed(&program, &flow, replay);
     }
     // Registered meanwhile, and the cause is gone or only a new attempt can tell.
     let url = app.authorize_url(&client, &[("redirect_uri", "https://late.example/cb")]);
     let refused = app.browser().get(url).await.expect(400);
-    app.told(&program, &reference(&refused), &reasons::CLIENT_REDIRECT_MISMATCH).await;
+    app.reported(&program, &reference(&refused), &reasons::CLIENT_REDIRECT_MISMATCH).await;
     replayed(&program, &reference(&refused), Replayed::Stands);
     let list = "update oauth_applications set redirect_uris = redirect_uris || $2::text where instance_id = $1";
     app.execute(list, "https://late.example/cb").await;
@@ -170,7 +170,7 @@ async fn what_cannot_be_sent_back_is_told_on_a_page_with_its_reference() {
 }
 
 #[tokio::test]
-async fn what_the_client_is_told_stands_in_the_flow_as_well() {
+async fn what_the_client_is_reported_stands_in_the_flow_as_well() {
     let app = TestApp::start().await;
     let program = app.program();
     let client = app.application(json!({})).await;
@@ -194,14 +194,14 @@ async fn what_the_client_is_told_stands_in_the_flow_as_well() {
         (&client, ("resource", "api"), "invalid_target", reasons::CLIENT_REQUEST_INVALID_INVALID_TARGET),
         (&client, ("prompt", "none"), "login_required", reasons::INTERACTION_NEEDED),
     ];
-    for (client, change, error, told) in rows {
+    for (client, change, error, reported) in rows {
         let answer = app.browser().get(app.authorize_url(client, &[change])).await.expect(302);
         assert_eq!(parameters(&answer.location())["error"], error);
-        let flow = app.told(&program, &reference(&answer), &told).await;
+        let flow = app.reported(&program, &reference(&answer), &reported).await;
         let last = flow["steps"].as_array().unwrap().last().unwrap().clone();
         assert_eq!(last["detail"]["error"], error, "{last}");
         assert!(last["detail"]["error_description"].as_str().unwrap().len() > 10, "{last}");
-        let replay = match told.reason {
+        let replay = match reported.reason {
             "interaction_needed" => Replayed::Gone,
             _ if error == "invalid_scope" => Replayed::Unknown,
             _ => Replayed::Stands,
@@ -222,7 +222,7 @@ async fn the_person_says_no() {
     let denied = app.press(&browser, &page, "false").await.expect(302);
     assert_eq!(parameters(&denied.location())["error"], "access_denied");
     assert_eq!(reference(&denied), reference(&asked));
-    let flow = app.told(&program, &reference(&denied), &reasons::CONSENT_DENIED).await;
+    let flow = app.reported(&program, &reference(&denied), &reasons::CONSENT_DENIED).await;
     assert_eq!(steps(&flow), ["started", "validated", "consent_shown", "denied"]);
     replayed(&program, &reference(&denied), Replayed::Gone);
 }

@@ -2,11 +2,11 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use vestibule::flows::instance::{self, NewInstance};
+use vestibule::actions::instance::{self, NewInstance};
 use vestibule::store::audit::Actor;
 
 use super::{Replayed, reasons, reference, replayed, steps};
-use crate::social::connecting::{accounts, address, configure, connect};
+use crate::provider_auth::connecting::{accounts, address, configure, connect};
 use crate::support::TestApp;
 use crate::support::browser::{Browser, send};
 use crate::support::person::{APP, approve, sign_up};
@@ -27,7 +27,7 @@ async fn code(app: &TestApp, browser: &Browser) -> Value {
 }
 
 #[tokio::test]
-async fn a_connection_that_succeeds_is_told_from_its_start_to_its_end() {
+async fn a_connection_that_succeeds_is_logged_from_start_to_end() {
     let app = TestApp::start().await;
     let program = app.program();
     let browser = app.browser();
@@ -65,7 +65,7 @@ async fn the_account_or_its_address_is_somebody_else_s() {
     for strategy in ["oauth_google", "oauth_notion"] {
         let flow = connected_as(&app, &ada, strategy, "", "grace@example.com").await;
         assert_eq!(code(&app, &ada).await, "oauth_identification_claimed");
-        app.told(&program, &flow, &reasons::ACCOUNT_IN_USE_CLAIMED).await;
+        app.reported(&program, &flow, &reasons::ACCOUNT_IN_USE_CLAIMED).await;
         replayed(&program, &flow, Replayed::Refused("account_in_use"));
     }
 }
@@ -79,12 +79,12 @@ async fn one_account_of_a_provider_is_enough() {
     let second = reasons::ACCOUNT_CONNECTED_ALREADY_SECOND;
     let refused = connect(&app, &browser, "oauth_google", &[]).await.expect(400);
     assert_eq!(refused.error_code(), "oauth_account_already_connected");
-    app.told(&program, &reference(&refused), &second).await;
+    app.reported(&program, &reference(&refused), &second).await;
     replayed(&program, &reference(&refused), Replayed::Unknown);
     // Asking for one scope more leads past the check at the start.
     let flow = connected_as(&app, &browser, "oauth_google", "x", "ada-work@example.com").await;
     assert_eq!(code(&app, &browser).await, "oauth_account_already_connected");
-    app.told(&program, &flow, &second).await;
+    app.reported(&program, &flow, &second).await;
     replayed(&program, &flow, Replayed::Refused("account_connected_already"));
     configure(&app, "google", "multiple_accounts = true").await;
     replayed(&program, &flow, Replayed::Succeeds);
@@ -102,7 +102,7 @@ async fn another_account_is_approved_than_the_connected_one() {
     let callback = approve(&browser, address(&begun), "someone-else@example.com").await;
     browser.get(callback).await.expect(303);
     let other = reasons::ACCOUNT_CONNECTED_ALREADY_OTHER;
-    let flow = app.told(&program, &reference(&begun), &other).await;
+    let flow = app.reported(&program, &reference(&begun), &other).await;
     assert_eq!((&flow["kind"], &flow["provider"]), (&json!("reauthorize"), &json!("google")));
     replayed(&program, &reference(&begun), Replayed::Refused("account_connected_already"));
 }
@@ -120,7 +120,7 @@ async fn addresses_may_not_be_added() {
     settings(r#"{"addresses_changeable": false}"#).await;
     let flow = connected_as(&app, &browser, "oauth_notion", "", "ada@notion.example").await;
     assert_eq!(code(&app, &browser).await, "oauth_connection_blocked_by_immutable_attribute");
-    app.told(&program, &flow, &reasons::EMAIL_IMMUTABLE).await;
+    app.reported(&program, &flow, &reasons::EMAIL_IMMUTABLE).await;
     replayed(&program, &flow, Replayed::Refused("email_immutable"));
     settings(r#"{"addresses_changeable": true}"#).await;
     replayed(&program, &flow, Replayed::Succeeds);
@@ -136,7 +136,7 @@ async fn the_session_that_began_is_over() {
     let callback = approve(&browser, address(&begun), "ada@example.com").await;
     browser.post_form(app.url("/v1/client/sessions?_method=DELETE"), APP, &[]).await.expect(200);
     assert_eq!(reference(&browser.get(callback).await.expect(400)), reference(&begun));
-    app.told(&program, &reference(&begun), &reasons::STATE_OTHER_BROWSER_SESSION).await;
+    app.reported(&program, &reference(&begun), &reasons::STATE_OTHER_BROWSER_SESSION).await;
     replayed(&program, &reference(&begun), Replayed::Gone);
 }
 
@@ -155,11 +155,11 @@ async fn a_native_target_is_not_listed() {
     app.app().recorder.flush().await;
     let flow = reference(&refused);
     let shown = program.run(&["--instance", "shop", "flow", "show", &flow, "--json"]).expect(0).json();
-    let told = reasons::NATIVE_REFUSED_UNLISTED;
-    assert_eq!((&shown["reason"], &shown["detail"]), (&json!(told.reason), &json!(told.detail)), "{shown}");
+    let reported = reasons::NATIVE_REFUSED_UNLISTED;
+    assert_eq!((&shown["reason"], &shown["detail"]), (&json!(reported.reason), &json!(reported.detail)), "{shown}");
     assert_eq!(
         (&shown["text_key"], &shown["label"], &shown["status"]),
-        (&json!(told.text_key), &json!(told.label), &json!(told.status))
+        (&json!(reported.text_key), &json!(reported.label), &json!(reported.status))
     );
     let said = program.run(&["--instance", "shop", "flow", "replay", &flow, "--json"]).expect(0).json();
     assert_eq!((&said["would_succeed"], &said["new_attempt_needed"]), (&Value::Null, &json!(true)), "{said}");

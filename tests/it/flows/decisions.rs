@@ -26,15 +26,15 @@ async fn settings(app: &TestApp, change: &Value) {
 /// The app's code in the failed proof of the client's attempt.
 async fn code(app: &TestApp, browser: &Browser) -> Value {
     let found = client(app, browser).await;
-    let proof = match &found["sign_in"] {
+    let verification = match &found["sign_in"] {
         Value::Null => &found["sign_up"]["verifications"]["external_account"],
         sign_in => &sign_in["first_factor_verification"],
     };
-    proof["error"]["code"].clone()
+    verification["error"]["code"].clone()
 }
 
 #[tokio::test]
-async fn a_flow_that_succeeds_is_told_from_its_start_to_its_end() {
+async fn a_flow_that_succeeds_is_logged_from_start_to_end() {
     let app = TestApp::start().await;
     let program = app.program();
     let browser = app.browser();
@@ -74,7 +74,7 @@ async fn a_transfer_goes_on_in_the_same_flow() {
     let program = app.program();
     let browser = app.browser();
     let (flow, _) = go(&app, &browser, "sign_ins", "oauth_google", "ada@example.com").await;
-    app.told(&program, &flow, &reasons::TRANSFER_SIGN_UP).await;
+    app.reported(&program, &flow, &reasons::TRANSFER_SIGN_UP).await;
     replayed(&program, &flow, Replayed::Succeeds);
     let moved = transfer(&app, &browser, "sign_ups").await.expect(200);
     assert_eq!(reference(&moved), flow);
@@ -82,7 +82,7 @@ async fn a_transfer_goes_on_in_the_same_flow() {
     assert_eq!((&shown["status"], &shown["reason"]), (&json!("succeeded"), &Value::Null), "{shown}");
     let other = app.browser();
     let (flow, _) = go(&app, &other, "sign_ups", "oauth_google", "ada@example.com").await;
-    app.told(&program, &flow, &reasons::TRANSFER_SIGN_IN).await;
+    app.reported(&program, &flow, &reasons::TRANSFER_SIGN_IN).await;
     replayed(&program, &flow, Replayed::Succeeds);
 }
 
@@ -91,26 +91,26 @@ async fn an_address_is_missing() {
     let app = TestApp::start().await;
     let program = app.program();
     let (flow, _) = go(&app, &app.browser(), "sign_ups", "oauth_google", "cyd@example.com").await;
-    app.told(&program, &flow, &reasons::EMAIL_MISSING).await;
+    app.reported(&program, &flow, &reasons::EMAIL_MISSING).await;
     replayed(&program, &flow, Replayed::Refused("email_missing"));
     settings(&app, &json!({"attributes": {"email_address": {"required": false}}})).await;
     replayed(&program, &flow, Replayed::Succeeds);
 }
 
 #[tokio::test]
-async fn an_address_must_be_proven_or_cannot_be() {
+async fn an_address_must_be_verified_or_cannot_be() {
     let app = TestApp::start().await;
     let program = app.program();
     sign_up(&app, &app.browser(), "oauth_google", "ada@example.com").await;
     let (flow, _) = go(&app, &app.browser(), "sign_ins", "oauth_notion", "ada@example.com").await;
-    app.told(&program, &flow, &reasons::EMAIL_UNVERIFIED_PROOF).await;
+    app.reported(&program, &flow, &reasons::EMAIL_UNVERIFIED_PROOF).await;
     replayed(&program, &flow, Replayed::Refused("email_unverified"));
 
     settings(&app, &json!({"email": {"code": false, "link": false}})).await;
     let browser = app.browser();
     let (flow, _) = go(&app, &browser, "sign_ins", "oauth_notion", "ada@example.com").await;
     assert_eq!(code(&app, &browser).await, "external_account_email_address_verification_required");
-    app.told(&program, &flow, &reasons::EMAIL_UNVERIFIED_UNPROVABLE).await;
+    app.reported(&program, &flow, &reasons::EMAIL_UNVERIFIED_UNPROVABLE).await;
     replayed(&program, &flow, Replayed::Refused("email_unverified"));
 }
 
@@ -120,7 +120,7 @@ async fn more_is_required_than_the_provider_gives() {
     let program = app.program();
     settings(&app, &json!({"attributes": {"username": {"enabled": true, "required": true}}})).await;
     let (flow, _) = go(&app, &app.browser(), "sign_ups", "oauth_google", "ada@example.com").await;
-    let shown = app.told(&program, &flow, &reasons::REQUIREMENTS_MISSING).await;
+    let shown = app.reported(&program, &flow, &reasons::REQUIREMENTS_MISSING).await;
     let requirements = shown["steps"].as_array().unwrap().iter().find(|step| step["name"] == "requirements").unwrap();
     assert_eq!(requirements["detail"]["missing"], json!(["username"]));
     replayed(&program, &flow, Replayed::Refused("requirements_missing"));
@@ -141,7 +141,7 @@ async fn linking_is_off() {
     let browser = app.browser();
     let (flow, _) = go(&app, &browser, "sign_ins", "oauth_google", "ada@example.com").await;
     assert_eq!(code(&app, &browser).await, "external_account_exists");
-    app.told(&program, &flow, &reasons::LINKING_OFF).await;
+    app.reported(&program, &flow, &reasons::LINKING_OFF).await;
     replayed(&program, &flow, Replayed::Refused("linking_off"));
     settings(&app, &json!({"linking": "verified_only"})).await;
     replayed(&program, &flow, Replayed::Succeeds);
@@ -156,16 +156,16 @@ async fn the_account_is_closed() {
     first.post_form(app.url("/v1/client/sessions?_method=DELETE"), APP, &[]).await.expect(200);
     let banned = "update users set banned_at = now() where instance_id = $1 and id = $2";
     let locked = "update users set locked_at = now() where instance_id = $1 and id = $2";
-    for (close, told, shown) in
+    for (close, reported, shown) in
         [(banned, reasons::USER_BANNED_BANNED, "user_banned"), (locked, reasons::USER_LOCKED_OPERATOR, "user_locked")]
     {
         app.execute(close, &user).await;
         let browser = app.browser();
         let (flow, _) = go(&app, &browser, "sign_ins", "oauth_google", "ada@example.com").await;
         assert_eq!(code(&app, &browser).await, shown);
-        let shown = app.told(&program, &flow, &told).await;
+        let shown = app.reported(&program, &flow, &reported).await;
         assert_eq!(shown["user_id"], user);
-        replayed(&program, &flow, Replayed::Refused(told.reason));
+        replayed(&program, &flow, Replayed::Refused(reported.reason));
         app.execute("update users set banned_at = null, locked_at = null where instance_id = $1 and id = $2", &user)
             .await;
         replayed(&program, &flow, Replayed::Succeeds);
@@ -177,7 +177,7 @@ async fn signing_up_is_closed() {
     let app = TestApp::start().await;
     let program = app.program();
     sign_up(&app, &app.browser(), "oauth_google", "ada@example.com").await;
-    for (change, told, shown) in [
+    for (change, reported, shown) in [
         (json!({"sign_up": {"mode": "restricted"}}), reasons::SIGNUP_CLOSED_RESTRICTED, "sign_up_mode_restricted"),
         (json!({"sign_up": {"mode": "waitlist"}}), reasons::SIGNUP_CLOSED_WAITLIST, "sign_up_restricted_waitlist"),
         (json!({"sign_up": {"user_quota": 1}}), reasons::SIGNUP_CLOSED_QUOTA, "user_quota_exceeded"),
@@ -186,7 +186,7 @@ async fn signing_up_is_closed() {
         let browser = app.browser();
         let (flow, _) = go(&app, &browser, "sign_ups", "oauth_google", "grace@example.com").await;
         assert_eq!(code(&app, &browser).await, shown);
-        app.told(&program, &flow, &told).await;
+        app.reported(&program, &flow, &reported).await;
         replayed(&program, &flow, Replayed::Refused("signup_closed"));
         settings(&app, &json!({"sign_up": {}})).await;
         replayed(&program, &flow, Replayed::Succeeds);
@@ -202,7 +202,7 @@ async fn the_user_is_signed_in_here_already() {
     sign_up(&app, &browser, "oauth_google", "ada@example.com").await;
     let (flow, _) = go(&app, &browser, "sign_ins", "oauth_google", "ada@example.com").await;
     assert_eq!(code(&app, &browser).await, "identifier_already_signed_in");
-    app.told(&program, &flow, &reasons::ALREADY_SIGNED_IN_CALLBACK).await;
+    app.reported(&program, &flow, &reasons::ALREADY_SIGNED_IN_CALLBACK).await;
     replayed(&program, &flow, Replayed::Refused("already_signed_in"));
     sqlx::query("update provider_configs set enabled = false").execute(&app.app().db).await.unwrap();
     replayed(&program, &flow, Replayed::Refused("provider_unavailable"));

@@ -42,7 +42,7 @@ async fn the_database_is_busy() {
     let browser = app.browser();
     let refused = locked(&app, "sign_ins", begin(&app, &browser, "sign_ins", "oauth_google")).await.expect(503);
     assert_eq!((refused.error_code().as_str(), refused.header("retry-after")), ("service_unavailable", Some("1")));
-    app.told(&program, &reference(&refused), &reasons::INTERNAL_STORAGE).await;
+    app.reported(&program, &reference(&refused), &reasons::INTERNAL_STORAGE).await;
     replayed(&program, &reference(&refused), Replayed::Gone);
 
     let begun = begin(&app, &browser, "sign_ups", "oauth_google").await.expect(200);
@@ -54,7 +54,7 @@ async fn the_database_is_busy() {
         page.text
     );
     assert!(!page.text.contains("identifications"), "{}", page.text);
-    app.told(&program, &reference(&begun), &reasons::INTERNAL_STORAGE).await;
+    app.reported(&program, &reference(&begun), &reasons::INTERNAL_STORAGE).await;
 }
 
 /// A custom provider that is configured by hand, whose addresses a test moves elsewhere.
@@ -114,15 +114,15 @@ async fn a_provider_cannot_be_reached_or_may_not_be() {
         ("https://no-such-host.example".to_owned(), reasons::PROVIDER_UNREACHABLE_DNS),
         ("https://10.0.0.1".to_owned(), reasons::ENDPOINT_REFUSED_BLOCKED),
     ];
-    for (at, told) in rows {
+    for (at, reported) in rows {
         moved(&app, &json!({"token_url": format!("{at}/token")})).await;
         let browser = app.browser();
         let begun = begin(&app, &browser, "sign_ins", "oauth_custom_acme").await.expect(200);
         let state = crate::support::oauth::parameters(&provider_url(&begun))["state"].clone();
         browser.get(app.url(&format!("/v1/oauth_callback?state={state}&code=c0de"))).await.expect(303);
-        let proof = client(&app, &browser).await["sign_in"]["first_factor_verification"].clone();
-        assert_eq!(proof["error"]["code"], "oauth_token_exchange_error", "{at}");
-        app.told(&program, &reference(&begun), &told).await;
+        let verification = client(&app, &browser).await["sign_in"]["first_factor_verification"].clone();
+        assert_eq!(verification["error"]["code"], "oauth_token_exchange_error", "{at}");
+        app.reported(&program, &reference(&begun), &reported).await;
         replayed(&program, &reference(&begun), Replayed::Unknown);
     }
 }
@@ -146,12 +146,12 @@ async fn a_discovery_document_is_of_no_use_any_more() {
         ("https://10.0.0.1".to_owned(), retrieval, reasons::ENDPOINT_REFUSED_BLOCKED),
         (other.uri(), mismatch, reasons::ENDPOINT_REFUSED_DISCOVERY),
     ];
-    for (at, code, told) in rows {
+    for (at, code, reported) in rows {
         moved(&app, &json!({"discovery_url": format!("{at}/.well-known/openid-configuration")})).await;
         let refused: Answer = begin(&app, &app.browser(), "sign_ins", "oauth_custom_acme").await.expect(422);
         assert_eq!(refused.error_code(), code);
         assert!(refused.json()["errors"][0]["meta"].get("reason").is_none(), "{}", refused.text);
-        app.told(&program, &reference(&refused), &told).await;
+        app.reported(&program, &reference(&refused), &reported).await;
         replayed(&program, &reference(&refused), Replayed::Unknown);
     }
 }
@@ -174,7 +174,7 @@ async fn a_discovery_document_names_what_may_not_be_used() {
         moved(&app, &json!({"discovery_url": at, "token_url": null, "authorization_url": null})).await;
         let refused = begin(&app, &app.browser(), "sign_ins", "oauth_custom_acme").await.expect(422);
         assert_eq!(refused.error_code(), "custom_oauth_provider_cannot_use_discovery_url", "{endpoint}");
-        app.told(&program, &reference(&refused), &reasons::ENDPOINT_REFUSED_DISCOVERY).await;
+        app.reported(&program, &reference(&refused), &reasons::ENDPOINT_REFUSED_DISCOVERY).await;
     }
     // An address of the operator's own is another matter.
     moved(
@@ -185,7 +185,7 @@ async fn a_discovery_document_names_what_may_not_be_used() {
     .await;
     let refused = begin(&app, &app.browser(), "sign_ins", "oauth_custom_acme").await.expect(400);
     assert_eq!(refused.error_code(), "misconfigured_oauth_provider");
-    app.told(&program, &reference(&refused), &reasons::CREDENTIALS_UNUSABLE_MALFORMED).await;
+    app.reported(&program, &reference(&refused), &reasons::CREDENTIALS_UNUSABLE_MALFORMED).await;
 }
 
 /// Begins at the custom provider and comes back with a code; returns the flow.
@@ -204,7 +204,7 @@ async fn this_server_may_ask_nobody() {
     with_custom(&app).await;
     moved(&app, &json!({"token_url": "https://no-such-host.example/token"})).await;
     let flow = come_back_from_custom(&app).await;
-    app.told(&program, &flow, &reasons::ENDPOINT_REFUSED_OFFLINE).await;
+    app.reported(&program, &flow, &reasons::ENDPOINT_REFUSED_OFFLINE).await;
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn a_provider_that_fails_again_and_again_is_left_alone() {
         come_back_from_custom(&app).await;
     }
     let flow = come_back_from_custom(&app).await;
-    app.told(&program, &flow, &reasons::PROVIDER_UNREACHABLE_BREAKER).await;
+    app.reported(&program, &flow, &reasons::PROVIDER_UNREACHABLE_BREAKER).await;
     replayed(&program, &flow, Replayed::Unknown);
 }
 
@@ -233,7 +233,7 @@ async fn an_identity_is_not_what_the_issuer_vouches_for() {
     let program = app.program();
     // Alive all the time: the address of a server that has gone would be given to the next one.
     let mut issuers = Vec::new();
-    for (index, told) in [
+    for (index, reported) in [
         reasons::IDTOKEN_REFUSED_KEY,
         reasons::IDTOKEN_REFUSED_ALGORITHM,
         reasons::IDTOKEN_REFUSED_AT_HASH,
@@ -253,10 +253,10 @@ async fn an_identity_is_not_what_the_issuer_vouches_for() {
         let now = app.ctx().await.now.unix_timestamp();
         let mut claims = json!({"iss": acme.server.uri(), "aud": "ours", "sub": "7", "iat": now, "exp": now + 60,
             "nonce": sent["nonce"]});
-        if told.detail == "at_hash" {
+        if reported.detail == "at_hash" {
             claims["at_hash"] = json!("AAAAAAAAAAAAAAAAAAAAAA");
         }
-        let id_token = match told.detail {
+        let id_token = match reported.detail {
             "key" => SigningKey::generate().unwrap().sign(TokenType::Jwt, &claims).unwrap(),
             "algorithm" => forged(&json!({"alg": "none", "typ": "JWT"}), &claims),
             _ => acme.key.sign(TokenType::Jwt, &claims).unwrap(),
@@ -264,9 +264,9 @@ async fn an_identity_is_not_what_the_issuer_vouches_for() {
         acme.serve("/token", json!({"access_token": "at", "token_type": "Bearer", "id_token": id_token})).await;
         acme.serve("/me", json!({"sub": "8", "email": "ada@acme.example"})).await;
         browser.get(app.url(&format!("/v1/oauth_callback?state={}&code=c0de", sent["state"]))).await.expect(303);
-        let proof = client(&app, &browser).await["sign_in"]["first_factor_verification"].clone();
-        assert_eq!(proof["error"]["code"], "oauth_fetch_user_error", "{told:?}: {proof}");
-        app.told(&program, &reference(&begun), &told).await;
+        let verification = client(&app, &browser).await["sign_in"]["first_factor_verification"].clone();
+        assert_eq!(verification["error"]["code"], "oauth_fetch_user_error", "{reported:?}: {verification}");
+        app.reported(&program, &reference(&begun), &reported).await;
         replayed(&program, &reference(&begun), Replayed::Unknown);
         issuers.push(acme);
     }
@@ -298,6 +298,6 @@ async fn a_handler_panics() {
     assert!(!failed.text.contains("trap"), "{}", failed.text);
     let request = failed.json()["clerk_trace_id"].as_str().unwrap().to_owned();
     let flow = app.flow(&request).await["id"].as_str().unwrap().to_owned();
-    app.told(&program, &flow, &reasons::INTERNAL_PANIC).await;
+    app.reported(&program, &flow, &reasons::INTERNAL_PANIC).await;
     begin(&app, &browser, "sign_ins", "oauth_google").await.expect(200);
 }

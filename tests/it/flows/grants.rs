@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Replayed, Told, reasons, reference, replayed, steps};
+use super::{Replayed, Reported, reasons, reference, replayed, steps};
 use crate::support::TestApp;
 use crate::support::browser::{Answer, Browser, send};
 use crate::support::oauth::{CHALLENGE, OAuthClient, VERIFIER, member, parameters};
@@ -37,7 +37,7 @@ async fn a_code_fails_where_it_came_from() {
     let program = app.program();
     let (client, browser) = setting(&app).await;
     type Changes<'a> = &'a [(&'a str, &'a str)];
-    let rows: [(Changes<'_>, Changes<'_>, Told, Replayed); 6] = [
+    let rows: [(Changes<'_>, Changes<'_>, Reported, Replayed); 6] = [
         (&PKCE, &[("code_verifier", &VERIFIER.replace('d', "e"))], reasons::PKCE_FAILED_WRONG, Replayed::Unknown),
         (&PKCE, &[], reasons::PKCE_FAILED_ABSENT, Replayed::Unknown),
         (&[], &[("code_verifier", VERIFIER)], reasons::PKCE_FAILED_UNEXPECTED, Replayed::Unknown),
@@ -50,11 +50,11 @@ async fn a_code_fails_where_it_came_from() {
         (&[], &[("redirect_uri", "")], reasons::GRANT_MISMATCH_REDIRECT_URI, Replayed::Unknown),
         (&[], &[("resource", "https://api.example")], reasons::CLIENT_REQUEST_INVALID_INVALID_TARGET, Replayed::Stands),
     ];
-    for (asked, sent, told, replay) in rows {
+    for (asked, sent, reported, replay) in rows {
         let (code, flow) = code(&app, &browser, &client, asked).await;
         let refused = app.redeem(&client, &code, sent).await.expect(400);
-        assert_eq!(reference(&refused), flow, "{} {}", told.reason, told.detail);
-        let shown = app.told(&program, &flow, &told).await;
+        assert_eq!(reference(&refused), flow, "{} {}", reported.reason, reported.detail);
+        let shown = app.reported(&program, &flow, &reported).await;
         assert_eq!(steps(&shown), ["started", "validated", "code_issued", "code_failed"]);
         assert_eq!(last(&shown)["detail"]["client_id"], client.id, "{shown}");
         assert!(!shown.to_string().contains(&code), "{shown}");
@@ -75,20 +75,20 @@ async fn a_code_is_used_twice_or_too_late_or_its_user_is_gone() {
     let (used, flow) = code(&app, &browser, &client, &[]).await;
     app.redeem(&client, &used, &[]).await.expect(200);
     assert_eq!(reference(&app.redeem(&client, &used, &[]).await.expect(400)), flow);
-    let shown = app.told(&program, &flow, &reasons::GRANT_REUSED_CODE).await;
+    let shown = app.reported(&program, &flow, &reasons::GRANT_REUSED_CODE).await;
     assert_eq!(last(&shown)["name"], "code_failed", "the tokens have ended with it");
     replayed(&program, &flow, Replayed::Gone);
 
     let (banned, flow) = code(&app, &browser, &client, &[]).await;
     app.execute("update users set banned_at = now() where instance_id = $1 and $2 = ''", "").await;
     assert_eq!(reference(&app.redeem(&client, &banned, &[]).await.expect(400)), flow);
-    app.told(&program, &flow, &reasons::GRANT_ENDED_USER).await;
+    app.reported(&program, &flow, &reasons::GRANT_ENDED_USER).await;
     app.execute("update users set banned_at = null where instance_id = $1 and $2 = ''", "").await;
 
     let (late, flow) = code(&app, &browser, &client, &[]).await;
     app.advance(Duration::from_secs(3600)).await;
     assert_eq!(reference(&app.redeem(&client, &late, &[]).await.expect(400)), flow);
-    app.told(&program, &flow, &reasons::GRANT_ENDED_CODE).await;
+    app.reported(&program, &flow, &reasons::GRANT_ENDED_CODE).await;
     replayed(&program, &flow, Replayed::Gone);
 }
 
@@ -105,13 +105,13 @@ async fn a_stranger_writes_nothing_into_the_flow_of_a_code() {
         own
     };
     let refused = own(&app.redeem(&other, &code, &[]).await.expect(400));
-    let shown = app.told(&program, &refused, &reasons::GRANT_MISMATCH_CLIENT).await;
+    let shown = app.reported(&program, &refused, &reasons::GRANT_MISMATCH_CLIENT).await;
     assert_eq!((&shown["kind"], steps(&shown)), (&json!("token"), vec!["code_failed"]));
     replayed(&program, &refused, Replayed::Unknown);
 
     let wrong = OAuthClient { secret: Some("wrong".to_owned()), ..client.clone() };
     let refused = own(&app.redeem(&wrong, &code, &[]).await.expect(401));
-    let shown = app.told(&program, &refused, &reasons::CLIENT_AUTH_FAILED).await;
+    let shown = app.reported(&program, &refused, &reasons::CLIENT_AUTH_FAILED).await;
     assert_eq!(last(&shown)["detail"]["client_id"], client.id);
     assert!(!shown.to_string().contains("wrong"), "neither of the two is named: {shown}");
     replayed(&program, &refused, Replayed::Unknown);
@@ -129,22 +129,22 @@ async fn a_refresh_token_is_used_twice_or_unknown_or_somebody_else_s() {
     let first = member(&tokens, "refresh_token");
     let other = app.application(json!({})).await;
     let refused = reference(&app.refresh(&other, first).await.expect(400));
-    let shown = app.told(&program, &refused, &reasons::GRANT_MISMATCH_CLIENT).await;
+    let shown = app.reported(&program, &refused, &reasons::GRANT_MISMATCH_CLIENT).await;
     assert_eq!(steps(&shown), ["refresh_failed"]);
     let unknown = reference(&app.refresh(&client, "ort_unknown").await.expect(400));
-    app.told(&program, &unknown, &reasons::GRANT_ENDED_REFRESH).await;
+    app.reported(&program, &unknown, &reasons::GRANT_ENDED_REFRESH).await;
     assert_ne!(unknown, flow);
 
     let wider = [("grant_type", "refresh_token"), ("refresh_token", first), ("scope", "openid public_metadata")];
     assert_eq!(reference(&app.token(&client, &wider).await.expect(400)), flow);
-    let told_scope = reasons::CLIENT_REQUEST_INVALID_INVALID_SCOPE;
-    app.told(&program, &flow, &told_scope).await;
+    let reported_scope = reasons::CLIENT_REQUEST_INVALID_INVALID_SCOPE;
+    app.reported(&program, &flow, &reported_scope).await;
     assert_eq!(reference(&app.refresh(&client, first).await.expect(200)), flow);
     assert_eq!(reference(&app.refresh(&client, first).await.expect(200)), flow, "its answer may have been lost");
     assert_eq!(last(&app.flow(&flow).await)["detail"]["repetition"], true);
     app.advance(Duration::from_secs(60)).await;
     assert_eq!(reference(&app.refresh(&client, first).await.expect(400)), flow);
-    let shown = app.told(&program, &flow, &reasons::GRANT_REUSED_REFRESH).await;
+    let shown = app.reported(&program, &flow, &reasons::GRANT_REUSED_REFRESH).await;
     assert_eq!(last(&shown)["name"], "reuse_detected");
     assert!(!shown.to_string().contains(first), "{shown}");
     replayed(&program, &flow, Replayed::Gone);
@@ -185,19 +185,19 @@ async fn a_token_request_that_is_no_good_has_a_flow_of_its_own() {
         (vec![], reasons::CLIENT_REQUEST_INVALID_INVALID_REQUEST),
         (vec![("grant_type", "password")], reasons::CLIENT_REQUEST_INVALID_UNSUPPORTED_GRANT_TYPE),
     ];
-    for (form, told) in rows {
+    for (form, reported) in rows {
         let refused = reference(&app.token(&client, &form).await.expect(400));
-        let shown = app.told(&program, &refused, &told).await;
+        let shown = app.reported(&program, &refused, &reported).await;
         assert_eq!((&shown["kind"], steps(&shown)), (&json!("token"), vec!["refused"]));
         replayed(&program, &refused, Replayed::Stands);
     }
     let nobody = send(app.browser().raw(Method::POST, &app.url("/oauth/token")).form(&[("grant_type", "password")]));
-    app.told(&program, &reference(&nobody.await.expect(401)), &reasons::CLIENT_AUTH_FAILED).await;
+    app.reported(&program, &reference(&nobody.await.expect(401)), &reasons::CLIENT_AUTH_FAILED).await;
     // Ten per minute and address are kept; the others are refused all the same.
-    let mut kept = 3;
+    let mut stored = 3;
     for _ in 0..12 {
         let refused = app.token(&client, &[]).await.expect(400);
-        kept += usize::from(refused.header("x-vestibule-flow").is_some());
+        stored += usize::from(refused.header("x-vestibule-flow").is_some());
     }
-    assert_eq!(kept, 10);
+    assert_eq!(stored, 10);
 }

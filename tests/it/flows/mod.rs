@@ -7,13 +7,13 @@ mod decisions;
 mod elsewhere;
 mod grants;
 mod pages;
-mod proofs;
 mod providers;
 pub mod reasons;
 mod record;
 mod rehearsals;
 mod starts;
 mod states;
+mod verifications;
 
 use http::Method;
 use serde_json::Value;
@@ -24,7 +24,7 @@ use crate::support::program::Program;
 
 /// What must be said about a fault. Tests take it from [`reasons`].
 #[derive(Clone, Copy, Debug)]
-pub struct Told {
+pub struct Reported {
     /// The reason's name.
     pub reason: &'static str,
     /// Which of its conditions; empty for none.
@@ -37,7 +37,7 @@ pub struct Told {
     pub status: &'static str,
 }
 
-impl Told {
+impl Reported {
     /// Reason and condition as the health of a provider's token tells them.
     pub fn short(&self) -> String {
         match self.detail {
@@ -101,22 +101,23 @@ impl TestApp {
     }
 
     /// Fails unless page, list and command line all say this about the flow.
-    pub async fn told(&self, program: &Program, reference: &str, told: &Told) -> Value {
+    pub async fn reported(&self, program: &Program, reference: &str, reported: &Reported) -> Value {
         let flow = self.flow(reference).await;
-        let name = format!("{} {}: {flow:#}", told.reason, told.detail);
-        assert_eq!(flow["reason"], told.reason, "{name}");
-        assert_eq!(flow["detail"].as_str().unwrap_or_default(), told.detail, "{name}");
-        assert_eq!(flow["text_key"].as_str().unwrap_or_default(), told.text_key, "{name}");
-        assert_eq!(flow["label"], told.label, "{name}");
-        assert_eq!(flow["status"], told.status, "{name}");
+        let name = format!("{} {}: {flow:#}", reported.reason, reported.detail);
+        assert_eq!(flow["reason"], reported.reason, "{name}");
+        assert_eq!(flow["detail"].as_str().unwrap_or_default(), reported.detail, "{name}");
+        assert_eq!(flow["text_key"].as_str().unwrap_or_default(), reported.text_key, "{name}");
+        assert_eq!(flow["label"], reported.label, "{name}");
+        assert_eq!(flow["status"], reported.status, "{name}");
         assert!(flow["hint"].as_str().unwrap().len() > 15, "{name}");
         assert!(flow["same_reason_in_24_hours"].as_i64().unwrap() >= 1, "{name}");
         let browser = self.browser();
-        let list = browser.get(self.url(&format!("/_dev/flows.json?reason={}", told.reason))).await.expect(200).json();
+        let list =
+            browser.get(self.url(&format!("/_dev/flows.json?reason={}", reported.reason))).await.expect(200).json();
         let is_listed = list["flows"].as_array().unwrap().iter().any(|one| one["id"] == reference);
         assert!(is_listed, "{name}");
         let page = self.flow_page(reference).await;
-        assert!(page.contains(reference) && page.contains(told.reason), "{name}");
+        assert!(page.contains(reference) && page.contains(reported.reason), "{name}");
         let shown = program.run(&["flow", "show", reference, "--json"]).expect(0).json();
         assert_eq!(shown, flow, "the command line says what the page says");
         flow

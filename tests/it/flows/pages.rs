@@ -1,7 +1,7 @@
 //! The page of a failed flow: its sentence for everybody, and the cause for developers only.
 
 use http::Method;
-use vestibule::flows::instance::{self, NewInstance};
+use vestibule::actions::instance::{self, NewInstance};
 use vestibule::store::audit::Actor;
 
 use super::{as_page, reference};
@@ -19,8 +19,8 @@ async fn failed(app: &TestApp, browser: &Browser, person: &str, fault: Option<&s
         Some(fault) => approve_failing(browser, url, person, fault).await,
         None => approve(browser, url, person).await,
     };
-    let landed = browser.get(callback).await.expect(303);
-    let page = as_page(browser, landed.location().as_str()).await.expect(200);
+    let arrived = browser.get(callback).await.expect(303);
+    let page = as_page(browser, arrived.location().as_str()).await.expect(200);
     assert!(page.text.contains("data-page=\"provider.error\""), "{}", page.text);
     assert!(page.text.contains(&format!("<code id=\"reference\">{}</code>", reference(&begun))), "{}", page.text);
     page
@@ -36,10 +36,10 @@ fn details(page: &Answer) -> &str {
 async fn on_development_instances_the_cause_and_the_fix_stand_behind_details() {
     let app = TestApp::start().await;
     let page = failed(&app, &app.browser(), "ada@example.com", Some("error:redirect_uri_mismatch@token")).await;
-    let told = details(&page);
+    let reported = details(&page);
     let address = app.url("/v1/oauth_callback");
     for words in ["callback_unregistered", "redirect_uri_mismatch", &format!("Register exactly {address}")] {
-        assert!(told.contains(words), "{words}: {}", page.text);
+        assert!(reported.contains(words), "{words}: {}", page.text);
     }
     let page = failed(&app, &app.browser(), "ada@example.com", Some("truncated_body")).await;
     assert!(details(&page).contains("provider_unreadable (json)"), "{}", page.text);
@@ -52,7 +52,7 @@ async fn on_development_instances_the_cause_and_the_fix_stand_behind_details() {
 
 /// A page that could help guessing says nothing but its sentence, on any instance.
 #[tokio::test]
-async fn a_closed_door_tells_no_cause() {
+async fn a_refused_page_shows_no_cause() {
     let app = TestApp::start().await;
     app.execute(
         "update instances set settings = settings || $2::jsonb where id = $1",
@@ -67,7 +67,7 @@ async fn a_closed_door_tells_no_cause() {
 }
 
 #[tokio::test]
-async fn on_production_instances_nothing_but_the_sentence_is_told() {
+async fn on_production_instances_nothing_but_the_sentence_is_reported() {
     let app = TestApp::start().await;
     let new = NewInstance::production("shop", "https://clerk.shop.example").unwrap();
     instance::create(app.app(), &new, Actor::System).await.unwrap();

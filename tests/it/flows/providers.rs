@@ -3,12 +3,12 @@
 
 use serde_json::json;
 
-use super::{Replayed, Told, reasons, reference, replayed};
+use super::{Replayed, Reported, reasons, reference, replayed};
 use crate::support::TestApp;
 use crate::support::person::{approve_failing, begin, client, provider_url};
 
 /// Provoked by, what must be told, the app's code.
-type Row = (&'static str, Told, &'static str);
+type Row = (&'static str, Reported, &'static str);
 
 const EXCHANGE: &str = "oauth_token_exchange_error";
 const USER: &str = "oauth_fetch_user_error";
@@ -19,15 +19,19 @@ async fn provoke(rows: &[Row], expected: Replayed) {
     for rows in rows.chunks(4) {
         let app = TestApp::start().await;
         let program = app.program();
-        for (fault, told, code) in rows.iter().copied() {
+        for (fault, reported, code) in rows.iter().copied() {
             let browser = app.browser();
             let begun = begin(&app, &browser, "sign_ins", "oauth_google").await.expect(200);
             let callback = approve_failing(&browser, provider_url(&begun), "ada@example.com", fault).await;
             browser.get(callback).await.expect(303);
-            let proof = client(&app, &browser).await["sign_in"]["first_factor_verification"].clone();
-            assert_eq!((&proof["status"], &proof["error"]["code"]), (&json!("failed"), &json!(code)), "{fault}");
-            assert_eq!(proof["error"]["meta"]["reason"], told.reason, "{fault}");
-            let flow = app.told(&program, &reference(&begun), &told).await;
+            let verification = client(&app, &browser).await["sign_in"]["first_factor_verification"].clone();
+            assert_eq!(
+                (&verification["status"], &verification["error"]["code"]),
+                (&json!("failed"), &json!(code)),
+                "{fault}"
+            );
+            assert_eq!(verification["error"]["meta"]["reason"], reported.reason, "{fault}");
+            let flow = app.reported(&program, &reference(&begun), &reported).await;
             assert_eq!(flow["provider"], "google");
             replayed(&program, &reference(&begun), expected);
         }

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 
 use vestibule::model::reason::Reason;
 
-use super::Told;
+use super::Reported;
 
 macro_rules! reasons {
     ($($name:ident = $reason:literal, $detail:literal, $text_key:literal, $label:literal, $status:literal;)*) => {
         $(
-            pub const $name: Told =
-                Told { reason: $reason, detail: $detail, text_key: $text_key, label: $label, status: $status };
+            pub const $name: Reported =
+                Reported { reason: $reason, detail: $detail, text_key: $text_key, label: $label, status: $status };
         )*
 
         /// What the constants are about; written out, for a list of them would use them.

@@ -84,7 +84,7 @@ async fn a_locked_or_missing_table_fails_no_flow() {
 }
 
 #[tokio::test]
-async fn a_flow_is_kept_for_a_week() {
+async fn a_flow_is_stored_for_a_week() {
     let app = TestApp::start().await;
     let begun = begin(&app, &app.browser(), "sign_ins", "oauth_google").await.expect(200);
     assert_eq!(app.flow(&reference(&begun)).await["status"], "open");

@@ -41,8 +41,8 @@ async fn a_replay_writes_nothing_anywhere() {
     flows.push(("a sign-up that made a user", reference(&begun)));
     let found = go(&app, &app.browser(), "sign_ins", "oauth_google", "new@example.com").await.expect(303);
     flows.push(("a transfer that waits", reference(&found)));
-    let proof = go(&app, &app.browser(), "sign_ins", "oauth_notion", "ada@example.com").await.expect(303);
-    flows.push(("a link that waits for its proof", reference(&proof)));
+    let verification = go(&app, &app.browser(), "sign_ins", "oauth_notion", "ada@example.com").await.expect(303);
+    flows.push(("a link that waits for its proof", reference(&verification)));
     let refused = begin(&app, &app.browser(), "sign_ins", "oauth_nope").await.expect(400);
     flows.push(("a refused start", reference(&refused)));
     sign_up(&app, &app.browser(), "oauth_google", "grace@example.com").await;

@@ -14,8 +14,8 @@ async fn a_provider_that_may_not_be_used() {
     let refused = begin(&app, &app.browser(), "sign_ins", "oauth_nope").await.expect(400);
     assert_eq!(refused.error_code(), "oauth_unsupported_provider");
     assert!(refused.json()["errors"][0]["meta"].as_object().unwrap().is_empty(), "no reason in an API's answer");
-    let told = reasons::PROVIDER_UNAVAILABLE_UNKNOWN;
-    let flow = app.told(&program, &reference(&refused), &told).await;
+    let reported = reasons::PROVIDER_UNAVAILABLE_UNKNOWN;
+    let flow = app.reported(&program, &reference(&refused), &reported).await;
     assert_eq!(steps(&flow), ["started", "refused"]);
     replayed(&program, &reference(&refused), Replayed::Stands);
     assert_eq!((&flow["kind"], &flow["steps"][0]["detail"]["strategy"]), (&"sign_in".into(), &"oauth_nope".into()));
@@ -23,8 +23,8 @@ async fn a_provider_that_may_not_be_used() {
     change("update provider_configs set enabled = false where provider = 'google'").await;
     let refused = begin(&app, &app.browser(), "sign_ups", "oauth_google").await.expect(400);
     assert_eq!(refused.error_code(), "oauth_provider_not_enabled");
-    let told = reasons::PROVIDER_UNAVAILABLE_DISABLED;
-    let flow = app.told(&program, &reference(&refused), &told).await;
+    let reported = reasons::PROVIDER_UNAVAILABLE_DISABLED;
+    let flow = app.reported(&program, &reference(&refused), &reported).await;
     assert!(flow["hint"].as_str().unwrap().contains("vestibule provider"), "{flow}");
     assert_eq!((&flow["kind"], &flow["again"]), (&"sign_up".into(), &"no: app".into()));
     let disabled = reference(&refused);
@@ -34,8 +34,8 @@ async fn a_provider_that_may_not_be_used() {
     let refused = begin(&app, &app.browser(), "sign_ins", "oauth_google").await.expect(400);
     assert_eq!(refused.error_code(), "oauth_non_authenticatable_provider");
     let connect_only = reference(&refused);
-    let told = reasons::PROVIDER_UNAVAILABLE_CONNECT_ONLY;
-    app.told(&program, &connect_only, &told).await;
+    let reported = reasons::PROVIDER_UNAVAILABLE_CONNECT_ONLY;
+    app.reported(&program, &connect_only, &reported).await;
     replayed(&program, &connect_only, Replayed::Stands);
 
     change(
@@ -45,8 +45,8 @@ async fn a_provider_that_may_not_be_used() {
     .await;
     let refused = begin(&app, &app.browser(), "sign_ins", "oauth_google").await.expect(400);
     assert_eq!(refused.error_code(), "oauth_config_missing");
-    let told = reasons::CREDENTIALS_UNUSABLE_MISSING;
-    let flow = app.told(&program, &reference(&refused), &told).await;
+    let reported = reasons::CREDENTIALS_UNUSABLE_MISSING;
+    let flow = app.reported(&program, &reference(&refused), &reported).await;
     assert!(flow["hint"].as_str().unwrap().contains(&app.url("/v1/oauth_callback")), "{flow}");
     let missing = reference(&refused);
     replayed(&program, &missing, Replayed::Stands);
@@ -73,15 +73,15 @@ async fn a_target_that_may_not_be_used() {
             reasons::REDIRECT_UNLISTED_API,
         ),
     ];
-    for (target, status, code, told) in cases {
+    for (target, status, code, reported) in cases {
         let mut form = vec![("strategy", "oauth_google")];
         form.extend(target.map(|target| ("redirect_url", target)));
         let refused = app.browser().post_form(app.url("/v1/client/sign_ins"), APP, &form).await.expect(status);
         assert_eq!(refused.error_code(), code);
-        let flow = app.told(&program, &reference(&refused), &told).await;
+        let flow = app.reported(&program, &reference(&refused), &reported).await;
         assert!(!flow.to_string().contains("c4n4ry"), "{flow}");
         replayed(&program, &reference(&refused), Replayed::Stands);
-        if told.reason == "redirect_unlisted" {
+        if reported.reason == "redirect_unlisted" {
             let list = "insert into instance_origins (instance_id, origin, kind, created_at) values ($1, $2, 'allowed', now())";
             app.execute(list, "https://evil.example").await;
             replayed(&program, &reference(&refused), Replayed::Gone);
@@ -91,8 +91,8 @@ async fn a_target_that_may_not_be_used() {
     let request = browser.request(http::Method::POST, &app.url("/v1/client/sign_ins"));
     let form = [("strategy", "oauth_google"), ("redirect_url", "/sso-callback")];
     let refused = browser.send(request.header("sec-fetch-site", "same-origin").form(&form)).await.expect(422);
-    let told = reasons::REDIRECT_INVALID_RELATIVE;
-    app.told(&program, &reference(&refused), &told).await;
+    let reported = reasons::REDIRECT_INVALID_RELATIVE;
+    app.reported(&program, &reference(&refused), &reported).await;
 }
 
 #[tokio::test]
@@ -103,8 +103,8 @@ async fn somebody_is_signed_in_already() {
     sign_up(&app, &browser, "oauth_google", "ada@example.com").await;
     let refused = begin(&app, &browser, "sign_ins", "oauth_google").await.expect(400);
     assert_eq!(refused.error_code(), "session_exists");
-    let told = reasons::ALREADY_SIGNED_IN_START;
-    app.told(&program, &reference(&refused), &told).await;
+    let reported = reasons::ALREADY_SIGNED_IN_START;
+    app.reported(&program, &reference(&refused), &reported).await;
     replayed(&program, &reference(&refused), Replayed::Stands);
     browser.post_form(app.url("/v1/client/sessions?_method=DELETE"), APP, &[]).await.expect(200);
     replayed(&program, &reference(&refused), Replayed::Gone);

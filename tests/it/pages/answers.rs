@@ -5,7 +5,7 @@ use super::visitor::{between, open, state};
 use crate::support::Answer;
 use crate::support::TestApp;
 use http::Method;
-use vestibule::flows::instance::{self, NewInstance};
+use vestibule::actions::instance::{self, NewInstance};
 use vestibule::store::audit::Actor;
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
@@ -108,9 +108,9 @@ async fn programs_get_json_and_people_get_pages() {
         (Method::DELETE, "/sign-in", 405, "vestibule_method_not_allowed", "method"),
         (Method::POST, "/user/sign-out", 403, "vestibule_form_invalid", "form-invalid"),
     ] {
-        let told = browser.send(browser.request(method.clone(), &app.url(path))).await.expect(status);
-        assert_eq!(told.error_code(), code);
-        assert!(told.json()["clerk_trace_id"].as_str().unwrap().starts_with("req_"));
+        let reported = browser.send(browser.request(method.clone(), &app.url(path))).await.expect(status);
+        assert_eq!(reported.error_code(), code);
+        assert!(reported.json()["clerk_trace_id"].as_str().unwrap().starts_with("req_"));
         let request = browser.request(method, &app.url(path)).header("accept", "text/html,*/*;q=0.8");
         let page = browser.send(request).await.expect(status);
         assert_eq!(state(&page), ("error".to_owned(), shown.to_owned()));
@@ -127,7 +127,7 @@ fn sorted(list: &str) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn assets_are_kept_for_ever_and_old_ones_are_not_there() {
+async fn assets_are_cached_for_ever_and_old_ones_are_not_there() {
     let app = TestApp::start().await;
     let browser = app.browser();
     let page = open(&browser, app.url("/sign-in")).await.expect(200);

@@ -8,9 +8,9 @@ use vestibule::http::route::{Caller, Limit};
 use vestibule::http::router;
 
 use super::visitor::{Form, open, state};
-use crate::proof::code_for;
 use crate::support::person::{APP, begin, go, sign_up};
 use crate::support::{Answer, Browser, TestApp};
+use crate::verification::code_for;
 
 /// What may be posted as often as one likes, and why nobody gains by it.
 const EXEMPT: &[(&str, &str)] = &[
@@ -179,7 +179,7 @@ async fn no_page_forgets_its_budget() {
 
 /// A trip to a provider inside an attempt costs what one costs that begins an attempt; what is mailed is counted elsewhere.
 #[tokio::test]
-async fn trips_inside_an_attempt_are_counted() {
+async fn authorizations_inside_an_attempt_are_counted() {
     for (kind, step) in [("sign_ins", "prepare_first_factor"), ("sign_ups", "prepare_verification")] {
         let app = app("{}").await;
         let browser = app.browser();
@@ -192,10 +192,10 @@ async fn trips_inside_an_attempt_are_counted() {
             }
         };
         let path = app.url(&format!("/v1/client/{kind}/{}/{step}", begun["response"]["id"].as_str().unwrap()));
-        let trip = [("strategy", "oauth_google"), ("redirect_url", "/sso-callback")];
+        let authorization = [("strategy", "oauth_google"), ("redirect_url", "/sso-callback")];
         let mut trips = 0;
         let refused = loop {
-            let answer = browser.post_form(&path, APP, &trip).await;
+            let answer = browser.post_form(&path, APP, &authorization).await;
             if answer.status == 429 {
                 break answer;
             }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::portal::signed_in;
 use super::visitor::{Form, between, open, state};
-use crate::proof::code_for;
 use crate::support::{Answer, Browser, TestApp};
+use crate::verification::code_for;
 
 /// Presses a button, approves at the provider as `person`, and comes back.
 async fn approve(app: &TestApp, browser: &Browser, page: &Answer, button: (&str, &str), person: &str) -> Answer {
@@ -53,7 +53,7 @@ async fn somebody_connects_and_removes_an_account() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_told_and_can_be_tried_again() {
+async fn a_refused_connection_is_reported_and_can_be_tried_again() {
     let app = TestApp::start().await;
     let browser = signed_in(&app).await;
     let page = open(&browser, app.url("/user/connections")).await.expect(200);
@@ -139,7 +139,7 @@ async fn prove(app: &TestApp, browser: &Browser, page: &Answer) -> Answer {
 }
 
 #[tokio::test]
-async fn who_signed_in_long_ago_proves_it_again_and_goes_on() {
+async fn old_session_is_reverified_and_returns_to_the_page() {
     let app = TestApp::start().await;
     let browser = signed_in(&app).await;
     app.advance(Duration::from_secs(11 * 60)).await;
@@ -148,9 +148,9 @@ async fn who_signed_in_long_ago_proves_it_again_and_goes_on() {
     assert_eq!(sent.location().as_str(), app.url("/user/reverify"));
     let stranger = open(&app.browser(), sent.location()).await.expect(303);
     assert_eq!(stranger.location().path(), "/sign-in");
-    let proven = prove(&app, &browser, &open(&browser, sent.location()).await.expect(200)).await;
-    assert_eq!(proven.location().as_str(), app.url("/user/connections?done=confirmed"));
-    let page = open(&browser, proven.location()).await.expect(200);
+    let verified = prove(&app, &browser, &open(&browser, sent.location()).await.expect(200)).await;
+    assert_eq!(verified.location().as_str(), app.url("/user/connections?done=confirmed"));
+    let page = open(&browser, verified.location()).await.expect(200);
     assert!(page.text.contains("Thank you, it is you."), "{}", page.text);
     let back = approve(&app, &browser, &page, ("strategy", "oauth_notion"), "ada@example.com").await;
     assert_eq!(state(&back).1, "reconnected");
@@ -166,15 +166,15 @@ async fn who_signed_in_long_ago_proves_it_again_and_goes_on() {
     let asked = open(&browser, app.url(&link)).await.expect(200);
     let sent = Form::on(&asked).press(&browser, "a", "b").await.expect(303);
     assert_eq!(sent.location().path(), "/user/reverify");
-    let proven = prove(&app, &browser, &open(&browser, sent.location()).await.expect(200)).await;
-    assert_eq!(proven.location().as_str(), app.url(&link));
-    let asked = open(&browser, proven.location()).await.expect(200);
+    let verified = prove(&app, &browser, &open(&browser, sent.location()).await.expect(200)).await;
+    assert_eq!(verified.location().as_str(), app.url(&link));
+    let asked = open(&browser, verified.location()).await.expect(200);
     let removed = Form::on(&asked).press(&browser, "a", "b").await.expect(303);
     assert_eq!(removed.location().as_str(), app.url("/user/connections?done=removed"));
 }
 
 #[tokio::test]
-async fn a_password_proves_it_again_too() {
+async fn password_reverifies_on_the_page() {
     let app = TestApp::start().await;
     let change = r#"{"attributes": {"password": {"enabled": true}, "email_address": {"verify_at_sign_up": false}}}"#;
     app.execute("update instances set settings = settings || $2::jsonb where id = $1", change).await;
@@ -192,9 +192,9 @@ async fn a_password_proves_it_again_too() {
     let refused = form.press(&browser, "password", "drei ziegen im regen").await.expect(422);
     assert_eq!(state(&refused).1, "error.credentials");
     let form = Form::with_a(&refused, "name=\"password\"");
-    let proven = form.press(&browser, "password", "blauwale fliegen nie").await.expect(303);
-    assert_eq!(proven.location().as_str(), app.url("/user/connections?done=confirmed"));
-    let page = open(&browser, proven.location()).await.expect(200);
+    let verified = form.press(&browser, "password", "blauwale fliegen nie").await.expect(303);
+    assert_eq!(verified.location().as_str(), app.url("/user/connections?done=confirmed"));
+    let page = open(&browser, verified.location()).await.expect(200);
     let on = Form::on(&page).press(&browser, "strategy", "oauth_notion").await.expect(303);
     assert_ne!(on.location().path(), "/user/reverify");
 }

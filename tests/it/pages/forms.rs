@@ -74,7 +74,7 @@ async fn a_spent_budget_keeps_the_form() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_form_is_told_on_a_page() {
+async fn a_body_that_is_no_form_is_reported_on_a_page() {
     let app = TestApp::start().await;
     let browser = app.browser();
     open(&browser, app.url("/sign-in")).await;
@@ -89,7 +89,7 @@ async fn a_body_that_is_no_form_is_told_on_a_page() {
 }
 
 #[tokio::test]
-async fn a_provider_that_cannot_be_started_is_told_on_the_same_page() {
+async fn a_provider_that_cannot_be_started_is_reported_on_the_same_page() {
     let app = TestApp::start().await;
     let browser = app.browser();
     let form = Form::on(&open(&browser, app.url("/sign-in")).await);

@@ -2,10 +2,10 @@
 
 mod answers;
 mod budgets;
-mod by_hand;
 mod clients;
 mod connections;
 mod forms;
+mod identifier_form;
 mod popup;
 pub mod portal;
 mod redirects;

@@ -27,7 +27,7 @@ async fn end_of(app: &TestApp, browser: &Browser, kind: &str, person: &str) -> U
 }
 
 /// What the page tells: member, value, and the origin that may read it.
-fn told(page: &Answer) -> (&str, &str, &str) {
+fn reported(page: &Answer) -> (&str, &str, &str) {
     assert_eq!(state(page), ("popup.callback".to_owned(), "no-opener".to_owned()));
     assert_eq!(page.header("cross-origin-opener-policy"), None);
     assert!(page.text.contains("<script type=\"module\" src=\"/assets/popup."));
@@ -36,7 +36,7 @@ fn told(page: &Answer) -> (&str, &str, &str) {
 }
 
 #[tokio::test]
-async fn the_page_that_began_is_told_the_session_and_no_other() {
+async fn the_page_that_began_is_reported_the_session_and_no_other() {
     let app = TestApp::start().await;
     let browser = app.browser();
     let back = end_of(&app, &browser, "sign_ups", "ada@example.com").await;
@@ -46,7 +46,7 @@ async fn the_page_that_began_is_told_the_session_and_no_other() {
     // The page sees no cookie on the other host: without one it says the same.
     for visitor in [&browser, &app.browser()] {
         let page = open(visitor, &back).await.expect(200);
-        assert_eq!(told(&page), ("session", session, APP));
+        assert_eq!(reported(&page), ("session", session, APP));
     }
     // Ten minutes later the address is worth nothing.
     app.advance(std::time::Duration::from_secs(601)).await;
@@ -62,13 +62,13 @@ async fn what_is_not_finished_goes_on_in_the_app() {
     let back = end_of(&app, &browser, "sign_ins", "ada@example.com").await;
     let page = open(&browser, &back).await.expect(200);
     let escaped = RETURN.replace('&', "&#38;");
-    assert_eq!(told(&page), ("return_url", escaped.as_str(), APP));
+    assert_eq!(reported(&page), ("return_url", escaped.as_str(), APP));
     let client = crate::support::person::client(&app, &browser).await;
     assert_eq!(client["sign_in"]["first_factor_verification"]["status"], "transferable");
 }
 
 #[tokio::test]
-async fn nothing_is_told_to_a_place_that_is_not_the_instances_own() {
+async fn nothing_is_reported_to_a_place_that_is_not_the_instances_own() {
     let app = TestApp::start().await;
     let browser = app.browser();
     let mut queries = vec![String::new(), "__clerk_created_session=sess_made-up".to_owned()];
@@ -85,13 +85,13 @@ async fn nothing_is_told_to_a_place_that_is_not_the_instances_own() {
     // An app's addresses, encoded three times, are longer than a plain target may be.
     let long = format!("http://localhost:3000/{}", "a".repeat(4_000));
     let page = open(&browser, app.url(&format!("/popup-callback?return_url={long}"))).await.expect(200);
-    assert_eq!(told(&page), ("return_url", long.as_str(), APP));
+    assert_eq!(reported(&page), ("return_url", long.as_str(), APP));
 }
 
 /// Under the `accounts.` sibling there is this page; every other one is at home under the configured name.
 #[tokio::test]
 async fn the_sibling_answers_here_and_sends_everybody_else_home() {
-    use vestibule::flows::instance::{self, NewInstance};
+    use vestibule::actions::instance::{self, NewInstance};
     use vestibule::store::audit::Actor;
     let app = TestApp::start().await;
     let new = NewInstance::production("shop", "https://clerk.shop.example").unwrap();
@@ -107,7 +107,7 @@ async fn the_sibling_answers_here_and_sends_everybody_else_home() {
     for host in ["accounts.shop.example", "clerk.shop.example"] {
         let own = "https%3A%2F%2Fclerk.shop.example%2Fuser";
         let page = get(host, &format!("/popup-callback?return_url={own}")).await.expect(200);
-        assert_eq!(told(&page), ("return_url", "https://clerk.shop.example/user", "https://clerk.shop.example"));
+        assert_eq!(reported(&page), ("return_url", "https://clerk.shop.example/user", "https://clerk.shop.example"));
     }
     assert_eq!(state(&get("accounts.other.example", "/popup-callback").await.expect(404)).0, "error");
 }

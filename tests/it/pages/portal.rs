@@ -78,18 +78,18 @@ async fn a_known_person_who_signs_up_is_signed_in() {
 }
 
 #[tokio::test]
-async fn cancelling_is_told_and_leads_back_with_the_target_kept() {
+async fn cancelling_is_reported_and_leads_back_with_the_target_stored() {
     let app = TestApp::start().await;
     let browser = app.browser();
     let there = at_provider(&app, &browser, "/sign-in?redirect_url=/user%3Fa%3D1").await;
     let back = Form::on(&there).press(&browser, "deny", "1").await;
     let back = open(&browser, back.location()).await.expect(303);
     assert_eq!(back.location().path(), "/sign-in/sso-callback");
-    let told = open(&browser, back.location()).await.expect(200);
-    assert_eq!(state(&told), ("provider.error".to_owned(), "cancelled".to_owned()));
-    assert!(told.text.contains("<title>Error: ") && told.text.contains("flw_"));
-    let start = between(between(&told.text, "id=\"try-again\"", "</a>"), "href=\"", "\"");
-    let page = open(&browser, told.url.join(start).unwrap()).await.expect(200);
+    let reported = open(&browser, back.location()).await.expect(200);
+    assert_eq!(state(&reported), ("provider.error".to_owned(), "cancelled".to_owned()));
+    assert!(reported.text.contains("<title>Error: ") && reported.text.contains("flw_"));
+    let start = between(between(&reported.text, "id=\"try-again\"", "</a>"), "href=\"", "\"");
+    let page = open(&browser, reported.url.join(start).unwrap()).await.expect(200);
     assert!(page.text.contains("%2Fuser%3Fa%3D1"), "the target is kept: {}", page.text);
 }
 
@@ -105,12 +105,12 @@ async fn a_callback_page_without_an_attempt_leads_to_the_start() {
 }
 
 #[tokio::test]
-async fn a_callback_that_nobody_asked_for_is_told_on_a_page_or_as_json() {
+async fn a_callback_that_nobody_asked_for_is_reported_on_a_page_or_as_json() {
     let app = TestApp::start().await;
-    let told = open(&app.browser(), app.url("/v1/oauth_callback?code=x&state=made-up-state")).await.expect(400);
-    assert_eq!(state(&told), ("provider.error".to_owned(), "start_again".to_owned()));
-    let told = app.browser().get(app.url("/v1/oauth_callback?code=x")).await.expect(400);
-    assert_eq!(told.error_code(), "oauth_callback_invalid");
+    let reported = open(&app.browser(), app.url("/v1/oauth_callback?code=x&state=made-up-state")).await.expect(400);
+    assert_eq!(state(&reported), ("provider.error".to_owned(), "start_again".to_owned()));
+    let reported = app.browser().get(app.url("/v1/oauth_callback?code=x")).await.expect(400);
+    assert_eq!(reported.error_code(), "oauth_callback_invalid");
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ async fn a_dead_refresh_token_is_dropped_and_asked_with_no_more() {
 async fn what_was_never_given_or_is_withdrawn_is_missing() {
     let app = TestApp::start().await;
     let issuer = Issuer::start(&app).await;
-    for (username, statement, code, told) in [
+    for (username, statement, code, reported) in [
         (
             "ada",
             "update provider_tokens set refresh_token_sealed = null where instance_id = $1 and external_account_id = $2",
@@ -111,7 +111,7 @@ async fn what_was_never_given_or_is_withdrawn_is_missing() {
         assert_eq!(app.backend_get(&ada.path()).await.expect(422).error_code(), code);
         assert_eq!(account_error(&app, &ada).await, "external_account_missing_refresh_token");
         let health = app.backend_get(&ada.health()).await.json();
-        let reason = told.short();
+        let reason = reported.short();
         assert_eq!(
             (health["state"].as_str(), health["reason"].as_str()),
             (Some("needs_reconnect"), Some(reason.as_str()))
@@ -153,7 +153,7 @@ async fn inside_the_leeway_the_old_token_is_good_enough() {
 }
 
 #[tokio::test]
-async fn a_provider_that_cannot_be_reached_or_used_is_told_apart() {
+async fn a_provider_that_cannot_be_reached_or_used_is_distinguished() {
     let app = TestApp::start().await;
     let issuer = Issuer::start(&app).await;
     let ada = issuer.connect(&app, "ada").await;

@@ -31,7 +31,7 @@ async fn a_backend_reads_the_state_and_never_the_token() {
 }
 
 #[tokio::test]
-async fn every_change_of_state_is_an_event_and_every_handout_is_audited() {
+async fn every_change_of_state_is_an_event_and_every_token_access_is_audited() {
     let mut app = TestApp::start().await;
     let issuer = Issuer::start(&app).await;
     let ada = issuer.connect(&app, "ada").await;

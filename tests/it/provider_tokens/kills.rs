@@ -44,7 +44,7 @@ async fn kills_during_refreshes_lose_nothing_silently() {
     for _ in 0..count("VESTIBULE_KILLS", 10) {
         issuer.expire(&app, &ada).await;
         kill_one(&app, &ada, &mut replicas).await;
-        settle(&app, &issuer, &ada, &replicas, &mut counts).await;
+        finish_round(&app, &issuer, &ada, &replicas, &mut counts).await;
         replicas.push(Replica::start(&app));
     }
     let stored = history(&app, &ada).await;
@@ -84,7 +84,7 @@ async fn kill_one(app: &TestApp, ada: &Connected, replicas: &mut Vec<Replica>) {
 }
 
 /// After the kill: either the newest token the provider ever gave, or the report that it was lost.
-async fn settle(app: &TestApp, issuer: &Issuer, ada: &Connected, replicas: &[Replica], counts: &mut Counts) {
+async fn finish_round(app: &TestApp, issuer: &Issuer, ada: &Connected, replicas: &[Replica], counts: &mut Counts) {
     counts.kills += 1;
     let answer = replicas[0].ask(app, &ada.path()).await.expect("it lives");
     if answer.status == 200 {

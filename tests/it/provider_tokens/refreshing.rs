@@ -176,7 +176,7 @@ async fn replicas_share_one_refresh_and_its_failure() {
 }
 
 #[tokio::test]
-async fn a_refresh_is_kept_although_its_caller_has_gone() {
+async fn a_refresh_is_stored_although_its_caller_has_gone() {
     let app = TestApp::start().await;
     let issuer = Issuer::start(&app).await;
     let ada = issuer.connect(&app, "ada").await;

@@ -30,21 +30,22 @@ fn acme() -> Value {
     json!({"key": "custom_acme", "client_id": "ours", "client_secret": "s3cret-c4n4ry", "custom": manual()})
 }
 
-/// True if `found` is `told`; times differ, and so does the port of addresses on this server.
-fn agrees(told: &Value, found: &Value) -> bool {
-    match (told, found) {
-        (Value::Object(told), Value::Object(found)) => {
-            told.len() == found.len()
-                && told.iter().all(|(name, value)| match (name.as_str(), found.get(name)) {
+/// True if `found` is `reported`; times differ, and so does the port of addresses on this server.
+fn agrees(reported: &Value, found: &Value) -> bool {
+    match (reported, found) {
+        (Value::Object(reported), Value::Object(found)) => {
+            reported.len() == found.len()
+                && reported.iter().all(|(name, value)| match (name.as_str(), found.get(name)) {
                     ("created_at" | "updated_at", Some(found)) => found.is_i64() && value.is_i64(),
                     ("callback_url", Some(found)) => found.as_str().unwrap().ends_with("/v1/oauth_callback"),
                     (_, found) => found.is_some_and(|found| agrees(value, found)),
                 })
         }
-        (Value::Array(told), Value::Array(found)) => {
-            told.len() == found.len() && std::iter::zip(told, found).all(|(told, found)| agrees(told, found))
+        (Value::Array(reported), Value::Array(found)) => {
+            reported.len() == found.len()
+                && std::iter::zip(reported, found).all(|(reported, found)| agrees(reported, found))
         }
-        _ => told == found,
+        _ => reported == found,
     }
 }
 
@@ -56,12 +57,12 @@ async fn the_documentation_shows_what_happens() {
     for example in page.split("```http\n").skip(1) {
         let (request, rest) = example.split_once("```").unwrap();
         let (_, answer) = rest.split_once("```json\n").unwrap();
-        let told: Value = serde_json::from_str(answer.split_once("```").unwrap().0).unwrap();
+        let reported: Value = serde_json::from_str(answer.split_once("```").unwrap().0).unwrap();
         let (line, body) = request.split_once('\n').unwrap();
         let (method, path) = line.split_once(' ').unwrap();
         let body = if body.trim().is_empty() { json!({}) } else { serde_json::from_str(body).unwrap() };
         let found = app.backend(method.parse().unwrap(), path, &body).await.expect(200).json();
-        assert!(agrees(&told, &found), "{line}\ntold {told:#}\nfound {found:#}");
+        assert!(agrees(&reported, &found), "{line}\ntold {reported:#}\nfound {found:#}");
         examples += 1;
     }
     assert!(examples >= 3);
@@ -336,7 +337,7 @@ async fn a_slash_at_the_end_of_an_issuer_is_the_document_s_to_say() {
 }
 
 #[tokio::test]
-async fn bad_discovery_is_told_by_the_published_codes_and_not_in_detail() {
+async fn bad_discovery_is_reported_by_the_published_codes_and_not_in_detail() {
     let app = TestApp::start().await;
     let lacking = "custom_oauth_provider_cannot_use_discovery_url";
     let mismatch = "custom_oauth_provider_discovery_issuer_mismatch";
@@ -386,8 +387,8 @@ async fn of_changes_at_once_none_is_lost() {
 #[tokio::test]
 async fn production_needs_credentials_of_its_own() {
     let app = TestApp::start().await;
-    let new = vestibule::flows::instance::NewInstance::production("shop", "https://clerk.shop.example").unwrap();
-    let made = vestibule::flows::instance::create(app.app(), &new, vestibule::store::audit::Actor::System);
+    let new = vestibule::actions::instance::NewInstance::production("shop", "https://clerk.shop.example").unwrap();
+    let made = vestibule::actions::instance::create(app.app(), &new, vestibule::store::audit::Actor::System);
     let key = secrecy::ExposeSecret::expose_secret(&made.await.unwrap().secret_key).to_owned();
     let ask = async |method: Method, path: &str, body: Value| {
         let request = app.browser().raw(method, &app.url(path)).bearer_auth(&key);

@@ -71,7 +71,7 @@ struct Case {
 }
 
 /// Everything by hand: no discovery, no issuer.
-fn by_hand(acme: &Acme) -> Value {
+fn with_identifier(acme: &Acme) -> Value {
     json!({"authorization_url": acme.at("/authorize"), "token_url": acme.at("/token"), "userinfo_url": acme.at("/me")})
 }
 
@@ -151,10 +151,10 @@ fn challenge(verifier: &str) -> String {
 }
 
 #[tokio::test]
-async fn endpoints_by_hand_without_pkce_and_the_secret_in_the_body() {
+async fn endpoints_with_identifier_without_pkce_and_the_secret_in_the_body() {
     let custom = json!({"trust_email_verified": true, "use_pkce": false, "client_auth": "client_secret_post", "scopes": ["basic"]});
     let case = Case { settings: json!({"client_secret": "s3cret", "custom": custom}), id_token: None, me: ada() };
-    let (outcome, back) = sign_up(by_hand, case).await;
+    let (outcome, back) = sign_up(with_identifier, case).await;
     assert!(back.expect(303).location().path().ends_with("/done"));
     assert_eq!(parameter(&outcome.authorize, "scope").as_deref(), Some("basic"), "no issuer, no openid");
     for absent in ["code_challenge", "code_challenge_method", "nonce"] {
@@ -171,7 +171,7 @@ async fn endpoints_by_hand_without_pkce_and_the_secret_in_the_body() {
 async fn a_client_without_a_secret_uses_pkce_whatever_is_said() {
     let custom = json!({"trust_email_verified": true, "use_pkce": false});
     let case = Case { settings: json!({"custom": custom}), id_token: None, me: ada() };
-    let (outcome, back) = sign_up(by_hand, case).await;
+    let (outcome, back) = sign_up(with_identifier, case).await;
     back.expect(303);
     assert!(parameter(&outcome.authorize, "code_challenge").is_some());
     let (form, authorization) = outcome.acme.token_request().await;
@@ -198,7 +198,8 @@ async fn attributes_come_from_where_they_are_mapped() {
         "user": {"number": 9_007_199_254_740_993_u64, "last": "Lovelace",
                  "mails": [{"address": "other@acme.example", "checked": 0}, {"address": "ada@acme.example", "checked": 1}]},
     });
-    let (outcome, back) = sign_up(by_hand, Case { settings: json!({"custom": custom}), id_token: None, me }).await;
+    let (outcome, back) =
+        sign_up(with_identifier, Case { settings: json!({"custom": custom}), id_token: None, me }).await;
     assert!(back.expect(303).location().path().ends_with("/done"));
     let account = outcome.account().await;
     assert_eq!(account["provider_user_id"], "9007199254740993", "a number becomes decimal text, unrounded");
@@ -228,7 +229,8 @@ async fn mapped_claims_are_stored_without_nul_and_within_the_size_of_metadata() 
         me[member] = json!(text);
     }
     let custom = json!({"trust_email_verified": true, "attribute_mapping": mapping});
-    let (outcome, back) = sign_up(by_hand, Case { settings: json!({"custom": custom}), id_token: None, me }).await;
+    let (outcome, back) =
+        sign_up(with_identifier, Case { settings: json!({"custom": custom}), id_token: None, me }).await;
     assert!(back.expect(303).location().path().ends_with("/done"));
     let account = outcome.account().await;
     assert_eq!(account["public_metadata"], json!({"team": {"name": ["engines", {"": ""}]}, "office": "London"}));
@@ -236,7 +238,7 @@ async fn mapped_claims_are_stored_without_nul_and_within_the_size_of_metadata() 
 }
 
 #[tokio::test]
-async fn a_null_or_empty_email_verified_of_a_trusted_server_proves_nothing() {
+async fn null_or_empty_email_verified_counts_as_unverified() {
     for flag in [Value::Null, json!(""), json!([true])] {
         let mut me = ada();
         me["email_verified"] = flag.clone();
@@ -261,7 +263,7 @@ async fn userinfo_goes_before_the_id_token() {
 }
 
 #[tokio::test]
-async fn without_userinfo_the_id_token_tells() {
+async fn without_userinfo_the_id_token_gives_the_profile() {
     let claims = json!({"email": "token@acme.example", "email_verified": true, "given_name": "Token"});
     let case = Case { settings: secret(), id_token: Some(claims), me: json!({}) };
     let addresses = |acme: &Acme| {
@@ -283,8 +285,8 @@ async fn another_subject_s_userinfo_makes_nobody() {
     let (outcome, back) = sign_up(|acme| json!({"issuer": acme.server.uri()}), case).await;
     back.expect(303);
     let attempt = client(&outcome.app, &outcome.browser).await["sign_up"].clone();
-    let proof = &attempt["verifications"]["external_account"];
-    assert_eq!(proof["error"]["code"], "oauth_fetch_user_error", "{attempt}");
+    let verification = &attempt["verifications"]["external_account"];
+    assert_eq!(verification["error"]["code"], "oauth_fetch_user_error", "{attempt}");
     let count = outcome.app.backend_get("/v1/users/count").await.expect(200).json();
     assert_eq!(count["total_count"], 0);
 }

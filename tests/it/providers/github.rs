@@ -32,7 +32,7 @@ async fn sign_in_as(app: &TestApp, person: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_unverified_primary_address_proves_nothing() {
+async fn unverified_primary_address_stays_unverified() {
     let app = TestApp::start().await;
     go(&app, &app.browser(), "sign_ups", "oauth_github", "bob@example.com").await.expect(303);
     let found = app.backend_get("/v1/users?email_address=bob@example.com").await.expect(200).json();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use sqlx::{AssertSqlSafe, Row};
 use vestibule::model::id::{
-    AuditEventId, ClientId, ExternalAccountId, FlowId, GrantId, InboxMessageId, OutboxId, SessionId, SignInId,
-    SignUpId, SocialFlowId, VerificationId,
+    AuditEventId, ClientId, ExternalAccountId, FlowId, GrantId, InboxMessageId, OutboxId, ProviderAuthorizationId,
+    SessionId, SignInId, SignUpId, VerificationId,
 };
 use vestibule::model::time::{Timestamp, epoch_day, midnight};
 use vestibule::store::retention::{REMOVERS, Remover};
@@ -48,12 +48,12 @@ macro_rules! cases {
 }
 
 cases! {
-    SocialFlowSecrets after MINUTE.saturating_mul(10), MINUTE.saturating_mul(10), SocialFlowId::floor,
-        "social_flows (instance_id, id, verification_id, intent, target_id, client_id, provider, provider_config_version,
+    ProviderAuthorizationSecrets after MINUTE.saturating_mul(10), MINUTE.saturating_mul(10), ProviderAuthorizationId::floor,
+        "provider_authorizations (instance_id, id, verification_id, intent, target_id, client_id, provider, provider_config_version,
             state_hash, callback_url, redirect_url, scopes, expires_at, created_at, profile)",
         "i, id, 'ver_none', 'sign_in', 'sia_none', c, 'google', 1, sha256(id::bytea), '', '', '{}', e, e, '{}'";
-    SocialFlows after DAY, MINUTE.saturating_mul(10), SocialFlowId::floor,
-        "social_flows (instance_id, id, verification_id, intent, target_id, client_id, provider, provider_config_version,
+    ProviderAuthorizations after DAY, MINUTE.saturating_mul(10), ProviderAuthorizationId::floor,
+        "provider_authorizations (instance_id, id, verification_id, intent, target_id, client_id, provider, provider_config_version,
             state_hash, callback_url, redirect_url, scopes, expires_at, created_at)",
         "i, id, 'ver_none', 'sign_in', 'sia_none', c, 'google', 1, sha256(id::bytea), '', '', '{}', e, e";
     ExternalAccounts after HOUR, MINUTE.saturating_mul(10), ExternalAccountId::floor,
@@ -206,9 +206,9 @@ async fn a_row_goes_after_its_time_and_nothing_else_with_it() {
         let what = format!("{:?} after {}", case.remover, case.after);
         assert_eq!(remove(&app, case.remover).await, 1, "{what}");
         let mut after = contents(&app).await;
-        if [Remover::SocialFlowSecrets, Remover::OutboxPayloads, Remover::Messages].contains(&case.remover) {
+        if [Remover::ProviderAuthorizationSecrets, Remover::OutboxPayloads, Remover::Messages].contains(&case.remover) {
             let statement =
-                "select bool_and(profile is null) from social_flows where instance_id = $1 and expires_at < $2
+                "select bool_and(profile is null) from provider_authorizations where instance_id = $1 and expires_at < $2
                 union all select bool_and(payload = '{}') from outbox where instance_id = $1 and created_at < $2";
             let empty: Vec<Option<bool>> = sqlx::query_scalar(statement)
                 .bind(app.instance.as_str())

@@ -2,7 +2,7 @@
 
 mod boundaries;
 mod plans;
-mod turns;
+mod runs;
 
 use std::collections::BTreeSet;
 

@@ -32,13 +32,13 @@ fn chosen() -> Vec<Remover> {
 /// Ids that begin with a zero are older than any that is ever made, and those that begin with a z are younger.
 fn rows(remover: Remover) -> (&'static str, &'static str) {
     match remover {
-        Remover::SocialFlowSecrets => (
+        Remover::ProviderAuthorizationSecrets => (
             "verification_id, intent, target_id, client_id, provider, provider_config_version, state_hash, callback_url,
              redirect_url, scopes, expires_at, created_at, profile, id",
             "'ver_none', 'sign_in', 'sia_none', c, 'google', 1, sha256(n::text::bytea), 'https://a.example/callback',
              'https://a.example/', '{}', old, old, case when n % 10 < 5 then '{}'::jsonb end, 'sfl_' || k",
         ),
-        Remover::SocialFlows => (
+        Remover::ProviderAuthorizations => (
             "verification_id, intent, target_id, client_id, provider, provider_config_version, state_hash, callback_url,
              redirect_url, scopes, expires_at, created_at, id",
             "'ver_none', 'sign_in', 'sia_none', c, 'google', 1, sha256(n::text::bytea), 'https://a.example/callback',
@@ -208,7 +208,7 @@ async fn offences(
     mode: &str,
 ) -> Vec<String> {
     let prefix = match remover {
-        Remover::SocialFlowSecrets | Remover::SocialFlows => "sfl_1",
+        Remover::ProviderAuthorizationSecrets | Remover::ProviderAuthorizations => "sfl_1",
         Remover::ExternalAccounts => "eac_1",
         Remover::Verifications => "ver_1",
         Remover::SignIns => "sia_1",
@@ -313,7 +313,7 @@ async fn a_page_reads_its_rows_and_no_other() {
         let removed = walk(&app, *remover).await;
         let tenths = match remover {
             // The others hold nothing, or are connected.
-            Remover::SocialFlowSecrets | Remover::ExternalAccounts => 4,
+            Remover::ProviderAuthorizationSecrets | Remover::ExternalAccounts => 4,
             Remover::FlowSteps => 10,
             _ => 9,
         };

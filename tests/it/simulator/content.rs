@@ -15,7 +15,7 @@ async fn profile(world: &World, slug: &str, fault: &str) -> Result<Profile, Upst
 }
 
 #[tokio::test]
-async fn a_person_is_told_otherwise() {
+async fn a_person_can_be_described_otherwise() {
     let world = World::start().await;
     for slug in ["github", "google", "notion"] {
         assert_eq!(profile(&world, slug, "missing_email").await.unwrap().email, None);
@@ -26,8 +26,11 @@ async fn a_person_is_told_otherwise() {
     }
     let hidden = profile(&world, "github", "unverified_email").await.unwrap();
     assert_eq!(hidden.email_trust, EmailTrust::Unverified, "the flag of the second call");
-    let unproven = profile(&world, "google", "unverified_email").await.unwrap();
-    assert_eq!((unproven.email.as_deref(), unproven.email_trust), (Some("ada@example.com"), EmailTrust::Unverified));
+    let unverified = profile(&world, "google", "unverified_email").await.unwrap();
+    assert_eq!(
+        (unverified.email.as_deref(), unverified.email_trust),
+        (Some("ada@example.com"), EmailTrust::Unverified)
+    );
     let ada = world.sign_in("google", "ada").await.1;
     assert_eq!((ada.email.as_deref(), ada.email_trust), (Some("ada@example.com"), EmailTrust::Verified));
 }
@@ -71,8 +74,9 @@ async fn the_api_speaks_of_somebody_else() {
     let tokens = world.exchange("google", &callback).await.unwrap();
     let ada = world.profile("google", &tokens).await.unwrap();
     let get = world.browser.get(world.url("google", "v1/userinfo"));
-    let told: Value = get.bearer_auth(tokens.access_token.expose_secret()).send().await.unwrap().json().await.unwrap();
-    assert!(told["sub"].is_string() && told["sub"] != ada.provider_user_id);
+    let reported: Value =
+        get.bearer_auth(tokens.access_token.expose_secret()).send().await.unwrap().json().await.unwrap();
+    assert!(reported["sub"].is_string() && reported["sub"] != ada.provider_user_id);
 }
 
 #[tokio::test]
@@ -84,8 +88,8 @@ async fn a_fault_of_the_next_answer_stays_with_its_approval() {
     assert_eq!((nobody.email, ada.email.as_deref()), (None, Some("ada@example.com")));
     for (tokens, has_address) in [(first, false), (second, true)] {
         let get = world.browser.get(world.url("google", "v1/userinfo"));
-        let told = get.bearer_auth(tokens.access_token.expose_secret()).send().await.unwrap();
-        assert_eq!(told.json::<Value>().await.unwrap()["email"].is_string(), has_address);
+        let reported = get.bearer_auth(tokens.access_token.expose_secret()).send().await.unwrap();
+        assert_eq!(reported.json::<Value>().await.unwrap()["email"].is_string(), has_address);
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use vestibule::model::reason::Reason;
 
 #[tokio::test]
-async fn the_way_back_fails_as_told() {
+async fn the_callback_fails_as_configured() {
     let world = World::start().await;
     let denied = world.fail("google", "ada", "deny").await;
     assert_eq!((denied.parameters["error"].as_str(), denied.parameters["state"].as_str()), ("access_denied", STATE));
@@ -187,7 +187,7 @@ async fn keys_and_metadata_fail_for_whoever_comes_next() {
 }
 
 #[tokio::test]
-async fn of_many_calls_so_many_fail_as_were_told() {
+async fn of_many_calls_so_many_fail_as_were_reported() {
     let world = World::start().await;
     let answer = world.switch("google", json!({"fail_next": {"status": 503, "count": 3}})).await;
     assert_eq!(answer, json!({"revoked_refresh_tokens": 0}));
@@ -229,7 +229,7 @@ async fn what_is_no_fault_is_refused() {
 }
 
 #[tokio::test]
-async fn an_app_is_told_what_a_fault_came_to() {
+async fn an_app_receives_the_error_of_a_fault() {
     let app = TestApp::start().await;
     for (fault, code, reason) in [
         ("http_500", "oauth_token_exchange_error", "provider_5xx"),
@@ -240,8 +240,12 @@ async fn an_app_is_told_what_a_fault_came_to() {
         let begun = begin(&app, &browser, "sign_ins", "oauth_google").await.expect(200);
         let callback = approve_failing(&browser, provider_url(&begun), "ada@example.com", fault).await;
         browser.get(callback).await.expect(303);
-        let proof = client(&app, &browser).await["sign_in"]["first_factor_verification"].clone();
-        assert_eq!((&proof["status"], &proof["error"]["code"]), (&json!("failed"), &json!(code)), "{fault}");
-        assert_eq!(proof["error"]["meta"]["reason"], reason);
+        let verification = client(&app, &browser).await["sign_in"]["first_factor_verification"].clone();
+        assert_eq!(
+            (&verification["status"], &verification["error"]["code"]),
+            (&json!("failed"), &json!(code)),
+            "{fault}"
+        );
+        assert_eq!(verification["error"]["meta"]["reason"], reason);
     }
 }

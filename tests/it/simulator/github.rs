@@ -29,7 +29,7 @@ async fn signs_ada_in_by_two_calls() {
 }
 
 #[tokio::test]
-async fn the_people_are_as_told() {
+async fn the_people_are_as_described() {
     let world = World::start().await;
     let bob = world.sign_in("github", "bob").await.1;
     assert_eq!((bob.email.as_deref(), bob.email_trust), (Some("bob@example.com"), EmailTrust::Unverified));
@@ -73,7 +73,7 @@ async fn without_the_accept_header_the_answer_is_form_encoded() {
 }
 
 #[tokio::test]
-async fn refusals_come_with_status_200_in_github_s_own_words() {
+async fn github_refusals_have_status_200_and_github_codes() {
     let world = World::start().await;
     let used = code(&world).await;
     assert_eq!(ask(&world, &used, "application/json", &[]).await.0, 200);

@@ -83,7 +83,7 @@ async fn userinfo_is_for_the_bearer_of_a_good_token() {
 }
 
 #[tokio::test]
-async fn the_people_are_as_told() {
+async fn the_people_are_as_described() {
     let world = World::start().await;
     let bob = world.sign_in("google", "bob").await.1;
     assert_eq!((bob.email.as_deref(), bob.email_trust), (Some("bob@example.com"), EmailTrust::Unverified));
@@ -102,7 +102,7 @@ async fn the_people_are_as_told() {
 }
 
 #[tokio::test]
-async fn discovery_tells_the_real_issuer_at_simulated_addresses() {
+async fn discovery_shows_the_real_issuer_at_simulated_addresses() {
     let world = World::start().await;
     let get = |path| world.browser.get(world.url("google", path)).send();
     let document: Value = get(".well-known/openid-configuration").await.unwrap().json().await.unwrap();

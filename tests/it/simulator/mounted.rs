@@ -4,7 +4,7 @@ use super::world::World;
 use crate::support::TestApp;
 use http::Method;
 use secrecy::ExposeSecret;
-use vestibule::flows::instance::{self, NewInstance};
+use vestibule::actions::instance::{self, NewInstance};
 use vestibule::store::audit::Actor;
 
 const PATHS: [&str; 3] =
@@ -51,7 +51,7 @@ async fn tokens_are_their_instance_s() {
 }
 
 #[tokio::test]
-async fn the_answers_carry_the_house_s_headers_and_no_cors() {
+async fn answers_have_the_security_headers_and_no_cors() {
     let world = World::start().await;
     let get = world.browser.get(world.url("google", "oauth2/v3/certs")).header("origin", "https://evil.example");
     let answer = get.send().await.unwrap();

@@ -141,7 +141,7 @@ async fn a_stranger_is_not_sent_anywhere() {
 }
 
 #[tokio::test]
-async fn other_faults_of_a_request_are_told_at_the_callback() {
+async fn other_faults_of_a_request_are_reported_at_the_callback() {
     let world = World::start().await;
     let (google, notion) = (world.start_url("google", None), world.start_url("notion", None));
     for (bad, error) in [

@@ -86,7 +86,7 @@ async fn a_second_use_ends_the_family_where_reuse_is_detected() {
 }
 
 #[tokio::test]
-async fn a_long_lived_token_comes_of_exchanging_a_short_lived_one() {
+async fn short_lived_token_is_exchanged_for_long_lived_one() {
     let world = world("long_lived_exchange").await;
     let tokens = ada(&world).await;
     assert!(tokens.refresh_token.is_none());

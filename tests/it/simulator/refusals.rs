@@ -120,7 +120,7 @@ async fn of_many_redemptions_of_one_code_one_wins() {
 }
 
 /// How a test departs from the request that Notion would accept.
-enum Departure {
+enum Start {
     None,
     Form,
     SecretInBody,
@@ -129,29 +129,29 @@ enum Departure {
     Member(&'static str, String),
 }
 
-async fn ask_notion(world: &World, code: &Callback, departure: Departure) -> (u16, Value) {
+async fn ask_notion(world: &World, code: &Callback, start: Start) -> (u16, Value) {
     let mut members = json!({
         "grant_type": "authorization_code", "code": code.parameters["code"], "redirect_uri": world.callback_url(),
     });
     let mut secret = Some(world.secret("notion"));
     let mut post = world.browser.post(world.url("notion", "v1/oauth/token"));
-    if !matches!(departure, Departure::NoVersion) {
+    if !matches!(start, Start::NoVersion) {
         post = post.header("Notion-Version", "2022-06-28");
     }
-    match &departure {
-        Departure::SecretInBody => {
+    match &start {
+        Start::SecretInBody => {
             members["client_id"] = json!("sim_notion");
             members["client_secret"] = json!(secret.take());
         }
-        Departure::WrongSecret => secret = Some("wrong".to_owned()),
-        Departure::Member(name, value) => members[*name] = json!(value),
-        Departure::None | Departure::Form | Departure::NoVersion => {}
+        Start::WrongSecret => secret = Some("wrong".to_owned()),
+        Start::Member(name, value) => members[*name] = json!(value),
+        Start::None | Start::Form | Start::NoVersion => {}
     }
     if let Some(secret) = secret {
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("sim_notion:{secret}"));
         post = post.header("Authorization", format!("Basic {pair}"));
     }
-    let post = if matches!(departure, Departure::Form) { post.form(&members) } else { post.json(&members) };
+    let post = if matches!(start, Start::Form) { post.form(&members) } else { post.json(&members) };
     let answer = post.send().await.unwrap();
     let status = answer.status().as_u16();
     let mut body: Value = answer.json().await.unwrap();
@@ -167,11 +167,11 @@ fn notions(name: &str, description: &str) -> Value {
 async fn notion_refuses_a_form_body() {
     let world = World::start().await;
     let code = code(&world, "notion").await;
-    let refused = ask_notion(&world, &code, Departure::Form).await;
+    let refused = ask_notion(&world, &code, Start::Form).await;
     let expected = json!({"object": "error", "status": 400, "code": "invalid_json", "message": "Error parsing JSON body.",
                           "request_id": null});
     assert_eq!(refused, (400, expected));
-    assert_eq!(ask_notion(&world, &code, Departure::None).await.0, 200);
+    assert_eq!(ask_notion(&world, &code, Start::None).await.0, 200);
 }
 
 #[tokio::test]
@@ -179,20 +179,20 @@ async fn notion_refuses_a_wrong_secret_or_one_in_the_body() {
     let world = World::start().await;
     let code = code(&world, "notion").await;
     let refused = (401, notions("invalid_client", "Client authentication failed."));
-    assert_eq!(ask_notion(&world, &code, Departure::WrongSecret).await, refused);
-    assert_eq!(ask_notion(&world, &code, Departure::SecretInBody).await, refused);
+    assert_eq!(ask_notion(&world, &code, Start::WrongSecret).await, refused);
+    assert_eq!(ask_notion(&world, &code, Start::SecretInBody).await, refused);
 }
 
 #[tokio::test]
 async fn notion_refuses_a_wrong_redirect_uri_and_a_used_code() {
     let world = World::start().await;
     let first = code(&world, "notion").await;
-    let other = Departure::Member("redirect_uri", "http://localhost:1/".to_owned());
+    let other = Start::Member("redirect_uri", "http://localhost:1/".to_owned());
     let words = "The redirect URI is not that of the authorization request.";
     assert_eq!(ask_notion(&world, &first, other).await, (400, notions("invalid_grant", words)));
     let second = code(&world, "notion").await;
-    assert_eq!(ask_notion(&world, &second, Departure::None).await.0, 200);
-    let refused = ask_notion(&world, &second, Departure::None).await;
+    assert_eq!(ask_notion(&world, &second, Start::None).await.0, 200);
+    let refused = ask_notion(&world, &second, Start::None).await;
     assert_eq!(refused, (400, notions("invalid_grant", "The code is unknown, used or expired.")));
 }
 
@@ -200,6 +200,6 @@ async fn notion_refuses_a_wrong_redirect_uri_and_a_used_code() {
 async fn notion_refuses_a_missing_version() {
     let world = World::start().await;
     let code = code(&world, "notion").await;
-    let (status, body) = ask_notion(&world, &code, Departure::NoVersion).await;
+    let (status, body) = ask_notion(&world, &code, Start::NoVersion).await;
     assert_eq!((status, &body["code"]), (400, &json!("missing_version")));
 }

@@ -15,7 +15,7 @@ use vestibule::upstream::oidc::NonceCheck;
 use vestibule::upstream::profile;
 use vestibule::upstream::provider::Provider;
 use vestibule::upstream::request::{AuthorizationRequest, Verifier, authorization_url};
-use vestibule::upstream::simulated::Site;
+use vestibule::upstream::simulated::SimulatorSite;
 use vestibule::upstream::token::{self, CodeExchange, TokenAnswer};
 
 pub const STATE: &str = "state-of-this-flow";
@@ -41,7 +41,7 @@ impl World {
 
     pub fn provider(&self, slug: &str) -> Provider {
         let app = self.app.app();
-        let site = Site { ring: &app.ring, instance_id: &self.app.instance, origin: &self.app.origin() };
+        let site = SimulatorSite { ring: &app.ring, instance_id: &self.app.instance, origin: &self.app.origin() };
         site.provider(Arc::clone(app.catalogue.get(slug).unwrap()), Vec::new()).unwrap()
     }
 

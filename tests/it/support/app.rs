@@ -7,13 +7,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use vestibule::actions;
+use vestibule::actions::instance::{self, NewInstance};
 use vestibule::app::App;
 use vestibule::config::{Config, Listen};
 use vestibule::context::Ctx;
 use vestibule::crypto::password::Cost;
 use vestibule::crypto::{ExposeSecret, KeyRing, RingEntry, Secret, SystemRng};
-use vestibule::flows;
-use vestibule::flows::instance::{self, NewInstance};
 use vestibule::http::router;
 use vestibule::jobs::{self, Jobs};
 use vestibule::limits::Limits;
@@ -199,7 +199,7 @@ impl TestApp {
         instances::set_clock_offset(&app.db, &instance.id, offset).await.unwrap();
         app.forget_directory();
         // As every process does when it opens a database; here the instance's clock is set first.
-        flows::signing_keys::add_missing(&app).await.unwrap();
+        actions::signing_keys::add_missing(&app).await.unwrap();
         let bound = bind(&config.server.listen).await.unwrap();
         let server = Server::start(bound, router::service(Arc::clone(&app)), Caps::from(&config.server));
         Self {

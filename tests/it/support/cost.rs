@@ -29,7 +29,7 @@ pub struct Cost {
     /// Passwords that were hashed.
     pub hashes: usize,
     /// Their beginnings, in order.
-    pub told: Vec<String>,
+    pub reported: Vec<String>,
 }
 
 /// Begins to listen; called by every test app. `VESTIBULE_TEST_LOG` (a filter like `debug`) shows what servers log.
@@ -50,15 +50,15 @@ pub(super) async fn of<T>(act: impl Future<Output = T>) -> Cost {
     STATEMENTS.with_borrow_mut(Vec::clear);
     HASHES.set(0);
     act.await;
-    let mut told = STATEMENTS.with_borrow_mut(std::mem::take);
+    let mut reported = STATEMENTS.with_borrow_mut(std::mem::take);
     let is = |statement: &String, word: &str| statement.to_lowercase().starts_with(word);
-    told.retain(|statement| !is(statement, "insert into flows") && !is(statement, "insert into flow_steps"));
-    let commits = told.iter().filter(|statement| is(statement, "commit")).count();
-    let frames = told
+    reported.retain(|statement| !is(statement, "insert into flows") && !is(statement, "insert into flow_steps"));
+    let commits = reported.iter().filter(|statement| is(statement, "commit")).count();
+    let frames = reported
         .iter()
         .filter(|statement| ["begin", "commit", "rollback", "savepoint"].iter().any(|word| is(statement, word)));
-    let (statements, hashes) = (told.len() - frames.count(), HASHES.take());
-    Cost { statements, commits, hashes, told }
+    let (statements, hashes) = (reported.len() - frames.count(), HASHES.take());
+    Cost { statements, commits, hashes, reported }
 }
 
 struct Statements;

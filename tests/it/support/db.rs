@@ -13,7 +13,7 @@ use vestibule::store::{MIGRATOR, schema};
 /// The advisory lock around making and dropping what is shared: "vestib" in ASCII.
 const LOCK: i64 = 0x7665_7374_6962;
 /// How many databases of failed tests stay for a look into them.
-const KEPT: i64 = 20;
+const RETAINED: i64 = 20;
 /// What `migrate` gives the role, for a role that is shared by tests of several branches.
 const SEARCH_PATH: &str = "vestibule,public";
 
@@ -117,7 +117,7 @@ async fn prepare(server: &TestServer) {
         drop_old_templates(&mut admin, &template).await;
     }
     mark_used(&mut admin, &template).await;
-    drop_leftovers(&mut admin, prefix(server)).await;
+    drop_unused(&mut admin, prefix(server)).await;
     // Closing the session releases the lock.
     admin.close().await.unwrap();
 }
@@ -171,7 +171,7 @@ async fn drop_old_templates(admin: &mut PgConnection, current: &str) {
 }
 
 /// Drops databases of dead processes, except the newest: failed tests left those to be looked at.
-async fn drop_leftovers(admin: &mut PgConnection, prefix: &str) {
+async fn drop_unused(admin: &mut PgConnection, prefix: &str) {
     let names: Vec<String> =
         sqlx::query_scalar("select datname::text from pg_database where datname ~ $1 order by oid desc")
             .bind(format!("^{prefix}_[0-9]+_[0-9]+$"))
@@ -179,7 +179,7 @@ async fn drop_leftovers(admin: &mut PgConnection, prefix: &str) {
             .await
             .unwrap();
     let dead = names.into_iter().filter(|name| is_of_dead_process(name));
-    for name in dead.skip(usize::try_from(KEPT).unwrap()) {
+    for name in dead.skip(usize::try_from(RETAINED).unwrap()) {
         let _ = drop_database(admin, &name).await;
     }
 }

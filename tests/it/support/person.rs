@@ -19,13 +19,13 @@ pub async fn begin(app: &TestApp, browser: &Browser, kind: &str, strategy: &str)
 #[track_caller]
 pub fn provider_url(answer: &Answer) -> Url {
     let attempt = &answer.json()["response"];
-    let proof = match attempt["object"].as_str() {
+    let verification = match attempt["object"].as_str() {
         Some("sign_up") => &attempt["verifications"]["external_account"],
         _ => &attempt["first_factor_verification"],
     };
-    assert_eq!(proof["status"], "unverified", "{proof}");
-    let url = proof["external_verification_redirect_url"].as_str();
-    url.unwrap_or_else(|| panic!("no address: {proof}")).parse().unwrap()
+    assert_eq!(verification["status"], "unverified", "{verification}");
+    let url = verification["external_verification_redirect_url"].as_str();
+    url.unwrap_or_else(|| panic!("no address: {verification}")).parse().unwrap()
 }
 
 /// Approves at the simulated provider as `person`, without a page; returns the callback's address.

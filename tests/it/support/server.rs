@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
-use vestibule::embedded::{self, Account, FetchPolicy, Options, Programs, Step, Wanted};
+use vestibule::embedded::{self, Account, FetchPolicy, Options, Programs, Step, VersionWanted};
 
 /// Nothing here outlives a crash, and all of it is a copy.
 const FAST: [&str; 6] = [
@@ -183,7 +183,7 @@ impl Home {
         let programs = embedded::programs(&self.options, &any, &self.account, &progress)
             .await
             .unwrap_or_else(|refusal| panic!("{refusal}"));
-        if self.data.exists() && Wanted::by(&self.data) != Wanted::Major(programs.major) {
+        if self.data.exists() && VersionWanted::by(&self.data) != VersionWanted::Major(programs.major) {
             assert!(!self.lives(), "a server of another version has {}", self.data.display());
             fs::remove_dir_all(&self.data).unwrap();
         }

@@ -20,7 +20,7 @@ pub fn authority() -> PathBuf {
 
 /// A message as it was handed over.
 #[derive(Clone, Debug, Default)]
-pub struct Handed {
+pub struct RedirectPayload {
     /// `MAIL FROM`.
     pub from: String,
     /// `RCPT TO`.
@@ -47,12 +47,12 @@ pub enum Offers {
 /// The server.
 pub struct Smtp {
     port: u16,
-    kept: Arc<Kept>,
+    stored: Arc<StoredMail>,
 }
 
 #[derive(Default)]
-struct Kept {
-    handed: Mutex<Vec<Handed>>,
+struct StoredMail {
+    handed: Mutex<Vec<RedirectPayload>>,
     refusals: Mutex<u32>,
     heard: Mutex<Vec<String>>,
 }
@@ -67,20 +67,20 @@ impl Smtp {
     pub fn offering(offers: Offers) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let kept = Arc::<Kept>::default();
-        let (keep, tls) = (Arc::clone(&kept), tls());
+        let stored = Arc::<StoredMail>::default();
+        let (keep, tls) = (Arc::clone(&stored), tls());
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (keep, tls) = (Arc::clone(&keep), Arc::clone(&tls));
                 std::thread::spawn(move || serve(stream, offers, &keep, tls));
             }
         });
-        Self { port, kept }
+        Self { port, stored }
     }
 
     /// The next `count` recipients are refused for now.
     pub fn refuse(&self, count: u32) {
-        *self.kept.refusals.lock().unwrap() = count;
+        *self.stored.refusals.lock().unwrap() = count;
     }
 
     /// The settings that lead here without TLS.
@@ -98,13 +98,13 @@ impl Smtp {
     }
 
     /// What was handed over so far.
-    pub fn handed(&self) -> Vec<Handed> {
-        self.kept.handed.lock().unwrap().clone()
+    pub fn handed(&self) -> Vec<RedirectPayload> {
+        self.stored.handed.lock().unwrap().clone()
     }
 
     /// The commands that came without TLS, by their verbs.
     pub fn heard_in_the_clear(&self) -> Vec<String> {
-        self.kept.heard.lock().unwrap().clone()
+        self.stored.heard.lock().unwrap().clone()
     }
 }
 
@@ -119,7 +119,7 @@ fn tls() -> Arc<ServerConfig> {
     Arc::new(config.unwrap())
 }
 
-fn serve(mut stream: TcpStream, offers: Offers, keep: &Kept, tls: Arc<ServerConfig>) {
+fn serve(mut stream: TcpStream, offers: Offers, keep: &StoredMail, tls: Arc<ServerConfig>) {
     let protected = |stream| StreamOwned::new(ServerConnection::new(tls).unwrap(), stream);
     if offers == Offers::Tls {
         let mut stream = protected(stream);
@@ -137,9 +137,9 @@ fn serve(mut stream: TcpStream, offers: Offers, keep: &Kept, tls: Arc<ServerConf
 }
 
 /// One conversation; the stream, where it is to go on over TLS.
-fn converse<S: Read + Write>(stream: S, offers: Offers, is_protected: bool, keep: &Kept) -> Option<S> {
+fn converse<S: Read + Write>(stream: S, offers: Offers, is_protected: bool, keep: &StoredMail) -> Option<S> {
     let mut stream = BufReader::new(stream);
-    let mut message = Handed { is_protected, ..Handed::default() };
+    let mut message = RedirectPayload { is_protected, ..RedirectPayload::default() };
     loop {
         let line = read_line(&mut stream)?;
         let verb: String = line.chars().take(4).collect::<String>().to_ascii_uppercase();
@@ -170,9 +170,9 @@ fn converse<S: Read + Write>(stream: S, offers: Offers, is_protected: bool, keep
             "DATA" => {
                 stream.get_mut().write_all(b"354 go on\r\n").ok()?;
                 message.data = read_data(&mut stream)?;
-                let next = Handed { login: message.login.clone(), is_protected, ..Handed::default() };
+                let next = RedirectPayload { login: message.login.clone(), is_protected, ..RedirectPayload::default() };
                 keep.handed.lock().unwrap().push(std::mem::replace(&mut message, next));
-                "250 kept\r\n"
+                "250 stored\r\n"
             }
             "QUIT" => {
                 let _ = stream.get_mut().write_all(b"221 bye\r\n");
@@ -204,7 +204,7 @@ fn read_data(stream: &mut impl BufRead) -> Option<String> {
     }
 }
 
-fn is_refused(keep: &Kept) -> bool {
+fn is_refused(keep: &StoredMail) -> bool {
     let mut left = keep.refusals.lock().unwrap();
     let refused = *left > 0;
     *left = left.saturating_sub(1);

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 const GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xabV\xcaH\xcd\xc9\xc9W\xb2R*\xcf/\xcaIQ\xaa\x05\x00\xd1A\t\xd8\x11\x00\x00\x00";
 
 #[tokio::test]
-async fn a_request_says_who_we_are_and_nothing_else() {
+async fn outgoing_request_names_only_the_user_agent() {
     let server = wiremock::MockServer::start().await;
     let answer = wiremock::ResponseTemplate::new(200).insert_header("set-cookie", "a=b").set_body_string("{}");
     wiremock::Mock::given(wiremock::matchers::any()).respond_with(answer).mount(&server).await;

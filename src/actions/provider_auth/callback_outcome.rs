@@ -1,0 +1,66 @@
+//! What the ends of all trips have in common, whatever the trip was for: the answer that came back, the browser that must
+//! still be the same, and where it goes.
+
+use crate::actions::identity::ProviderIdentity;
+use crate::context::Ctx;
+use crate::crypto::{LookupHash, Secret};
+use crate::model::problem::{Error, Result, code};
+use crate::model::reason::{Failure, Reason};
+use crate::store::pool::PgConnection;
+use crate::store::provider_authorizations::ProviderAuthorization;
+use crate::store::{clients, provider_authorizations};
+
+/// Where the browser goes, and the client token it must be given.
+pub struct CallbackOutcome {
+    /// Absolute address.
+    pub url: String,
+    /// Set when a session began.
+    pub issued: Option<Secret>,
+}
+
+/// What came back from the provider, or why it proves nothing.
+pub enum ProviderAnswer {
+    /// Who somebody is.
+    ProviderIdentity(Box<ProviderIdentity>),
+    /// Why nothing is proven.
+    Failed(Failure),
+}
+
+/// The callback is refused, and says why.
+pub(super) fn invalid(reason: Reason, detail: &'static str) -> Error {
+    tracing::info!(reason = reason.name(), "callback refused");
+    code::OAUTH_CALLBACK_INVALID.because(reason, detail).meta("reason", reason.name()).into()
+}
+
+/// Locks the client that began; false if the token is not its token any more.
+pub(super) async fn lock_client(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    token: Option<&LookupHash>,
+    authorization: &ProviderAuthorization,
+) -> Result<bool> {
+    let Some(token) = token else { return Ok(false) };
+    let client = clients::lock_by_token(db, ctx.instance_id(), token).await?;
+    Ok(client.as_ref() == Some(&authorization.client_id))
+}
+
+/// Ends a trip that led nowhere, whatever the way out was. What cannot be closed either is emptied by the periodic task.
+pub(super) async fn close(ctx: &Ctx, authorization: &ProviderAuthorization) {
+    let (instance, url) = (ctx.instance_id(), &authorization.redirect_url);
+    if let Err(error) =
+        provider_authorizations::close(&ctx.app.db, instance, &authorization.id, url, ctx.offset()).await
+    {
+        tracing::warn!(%error, "a trip that failed could not be closed");
+    }
+}
+
+/// A proof in the form in which it waits with its trip.
+pub(super) fn keep(
+    ctx: &Ctx,
+    authorization: &ProviderAuthorization,
+    identity: &ProviderIdentity,
+) -> Result<(String, serde_json::Value, Vec<u8>)> {
+    let profile = serde_json::to_value(&identity.profile).map_err(Error::internal)?;
+    let id = identity.profile.provider_user_id.clone();
+    Ok((id, profile, identity.seal_tokens(ctx, &authorization.id)?))
+}

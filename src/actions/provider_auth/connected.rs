@@ -1,0 +1,244 @@
+//! The person comes back to connect an account: one transaction writes down what the proven identity means for the
+//! signed-in user, or why nothing was connected. No session begins here and no user is made.
+
+use serde_json::Value;
+
+use super::apply_decision;
+use super::callback_outcome::{self, CallbackOutcome, ProviderAnswer};
+use crate::actions::conflict::{Aborted, TRIES};
+use crate::actions::identity::ProviderIdentity;
+use crate::actions::record_outcome::{self, AccountChange};
+use crate::actions::sign_in::finish::fill;
+use crate::actions::{flow_steps, replay};
+use crate::context::Ctx;
+use crate::crypto::LookupHash;
+use crate::model::connecting::{self, Aim, Claim, ConnectDecision, Rules, Verify};
+use crate::model::email::EmailAddress;
+use crate::model::id::{ExternalAccountId, IdentificationId, UserId};
+use crate::model::problem::{Error, Result, code};
+use crate::model::provider_config::strategy;
+use crate::model::reason::{Failure, Reason};
+use crate::model::social_error;
+use crate::model::verification::Status;
+use crate::store::audit::Actor;
+use crate::store::connections::{self, BroughtAddress, Target};
+use crate::store::pool::PgConnection;
+use crate::store::provider_authorizations::{self, ProviderAuthorization};
+use crate::store::{attempts, external_accounts, provider_configs};
+
+/// What became of a trip.
+pub enum Outcome {
+    /// The account is the user's, and up to date.
+    Connected,
+    /// Nothing changed; the pending proof says why.
+    Refused(Failure),
+}
+
+/// Finishes a trip that connects: settles it, and says where the browser goes. The caller closes a trip that ends in an
+/// error.
+///
+/// # Errors
+/// `oauth_callback_invalid` if the session that began is no longer active on this client, or a newer trip replaced this
+/// one; `resource_locked` after lost races. A refused connection is no error: it stands on the account.
+pub async fn finish(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    authorization: &ProviderAuthorization,
+    answered: &ProviderAnswer,
+) -> Result<CallbackOutcome> {
+    for _ in 0..TRIES {
+        let mut tx = ctx.app.db.begin().await?;
+        if !callback_outcome::lock_client(ctx, &mut tx, token, authorization).await? {
+            return Err(callback_outcome::invalid(Reason::AttemptReplaced, ""));
+        }
+        let outcome = match apply_connection(ctx, &mut tx, authorization, answered).await {
+            Ok(outcome) => outcome,
+            Err(Aborted::Conflict) => {
+                tx.rollback().await?;
+                continue;
+            }
+            Err(Aborted::Error(error)) => return Err(error),
+        };
+        let url = destination(authorization, &outcome);
+        provider_authorizations::finish(&mut tx, ctx.instance_id(), &authorization.id, None, url, ctx.offset()).await?;
+        tx.commit().await?;
+        flow_steps::log_redirect(ctx, url);
+        return Ok(CallbackOutcome { url: url.to_owned(), issued: None });
+    }
+    Err(code::RESOURCE_LOCKED.into())
+}
+
+/// Settles a trip whose client is locked. The session that began it must still be the user's active one: a browser that
+/// was handed to somebody else, or signed out meanwhile, connects nothing.
+///
+/// # Errors
+/// `oauth_callback_invalid`; [`Aborted::Conflict`] after a lost race: roll back and call again.
+pub async fn apply_connection(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    authorization: &ProviderAuthorization,
+    answered: &ProviderAnswer,
+) -> Result<Outcome, Aborted> {
+    let gone = || Error::internal("a connecting trip without its user");
+    let (user, session) = authorization.user_id.as_ref().zip(authorization.session_id.as_ref()).ok_or_else(gone)?;
+    let instance = ctx.instance_id();
+    let is_active =
+        connections::is_session_active(db, instance, &authorization.client_id, session, ctx.offset()).await?;
+    if !is_active || !connections::lock_user(db, instance, user).await? {
+        return Err(callback_outcome::invalid(Reason::StateOtherBrowser, "session").into());
+    }
+    let target =
+        connections::lock_target(db, instance, &authorization.target_id, &authorization.verification_id).await?;
+    let target = target.ok_or_else(|| callback_outcome::invalid(Reason::AttemptReplaced, ""))?;
+    let identity = match answered {
+        ProviderAnswer::ProviderIdentity(identity) => identity,
+        ProviderAnswer::Failed(failure) => return refuse(ctx, db, authorization, user, *failure).await,
+    };
+    match decide(ctx, db, authorization, user, target, identity).await? {
+        ConnectDecision::Connect(claim) => connect(ctx, db, authorization, user, identity, claim).await,
+        ConnectDecision::Refresh(account) => refresh(ctx, db, authorization, user, identity, &account).await,
+        ConnectDecision::Refuse(failure) => refuse(ctx, db, authorization, user, failure).await,
+    }
+}
+
+/// Decides by what is known now.
+async fn decide(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    authorization: &ProviderAuthorization,
+    user: &UserId,
+    target: Target,
+    identity: &ProviderIdentity,
+) -> Result<ConnectDecision, Aborted> {
+    let email = identity.address();
+    let email = email.as_ref().map(EmailAddress::as_str);
+    let (instance, provider) = (ctx.instance_id(), identity.provider.as_str());
+    let known = connections::known(db, instance, user, provider, &identity.profile.provider_user_id, email).await?;
+    let rules = provider_configs::connecting(&mut *db, instance, provider).await?;
+    let rules = Rules {
+        multiple_accounts: rules.is_some_and(|rules| rules.multiple_accounts),
+        addresses_changeable: ctx.instance.settings.addresses_changeable,
+    };
+    let aim = match target {
+        Target::Pending => Aim::Connect,
+        Target::Verified => Aim::Reauthorize(account_of(authorization)?),
+    };
+    let decision = connecting::decide(&aim, identity.profile.email_trust, &known, rules);
+    flow_steps::log_connection(ctx, &decision);
+    replay::keep_connection(ctx, user, &aim, identity)?;
+    Ok(decision)
+}
+
+fn account_of(authorization: &ProviderAuthorization) -> Result<ExternalAccountId> {
+    ExternalAccountId::parse(&authorization.target_id)
+        .ok_or_else(|| Error::internal("a connecting trip without its account"))
+}
+
+/// The pending account becomes the user's, with its address and its tokens.
+async fn connect(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    authorization: &ProviderAuthorization,
+    user: &UserId,
+    identity: &ProviderIdentity,
+    claim: Claim,
+) -> Result<Outcome, Aborted> {
+    let account = account_of(authorization)?;
+    let address = resolve_address(ctx, db, user, identity, claim).await?;
+    let (instance, scopes) = (ctx.instance_id(), &identity.scopes);
+    connections::verify_pending(db, instance, &account, &identity.profile, address.as_ref(), scopes, ctx.offset())
+        .await?;
+    identity.store_tokens(ctx, db, &account).await?;
+    fill(ctx, db, user, identity).await?;
+    answer(ctx, db, authorization, Status::Verified, None).await?;
+    record_outcome::account_changed(ctx, db, user, &account, AccountChange::Connected, Actor::User(user.clone()))
+        .await?;
+    Ok(Outcome::Connected)
+}
+
+/// What the account brings along: the id of the user's address that it vouches for.
+async fn resolve_address(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    user: &UserId,
+    identity: &ProviderIdentity,
+    claim: Claim,
+) -> Result<Option<IdentificationId>, Aborted> {
+    let (instance, offset) = (ctx.instance_id(), ctx.offset());
+    let strategy = format!("from_{}", strategy(&identity.provider));
+    match claim {
+        Claim::Nothing => Ok(None),
+        Claim::Link(address, proves) => {
+            if proves == Verify::Yes {
+                connections::verify_address(db, instance, &address, &strategy, offset).await?;
+            }
+            Ok(Some(address))
+        }
+        Claim::Add(proves) => {
+            let Some(email) = identity.address() else { return Ok(None) };
+            let id = IdentificationId::new(ctx.now, ctx.rng());
+            let is_verified = proves == Verify::Yes;
+            let new = BroughtAddress { id: &id, value: email.as_str(), is_verified, strategy: &strategy };
+            connections::add_address(db, instance, user, &new, offset).await?;
+            Ok(Some(id))
+        }
+    }
+}
+
+/// The user had the account already: it is brought up to date, and a pending one that waited for it is gone.
+async fn refresh(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    authorization: &ProviderAuthorization,
+    user: &UserId,
+    identity: &ProviderIdentity,
+    account: &ExternalAccountId,
+) -> Result<Outcome, Aborted> {
+    let (instance, scopes) = (ctx.instance_id(), &identity.scopes);
+    external_accounts::refresh(db, instance, account, &identity.profile, scopes, ctx.offset()).await?;
+    identity.store_tokens(ctx, db, account).await?;
+    fill(ctx, db, user, identity).await?;
+    if account.as_str() == authorization.target_id {
+        answer(ctx, db, authorization, Status::Verified, None).await?;
+    } else {
+        connections::remove(db, instance, &authorization.target_id).await?;
+    }
+    record_outcome::account_changed(ctx, db, user, account, AccountChange::Updated, Actor::User(user.clone())).await?;
+    Ok(Outcome::Connected)
+}
+
+/// Nothing changes but the error on the pending proof. An account that was proven before stays as it is.
+async fn refuse(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    authorization: &ProviderAuthorization,
+    user: &UserId,
+    failure: Failure,
+) -> Result<Outcome, Aborted> {
+    let error = social_error::object(failure.code, apply_decision::meta(&failure));
+    connections::refuse_pending(db, ctx.instance_id(), &authorization.target_id, &error, ctx.offset()).await?;
+    answer(ctx, db, authorization, Status::Unverified, Some(&error)).await?;
+    record_outcome::connection_refused(ctx, db, user, &authorization.target_id, &failure).await?;
+    Ok(Outcome::Refused(failure))
+}
+
+async fn answer(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    authorization: &ProviderAuthorization,
+    status: Status,
+    error: Option<&Value>,
+) -> Result<(), Aborted> {
+    let (instance, id) = (ctx.instance_id(), &authorization.verification_id);
+    attempts::answer_verification(db, instance, id, status, error, ctx.offset()).await?;
+    Ok(())
+}
+
+/// A connected account leads to the complete address, if one was given; everything else to the redirect address.
+fn destination<'a>(authorization: &'a ProviderAuthorization, outcome: &Outcome) -> &'a str {
+    let complete = authorization.action_complete_redirect_url.as_deref();
+    match outcome {
+        Outcome::Connected => complete.unwrap_or(&authorization.redirect_url),
+        Outcome::Refused(_) => &authorization.redirect_url,
+    }
+}

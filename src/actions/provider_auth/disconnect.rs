@@ -1,0 +1,117 @@
+//! Taking a connected account away, or its tokens only. Nobody loses the last way to sign in, and addresses that came
+//! with an account stay with the user. What the provider has to be told is told afterwards, by the outbox.
+
+use super::revoke_at_provider;
+use crate::actions::client::{self, ClientUpdate};
+use crate::actions::conflict::{Aborted, TRIES};
+use crate::actions::record_outcome::{self, AccountChange};
+use crate::actions::session::active;
+use crate::actions::session::reverify::require_recent_verification;
+use crate::context::Ctx;
+use crate::crypto::LookupHash;
+use crate::model::id::{ExternalAccountId, UserId};
+use crate::model::problem::{Problem, Result, code};
+use crate::store::audit::Actor;
+use crate::store::connections::{self, OwnedAccount};
+use crate::store::pool::PgConnection;
+use crate::store::provider_tokens::forget;
+
+/// The signed-in user takes an account of theirs away.
+///
+/// # Errors
+/// No active session; `external_account_not_found`; `session_reverification_required`;
+/// `identification_deletion_failed`, `last_required_identification_deletion_failed`.
+pub async fn disconnect(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    session: Option<&str>,
+    id: &str,
+) -> Result<(ExternalAccountId, ClientUpdate)> {
+    let session = active::session(ctx, token, session).await?;
+    let user = &session.user.id;
+    require_recent_verification(ctx, &session).await?;
+    let removed = remove(ctx, user, id, &Actor::User(user.clone())).await?.ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
+    Ok((removed, client::read_updated(ctx, token, None).await?))
+}
+
+/// A backend takes an account of a user away.
+///
+/// # Errors
+/// `resource_not_found`; `identification_deletion_failed`, `last_required_identification_deletion_failed`.
+pub async fn disconnect_by_backend(ctx: &Ctx, user: &UserId, id: &str, actor: Actor) -> Result<ExternalAccountId> {
+    Ok(remove(ctx, user, id, &actor).await?.ok_or(code::RESOURCE_NOT_FOUND)?)
+}
+
+/// The signed-in user has the tokens of an account forgotten; it still signs in.
+///
+/// # Errors
+/// No active session; `external_account_not_found`; `session_reverification_required`.
+pub async fn forget_tokens(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    session: Option<&str>,
+    id: &str,
+) -> Result<ClientUpdate> {
+    let session = active::session(ctx, token, session).await?;
+    let user = &session.user.id;
+    require_recent_verification(ctx, &session).await?;
+    let mut tx = ctx.app.db.begin().await?;
+    let own = find_own(ctx, &mut tx, user, id).await?.ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
+    let held = forget::forget(&mut tx, ctx.instance_id(), &own.id, ctx.offset()).await?;
+    revoke_at_provider::put(ctx, &mut tx, &own.provider, &own.id, held).await?;
+    let actor = Actor::User(user.clone());
+    record_outcome::account_changed(ctx, &mut tx, user, &own.id, AccountChange::TokensForgotten, actor).await?;
+    tx.commit().await?;
+    client::read_updated(ctx, token, None).await
+}
+
+/// The user's account, with the user locked: two removals at once see each other.
+async fn find_own(ctx: &Ctx, db: &mut PgConnection, user: &UserId, id: &str) -> Result<Option<OwnedAccount>> {
+    if !connections::lock_user(db, ctx.instance_id(), user).await? {
+        return Ok(None);
+    }
+    Ok(connections::own(db, ctx.instance_id(), user, id).await?)
+}
+
+/// Takes the account away; `None` if the user has none of that id.
+async fn remove(ctx: &Ctx, user: &UserId, id: &str, actor: &Actor) -> Result<Option<ExternalAccountId>> {
+    for _ in 0..TRIES {
+        let mut tx = ctx.app.db.begin().await?;
+        match try_to_remove(ctx, &mut tx, user, id, actor).await {
+            Ok(removed) => {
+                tx.commit().await?;
+                return Ok(removed);
+            }
+            Err(Aborted::Conflict) => tx.rollback().await?,
+            Err(Aborted::Error(error)) => return Err(error),
+        }
+    }
+    Err(code::RESOURCE_LOCKED.into())
+}
+
+async fn try_to_remove(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    user: &UserId,
+    id: &str,
+    actor: &Actor,
+) -> Result<Option<ExternalAccountId>, Aborted> {
+    let Some(own) = find_own(ctx, db, user, id).await? else { return Ok(None) };
+    if own.is_verified {
+        let settings = &ctx.instance.settings;
+        let proves_addresses =
+            settings.attributes.email_address.enabled && (settings.email.code || settings.email.link);
+        let left = connections::remaining_without(db, ctx.instance_id(), user, &own.id, proves_addresses).await?;
+        if !left.has_way_in {
+            return Err(Problem::new(code::IDENTIFICATION_DELETION_FAILED).into());
+        }
+        if left.is_last_required {
+            return Err(Problem::new(code::LAST_REQUIRED_IDENTIFICATION_DELETION_FAILED).into());
+        }
+    }
+    let held = forget::forget(db, ctx.instance_id(), &own.id, ctx.offset()).await?;
+    revoke_at_provider::put(ctx, db, &own.provider, &own.id, held).await?;
+    connections::remove(db, ctx.instance_id(), own.id.as_str()).await?;
+    record_outcome::account_changed(ctx, db, user, &own.id, AccountChange::Disconnected, actor.clone()).await?;
+    Ok(Some(own.id))
+}

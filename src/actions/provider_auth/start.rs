@@ -1,0 +1,356 @@
+//! Beginning a sign-in or sign-up with a provider: the attempt is written down, and the browser learns where to go.
+
+use crate::actions::attempt;
+use crate::actions::client::{self, ClientUpdate};
+use crate::actions::configured::{self, Configured};
+use crate::actions::flow_steps;
+use crate::context::Ctx;
+use crate::crypto::{Lookup, LookupHash, SealedAt};
+use crate::model::id::{ClientId, ProviderAuthorizationId, SessionId, UserId, VerificationId};
+use crate::model::linking::AttemptKind;
+use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::random;
+use crate::model::reason::Reason;
+use crate::model::redirect::{CheckedRedirect, RedirectPayload, RedirectTarget};
+use crate::store::attempts::{self, NewProviderVerification, SignUpFields};
+use crate::store::pool::PgConnection;
+use crate::store::provider_authorizations::{self, NewAuthorization, Transport};
+use crate::store::redirect_urls;
+use crate::store::verifications;
+use crate::upstream::request::{self, AuthorizationRequest, Verifier};
+
+/// What an app asks for.
+#[derive(Default)]
+pub struct Request<'a> {
+    /// `oauth_google`.
+    pub strategy: &'a str,
+    /// Where the browser goes when more is to be done.
+    pub redirect_url: Option<&'a str>,
+    /// Where it goes when all is done.
+    pub complete_url: Option<&'a str>,
+    /// Forwarded to providers that know it: words of `none login consent select_account`.
+    pub prompt: Option<&'a str>,
+    /// Forwarded to providers that know it.
+    pub login_hint: Option<&'a str>,
+    /// How the client token travels.
+    pub transport: Transport,
+}
+
+/// The longest `login_hint` that is forwarded.
+const LOGIN_HINT_LENGTH: usize = 320;
+
+/// Where the browser goes afterwards, checked.
+pub(in crate::actions) struct Targets {
+    redirect: RedirectTarget,
+    complete: Option<RedirectTarget>,
+}
+
+/// A trip to be written down.
+pub(in crate::actions) struct AuthorizationStart<'a> {
+    /// As stored.
+    pub intent: &'static str,
+    /// The role of the proof.
+    pub role: &'static str,
+    /// What the proof is for: an attempt or an account.
+    pub target: &'a str,
+    /// Who begins.
+    pub client: &'a ClientId,
+    /// Who connects, and in which session.
+    pub session: Option<(&'a UserId, &'a SessionId)>,
+    /// Scopes beyond the base and the configured ones.
+    pub more_scopes: &'a [String],
+}
+
+/// Begins; replaces whatever the client had begun before.
+///
+/// # Errors
+/// The code of what is wrong with the request, `session_exists`; nothing is written then.
+pub async fn start(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    kind: AttemptKind,
+    request: Request<'_>,
+) -> Result<ClientUpdate> {
+    let flow_kind = flow_steps::flow_kind(kind);
+    flow_steps::log_start(ctx, flow_kind, request.strategy, request.redirect_url, request.complete_url);
+    flow_steps::record_refusal(ctx, start_attempt(ctx, token, kind, request).await)
+}
+
+async fn start_attempt(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    kind: AttemptKind,
+    request: Request<'_>,
+) -> Result<ClientUpdate> {
+    let ready = check(ctx, request).await?;
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
+    attempt::refuse_second_session(ctx, &mut tx, &client).await?;
+    attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
+    let target = attempt::create(ctx, &mut tx, &client, kind, &SignUpFields::default()).await?;
+    start_for_attempt(ctx, &mut tx, kind, &target, &client, &ready).await?;
+    tx.commit().await?;
+    client::read_updated(ctx, token, issued).await
+}
+
+/// A trip that was checked and can begin.
+pub struct Ready<'a> {
+    request: Request<'a>,
+    targets: Targets,
+    configured: Configured,
+}
+
+impl<'a> Ready<'a> {
+    /// `oauth_google`.
+    pub fn strategy(&self) -> &'a str {
+        self.request.strategy
+    }
+}
+
+/// Checks a trip for an attempt that the client has already.
+///
+/// # Errors
+/// Those of [`check`].
+pub async fn prepare_for_attempt<'a>(ctx: &Ctx, token: Option<&LookupHash>, request: Request<'a>) -> Result<Ready<'a>> {
+    flow_steps::log_requested_strategy(ctx, request.strategy, request.redirect_url, request.complete_url);
+    let checked = check(ctx, request).await;
+    if checked.is_err() {
+        // The refusal stands in the flow of the client's attempt, which is read for that.
+        client::read(ctx, token).await?;
+    }
+    flow_steps::record_refusal(ctx, checked)
+}
+
+/// Checks where a trip leads and what it is made with, before anything is written.
+///
+/// # Errors
+/// The code of what is wrong with the request.
+pub async fn check<'a>(ctx: &Ctx, request: Request<'a>) -> Result<Ready<'a>> {
+    let targets = targets(ctx, &request).await?;
+    check_hints(&request)?;
+    let configured = configured::to_sign_in_with(ctx, request.strategy).await?;
+    flow_steps::log_configuration(ctx, &configured.config);
+    Ok(Ready { request, targets, configured })
+}
+
+/// An attempt of the client turns to another way: its trip that is under way leads nowhere any more, and what an earlier
+/// one brought back is forgotten.
+///
+/// # Errors
+/// Storage faults.
+pub async fn cancel_authorization(ctx: &Ctx, db: &mut PgConnection, id: &str) -> Result<()> {
+    verifications::supersede_provider_verification(&mut *db, ctx.instance_id(), id, ctx.offset()).await?;
+    provider_authorizations::forget_waiting(&mut *db, ctx.instance_id(), id).await?;
+    Ok(())
+}
+
+/// Begins the trip of the attempt `id` of `client`, which the caller has locked.
+///
+/// # Errors
+/// Storage faults.
+pub async fn start_for_attempt(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    kind: AttemptKind,
+    id: &str,
+    client: &ClientId,
+    ready: &Ready<'_>,
+) -> Result<()> {
+    start_authorization(
+        ctx,
+        db,
+        &authorization_start(kind, id, client),
+        &ready.configured,
+        &ready.request,
+        &ready.targets,
+    )
+    .await?;
+    Ok(())
+}
+
+/// Begins an attempt that names nobody and nothing yet: how the SDK resets one.
+///
+/// # Errors
+/// `session_exists`.
+pub async fn create_attempt(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    kind: AttemptKind,
+    fields: &SignUpFields,
+) -> Result<ClientUpdate> {
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
+    attempt::refuse_second_session(ctx, &mut tx, &client).await?;
+    attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
+    attempt::create(ctx, &mut tx, &client, kind, fields).await?;
+    tx.commit().await?;
+    client::read_updated(ctx, token, issued).await
+}
+
+/// The trip of an attempt: sign-in and sign-up ask for the configured scopes and no others.
+fn authorization_start<'a>(kind: AttemptKind, target: &'a str, client: &'a ClientId) -> AuthorizationStart<'a> {
+    AuthorizationStart { intent: intent(kind), role: role(kind), target, client, session: None, more_scopes: &[] }
+}
+
+/// Resolves and checks both addresses: the first against the page that asked, the second against the first.
+///
+/// # Errors
+/// The code of what is wrong with the request.
+pub(in crate::actions) async fn targets(ctx: &Ctx, request: &Request<'_>) -> Result<Targets> {
+    let missing = || code::FORM_PARAM_MISSING.because(Reason::RedirectInvalid, "missing").param("redirect_url");
+    let raw = request.redirect_url.ok_or_else(missing)?;
+    let handed = if request.transport == Transport::Nonce { RedirectPayload::Nonce } else { RedirectPayload::Nothing };
+    let redirect = target(ctx, (raw, "redirect_url"), ctx.from.origin.as_deref(), handed).await?;
+    let complete = match request.complete_url {
+        None => None,
+        Some(raw) => Some(target(ctx, (raw, "action_complete_redirect_url"), Some(redirect.as_str()), handed).await?),
+    };
+    Ok(Targets { redirect, complete })
+}
+
+/// One address: by the rules, else by the instance's list.
+async fn target(
+    ctx: &Ctx,
+    (raw, param): (&str, &str),
+    base: Option<&str>,
+    handed: RedirectPayload,
+) -> Result<RedirectTarget> {
+    let (target, key, otherwise) = match RedirectTarget::judge(&ctx.instance, raw, base, param, handed)? {
+        CheckedRedirect::Allowed(target) => return Ok(target),
+        CheckedRedirect::IfListed { target, key, otherwise } => (target, key, otherwise),
+    };
+    let is_free = !target.is_web() && ctx.instance.allows_unlisted_native_targets();
+    match is_free || redirect_urls::is_listed(&ctx.app.db, ctx.instance_id(), &key).await? {
+        true => Ok(target),
+        false => Err(otherwise.into()),
+    }
+}
+
+/// Only plain hints reach a provider: what a caller sends is never passed on raw.
+pub(in crate::actions) fn check_hints(request: &Request<'_>) -> Result<(), Problem> {
+    const PROMPTS: [&str; 4] = ["none", "login", "consent", "select_account"];
+    let wrong = |param| Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param(param));
+    if request.prompt.is_some_and(|prompt| prompt.split(' ').any(|word| !PROMPTS.contains(&word))) {
+        return wrong("oidc_prompt");
+    }
+    let plain = |hint: &str| hint.chars().count() <= LOGIN_HINT_LENGTH && !hint.chars().any(char::is_control);
+    if request.login_hint.is_some_and(|hint| !plain(hint)) {
+        return wrong("oidc_login_hint");
+    }
+    Ok(())
+}
+
+/// The role of a provider's proof in each kind of attempt.
+pub fn role(kind: AttemptKind) -> &'static str {
+    match kind {
+        AttemptKind::SignIn => "first_factor",
+        AttemptKind::SignUp => "external_account",
+    }
+}
+
+/// Makes state, verifier and nonce, and writes down the proof and the trip; returns the provider's address. Only hashes
+/// and sealed values stay.
+pub(in crate::actions) async fn start_authorization(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    authorization_start: &AuthorizationStart<'_>,
+    configured: &Configured,
+    request: &Request<'_>,
+    targets: &Targets,
+) -> Result<String> {
+    let ring = &ctx.app.ring;
+    let prepare = prepare(ctx, configured, request, authorization_start.more_scopes)?;
+    let (authorization, verification) =
+        (ProviderAuthorizationId::new(ctx.now, ctx.rng()), VerificationId::new(ctx.now, ctx.rng()));
+    let url = prepare.url.as_str().as_bytes();
+    let url_sealed = ring.seal(ctx.rng(), &client::external_url_at(ctx, &verification), url);
+    let url_sealed = url_sealed.map_err(Error::internal)?;
+    let new = NewProviderVerification {
+        id: &verification,
+        owner: authorization_start.target,
+        role: authorization_start.role,
+        client: authorization_start.client,
+        strategy: request.strategy,
+        external_url_sealed: Some(&url_sealed),
+    };
+    attempts::create_verification(db, ctx.instance_id(), &new, ctx.offset()).await?;
+    let seal =
+        |verifier: Verifier| ring.seal(ctx.rng(), &verifier_at(ctx, &authorization), verifier.expose().as_bytes());
+    let verifier_sealed = prepare.verifier.map(seal).transpose().map_err(Error::internal)?;
+    let flow_log = ctx.flow_log.flow();
+    let new = NewAuthorization {
+        id: &authorization,
+        verification: &verification,
+        intent: authorization_start.intent,
+        target: authorization_start.target,
+        client: authorization_start.client,
+        session: authorization_start.session,
+        transport: request.transport,
+        origin: ctx.from.origin.as_deref(),
+        provider: &configured.config.provider,
+        provider_version: configured.config.version,
+        state: &prepare.state,
+        verifier_sealed: verifier_sealed.as_deref(),
+        nonce: prepare.nonce.as_ref(),
+        callback_url: &prepare.callback_url,
+        redirect_url: targets.redirect.as_str(),
+        complete_url: targets.complete.as_ref().map(RedirectTarget::as_str),
+        scopes: &prepare.scopes,
+        authorization: flow_log.as_ref(),
+    };
+    flow_steps::log_redirect_to_provider(ctx, new.provider, authorization_start.client, &prepare.scopes, &prepare.url);
+    provider_authorizations::begin(db, ctx.instance_id(), &new, ctx.offset()).await?;
+    Ok(prepare.url.into())
+}
+
+/// As stored.
+fn intent(kind: AttemptKind) -> &'static str {
+    match kind {
+        AttemptKind::SignIn => "sign_in",
+        AttemptKind::SignUp => "sign_up",
+    }
+}
+
+/// Where the browser is sent, and what must be known when it comes back.
+struct Prepared {
+    url: url::Url,
+    state: LookupHash,
+    nonce: Option<LookupHash>,
+    verifier: Option<Verifier>,
+    callback_url: String,
+    scopes: Vec<String>,
+}
+
+/// Builds the provider's address with fresh secrets.
+fn prepare(ctx: &Ctx, configured: &Configured, request: &Request<'_>, more_scopes: &[String]) -> Result<Prepared> {
+    let provider = &configured.provider;
+    let scopes = provider.scopes(more_scopes);
+    let state = random::token(ctx.rng());
+    let verifier = provider.sends_pkce().then(|| Verifier::new(ctx.rng()));
+    let nonce = provider.uses_nonce(&scopes).then(|| random::token(ctx.rng()));
+    let callback_url = ctx.instance.url("/v1/oauth_callback");
+    let redirect_uri = url::Url::parse(&callback_url).map_err(Error::internal)?;
+    let asked = AuthorizationRequest {
+        state: &state,
+        nonce: nonce.as_deref(),
+        verifier: verifier.as_ref(),
+        redirect_uri: &redirect_uri,
+        scopes: &scopes,
+        login_hint: request.login_hint,
+        prompt: request.prompt,
+    };
+    let url = request::authorization_url(provider, &asked);
+    let ring = &ctx.app.ring;
+    let nonce = nonce.map(|nonce| ring.lookup_hash(Lookup::Nonce, &nonce));
+    Ok(Prepared { url, state: ring.lookup_hash(Lookup::State, &state), nonce, verifier, callback_url, scopes })
+}
+
+/// Where a PKCE verifier is sealed to.
+pub fn verifier_at<'a>(ctx: &'a Ctx, authorization: &'a ProviderAuthorizationId) -> SealedAt<'a> {
+    SealedAt {
+        table: "provider_authorizations",
+        column: "pkce_verifier_sealed",
+        row: authorization.as_str(),
+        instance: ctx.instance_id().as_str(),
+    }
+}

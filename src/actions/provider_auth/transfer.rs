@@ -1,0 +1,143 @@
+//! Account transfer: a proof that belongs in the other kind of attempt is carried over there, once.
+
+use super::apply_decision::{self, AttemptOutcome, CurrentAttempt};
+use crate::actions::attempt;
+use crate::actions::client::{self, ClientUpdate, Issued};
+use crate::actions::conflict::{Aborted, TRIES};
+use crate::actions::identity::ProviderIdentity;
+use crate::actions::provider_auth::start;
+use crate::actions::sign_up::transfer_verification;
+use crate::context::Ctx;
+use crate::crypto::LookupHash;
+use crate::model::id::{ClientId, ProviderAuthorizationId, VerificationId};
+use crate::model::linking::AttemptKind;
+use crate::model::problem::{Error, Result, code};
+use crate::model::provider_config::strategy;
+use crate::model::reason::Reason;
+use crate::store::attempts::{self, CompletedBy, NewProviderVerification, SignUpFields, TransferSource};
+use crate::store::pool::PgConnection;
+use crate::store::{clients, provider_authorizations, sign_ups};
+
+/// The finished (or unfinished) attempt of a transfer, and the client after it.
+pub struct Transferred {
+    /// The attempt's id.
+    pub attempt: String,
+    /// The client as it is now.
+    pub updated: ClientUpdate,
+}
+
+/// `transfer=true` on a new attempt of kind `to`: needs a transferable proof of the other kind on the same client.
+///
+/// # Errors
+/// `account_transfer_invalid`: nothing to transfer, too late, used, or another client's.
+pub async fn transfer(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    to: AttemptKind,
+    fields: &SignUpFields,
+) -> Result<Transferred> {
+    for _ in 0..TRIES {
+        let mut tx = ctx.app.db.begin().await?;
+        match attempt_transfer(ctx, &mut tx, token, to, fields).await {
+            Ok((attempt, issued)) => {
+                tx.commit().await?;
+                return Ok(Transferred { attempt, updated: client::read_updated(ctx, token, issued).await? });
+            }
+            Err(Aborted::Conflict) => tx.rollback().await?,
+            Err(Aborted::Error(error)) => return Err(error),
+        }
+    }
+    Err(code::RESOURCE_LOCKED.into())
+}
+
+async fn attempt_transfer(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    token: Option<&LookupHash>,
+    to: AttemptKind,
+    fields: &SignUpFields,
+) -> Result<(String, Option<Issued>), Aborted> {
+    let invalid = || Error::from(code::ACCOUNT_TRANSFER_INVALID.because(Reason::AttemptOtherClient, "transfer"));
+    let instance = ctx.instance_id();
+    let client = match token {
+        Some(token) => clients::lock_by_token(db, instance, token).await?.ok_or_else(invalid)?,
+        None => return Err(invalid().into()),
+    };
+    if to == AttemptKind::SignUp
+        && let Some(carried) = transfer_verification::sign_up_with_address(ctx, db, &client, fields).await?
+    {
+        return Ok((carried.id, carried.went?));
+    }
+    let source = match to {
+        AttemptKind::SignIn => TransferSource::SignUp,
+        AttemptKind::SignUp => TransferSource::SignIn,
+    };
+    // Asked before the sign-up goes: it may have had the address proven, and then a sign-in need not ask again.
+    let proven = sign_ups::verified_address(db, instance, &client).await?;
+    let taken = attempts::take_transfer(db, instance, &client, source, ctx.offset()).await?;
+    let Some(authorization) = taken else {
+        if !attempts::had_transfer(db, instance, &client, source).await? {
+            return Err(invalid().into());
+        }
+        return Err(Error::from(code::ACCOUNT_TRANSFER_INVALID.because(Reason::AttemptExpired, "transfer")).into());
+    };
+    let authorization = provider_authorizations::get(db, instance, &authorization).await?;
+    if let Some(authorization) = &authorization.flow_id {
+        ctx.flow_log.resume(authorization);
+    }
+    let mut identity = ProviderIdentity::reopen(ctx, &authorization)?;
+    let named = identity.address();
+    let is_named = |address: &str| named.as_ref().is_some_and(|named| named.as_str() == address);
+    identity.address_verified_by = proven.filter(|(address, _)| is_named(address)).map(|(_, strategy)| strategy);
+    attempt::refuse_second_session(ctx, db, &client).await?;
+    let carried =
+        transfer_attempt(ctx, db, &client, (&authorization.id, &identity), to, fields, CompletedBy::Call).await?;
+    if !carried.outcome.keeps_identity() {
+        provider_authorizations::forget_tokens(db, instance, &authorization.id).await?;
+    }
+    let issued = match carried.outcome {
+        AttemptOutcome::Complete(issued) => Some(issued),
+        AttemptOutcome::Waits | AttemptOutcome::GoesOn | AttemptOutcome::Transferable | AttemptOutcome::Failed => None,
+    };
+    Ok((carried.attempt, issued))
+}
+
+/// A proof in its new attempt.
+pub struct TransferredIdentity {
+    /// The new attempt's id.
+    pub attempt: String,
+    /// What became of it.
+    pub outcome: AttemptOutcome,
+}
+
+/// Puts the proof of a authorization into a new attempt of kind `to`, in place of the client's present ones, and settles it:
+/// decided again by what is known now, because somebody may have signed up meanwhile.
+///
+/// # Errors
+/// [`Aborted::Conflict`] after a lost race.
+pub async fn transfer_attempt(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    (authorization, identity): (&ProviderAuthorizationId, &ProviderIdentity),
+    to: AttemptKind,
+    fields: &SignUpFields,
+    by: CompletedBy,
+) -> Result<TransferredIdentity, Aborted> {
+    attempts::replace_all(db, ctx.instance_id(), client, ctx.offset()).await?;
+    let attempt = attempt::create(ctx, db, client, to, fields).await?;
+    let verification = VerificationId::new(ctx.now, ctx.rng());
+    let new = NewProviderVerification {
+        id: &verification,
+        owner: &attempt,
+        role: start::role(to),
+        client,
+        strategy: &strategy(&identity.provider),
+        external_url_sealed: None,
+    };
+    attempts::create_verification(db, ctx.instance_id(), &new, ctx.offset()).await?;
+    provider_authorizations::transfer(db, ctx.instance_id(), authorization, &attempt, &verification).await?;
+    let target = CurrentAttempt { kind: to, id: &attempt, verification: &verification, client, authorization, by };
+    let outcome = apply_decision::apply_decision(ctx, db, &target, identity).await?;
+    Ok(TransferredIdentity { attempt, outcome })
+}

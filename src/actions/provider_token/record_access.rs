@@ -1,0 +1,93 @@
+//! What an account's token leaves behind besides itself: an error on the account, an event and an audit entry per change
+//! of its state, and an audit entry for who got it.
+
+use serde_json::{Map, Value, json};
+
+use super::Call;
+use crate::actions::record_outcome::token_event;
+use crate::app::App;
+use crate::app::token_access_log::TokenAccess;
+use crate::context::Ctx;
+use crate::model::id::{ExternalAccountId, UserId};
+use crate::model::problem::Result;
+use crate::model::provider_token::{Refusal, TokenState};
+use crate::model::social_error;
+use crate::store::audit::{self, Actor, AuditEvent, Outcome};
+use crate::store::pool::PgConnection;
+use crate::store::provider_tokens::{self, SealedTokens};
+
+/// What an account shows that must be connected again, so that its owner is offered that.
+pub(super) fn reconnect_error() -> Value {
+    social_error::object(social_error::MISSING_REFRESH_TOKEN, Map::new())
+}
+
+/// The state of an account's token changed, in the transaction that changed it.
+///
+/// # Errors
+/// Storage faults.
+pub async fn changed(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    (user, account): (&UserId, &ExternalAccountId),
+    (before, after): (TokenState, TokenState),
+    refusal: Option<&Refusal>,
+) -> Result<()> {
+    let (at, reason) = (ctx.app.clock.now(), refusal.map(Refusal::to_string));
+    token_event(ctx, &mut *db, account, after, refusal).await?;
+    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "provider_token.changed", Actor::System, at);
+    entry.outcome = if after == TokenState::Good { Outcome::Success } else { Outcome::Failure };
+    entry.reason = reason.as_deref();
+    entry.user = Some(user);
+    entry.target = Some(("external_account", account.as_str()));
+    entry.from = Some(&ctx.from);
+    entry.changes = json!({ "state": { "before": before.as_str(), "after": after.as_str() } });
+    Ok(audit::append(db, ctx.rng(), entry).await?)
+}
+
+/// An account has nothing to give and nothing to refresh with; noted once.
+pub(super) async fn missing(call: &Call<'_>, account: &SealedTokens, refusal: &Refusal) -> Result<()> {
+    // An account without stored tokens has no row to say so.
+    let is_noted = account.row.state == TokenState::NeedsReconnect || account.row.generation == 0;
+    if account.has_error && is_noted {
+        return Ok(());
+    }
+    let (ctx, id) = (call.ctx, &account.external_account_id);
+    let mut transaction = ctx.app.db.begin().await?;
+    let (error, generation) = (reconnect_error(), account.row.generation);
+    let why = (refusal, &error);
+    let noted = provider_tokens::miss(&mut transaction, ctx.instance_id(), id, generation, why, ctx.offset()).await?;
+    if noted {
+        let change = (account.row.state, TokenState::NeedsReconnect);
+        changed(ctx, &mut transaction, (call.user, id), change, Some(refusal)).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Writes who got which provider's token, as far as it is not written yet. What the database does not take waits.
+pub async fn write_token_accesses(app: &App) {
+    let token_access_log = app.token_access_log.take();
+    if token_access_log.is_empty() {
+        return;
+    }
+    if let Err(error) = write(app, &token_access_log).await {
+        tracing::debug!(%error, "provider tokens handed out are not in the audit log yet");
+        app.token_access_log.put_back(token_access_log);
+    }
+}
+
+async fn write(app: &App, token_access_log: &[TokenAccess]) -> Result<()> {
+    let mut transaction = app.db.begin().await?;
+    for access in token_access_log {
+        let action = if access.refusal.is_some() { "provider_token.refused" } else { "provider_token.handed_out" };
+        let mut entry = AuditEvent::new(access.instance.as_str(), action, access.actor.clone(), access.at);
+        entry.outcome = if access.refusal.is_some() { Outcome::Failure } else { Outcome::Success };
+        entry.reason = access.refusal.as_deref();
+        entry.user = Some(&access.user);
+        entry.target = Some(("external_account", access.account.as_str()));
+        entry.from = Some(&access.from);
+        audit::append(&mut transaction, app.rng.as_ref(), entry).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}

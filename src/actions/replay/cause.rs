@@ -1,0 +1,116 @@
+//! For a flow that ended before anything was decided: whether its cause still stands.
+
+use super::Cause;
+use crate::actions::flow_steps::origin_of;
+use crate::context::Ctx;
+use crate::model::problem::Result;
+use crate::model::provider_config::{Credentials, strategy};
+use crate::model::reason::{Again, Reason, Why};
+use crate::store::flows::{Flow, Step};
+use crate::store::oauth_codes::{self, Presented};
+use crate::store::{provider_configs, sessions};
+
+/// What a provider is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    SignIn,
+    Connect,
+}
+
+impl Use {
+    pub(super) fn of(flow: &Flow) -> Self {
+        if ["connect", "reauthorize"].contains(&flow.kind.as_str()) { Self::Connect } else { Self::SignIn }
+    }
+}
+
+/// Why a start with this provider would be refused now, by its configuration alone: nobody is asked.
+pub(super) async fn unavailable(ctx: &Ctx, strategy: &str, use_as: Use) -> Result<Option<Why>> {
+    let why = |reason, detail| Ok(Some(Why::new(reason, detail)));
+    let Some(slug) = strategy.strip_prefix("oauth_") else { return why(Reason::ProviderUnavailable, "unknown") };
+    let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), slug).await?;
+    let is_known = ctx.app.catalogue.get(slug).is_some() || config.as_ref().is_some_and(|one| one.custom.is_some());
+    if !is_known {
+        return why(Reason::ProviderUnavailable, "unknown");
+    }
+    let Some(config) = config.filter(|config| config.is_enabled) else {
+        return why(Reason::ProviderUnavailable, "disabled");
+    };
+    if !config.is_authenticatable && use_as == Use::SignIn {
+        return why(Reason::ProviderUnavailable, "connect_only");
+    }
+    let is_missing = match config.credentials {
+        Credentials::Simulated => !ctx.instance.allows_simulated_providers(),
+        Credentials::Custom => {
+            let has_id = config.client_id.is_some_and(|id| !id.is_empty());
+            !has_id || (config.client_secret_sealed.is_none() && config.custom.is_none())
+        }
+    };
+    if is_missing { why(Reason::CredentialsUnusable, "missing") } else { Ok(None) }
+}
+
+/// Whether what stopped the flow before a decision still stands.
+pub(super) async fn cause(ctx: &Ctx, flow: &Flow, steps: &[Step], reason: Option<Reason>) -> Result<Cause> {
+    let Some(reason) = reason else { return Ok(Cause::Unknown) };
+    let of_start = |name: &str| of_start(steps, name);
+    let use_as = Use::of(flow);
+    let stands = |stands: bool| if stands { Cause::Stands } else { Cause::Gone };
+    Ok(match reason {
+        Reason::ProviderUnavailable | Reason::CredentialsUnusable => {
+            let named = of_start("strategy").map(str::to_owned);
+            let named = named.or_else(|| flow.provider.as_deref().map(strategy));
+            match named {
+                Some(strategy) => stands(unavailable(ctx, &strategy, use_as).await?.is_some()),
+                None => Cause::Unknown,
+            }
+        }
+        Reason::ClientUnknown | Reason::ClientRedirectMismatch => client(ctx, steps, reason).await?,
+        // What a client may ask for is a setting of it, and the request itself is not kept.
+        Reason::ClientRequestInvalid if flow.detail.as_deref() == Some("invalid_scope") => Cause::Unknown,
+        // The same request is refused again, until the app sends another.
+        Reason::RedirectInvalid | Reason::ClientRequestInvalid => Cause::Stands,
+        Reason::RedirectUnlisted => {
+            let targets = ["redirect_url", "action_complete_redirect_url"].map(of_start);
+            stands(targets.into_iter().flatten().any(|origin| !ctx.instance.is_own_origin(origin)))
+        }
+        Reason::EndpointRefused if flow.detail.as_deref() == Some("offline") => stands(ctx.app.config.outbound.offline),
+        Reason::AlreadySignedIn => match &flow.client_id {
+            Some(client) => {
+                let connection = &mut *ctx.app.db.acquire().await?;
+                let open = sessions::newest_open(connection, ctx.instance_id(), client, ctx.offset()).await?;
+                stands(open.is_some())
+            }
+            None => Cause::Unknown,
+        },
+        // Whoever reads this has the database.
+        Reason::Internal if flow.detail.as_deref() == Some("storage") => Cause::Gone,
+        // The browser may still lose its cookie for the same cause; what was typed is not kept.
+        Reason::CookieMissing | Reason::CredentialsWrong => Cause::Unknown,
+        reason => match reason.again() {
+            // A new start begins afresh.
+            Again::Yes => Cause::Gone,
+            Again::Later | Again::No(_) => Cause::Unknown,
+        },
+    })
+}
+
+/// A member of a flow's first step.
+fn of_start<'a>(steps: &'a [Step], name: &str) -> Option<&'a str> {
+    let start = steps.iter().rfind(|step| step.name == "started");
+    start.and_then(|start| start.detail.get(name)).and_then(|value| value.as_str())
+}
+
+/// Whether an OAuth client is still unknown, or still has no redirect URI at that place; of the URI, no more is kept.
+async fn client(ctx: &Ctx, steps: &[Step], reason: Reason) -> Result<Cause> {
+    let Some(client_id) = of_start(steps, "client_id") else { return Ok(Cause::Unknown) };
+    let presented = Presented::default();
+    let found = oauth_codes::facts(&ctx.app.db, ctx.instance_id(), client_id, presented, ctx.offset()).await?;
+    Ok(match (found, reason) {
+        (None, _) => Cause::Stands,
+        (Some(_), Reason::ClientUnknown) => Cause::Gone,
+        (Some(found), _) => {
+            let sent = of_start(steps, "redirect_uri");
+            let is_there = |registered: &String| sent.is_none_or(|sent| origin_of(registered) == sent);
+            if found.application.redirect_uris.iter().any(is_there) { Cause::Unknown } else { Cause::Stands }
+        }
+    })
+}

@@ -1,0 +1,77 @@
+//! A session begins: for a user who has proven all that is asked, and in no other way.
+
+use crate::actions::client::{self, Issued};
+use crate::actions::conflict::Aborted;
+use crate::actions::flow_steps;
+use crate::context::Ctx;
+use crate::model::id::{ClientId, SessionActivityId, SessionId, UserId};
+use crate::store::clients;
+use crate::store::pool::PgConnection;
+use crate::store::sessions::{self, NewSession};
+
+/// Whose session, where, and by what proof.
+pub struct Begin<'a> {
+    /// The browser.
+    pub client: &'a ClientId,
+    /// The user.
+    pub user: &'a UserId,
+    /// `oauth_google`, `email_code`.
+    pub strategy: &'a str,
+}
+
+/// Begins a session and replaces the client's token, so that a planted one is dead. `None` if
+/// the user may not sign in any more.
+///
+/// # Errors
+/// [`Aborted::Conflict`] when another request of the same client replaced its token first.
+pub async fn begin(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    begin: &Begin<'_>,
+) -> Result<Option<(SessionId, Issued)>, Aborted> {
+    let (instance, offset) = (ctx.instance_id(), ctx.offset());
+    let (session, activity) = (new_id(ctx), SessionActivityId::new(ctx.now, ctx.rng()));
+    let new = new_session(ctx, (&session, &activity), begin.client, begin.user, begin.strategy);
+    // The old token is replaced before the session begins: within its grace it must not see the new session.
+    let issued = client::new_token(ctx);
+    clients::rotate_token(db, instance, begin.client, &issued.hash, ctx.app.ring.first_id(), offset).await?;
+    if !sessions::begin(db, instance, &new, ctx.offset()).await? {
+        return Ok(None);
+    }
+    let strategy = Some(begin.strategy);
+    clients::touch_sign_in_state(db, instance, begin.client, Some(&session), strategy, ctx.offset()).await?;
+    log_session(ctx, begin.user, &session);
+    Ok(Some((session, issued)))
+}
+
+/// The id of a session that is about to begin.
+pub fn new_id(ctx: &Ctx) -> SessionId {
+    ctx.promised_session.clone().unwrap_or_else(|| SessionId::new(ctx.now, ctx.rng()))
+}
+
+/// A session about to begin.
+pub fn new_session<'a>(
+    ctx: &'a Ctx,
+    (id, activity): (&'a SessionId, &'a SessionActivityId),
+    client: &'a ClientId,
+    user: &'a UserId,
+    strategy: &'a str,
+) -> NewSession<'a> {
+    let lifetime = f64::from(ctx.instance.settings.session.maximum_lifetime);
+    NewSession { id, client, user, strategy, amr: amr(strategy), lifetime, activity, from: &ctx.from }
+}
+
+/// Notes that a session began, which is the end of its flow.
+pub fn log_session(ctx: &Ctx, user: &UserId, session: &SessionId) {
+    flow_steps::log_session(ctx, user.as_str(), session.as_str());
+    ctx.flow_log.succeed();
+}
+
+/// How a strategy counts as a method of authentication (RFC 8176).
+fn amr(strategy: &str) -> &'static str {
+    match strategy {
+        "password" => "pwd",
+        provider if provider.starts_with("oauth_") => "fed",
+        _ => "otp",
+    }
+}

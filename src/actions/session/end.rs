@@ -1,0 +1,95 @@
+//! Signing out: one session, all of them, or the whole client. The client's token is replaced, so that a copy of the
+//! old one is dead.
+
+use crate::actions::client::{self, ClientUpdate};
+use crate::actions::record_outcome;
+use crate::context::Ctx;
+use crate::crypto::LookupHash;
+use crate::limits::Limit;
+use crate::model::id::SessionId;
+use crate::model::problem::{Result, code};
+use crate::store::sessions::Ending;
+use crate::store::{attempts, clients, sessions};
+
+/// What is to end.
+#[derive(Clone, Copy, Debug)]
+pub enum SessionsToEnd<'a> {
+    /// This session.
+    One(&'a SessionId),
+    /// Every session of the client; the client itself stays known.
+    All,
+}
+
+/// Ends sessions of the calling client; `None` if there is no client.
+///
+/// # Errors
+/// `resource_not_found` for a session that is not open on this client; `too_many_requests` for signing out of nothing again
+/// and again.
+pub async fn end(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    sessions: SessionsToEnd<'_>,
+    ending: Ending,
+) -> Result<Option<ClientUpdate>> {
+    let Some(token) = token else { return refuse_absent(sessions) };
+    let instance = ctx.instance_id();
+    let one = match sessions {
+        SessionsToEnd::One(session) => Some(session),
+        SessionsToEnd::All => None,
+    };
+    match (sessions::has_open(&ctx.app.db, instance, token, one).await?, sessions) {
+        (None, _) => return refuse_absent(sessions),
+        (Some(false), SessionsToEnd::One(_)) => return Err(code::RESOURCE_NOT_FOUND.into()),
+        // Nobody is signed in, and the token is replaced all the same: whoever has no account may have that written as often
+        // as they may begin something.
+        (Some(false), SessionsToEnd::All) => ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip)?,
+        (Some(true), _) => {}
+    }
+    let mut tx = ctx.app.db.begin().await?;
+    let Some(client) = clients::lock_by_token(&mut tx, instance, token).await? else { return refuse_absent(sessions) };
+    let ended = sessions::end(&mut tx, instance, &client, one, ending, ctx.offset()).await?;
+    if one.is_some() && ended.is_empty() {
+        return Err(code::RESOURCE_NOT_FOUND.into());
+    }
+    for (session, user) in &ended {
+        record_outcome::signed_out(ctx, &mut tx, user, session, ending.as_str()).await?;
+    }
+    attempts::forget_completed(&mut tx, instance, &client, ctx.offset()).await?;
+    let issued = client::new_token(ctx);
+    let (key, offset) = (ctx.app.ring.first_id(), ctx.offset());
+    if ended.is_empty() {
+        // Nobody was signed in: no row is added for that.
+        clients::exchange_token(&mut tx, instance, &client, &issued.hash, key, offset).await?;
+    } else {
+        clients::rotate_token(&mut tx, instance, &client, &issued.hash, key, offset).await?;
+        let next = sessions::newest_open(&mut tx, instance, &client, offset).await?;
+        clients::touch_sign_in_state(&mut tx, instance, &client, next.as_ref(), None, offset).await?;
+    }
+    tx.commit().await?;
+    Ok(Some(client::read_updated(ctx, Some(token), Some(issued)).await?))
+}
+
+fn refuse_absent(sessions: SessionsToEnd<'_>) -> Result<Option<ClientUpdate>> {
+    match sessions {
+        SessionsToEnd::One(_) => Err(code::RESOURCE_NOT_FOUND.into()),
+        SessionsToEnd::All => Ok(None),
+    }
+}
+
+/// Ends everything and forgets the client.
+///
+/// # Errors
+/// Storage faults.
+pub async fn forget_client(ctx: &Ctx, token: Option<&LookupHash>) -> Result<()> {
+    let Some(token) = token else { return Ok(()) };
+    let instance = ctx.instance_id();
+    let mut tx = ctx.app.db.begin().await?;
+    let Some(client) = clients::lock_by_token(&mut tx, instance, token).await? else { return Ok(()) };
+    let ended = sessions::end(&mut tx, instance, &client, None, Ending::Removed, ctx.offset()).await?;
+    for (session, user) in &ended {
+        record_outcome::signed_out(ctx, &mut tx, user, session, Ending::Removed.as_str()).await?;
+    }
+    clients::remove(&mut tx, instance, &client, ctx.offset()).await?;
+    tx.commit().await?;
+    Ok(())
+}

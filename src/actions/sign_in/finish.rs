@@ -1,0 +1,233 @@
+//! From a proven factor on: the only way to a signed-in user. Links the account that waited for the proof, makes
+//! the address the user's, takes an account over from whoever only claimed it, and begins the session.
+
+use crate::actions::client::Issued;
+use crate::actions::conflict::Aborted;
+use crate::actions::identity::ProviderIdentity;
+use crate::actions::record_outcome;
+use crate::actions::session::begin::{self, Begin};
+use crate::context::Ctx;
+use crate::model::defences::Defences;
+use crate::model::id::{ClientId, IdentificationId, UserId};
+use crate::model::linking::UserStatus;
+use crate::model::problem::{Error, Problem, code};
+use crate::model::reason::Reason;
+use crate::model::sign_in::{
+    self, Address, AttemptLife, Factor, Reassignment, Refused, State, Status, Step, UserFactors,
+};
+use crate::model::user::IdentificationStatus;
+use crate::store::addresses::{self, RetainedAddress};
+use crate::store::attempts::CompletedBy;
+use crate::store::pool::PgConnection;
+use crate::store::sign_ins::{self, PendingAccount, Row};
+use crate::store::{external_accounts, provider_authorizations, users};
+
+/// The attempt that a proof is for. The caller holds its client's lock.
+pub struct SignInAttempt<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its client.
+    pub client: &'a ClientId,
+    /// Whether the finished attempt stays on the client.
+    pub by: CompletedBy,
+}
+
+/// What was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PresentedFactor<'a> {
+    /// A provider's identity that is the user's.
+    Provider,
+    /// A code or link that went to this address of the user.
+    Address(&'a IdentificationId),
+    /// A code that went to this address of the user, to choose a new password.
+    ResetCode(&'a IdentificationId),
+    /// The password.
+    Password,
+    /// A new password was chosen, and is stored.
+    NewPassword,
+}
+
+/// What became of the attempt.
+pub enum Finished {
+    /// Signed in: the client has a new session and a new token.
+    Complete(Issued),
+    /// It goes on: `needs_new_password`, `needs_second_factor`.
+    Waits(Status),
+    /// The user may not sign in; nothing was written.
+    Closed(UserStatus, UserId),
+}
+
+/// Goes on from a proven factor. `strategy` is what the session and the address remember: `oauth_google`, `email_code`.
+///
+/// # Errors
+/// `client_state_invalid`, `resource_forbidden`, `strategy_for_user_invalid` where the proof does not count;
+/// `identification_claimed` when the waiting account or its address became another user's meanwhile;
+/// [`Aborted::Conflict`] after a lost race: roll back and call again.
+pub async fn apply_first_factor(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &SignInAttempt<'_>,
+    presented: PresentedFactor<'_>,
+    strategy: &str,
+) -> Result<Finished, Aborted> {
+    let address = match presented {
+        PresentedFactor::Address(address) | PresentedFactor::ResetCode(address) => Some(address),
+        PresentedFactor::Provider | PresentedFactor::Password | PresentedFactor::NewPassword => None,
+    };
+    let row = sign_ins::row(db, ctx.instance_id(), attempt.id, address, ctx.offset()).await?;
+    let row = row.ok_or(code::RESOURCE_NOT_FOUND).map_err(Problem::from)?;
+    let Some(user) = row.user.clone() else { return Err(refusal(Refused::State).into()) };
+    match users::lock(db, ctx.instance_id(), &user, attempt.client, ctx.offset()).await? {
+        Some(UserStatus::Active) => {}
+        Some(user_status) => return Ok(Finished::Closed(user_status, user)),
+        None => {
+            let deleted = code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED.because(Reason::UserBanned, "deleted");
+            return Err(deleted.into());
+        }
+    }
+    let user_factors = UserFactors { has_password: row.has_password, second_factor: false };
+    let step =
+        sign_in::apply_factor(&state(&row)?, factor(&row, presented), user_factors, Defences::ALL).map_err(refusal)?;
+    if let Some(address) = address {
+        take_address(ctx, db, &row, (&user, attempt.client), address, step, strategy).await?;
+    }
+    if let (Some(address), Some(account)) = (address, &row.pending) {
+        link(ctx, db, attempt.id, &user, address, account).await?;
+    }
+    match step.status {
+        Status::Complete => complete(ctx, db, attempt, user, strategy).await,
+        status => {
+            if !sign_ins::set_status(db, ctx.instance_id(), attempt.id, status.as_str(), ctx.offset()).await? {
+                return Err(Aborted::Conflict);
+            }
+            Ok(Finished::Waits(status))
+        }
+    }
+}
+
+fn refusal(refused: Refused) -> Problem {
+    match refused {
+        Refused::State => code::CLIENT_STATE_INVALID.because(Reason::AttemptExpired, "done"),
+        Refused::Replaced => code::RESOURCE_FORBIDDEN.because(Reason::AttemptReplaced, ""),
+        Refused::Foreign => Problem::new(code::RESOURCE_FORBIDDEN),
+        Refused::Strategy => Problem::new(code::STRATEGY_FOR_USER_INVALID),
+    }
+}
+
+fn state(row: &Row) -> Result<State, Error> {
+    let status = Status::parse(&row.status).ok_or_else(|| Error::internal("a sign-in in an unknown state"))?;
+    let life = match (row.is_replaced, row.is_abandoned) {
+        (true, _) if status != Status::Complete => AttemptLife::Replaced,
+        (false, false) => AttemptLife::Current,
+        _ => AttemptLife::Abandoned,
+    };
+    let waits_for = row.identification.clone().filter(|_| row.pending.is_some());
+    Ok(State { status, life, waits_for })
+}
+
+/// The proof with what is known of the address it is about.
+fn factor<'a>(row: &Row, presented: PresentedFactor<'a>) -> Factor<'a> {
+    let status = row.address_status.as_deref().map(|status| match status {
+        "verified" => IdentificationStatus::Verified,
+        "reserved" => IdentificationStatus::Reserved,
+        _ => IdentificationStatus::Unverified,
+    });
+    let address = |id| Address { id, status, is_somebody_else: row.is_somebody_else };
+    match presented {
+        PresentedFactor::Provider => Factor::Provider,
+        PresentedFactor::Address(id) => Factor::Address(address(id)),
+        PresentedFactor::ResetCode(id) => Factor::ResetCode(address(id)),
+        PresentedFactor::Password => Factor::Password,
+        PresentedFactor::NewPassword => Factor::NewPassword,
+    }
+}
+
+/// The address is the user's from now on, and nobody else's.
+async fn take_address(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    row: &Row,
+    (user, client): (&UserId, &ClientId),
+    address: &IdentificationId,
+    step: Step,
+    strategy: &str,
+) -> Result<(), Aborted> {
+    let instance = ctx.instance_id();
+    if step.takes_over {
+        let retained = RetainedAddress { address, client };
+        addresses::reassign_address(db, instance, user, &retained, Reassignment::with(Defences::ALL), ctx.offset())
+            .await?;
+        record_outcome::address_reassigned(ctx, db, user, address).await?;
+    }
+    if step.verifies_address {
+        if !addresses::verify(db, instance, user, address, strategy, ctx.offset()).await? {
+            return Err(code::IDENTIFICATION_CLAIMED.because(Reason::AccountInUse, "meanwhile").into());
+        }
+        record_outcome::address_verified(ctx, db, user, address).await?;
+    }
+    let value = row.address.as_deref().unwrap_or_default();
+    lose_claims(ctx, db, user, value).await
+}
+
+/// Everybody who only claims an address that `owner` has proven loses it.
+///
+/// # Errors
+/// Storage faults.
+pub async fn lose_claims(ctx: &Ctx, db: &mut PgConnection, owner: &UserId, address: &str) -> Result<(), Aborted> {
+    for loser in addresses::drop_claims(db, ctx.instance_id(), owner, address, ctx.offset()).await? {
+        record_outcome::address_lost(ctx, db, &loser).await?;
+    }
+    Ok(())
+}
+
+/// The account that waited for the proof of its address becomes the user's, with the tokens that came with it.
+async fn link(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &str,
+    user: &UserId,
+    address: &IdentificationId,
+    claimed: &PendingAccount,
+) -> Result<(), Aborted> {
+    let instance = ctx.instance_id();
+    let (provider, id) = (&claimed.provider, &claimed.provider_user_id);
+    let is_taken = external_accounts::is_connected(db, instance, provider, id).await?;
+    let waiting = provider_authorizations::waiting(db, instance, attempt).await?;
+    let waiting = waiting.filter(|waiting| waiting.id == claimed.authorization);
+    let (false, Some(authorization)) = (is_taken, waiting) else {
+        return Err(code::IDENTIFICATION_CLAIMED.because(Reason::AccountInUse, "meanwhile").into());
+    };
+    let identity = ProviderIdentity::reopen(ctx, &authorization)?;
+    let account = identity.connect(ctx, db, user, Some(address)).await?;
+    provider_authorizations::forget_tokens(db, instance, &authorization.id).await?;
+    fill(ctx, db, user, &identity).await?;
+    Ok(record_outcome::account_linked(ctx, db, user, &account).await?)
+}
+
+/// Fills the user's names and picture where they are still empty.
+///
+/// # Errors
+/// Storage faults.
+pub async fn fill(ctx: &Ctx, db: &mut PgConnection, user: &UserId, identity: &ProviderIdentity) -> Result<(), Aborted> {
+    let profile = &identity.profile;
+    let (first, last, image) = (&profile.first_name, &profile.last_name, &profile.avatar_url);
+    let (first, last, image) = (first.as_deref(), last.as_deref(), image.as_deref());
+    Ok(users::fill_if_empty(db, ctx.instance_id(), user, first, last, image, ctx.offset()).await?)
+}
+
+async fn complete(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    attempt: &SignInAttempt<'_>,
+    user: UserId,
+    strategy: &str,
+) -> Result<Finished, Aborted> {
+    let begun = begin::begin(ctx, db, &Begin { client: attempt.client, user: &user, strategy }).await?;
+    let (session, issued) = begun.ok_or_else(|| Error::internal("a locked user could not begin a session"))?;
+    // Read before the user's lock; whoever had it may have replaced the attempt.
+    if !sign_ins::complete(db, ctx.instance_id(), attempt.id, &user, &session, attempt.by, ctx.offset()).await? {
+        return Err(Aborted::Conflict);
+    }
+    record_outcome::signed_in(ctx, db, &user, &session).await?;
+    Ok(Finished::Complete(issued))
+}

@@ -1,0 +1,293 @@
+//! A first factor is prepared (a code or link goes out) and attempted (the code comes back).
+
+use super::finish::{self, Finished, PresentedFactor, SignInAttempt};
+use crate::actions::client::{self, ClientUpdate};
+use crate::actions::conflict::{Aborted, TRIES};
+use crate::actions::exact_limits;
+use crate::actions::factors;
+use crate::actions::flow_steps;
+use crate::actions::provider_auth::start::{self, Request};
+use crate::actions::record_outcome;
+use crate::actions::verification::check::{self, Guess, Guesser};
+use crate::actions::verification::issue::{self, Recipient, VerificationMethod, VerificationRequest};
+use crate::context::Ctx;
+use crate::crypto::LookupHash;
+use crate::model::client::SignIn;
+use crate::model::factor::RESET;
+use crate::model::id::{ClientId, IdentificationId, UserId};
+use crate::model::linking::{AttemptKind, UserStatus};
+use crate::model::problem::{Problem, Result, code};
+use crate::model::reason::Reason;
+use crate::model::redirect::RedirectTarget;
+use crate::model::verification::{Role, Status};
+use crate::store::attempts::{self, CompletedBy};
+use crate::store::pool::PgConnection;
+use crate::store::{clients, sign_ins, verifications};
+
+/// The factor that is prepared.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepare<'a> {
+    /// `email_code`, `email_link`, `reset_password_email_code`.
+    pub strategy: &'a str,
+    /// The id of the factor's address; the first one's without.
+    pub address: Option<&'a str>,
+    /// Where a link leads in the end, as sent.
+    pub redirect_url: Option<&'a str>,
+}
+
+/// Sends a code or link.
+///
+/// # Errors
+/// `resource_not_found`, `resource_forbidden`, `client_state_invalid` for the attempt; those of [`factors::find_factor`]; those
+/// of redirect addresses; 429 `verification_code_too_many_requests`.
+pub async fn prepare(ctx: &Ctx, token: Option<&LookupHash>, id: &str, asked: Prepare<'_>) -> Result<ClientUpdate> {
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, attempt) = current(ctx, &mut tx, token, id).await?;
+    send(ctx, &mut tx, &client, &attempt, asked).await?;
+    tx.commit().await?;
+    client::read_updated(ctx, token, None).await
+}
+
+/// Sends the person to a provider whose account is a way into the identified one. Who comes back is who the provider
+/// says; an older proof that was asked for is dead.
+///
+/// # Errors
+/// Those of the attempt and of [`factors::find_factor`] as for [`prepare`]; the code of what is wrong with the request.
+pub async fn prepare_social(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    id: &str,
+    request: Request<'_>,
+) -> Result<ClientUpdate> {
+    let ready = start::prepare_for_attempt(ctx, token, request).await?;
+    let mut tx = ctx.app.db.begin().await?;
+    let (client, attempt) = current(ctx, &mut tx, token, id).await?;
+    factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), ready.strategy(), None)?;
+    start::cancel_authorization(ctx, &mut tx, id).await?;
+    start::start_for_attempt(ctx, &mut tx, AttemptKind::SignIn, id, &client, &ready).await?;
+    tx.commit().await?;
+    client::read_updated(ctx, token, None).await
+}
+
+/// The caller's attempt, locked with its client, while it waits for a first factor.
+///
+/// # Errors
+/// `resource_not_found` for another client's, `resource_forbidden` for a replaced one, `client_state_invalid` for one
+/// that is over or waits for something else.
+pub async fn current(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    token: Option<&LookupHash>,
+    id: &str,
+) -> Result<(ClientId, SignIn)> {
+    let token = token.ok_or_else(other)?;
+    let client = clients::lock_by_token(&mut *db, ctx.instance_id(), token).await?.ok_or_else(other)?;
+    let attempt = waiting(ctx, db, &client, id).await?;
+    Ok((client, attempt))
+}
+
+fn other() -> Problem {
+    code::RESOURCE_NOT_FOUND.because(Reason::AttemptOtherClient, "read")
+}
+
+/// The attempt `id` of `client`, which the caller has locked, while it waits for a first factor.
+///
+/// # Errors
+/// See [`current`].
+pub async fn waiting(ctx: &Ctx, db: &mut PgConnection, client: &ClientId, id: &str) -> Result<SignIn> {
+    let found = sign_ins::of_client(&mut *db, ctx.instance_id(), client, id, ctx.offset()).await?.ok_or_else(other)?;
+    let mut attempt = found.attempt;
+    flow_steps::resume(ctx, attempt.flow_id.as_ref(), attempt.user_id.as_ref());
+    if found.is_abandoned || attempt.status == "complete" {
+        let detail = if found.is_abandoned { "abandoned" } else { "done" };
+        return Err(code::CLIENT_STATE_INVALID.because(Reason::AttemptExpired, detail).into());
+    }
+    if found.is_replaced {
+        flow_steps::log_replacement(ctx, &mut *db, client).await;
+        return Err(code::RESOURCE_FORBIDDEN.because(Reason::AttemptReplaced, "").into());
+    }
+    if attempt.status != "needs_first_factor" {
+        return Err(code::CLIENT_STATE_INVALID.into());
+    }
+    factors::fill(ctx, &mut attempt);
+    Ok(attempt)
+}
+
+/// Sends what `asked` names to its address.
+///
+/// # Errors
+/// See [`prepare`].
+pub(super) async fn send(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    attempt: &SignIn,
+    asked: Prepare<'_>,
+) -> Result<()> {
+    let factor =
+        factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), asked.strategy, asked.address)?;
+    // A password needs no preparation, a provider a trip.
+    let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
+    let target = target(ctx, asked)?;
+    let method = match &target {
+        Some(target) => VerificationMethod::Link(target.as_str()),
+        None if asked.strategy == RESET => VerificationMethod::ResetCode,
+        None => VerificationMethod::Code,
+    };
+    let is_known = attempt.user_id.is_some() || attempt.sign_up_if_missing;
+    let asks = (attempt.user_id.as_ref(), client);
+    exact_limits::before_sending(ctx, &mut *db, address.value.as_str(), asks).await?;
+    let ask = VerificationRequest {
+        owner: attempt.id.as_str(),
+        role: Role::FirstFactor,
+        client,
+        session: None,
+        address: &address.value,
+        identification: address.identification.as_ref().map(IdentificationId::as_str),
+        method,
+        recipient: if is_known { Recipient::Owner } else { Recipient::Nobody },
+    };
+    issue::issue(ctx, db, &ask).await?;
+    Ok(())
+}
+
+/// Where a link leads; `None` for a code.
+fn target(ctx: &Ctx, asked: Prepare<'_>) -> Result<Option<RedirectTarget>, Problem> {
+    if asked.strategy != "email_link" {
+        return Ok(None);
+    }
+    let missing = || Problem::new(code::FORM_PARAM_MISSING).param("redirect_url");
+    let raw = asked.redirect_url.ok_or_else(missing)?;
+    RedirectTarget::parse(&ctx.instance, raw, ctx.from.origin.as_deref(), "redirect_url").map(Some)
+}
+
+/// What came back.
+enum Outcome {
+    /// The attempt went on; the client's new token if it is complete.
+    Went(Option<client::Issued>),
+    /// Counted, and refused: what was written stays.
+    Refused(Problem),
+}
+
+/// Checks a code.
+///
+/// # Errors
+/// Those of the attempt as for [`prepare`]; those of a code ([`check::check`]) and `form_code_incorrect`; `user_locked`,
+/// `user_banned`; `sign_up_if_missing_transfer` when the address is proven and nobody's.
+pub async fn attempt_code(
+    ctx: &Ctx,
+    token: Option<&LookupHash>,
+    id: &str,
+    strategy: &str,
+    guess: Option<&str>,
+) -> Result<ClientUpdate> {
+    for _ in 0..TRIES {
+        let mut tx = ctx.app.db.begin().await?;
+        match try_code(ctx, &mut tx, token, id, strategy, guess).await {
+            Ok(Outcome::Went(issued)) => {
+                tx.commit().await?;
+                return client::read_updated(ctx, token, issued).await;
+            }
+            Ok(Outcome::Refused(problem)) => {
+                tx.commit().await?;
+                return Err(problem.into());
+            }
+            Err(Aborted::Conflict) => tx.rollback().await?,
+            Err(Aborted::Error(error)) => return Err(error),
+        }
+    }
+    Err(code::RESOURCE_LOCKED.into())
+}
+
+async fn try_code(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    token: Option<&LookupHash>,
+    id: &str,
+    strategy: &str,
+    guess: Option<&str>,
+) -> Result<Outcome, Aborted> {
+    let (client, attempt) = current(ctx, db, token, id).await?;
+    factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), strategy, None)?;
+    let guess = guess.ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("code"))?;
+    let user = attempt.user_id.as_ref();
+    let who = Guesser { owner: id, role: Role::FirstFactor, strategy, client: &client, user };
+    match check::check(ctx, db, &who, guess).await? {
+        Guess::Wrong(problem) => Ok(Outcome::Refused(problem)),
+        Guess::Right(asked) => {
+            let address = asked.identification.as_deref().and_then(IdentificationId::parse);
+            continue_sign_in(ctx, db, &client, &attempt, address.as_ref(), strategy, CompletedBy::Call).await
+        }
+    }
+}
+
+/// Goes on from a proven address: to the session, or to the sign-up of whoever has none.
+async fn continue_sign_in(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    attempt: &SignIn,
+    address: Option<&IdentificationId>,
+    strategy: &str,
+    by: CompletedBy,
+) -> Result<Outcome, Aborted> {
+    let Some(address) = address.filter(|_| attempt.user_id.is_some()) else {
+        return Ok(Outcome::Refused(nobody(ctx, db, attempt).await?));
+    };
+    let target = SignInAttempt { id: attempt.id.as_str(), client, by };
+    // What the address remembers; a session begins with the new password only.
+    let (factor, strategy) = match strategy {
+        RESET => (PresentedFactor::ResetCode(address), "email_code"),
+        strategy => (PresentedFactor::Address(address), strategy),
+    };
+    match finish::apply_first_factor(ctx, db, &target, factor, strategy).await? {
+        Finished::Complete(issued) => Ok(Outcome::Went(Some(issued))),
+        Finished::Waits(_) => Ok(Outcome::Went(None)),
+        Finished::Closed(user_status, user) => Ok(Outcome::Refused(closed(ctx, db, user_status, &user).await?)),
+    }
+}
+
+/// The address is proven, and nobody has it: a sign-up can take over.
+async fn nobody(ctx: &Ctx, db: &mut PgConnection, attempt: &SignIn) -> Result<Problem> {
+    let asked = verifications::current(&mut *db, ctx.instance_id(), attempt.id.as_str(), Role::FirstFactor).await?;
+    let asked = asked.ok_or(code::VERIFICATION_MISSING)?;
+    let instance = ctx.instance_id();
+    attempts::answer_verification(db, instance, &asked.id, Status::Transferable, None, ctx.offset()).await?;
+    Ok(code::SIGN_UP_IF_MISSING_TRANSFER.because(Reason::Transfer, "sign_up"))
+}
+
+/// The user may not sign in, which is said only now, after the proof.
+///
+/// # Errors
+/// Storage faults.
+pub(super) async fn closed(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    user_status: UserStatus,
+    user: &UserId,
+) -> Result<Problem> {
+    let problem = match user_status {
+        UserStatus::Locked => code::USER_LOCKED.because(Reason::UserLocked, "operator"),
+        UserStatus::Banned | UserStatus::Active => code::USER_BANNED.because(Reason::UserBanned, "banned"),
+    };
+    record_outcome::sign_in_refused(ctx, db, user, problem.code().name).await?;
+    Ok(problem)
+}
+
+/// Finishes an attempt whose link was opened and believed. Returns the client's new token, and whether the address is
+/// nobody's.
+///
+/// # Errors
+/// Those of [`attempt_code`].
+pub(crate) async fn link_opened(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    attempt: &SignIn,
+    address: Option<&IdentificationId>,
+) -> Result<Result<Option<client::Issued>, Problem>, Aborted> {
+    match continue_sign_in(ctx, db, client, attempt, address, "email_link", CompletedBy::Callback).await? {
+        Outcome::Went(issued) => Ok(Ok(issued)),
+        Outcome::Refused(problem) => Ok(Err(problem)),
+    }
+}

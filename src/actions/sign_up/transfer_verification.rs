@@ -1,0 +1,49 @@
+//! A stranger who proved an address while signing in goes on as a sign-up with that address.
+
+use super::change::complete_or_wait;
+use crate::actions::attempt;
+use crate::actions::client::Issued;
+use crate::actions::conflict::Aborted;
+use crate::actions::flow_steps;
+use crate::context::Ctx;
+use crate::model::id::{ClientId, VerificationId};
+use crate::model::linking::AttemptKind;
+use crate::model::problem::Problem;
+use crate::store::attempts::{self, CompletedBy, SignUpFields};
+use crate::store::pool::PgConnection;
+use crate::store::sign_ups::{self, Change};
+use crate::store::verifications;
+
+/// The sign-up that a proof was carried over to.
+pub struct TransferredSignUp {
+    /// Its id.
+    pub id: String,
+    /// The client's new token, if it is complete; or why it was refused.
+    pub went: Result<Option<Issued>, Problem>,
+}
+
+/// Takes the proven address of the client's sign-in over to a new sign-up, once; `None` if there is none.
+///
+/// # Errors
+/// Those of a completed sign-up.
+pub async fn sign_up_with_address(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    client: &ClientId,
+    fields: &SignUpFields,
+) -> Result<Option<TransferredSignUp>, Aborted> {
+    let (instance, offset) = (ctx.instance_id(), ctx.offset());
+    let Some(verified) = verifications::take_address(&mut *db, instance, client, offset).await? else {
+        return Ok(None);
+    };
+    flow_steps::resume(ctx, verified.flow_id.as_ref(), None);
+    attempt::refuse_second_session(ctx, &mut *db, client).await?;
+    attempts::replace_all(&mut *db, instance, client, ctx.offset()).await?;
+    let id = attempt::create(ctx, &mut *db, client, AttemptKind::SignUp, fields).await?;
+    let change = Change { email: Some(&verified.address), ..Change::default() };
+    sign_ups::change(&mut *db, instance, &id, &change, ctx.offset()).await?;
+    let verification = VerificationId::new(ctx.now, ctx.rng());
+    verifications::transfer(&mut *db, instance, &verification, &id, client, &verified, ctx.offset()).await?;
+    let went = complete_or_wait(ctx, db, client, &id, CompletedBy::Call).await?;
+    Ok(Some(TransferredSignUp { id, went }))
+}

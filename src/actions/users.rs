@@ -1,0 +1,108 @@
+//! What is done to a user as a whole: shut out, let in, given a new password.
+
+use serde_json::json;
+
+use crate::actions::record_outcome;
+use crate::context::Ctx;
+use crate::model::id::{ClientId, OutboxId, UserId};
+use crate::model::problem::{Result, code};
+use crate::model::reason::Reason;
+use crate::model::user::User;
+use crate::store::audit::{self, Actor, AuditEvent};
+use crate::store::pool::PgConnection;
+use crate::store::{bans, lockouts, outbox, sign_ins, user_passwords, users};
+
+/// Whether a user may sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Never, and present sessions and grants end.
+    Ban,
+    /// Again after a ban.
+    Unban,
+    /// Not for as long as accounts lock here; present sessions go on.
+    Lock,
+    /// Again after a lock, and failures are forgotten.
+    Unlock,
+}
+
+impl Change {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Ban => "user.banned",
+            Self::Unban => "user.unbanned",
+            Self::Lock => "user.locked",
+            Self::Unlock => "user.unlocked",
+        }
+    }
+}
+
+/// Changes whether a user may sign in, in `actor`'s name. Doing it twice changes nothing more.
+///
+/// # Errors
+/// `resource_not_found`.
+pub async fn change(ctx: &Ctx, actor: Actor, user: &str, change: Change) -> Result<User> {
+    let user = UserId::parse(user).ok_or(code::RESOURCE_NOT_FOUND)?;
+    let (instance, offset) = (ctx.instance_id(), ctx.offset());
+    let mut tx = ctx.app.db.begin().await?;
+    let is_there = match change {
+        Change::Ban => match bans::ban(&mut tx, instance, &user, offset).await? {
+            None => false,
+            Some(ended) => {
+                for session in &ended {
+                    record_outcome::signed_out(ctx, &mut tx, &user, session, "revoked").await?;
+                }
+                true
+            }
+        },
+        Change::Unban => bans::unban(&mut tx, instance, &user, offset).await?,
+        Change::Lock => {
+            let duration = ctx.instance.settings.lockout.duration();
+            lockouts::lock(&mut tx, instance, &user, duration, offset).await?
+        }
+        Change::Unlock => lockouts::unlock(&mut tx, instance, &user, offset).await?,
+    };
+    if !is_there {
+        return Err(code::RESOURCE_NOT_FOUND.into());
+    }
+    record_change(ctx, &mut tx, actor, change.action(), &user).await?;
+    let changed = users::get(&mut *tx, instance, &user).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// Gives a user a new password that he chose after proving who he is, in the sign-in `attempt`: present sessions and
+/// grants end, and so do his other sign-ins, whatever was proven in them. The caller has locked `client`, where he chose it.
+///
+/// # Errors
+/// `verification_missing` where another password was chosen since the proof; storage faults.
+pub async fn reset_password(
+    ctx: &Ctx,
+    db: &mut PgConnection,
+    user: &UserId,
+    (client, attempt): (&ClientId, &str),
+    digest: &str,
+) -> Result<()> {
+    let (instance, offset) = (ctx.instance_id(), ctx.offset());
+    users::lock(&mut *db, instance, user, client, offset).await?;
+    if user_passwords::is_newer_than(&mut *db, instance, user, attempt).await? {
+        return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
+    }
+    user_passwords::set(&mut *db, instance, user, digest, offset).await?;
+    sign_ins::replace_others(&mut *db, instance, user, attempt, offset).await?;
+    // Strangers who locked the account do not keep its user from a new password in a browser of his own.
+    for session in &bans::end_access(&mut *db, instance, user, "password_reset", Some(client), offset).await? {
+        record_outcome::signed_out(ctx, &mut *db, user, session, "revoked").await?;
+    }
+    record_change(ctx, db, Actor::User(user.clone()), "password.reset", user).await
+}
+
+async fn record_change(ctx: &Ctx, db: &mut PgConnection, actor: Actor, action: &str, user: &UserId) -> Result<()> {
+    let now = ctx.app.clock.now();
+    let payload = json!({ "type": "user.updated", "id": user });
+    outbox::put(db, ctx.instance_id(), &OutboxId::new(now, ctx.rng()), outbox::Kind::Event, &payload).await?;
+    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), action, actor, now);
+    entry.user = Some(user);
+    entry.target = Some(("user", user.as_str()));
+    entry.from = Some(&ctx.from);
+    Ok(audit::append(db, ctx.rng(), entry).await?)
+}
