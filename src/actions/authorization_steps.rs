@@ -1,4 +1,4 @@
-//! What authorizations and their tokens note for the inspector: from the request of a client,
+//! What authorizations and their tokens note for the flow log: from the request of a client,
 //! by way of sign-in and consent, to the tokens, and what becomes of these. Never a code, a token, a secret or a
 //! `state`: their lengths.
 //!
@@ -47,7 +47,7 @@ pub fn resume_or_begin(ctx: &Ctx, parameters: &Parameters) -> Parameters {
     bare.with(PARAMETER, &format!("{flow}.{mac}"))
 }
 
-/// The flow of a parameter that this server has signed: nobody writes into another's timeline.
+/// The flow of a parameter that this server has signed: nobody writes into another's flow.
 fn verify_parameter(ctx: &Ctx, text: &str) -> Option<FlowId> {
     let (flow, mac) = text.split_once('.')?;
     let is_ours = ctx.app.ring.is_cookie_mac(CookieUse::Flow, &[ctx.instance_id().as_str(), flow], mac);
@@ -55,8 +55,8 @@ fn verify_parameter(ctx: &Ctx, text: &str) -> Option<FlowId> {
     FlowId::parse(flow).filter(|flow| is_ours && flow.as_str() >= oldest.as_str())
 }
 
-/// Parameters as they may be shown: what is secret or long becomes its length; names that mean nothing here are counted,
-/// for whoever sends a request chooses them.
+/// Parameters as they may be shown: what is secret or long becomes its length; names that mean nothing here are
+/// counted, for whoever sends a request chooses them.
 fn describe_parameters(parameters: &Parameters) -> (Map<String, serde_json::Value>, u64) {
     let (mut seen, mut others) = (Map::new(), 0);
     for (name, value) in parameters.iter() {
@@ -108,13 +108,13 @@ pub fn log_step(ctx: &Ctx, step: &'static str) {
     ctx.flow_log.step(Step::new(step));
 }
 
-/// The client is told an error instead of a code.
+/// The client receives an error instead of a code.
 pub fn log_refusal(ctx: &Ctx, error: &OAuthError) {
     let step = if error.code == ErrorCode::AccessDenied { "denied" } else { "refused" };
     note(ctx, Step::new(step), error);
 }
 
-/// Goes on with the flow that a grant came from, as long as the inspector keeps it.
+/// Goes on with the flow that a grant came from, as long as the flow log keeps it.
 pub fn resume_grant(ctx: &Ctx, flow: Option<&FlowId>) {
     let oldest = FlowId::floor(ctx.now - ctx.app.config.retention.flows);
     if let Some(flow) = flow.filter(|flow| flow.as_str() >= oldest.as_str()) {
@@ -137,8 +137,8 @@ pub fn log_refreshed(ctx: &Ctx, flow: Option<&FlowId>, is_repetition: bool) {
     ctx.flow_log.succeed();
 }
 
-/// A code or refresh token was refused. Without a grant that it belongs to, or where it is a stranger's, it is told in a
-/// flow of its own.
+/// A code or refresh token was refused. Without a grant that it belongs to, or where it is a stranger's, it is logged
+/// in a flow of its own.
 pub fn log_refused_grant(ctx: &Ctx, step: &'static str, client_id: &str, error: &OAuthError) {
     let step = match error.why() {
         Some(Why { reason: Reason::GrantReused, detail: "refresh" }) => "reuse_detected",

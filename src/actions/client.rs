@@ -37,8 +37,8 @@ pub fn new_token(ctx: &Ctx) -> Issued {
     Issued { token: Secret::from(token), hash }
 }
 
-/// The tree of the client that `token`, which the browser presented, names, with addresses that only it may see. A client
-/// that was issued and not stored yet is one that has nothing.
+/// The tree of the client that `token`, which the browser presented, names, with addresses that only it may see. A
+/// client that was issued and not stored yet is one that has nothing.
 ///
 /// # Errors
 /// Storage faults.
@@ -84,7 +84,7 @@ async fn stored(ctx: &Ctx, token: &LookupHash) -> Result<Option<Client>> {
     Ok(Some(client))
 }
 
-/// Opens the provider's address of a proof that is still wanted; it holds the state, so it lies sealed.
+/// Opens the provider's address of a verification that is still wanted; it holds the state, so it lies sealed.
 fn open_address(ctx: &Ctx, verification: &mut Verification) -> Result<()> {
     use base64::Engine;
     let wanted = verification.status == Status::Unverified && verification.expires_at > ctx.now;
@@ -128,7 +128,7 @@ pub async fn read_updated(ctx: &Ctx, presented: Option<&LookupHash>, issued: Opt
 /// `resource_locked` for a token that was replaced a moment ago: another request of the same browser is ahead of this
 /// one, and a new client here would push its sign-in out of the browser. Storage faults.
 ///
-/// A browser that lost the answer with its next token looks the same for that moment. It is told when to come again, and
+/// A browser that lost the answer with its next token looks the same for that moment. It is asked to come again, and
 /// then begins on a new client: what it would need to reach the session that was begun for it, nobody can tell from a
 /// planted token.
 pub async fn lock_or_create(

@@ -1,4 +1,4 @@
-//! Why a transaction did not settle: somebody else was first, or an error.
+//! Why a transaction did not commit: somebody else was first, or an error.
 
 use crate::model::problem::{Error, Problem};
 use crate::store::{is_interrupted, violates};
@@ -16,7 +16,7 @@ const RACES: [&str; 5] = [
     "external_accounts_email_identification_fkey",
 ];
 
-/// Why a transaction did not settle.
+/// Why a transaction did not commit.
 pub enum Aborted {
     /// Somebody else took the identity, the address or the name first, or the database ended this transaction for
     /// another's sake: roll back and decide again, [`TRIES`] times.
@@ -39,7 +39,7 @@ fn is_race(error: &sqlx::Error) -> bool {
 impl From<Error> for Aborted {
     fn from(error: Error) -> Self {
         match &error {
-            // What has no word of its own for a lost race passes it on as a fault.
+            // What has no answer of its own for a lost race passes it on as a fault.
             Error::Fault(fault) if fault.source.downcast_ref().is_some_and(is_interrupted) => Self::Conflict,
             _ => Self::Error(error),
         }

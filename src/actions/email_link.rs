@@ -1,5 +1,5 @@
-//! A link from a mail is opened: in the browser that asked for it, it finishes what waits there; in another one it counts
-//! only where the instance allows that, after a button was pressed, and the first tab finishes by itself.
+//! A link from a mail is opened: in the browser that asked for it, it finishes what waits there; in another one it
+//! counts only where the instance allows that, after a button was pressed, and the first tab finishes by itself.
 
 use crate::actions::client::{self, Issued};
 use crate::actions::conflict::{Aborted, TRIES};
@@ -19,7 +19,7 @@ use crate::store::{attempts, clients, sign_ins, sign_ups};
 
 /// A link that was found.
 pub struct Link {
-    /// The proof that it stands for.
+    /// The verification that it stands for.
     pub asked: PendingVerification,
     hash: LookupHash,
 }
@@ -27,9 +27,9 @@ pub struct Link {
 /// What became of it: `__clerk_status` at the address where it leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Proven.
+    /// Verified.
     Verified,
-    /// Proven, and a sign-up can take over.
+    /// Verified, and a sign-up can take its place.
     Transferable,
     /// Too late.
     Expired,
@@ -159,7 +159,7 @@ pub async fn open(ctx: &Ctx, token: Option<&LookupHash>, link: &Link, opener: Op
     Err(code::RESOURCE_LOCKED.into())
 }
 
-/// The attempt does not take the proof: it was replaced, abandoned, finished.
+/// The attempt does not take the verification: it was replaced, abandoned, finished.
 fn failed(ctx: &Ctx, link: &Link, error: Error) -> Result<LinkOutcome> {
     match error {
         Error::Problem(problem) => {
@@ -179,7 +179,7 @@ async fn believe(ctx: &Ctx, db: &mut PgConnection, link: &Link) -> Result<Status
     Ok(if opened { Status::Verified } else { Status::Expired })
 }
 
-/// In the browser that asked: the proof, and what follows from it, in one transaction.
+/// In the browser that asked: the verification, and what follows from it, in one transaction.
 async fn finish(ctx: &Ctx, db: &mut PgConnection, token: &LookupHash, link: &Link) -> Result<LinkOutcome, Aborted> {
     let client = clients::lock_by_token(&mut *db, ctx.instance_id(), token).await?;
     let client = client.filter(|client| Some(client) == link.asked.client.as_ref());

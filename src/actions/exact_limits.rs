@@ -21,7 +21,7 @@ pub enum Exact {
     SendToRecipient,
     /// Codes and links asked for by one address of the network.
     SendFromAddress,
-    /// Failed proofs of one address of the network.
+    /// Failed verifications of one address of the network.
     FailedProofs,
 }
 
@@ -129,10 +129,10 @@ fn log(what: Exact, rate: Rate, key: &LookupHash) -> Log<'_> {
     Log { kind: what.name(), key, count: rate.count, window: rate.window }
 }
 
-/// Counts a code or link that is about to be sent to `recipient` (a canonical address), because `client` asked for it to
-/// prove that it is `user`: in the transaction that makes it, so that what is not sent is not counted. Strangers'
-/// addresses count like known ones. All strangers share what may be sent to a recipient; a browser that the user signed in
-/// from before has as much of its own, so that nobody shuts people out of their accounts by asking for codes.
+/// Counts a code or link that is about to be sent to `recipient` (a canonical address), because `client` asked for it
+/// to verify that it is `user`: in the transaction that makes it, so that what is not sent is not counted. Strangers'
+/// addresses count like known ones. All strangers share what may be sent to a recipient; a browser that the user signed
+/// in from before has as much of its own, so that nobody shuts people out of their accounts by asking for codes.
 ///
 /// # Errors
 /// 429 `verification_code_too_many_requests` with the seconds to wait.

@@ -1,4 +1,4 @@
-//! The ways into an account that an attempt is shown, and the one that is asked for.
+//! The factors of an account that an attempt is shown, and the one that is asked for.
 
 use crate::actions::linking_policy::policy;
 use crate::actions::verification;
@@ -45,7 +45,7 @@ pub fn fill(ctx: &Ctx, attempt: &mut SignIn) {
 /// The factor that `strategy` and the address's id name; without an id the first one.
 ///
 /// # Errors
-/// `form_param_value_invalid` for a name that does not exist, `strategy_for_user_invalid` for one that is no way into
+/// `form_param_value_invalid` for a name that does not exist, `strategy_for_user_invalid` for one that is no factor of
 /// this account, `resource_forbidden` for an address that is not the account's.
 pub fn find_factor<'a>(factors: &'a [Factor], strategy: &str, address: Option<&str>) -> Result<&'a Factor> {
     if !STRATEGIES.contains(&strategy) && !strategy.starts_with("oauth_") && !strategy.starts_with("web3_") {
@@ -59,7 +59,7 @@ pub fn find_factor<'a>(factors: &'a [Factor], strategy: &str, address: Option<&s
     Ok(named.find(has_id).ok_or(code::RESOURCE_FORBIDDEN)?)
 }
 
-/// Fills in what a sign-up has to bring, and how its address is proven.
+/// Fills in what a sign-up has to bring, and how its address is verified.
 pub fn fill_sign_up(ctx: &Ctx, attempt: &mut SignUp) {
     let is = |verification: &Option<Verification>, status| {
         verification.as_ref().is_some_and(|verification| verification.status == status)

@@ -1,4 +1,4 @@
-//! What the flow inspector tells, for the development page and the command line alike.
+//! Reads what the Flow inspector shows, for the development page and the command line alike.
 
 use crate::context::Ctx;
 use crate::model::hint;
@@ -26,7 +26,7 @@ pub struct Shown {
     pub flow: Flow,
     /// `open`, `succeeded`, `failed`, or `silent` where nothing came for an hour.
     pub status: &'static str,
-    /// Its timeline.
+    /// Its steps.
     pub steps: Vec<Step>,
     /// Why it failed or waits; `None` also for a reason of a later version.
     pub reason: Option<Reason>,
@@ -92,7 +92,7 @@ pub async fn show(ctx: &Ctx, id: &FlowId) -> Result<Option<Shown>> {
     Ok(Some(Shown { status, reason, hint, same_today, configuration, steps, flow }))
 }
 
-/// The provider's own code and words for the last failure in this request's flow, for its page on a development
+/// The provider's own code and text for the last failure in this request's flow, for its page on a development
 /// instance. Nothing that goes wrong here is worth a refusal: then there are none.
 pub async fn provider_error_text(ctx: &Ctx) -> Option<String> {
     let flow = ctx.flow_log.flow()?;

@@ -1,4 +1,4 @@
-//! What social flows note for the inspector, step by step. Only what a log could hold: values of
+//! What social flows note for the flow log, step by step. Only what a log could hold: values of
 //! state, nonce and challenge become their lengths, addresses are masked, and no URL keeps its query.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use crate::model::sign_up::{Field, Fields};
 use crate::store::attempts;
 use crate::upstream::error::UpstreamError;
 
-/// The longest text of somebody else's that is kept, in characters.
+/// The longest text of somebody else's that is stored, in characters.
 const TEXT_LENGTH: usize = 200;
 
 /// What an attempt began as.
@@ -39,7 +39,7 @@ pub fn log_start(ctx: &Ctx, kind: Kind, strategy: &str, redirect: Option<&str>, 
     log_requested_strategy(ctx, strategy, redirect, complete);
 }
 
-/// Somebody asked for a way in or up: at the beginning of a flow, or on its way.
+/// Somebody asked for a sign-in or sign-up: at the beginning of a flow, or on its way.
 pub fn log_requested_strategy(ctx: &Ctx, strategy: &str, redirect: Option<&str>, complete: Option<&str>) {
     let step = Step::new("started")
         .with("strategy", cut(strategy))
@@ -74,8 +74,9 @@ pub fn log_refusal(ctx: &Ctx, problem: &Problem) {
 }
 
 /// A request was answered. A refusal for a reason that belongs to no flow begins one of its own, so that its reference
-/// can be looked up; ten per minute and address are kept. So many are kept of authorization requests that nobody vouches
-/// for: they were refused, or whoever sent them is not signed in. Who signs in goes on in the flow that the address carries.
+/// can be looked up; ten per minute and address are stored. So many are stored of authorization requests that nobody
+/// vouches for: they were refused, or whoever sent them is not signed in. Who signs in goes on in the flow that the
+/// address carries.
 pub fn log_answer(ctx: &Ctx, answered: RequestOutcome) {
     let is_refused = matches!(answered, RequestOutcome::Refused(_));
     if ctx.flow_log.is(Kind::Authorize) && (is_refused || !ctx.flow_log.knows_user()) {
@@ -89,7 +90,7 @@ fn may_note_stray(ctx: &Ctx) -> bool {
     ctx.app.limits.spend(Limit::StrayFlow, &ctx.instance, ctx.from.ip).is_ok()
 }
 
-/// Begins a flow for a request that belongs to none; ten per minute and address are kept.
+/// Begins a flow for a request that belongs to none; ten per minute and address are stored.
 pub(super) fn begin_stray_flow(ctx: &Ctx, kind: Kind) {
     if ctx.flow_log.flow().is_none() && may_note_stray(ctx) {
         ctx.flow_log.begin(kind);
@@ -148,7 +149,7 @@ pub fn log_redirect_to_provider(ctx: &Ctx, provider: &str, client: &ClientId, sc
     ctx.flow_log.set_subject(FlowSubject { provider, client, ..FlowSubject::default() });
 }
 
-/// The browser came back: names of parameters, and the provider's own words where it told an error.
+/// The browser came back: names of parameters, and the provider's own texts where it sent an error.
 pub fn log_callback(ctx: &Ctx, parameters: &BTreeMap<String, String>) {
     let names: Vec<String> = parameters.keys().map(|name| cut(name)).collect();
     let word = |name: &str| parameters.get(name).map(|word| cut(word));
@@ -160,7 +161,7 @@ pub fn log_callback(ctx: &Ctx, parameters: &BTreeMap<String, String>) {
 }
 
 /// The state was not usable. Without a flow that it belongs to, a flow of its own begins, so that the page's reference
-/// can be looked up; ten per minute and address are kept.
+/// can be looked up; ten per minute and address are stored.
 pub fn log_unusable_state(ctx: &Ctx, flow: Option<&FlowId>, why: Why) {
     match flow {
         Some(flow) => ctx.flow_log.resume(flow),
@@ -211,7 +212,7 @@ pub fn log_identity(ctx: &Ctx, took: Duration, outcome: Result<&Profile, &Upstre
     ctx.flow_log.step(step);
 }
 
-/// How far a provider's word for an address goes, as shown.
+/// How far a provider's claim for an address goes, as shown.
 pub fn trust(trust: EmailTrust) -> &'static str {
     match trust {
         EmailTrust::Verified => "verified",
@@ -220,7 +221,7 @@ pub fn trust(trust: EmailTrust) -> &'static str {
     }
 }
 
-/// The provider told its error at the callback.
+/// The provider sent its error at the callback.
 pub fn log_provider_refusal(ctx: &Ctx, error: &UpstreamError) {
     ctx.flow_log.step(failed(Step::new("token_exchange"), Some(error)).with("skipped", true));
 }
@@ -234,7 +235,7 @@ fn failed(step: Step, error: Option<&UpstreamError>) -> Step {
         .with("provider_message", error.provider_message.as_deref())
 }
 
-/// What a proven identity means.
+/// What a verified identity means.
 pub fn log_decision(ctx: &Ctx, kind: AttemptKind, decision: &Decision) {
     let why = Why::new;
     let (what, why) = match decision {
@@ -245,7 +246,7 @@ pub fn log_decision(ctx: &Ctx, kind: AttemptKind, decision: &Decision) {
             let to = if kind == AttemptKind::SignIn { "sign_up" } else { "sign_in" };
             ("transfer", Some(why(Reason::Transfer, to)))
         }
-        Decision::VerifyFirst { .. } => ("address must be proven", Some(why(Reason::EmailUnverified, "proof"))),
+        Decision::VerifyFirst { .. } => ("address must be verified", Some(why(Reason::EmailUnverified, "proof"))),
         Decision::AlreadySignedIn(_) => ("refused", Some(why(Reason::AlreadySignedIn, "callback"))),
         Decision::Closed(UserStatus::Locked, _) => ("refused", Some(why(Reason::UserLocked, "operator"))),
         Decision::Closed(..) => ("refused", Some(why(Reason::UserBanned, "banned"))),
@@ -267,7 +268,7 @@ pub fn set_user(ctx: &Ctx, user: &UserId) {
     ctx.flow_log.set_subject(FlowSubject { user: Some(user.to_string()), ..FlowSubject::default() });
 }
 
-/// What a proven identity means for the signed-in user who connects it; ends the flow.
+/// What a verified identity means for the signed-in user who connects it; ends the flow.
 pub fn log_connection(ctx: &Ctx, decision: &ConnectDecision) {
     let step = Step::new("decision");
     match decision {
@@ -299,7 +300,7 @@ pub fn log_missing_fields(ctx: &Ctx, fields: &Fields) {
     ctx.flow_log.refuse(why);
 }
 
-/// Goes on with the flow of an attempt by hand: what follows belongs to it.
+/// Goes on with the flow of an attempt with an identifier: what follows belongs to it.
 pub fn resume(ctx: &Ctx, flow: Option<&FlowId>, user: Option<&UserId>) {
     let Some(flow) = flow else { return };
     ctx.flow_log.resume(flow);

@@ -1,4 +1,5 @@
-//! What a provider proved: who somebody is, and the tokens that came with it. Kept sealed while a transfer may need it.
+//! What a provider verified: who somebody is, and the tokens that came with it. Stored sealed while a transfer may need
+//! it.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ use crate::store::provider_authorizations::ProviderAuthorization;
 use crate::store::provider_tokens::{self, MissingRefreshToken, Stored};
 use crate::upstream::token::TokenAnswer;
 
-/// A proven identity.
+/// A verified identity.
 pub struct ProviderIdentity {
     /// Slug.
     pub provider: String,
@@ -26,7 +27,7 @@ pub struct ProviderIdentity {
     pub profile: Profile,
     /// Scopes granted: the answer's, else those asked for.
     pub scopes: Vec<String>,
-    /// How the person has proven the address already, where a sign-up asked for that: `email_code`.
+    /// How the person has verified the address already, where a sign-up asked for that: `email_code`.
     pub address_verified_by: Option<String>,
     tokens: Tokens,
     missing_refresh_token: MissingRefreshToken,
@@ -85,12 +86,12 @@ impl ProviderIdentity {
         }
     }
 
-    /// The same, from the trip that kept it for a transfer.
+    /// The same, from the authorization that stored it for a transfer.
     ///
     /// # Errors
     /// A fault if it does not open.
     pub fn reopen(ctx: &Ctx, flow: &ProviderAuthorization) -> Result<Self> {
-        let gone = || Error::internal("a transferable trip without its proof");
+        let gone = || Error::internal("a transferable authorization without its identity");
         let profile = flow.profile.clone().ok_or_else(gone)?;
         let profile: Profile = serde_json::from_value(profile).map_err(Error::internal)?;
         let sealed = flow.tokens_sealed.as_ref().ok_or_else(gone)?;
@@ -112,7 +113,7 @@ impl ProviderIdentity {
         self.profile.email.as_deref().and_then(EmailAddress::parse)
     }
 
-    /// The tokens, sealed to the trip that keeps them.
+    /// The tokens, sealed to the authorization that keeps them.
     ///
     /// # Errors
     /// A fault if they cannot be written as JSON.
@@ -187,7 +188,7 @@ fn missing(first_consent_only: bool) -> MissingRefreshToken {
     if first_consent_only { MissingRefreshToken::Keep } else { MissingRefreshToken::Drop }
 }
 
-/// Where a trip's tokens are sealed to.
+/// Where an authorization's tokens are sealed to.
 fn tokens_at<'a>(ctx: &'a Ctx, flow: &'a ProviderAuthorizationId) -> SealedAt<'a> {
     SealedAt {
         table: "provider_authorizations",

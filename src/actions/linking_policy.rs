@@ -16,7 +16,7 @@ pub fn policy(ctx: &Ctx) -> Policy {
     }
 }
 
-/// True if the instance can have an address proven: by code or link, and with somewhere to send them.
+/// True if the instance can have an address verified: by code or link, and with somewhere to send them.
 pub fn can_verify(ctx: &Ctx) -> bool {
     let email = &ctx.instance.settings.email;
     (email.code || email.link) && verification::can_send(&ctx.app, &ctx.instance)

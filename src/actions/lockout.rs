@@ -1,8 +1,8 @@
-//! Every try of a proof is counted before it is believed: against the account it would open, and against the address of
-//! the network it comes from.
+//! Every try of a verification is counted before it is believed: against the account it would open, and against the
+//! address of the network it comes from.
 //!
-//! Where answers must not tell who has an account, a stranger is not told either that one is locked, or about to be:
-//! the try is refused like a wrong one, unseen. A browser that the user signed in from before is told.
+//! Where answers must not tell who has an account, a stranger does not learn either that one is locked, or about to be:
+//! the try is refused like a wrong one, unseen. A browser that the user signed in from before learns it.
 
 use super::exact_limits::{self, Counter, Exact, Spent};
 use crate::context::Ctx;
@@ -56,10 +56,10 @@ impl ReservedGuess {
     }
 }
 
-/// Counts a try of a proof of `user` on `client`, before it is verified; `user` is `None` while nobody is named yet (a
-/// sign-up, an unknown identifier), and then only the address counts, by as many statements. It stands once the caller's transaction does:
-/// commit it before the verdict, or with it. Whoever sees the verdict has paid for it. Locks the user's row, so what
-/// locks the client comes before, everything else after.
+/// Counts a try of a verification of `user` on `client`, before it is verified; `user` is `None` while nobody is named
+/// yet (a sign-up, an unknown identifier), and then only the address counts, by as many statements. It stands once the
+/// caller's transaction does: commit it before the verdict, or with it. Whoever sees the verdict has paid for it. Locks
+/// the user's row, so what locks the client comes before, everything else after.
 ///
 /// # Errors
 /// 403 `user_locked` with `meta.lockout_expires_in_seconds`; 429 `too_many_requests`.
@@ -89,8 +89,8 @@ pub async fn reserve(
     Ok(found)
 }
 
-/// The try of a guess that a statement has counted beside what it does; `None` where it counted nothing, or counted what
-/// must not be tried: [`reserve`] says why.
+/// The try of a guess that a statement has counted beside what it does; `None` where it counted nothing, or counted
+/// what must not be tried: [`reserve`] says why.
 pub fn counted(ctx: &Ctx, guess: &Guess, counter: Counter) -> Option<ReservedGuess> {
     let rule = ctx.instance.settings.lockout.rule();
     let from_address = guess.at.map(|at| counter.spent(at));
@@ -112,7 +112,7 @@ fn may_reveal(ctx: &Ctx) -> bool {
     ctx.instance.settings.enumeration_protection != EnumerationProtection::Strict
 }
 
-/// The proof was right: takes the try back.
+/// The verification was right: takes the try back.
 ///
 /// # Errors
 /// Storage faults.

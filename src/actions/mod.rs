@@ -1,15 +1,16 @@
-//! What people do. One file = one story, readable from top to bottom; a flow owns its transaction, and waits (HTTP,
-//! key generation) happen outside it. May name `store`, `upstream`, `outbound`, `crypto`, `model`.
-//! Never knows who asks (API, page, command line) and never shows anything.
+//! What people, backends and operators do. One file is one use case, readable from top to bottom; an action owns its
+//! transaction, and waits (HTTP, key generation) happen outside it. May name `store`, `upstream`, `outbound`, `crypto`,
+//! `model`. Never knows which entry point called it (API, page, command line) and never renders anything.
 //!
-//! With a browser: [`client`], [`attempt`] (of either kind), [`sign_in`], [`sign_up`], [`factors`], [`password`],
-//! [`proof`], [`email_link`], [`session`], [`unsaved_client`] (who has done nothing yet). With a provider: [`configured`] (who it is), [`start`] (off to it),
-//! [`identity`] (whom it proves), [`social`] (back from it); the first three lie below attempts, the last above them.
-//! As an authorization server: [`authorize`], [`token`]. For backends: [`provider_token`], [`users`]. Administration,
-//! shared by backend API and command line: [`applications`], [`instance`], [`key_ring`], [`providers`],
-//! [`redirect_urls`]. Used by the others: [`record`] (audit and events), [`race`] (once more after a lost race),
-//! [`exact_limits`] and [`lockout`] (guesses), [`policy`] (the rules of linking), [`flow_steps`], [`authorization_steps`],
-//! [`flow_reader`] and [`replay`] (what happened in a flow), [`signing_keys`].
+//! With a browser: [`client`], [`attempt`] (sign-in or sign-up), [`sign_in`], [`sign_up`], [`factors`], [`password`],
+//! [`verification`] (codes and links by e-mail), [`email_link`], [`session`], [`unsaved_client`] (a client without a row
+//! yet). With a provider: [`configured`] (the provider's configuration), [`identity`] (what the provider says about a
+//! person), [`provider_auth`] (from the authorization request to the callback and what follows). As an authorization
+//! server: [`authorize`], [`token`]. For backends: [`provider_token`], [`users`]. Administration, shared by backend API
+//! and command line: [`applications`], [`instance`], [`key_ring`], [`providers`], [`redirect_urls`]. Used by the others:
+//! [`record_outcome`] (audit and events), [`conflict`] (a transaction that has to be repeated), [`exact_limits`] and
+//! [`lockout`] (guesses), [`linking_policy`], [`flow_steps`] and [`authorization_steps`] (write a flow's steps),
+//! [`flow_reader`] and [`replay`] (read them), [`signing_keys`].
 
 pub mod applications;
 pub mod attempt;

@@ -21,8 +21,8 @@ impl From<PasswordError> for Error {
     }
 }
 
-/// A place in the pool that hashes, to be taken before the first statement of whatever hashes: a request that finds no room
-/// has cost nothing.
+/// A place in the pool that hashes, to be taken before the first statement of whatever hashes: a request that finds no
+/// room has cost nothing.
 ///
 /// # Errors
 /// 503 when too many wait.
@@ -30,10 +30,10 @@ pub fn place(ctx: &Ctx) -> Result<Place<'_>> {
     Ok(ctx.app.passwords.place()?)
 }
 
-/// Proves that whoever is at `client` knows the password of `user`, and gives the digest it was compared with; `None` is
-/// nobody we know, whose answer and effort are those of a wrong password.
+/// Checks that whoever is at `client` knows the password of `user`, and gives the digest it was compared with; `None`
+/// is nobody we know, whose answer and effort are those of a wrong password.
 ///
-/// No connection is held meanwhile, so the password may be gone by now: whatever follows from the proof asks
+/// No connection is held meanwhile, so the password may be gone by now: whatever follows from the verification asks
 /// [`require_unchanged`] in its own transaction.
 ///
 /// # Errors
@@ -79,7 +79,7 @@ pub async fn verdict(place: &Place<'_>, password: &Secret, digest: Option<&str>)
 }
 
 /// Whether `digest` is still the password of `user`, whose row stays locked until the transaction ends: somebody who
-/// took the account over meanwhile took the password away, and what it proved with it.
+/// took the account over meanwhile took the password away, and what it verified with it.
 ///
 /// # Errors
 /// `form_password_incorrect`; storage faults.

@@ -120,7 +120,7 @@ pub async fn account_refused(ctx: &Ctx, db: &mut PgConnection, user: &UserId, fa
     Ok(audit::append(db, ctx.rng(), entry).await?)
 }
 
-/// A user proved an address.
+/// A user verified an address.
 ///
 /// # Errors
 /// Storage faults.
@@ -133,7 +133,7 @@ pub async fn address_verified(
     append(ctx, db, "email_address.verified", user, ("email_address", address.as_str())).await
 }
 
-/// A user lost an address that was only claimed: somebody else proved it.
+/// A user lost an address that was only claimed: somebody else verified it.
 ///
 /// # Errors
 /// Storage faults.
@@ -142,7 +142,7 @@ pub async fn address_lost(ctx: &Ctx, db: &mut PgConnection, user: &UserId) -> Re
     append(ctx, db, "email_address.lost", user, ("user", user.as_str())).await
 }
 
-/// Somebody proved an address that an account only claimed, and has that account now.
+/// Somebody verified an address that an account only claimed, and has that account now.
 ///
 /// # Errors
 /// Storage faults.
@@ -204,7 +204,8 @@ pub async fn account_changed(
     Ok(audit::append(db, ctx.rng(), entry).await?)
 }
 
-/// The event of an account that was approved once more, or whose token changed its state: both are told in one form.
+/// The event of an account that was approved once more, or whose token changed its state: both are reported in one
+/// form.
 ///
 /// # Errors
 /// Storage faults.

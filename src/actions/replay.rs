@@ -1,6 +1,6 @@
 //! `vestibule flow replay`: a recorded flow, decided again under present settings and with what is known now.
 //!
-//! What a provider proved stands sealed with its flow ([`Inputs`]): the address as a keyed hash only, so its owner is
+//! What a provider verified stands sealed with its flow ([`Inputs`]): the address as a keyed hash only, so its owner is
 //! found by hashing the instance's addresses. A flow that failed before a decision cannot be decided; then the question
 //! is whether its cause still stands.
 
@@ -43,7 +43,7 @@ struct Inputs {
     is_sign_up: bool,
     has_first_name: bool,
     has_last_name: bool,
-    /// The person had proven the address before: it is no secret, and no proof is asked again.
+    /// The person had verified the address before: it is no secret, and no verification is asked again.
     #[serde(default)]
     is_address_verified: bool,
     /// Who connects an account; nobody in a sign-in or sign-up.
@@ -121,7 +121,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// In a word.
+    /// In short.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stands => "stands",
@@ -347,7 +347,7 @@ async fn find_address(ctx: &Ctx, hash: &str) -> Result<Option<String>> {
 async fn create(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Verdict> {
     let settings = &ctx.instance.settings;
     let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), &inputs.provider).await?;
-    // The address itself is not kept, only whether it was refused for what it is.
+    // The address itself is not stored, only whether it was refused for what it is.
     let was_subaddress = flow.reason.as_deref() == Some(Reason::AddressRefused.name());
     let is_subaddress = was_subaddress && config.is_some_and(|config| config.blocks_email_subaddresses);
     let users = users::count(&ctx.app.db, ctx.instance_id()).await?;

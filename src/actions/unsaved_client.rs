@@ -1,5 +1,5 @@
-//! Clients that are issued and not stored. Every visit of a page needs a client, because its form's forgery check holds on
-//! to one; if each visit made a row, anybody could fill the disk by asking for pages. So the first token of a client
+//! Clients that are issued and not stored. Every visit of a page needs a client, because its form's forgery check holds
+//! on to one; if each visit made a row, anybody could fill the disk by asking for pages. So the first token of a client
 //! says by itself which client it stands for, under a signature, and the row is made with the first thing that is worth
 //! one: a sign-in or sign-up.
 //!
@@ -7,9 +7,11 @@
 //! issued), and a keyed hash over both and the instance. Why this is as safe as a stored one:
 //!
 //! - Nobody but us makes one, and a value of somebody else's choice is never stored: it is answered like no token.
-//! - It proves nothing and opens nothing. Signing in and out replace it, as every token, so that a planted one is dead;
+//! - It authenticates nobody and opens nothing. Signing in and out replace it, as every token, so that a planted one is
+//!   dead;
 //!   later tokens are random and carry no signature.
-//! - It is stored once: the client's id is its primary key. Afterwards only the row counts, and a token that was replaced
+//! - It is stored once: the client's id is its primary key. Afterwards only the row counts, and a token that was
+//!   replaced
 //!   names nobody ([`crate::actions::client`] asks whether the id was stored). It is good for a day; where a client's row
 //!   is removed sooner, what comes back under its id has nothing: no session, no attempt, no account that knows it.
 
@@ -30,7 +32,8 @@ pub fn issue(ctx: &Ctx) -> (ClientId, Secret) {
     (id, Secret::from(token))
 }
 
-/// The client that `token` stands for, if it was issued here within the last day. Asks no row: it may be stored meanwhile.
+/// The client that `token` stands for, if it was issued here within the last day. Asks no row: it may be stored
+/// meanwhile.
 pub fn verify(ctx: &Ctx, token: &str) -> Option<ClientId> {
     let (secret, rest) = token.split_once('.')?;
     let (digits, signature) = rest.split_once('.')?;

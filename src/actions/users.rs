@@ -70,11 +70,12 @@ pub async fn change(ctx: &Ctx, actor: Actor, user: &str, change: Change) -> Resu
     Ok(changed)
 }
 
-/// Gives a user a new password that he chose after proving who he is, in the sign-in `attempt`: present sessions and
-/// grants end, and so do his other sign-ins, whatever was proven in them. The caller has locked `client`, where he chose it.
+/// Gives a user a new password that they chose after verifying who they are, in the sign-in `attempt`: present sessions
+/// and grants end, and so do their other sign-ins, whatever was verified in them. The caller has locked `client`, where
+/// it was chosen.
 ///
 /// # Errors
-/// `verification_missing` where another password was chosen since the proof; storage faults.
+/// `verification_missing` where another password was chosen since the verification; storage faults.
 pub async fn reset_password(
     ctx: &Ctx,
     db: &mut PgConnection,
@@ -89,7 +90,7 @@ pub async fn reset_password(
     }
     user_passwords::set(&mut *db, instance, user, digest, offset).await?;
     sign_ins::replace_others(&mut *db, instance, user, attempt, offset).await?;
-    // Strangers who locked the account do not keep its user from a new password in a browser of his own.
+    // Strangers who locked the account do not keep its user from a new password in a browser of their own.
     for session in &bans::end_access(&mut *db, instance, user, "password_reset", Some(client), offset).await? {
         record_outcome::signed_out(ctx, &mut *db, user, session, "revoked").await?;
     }

@@ -15,9 +15,9 @@ use crate::model::problem::{Error, FaultKind};
 use crate::store::interval;
 use crate::store::oauth_codes::{self, NewCode, Person};
 
-/// Stores a code, and what the person allowed if that is new, and answers the client with it; with `login_required` if the
-/// session ended since it was read. The redirect URI is known to be good here, so even a fault of ours is told to the
-/// client.
+/// Stores a code, and what the person allowed if that is new, and answers the client with it; with `login_required` if
+/// the session ended since it was read. The redirect URI is known to be good here, so even a fault of ours is shown to
+/// the client.
 pub(super) async fn issue(
     ctx: &Ctx,
     application: &Application,

@@ -15,7 +15,7 @@ use crate::model::redirect::with_query;
 /// sending them to the page that comes next.
 ///
 /// # Errors
-/// Storage faults before the redirect URI is known to be good; later ones are told to the client.
+/// Storage faults before the redirect URI is known to be good; later ones are shown to the client.
 pub async fn begin(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -> Result<Outcome> {
     let checked = match check(ctx, visitor, parameters).await? {
         Ok(checked) => checked,
@@ -26,7 +26,8 @@ pub async fn begin(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -> 
     Ok(match (checked.next, &facts.person) {
         (Next::Refuse(error), _) => Outcome::Answer(Answer::error(ctx, checked.request.target, error)),
         (Next::AskConsent, _) => Outcome::Elsewhere(consent_url(ctx, parameters)),
-        // Signed in, sent to the sign-in page, and back without having signed in again: going around forever helps nobody.
+        // Signed in, sent to the sign-in page, and back without having signed in again: going around forever helps
+        // nobody.
         (Next::SignInAgain, Some(_)) if reauthentication::demanded_at(ctx, parameters, facts.now).is_some() => {
             let error = OAuthError::new(ErrorCode::LoginRequired, "the person did not sign in again");
             Outcome::Answer(Answer::error(ctx, checked.request.target, error))

@@ -1,6 +1,6 @@
 //! Instances: made with their keys, hosts and (on development instances) simulated providers; given further secret
-//! keys; moved to another address. Everything that changes one is told to every replica, and leaves an audit event that
-//! names who did it. Never shows a secret key twice: it is in the answer and nowhere else.
+//! keys; moved to another address. Everything that changes one is announced to every replica, and leaves an audit event
+//! that names who did it. Never shows a secret key twice: it is in the answer and nowhere else.
 
 mod change;
 mod create;

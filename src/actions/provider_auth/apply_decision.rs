@@ -1,5 +1,6 @@
-//! Writing down what a proven identity means: a sign-in or sign-up that goes on, an account that waits for the proof of its
-//! address, a transferable proof, or a refusal. One transaction of the caller's; whoever loses a race decides once more.
+//! Writing down what a verified identity means: a sign-in or sign-up that goes on, an account that waits for the
+//! verification of its address, a transferable verification, or a refusal. One transaction of the caller's; whoever
+//! loses a race decides once more.
 
 use serde_json::{Map, Value};
 
@@ -31,17 +32,17 @@ use crate::store::pool::PgConnection;
 use crate::store::sign_ins::{self, Identified, PendingAccount};
 use crate::store::sign_ups::{self, ProfileFields};
 
-/// The attempt that a proof is for.
+/// The attempt that a verification is for.
 pub struct CurrentAttempt<'a> {
     /// Sign-in or sign-up.
     pub kind: AttemptKind,
     /// Its id.
     pub id: &'a str,
-    /// Its proof.
+    /// Its verification.
     pub verification: &'a VerificationId,
     /// Its client.
     pub client: &'a ClientId,
-    /// What brought the proof, and holds its tokens while they wait.
+    /// What brought the verification, and holds its tokens while they wait.
     pub authorization: &'a ProviderAuthorizationId,
     /// Whether a finished attempt stays on the client.
     pub by: CompletedBy,
@@ -51,18 +52,18 @@ pub struct CurrentAttempt<'a> {
 pub enum AttemptOutcome {
     /// Signed in: the client has a new session and a new token.
     Complete(Issued),
-    /// It goes on, and the provider's proof waits with it: for more data, or for the proof of an address.
+    /// It goes on, and the provider's verification waits with it: for more data, or for the verification of an address.
     Waits,
-    /// It goes on without the provider's proof, which has done its part.
+    /// It goes on without the provider's verification, which has done its part.
     GoesOn,
-    /// The other kind of attempt can take over.
+    /// The other kind of attempt can take its place.
     Transferable,
     /// Refused; the verification says why.
     Failed,
 }
 
 impl AttemptOutcome {
-    /// The provider's proof is needed again: by a transfer, or when the attempt goes on.
+    /// The provider's verification is needed again: by a transfer, or when the attempt goes on.
     pub fn keeps_identity(&self) -> bool {
         matches!(self, Self::Waits | Self::Transferable)
     }
@@ -86,7 +87,7 @@ pub async fn apply_decision(
     let trust = email.as_ref().map(|_| profile.email_trust);
     let mut policy = policy(ctx);
     if identity.address_verified_by.is_some() {
-        // Whoever has proven the address is not kept in the dark about it.
+        // Whoever has verified the address is not stored in the dark about it.
         policy.enumeration = EnumerationProtection::Off;
     }
     let decision = linking::decide(attempt.kind, trust, &known, &policy);
@@ -183,7 +184,7 @@ async fn continue_sign_in(
     apply_factor(ctx, db, attempt, PresentedFactor::Provider, &strategy(&identity.provider)).await
 }
 
-/// The sign-in goes on from what was proven.
+/// The sign-in goes on from what was verified.
 async fn apply_factor(
     ctx: &Ctx,
     db: &mut PgConnection,
@@ -224,7 +225,7 @@ async fn link(
     continue_sign_in(ctx, db, attempt, identity, user).await
 }
 
-/// Rows 8 to 11: the account waits until the person has proven the address; nothing else counts in this attempt.
+/// Rows 8 to 11: the account waits until the person has verified the address; nothing else counts in this attempt.
 async fn wait(
     ctx: &Ctx,
     db: &mut PgConnection,
@@ -291,7 +292,7 @@ async fn create(
     }
 }
 
-/// The proof is good, but belongs in the other kind of attempt.
+/// The verification is good, but belongs in the other kind of attempt.
 async fn transferable(
     ctx: &Ctx,
     db: &mut PgConnection,
@@ -308,7 +309,7 @@ async fn transferable(
     Ok(AttemptOutcome::Transferable)
 }
 
-/// A sign-in whose provider did not prove a user is for nobody, whomever it was for before: in any other state the SDK
+/// A sign-in whose provider did not verify a user is for nobody, whomever it was for before: in any other state the SDK
 /// asks for a first factor instead of showing why it failed.
 async fn end_without_target(ctx: &Ctx, db: &mut PgConnection, attempt: &CurrentAttempt<'_>) -> Result<(), Aborted> {
     if attempt.kind == AttemptKind::SignIn {
@@ -321,7 +322,7 @@ async fn mark_verified(ctx: &Ctx, db: &mut PgConnection, attempt: &CurrentAttemp
     answer(ctx, db, attempt, Status::Verified, None).await
 }
 
-/// Refuses the proof for good.
+/// Refuses the verification for good.
 ///
 /// # Errors
 /// Storage faults.

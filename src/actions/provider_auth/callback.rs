@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Finishes a trip.
+/// Finishes an authorization.
 ///
 /// # Errors
 /// `oauth_callback_invalid` where no attempt can be trusted: state missing, unknown, used, expired, of another browser
@@ -62,7 +62,7 @@ pub async fn callback(
     outcome
 }
 
-/// Asks the provider, and settles what it says. A trip that ends in an error is not finished yet.
+/// Asks the provider, and applies what it says. An authorization that ends in an error is not finished yet.
 async fn handle_callback(
     ctx: &Ctx,
     token: Option<&LookupHash>,
@@ -80,8 +80,8 @@ async fn handle_callback(
     }
 }
 
-/// What a state is looked up by: under the ring's first key, or, while the ring is being rotated, under the key that was
-/// first when the trip began.
+/// What a state is looked up by: under the ring's first key, or, while the ring is being rotated, under the key that
+/// was first when the authorization began.
 async fn stored_state(ctx: &Ctx, state: &str) -> Result<LookupHash> {
     let ring = &ctx.app.ring;
     let first = ring.lookup_hash(Lookup::State, state);
@@ -107,7 +107,7 @@ async fn join_or_refuse(ctx: &Ctx, token: Option<&LookupHash>, state: &LookupHas
             provider_authorizations::why_not(&ctx.app.db, ctx.instance_id(), state, token, ctx.offset()).await?;
         let found = found.ok_or_else(|| unusable(ctx, None, Reason::StateMissing, ""))?;
         let unusable = |reason, detail| Err(unusable(ctx, found.flow_id.as_ref(), reason, detail));
-        // Whoever knows the state may be the one who waits for somebody else's approval: the outcome is told once.
+        // Whoever knows the state may be the one who waits for somebody else's approval: the outcome is shown once.
         if found.hands_over_nonce && found.is_consumed {
             return unusable(Reason::StateUsed, "");
         }
@@ -213,7 +213,7 @@ async fn exchange(
     Ok(profile.map(|profile| ProviderIdentity::new(ctx, authorization, configured, &answer, profile)))
 }
 
-/// One transaction: settle the attempt, keep what a transfer may need, and say where the browser goes.
+/// One transaction: apply the decision, keep what a transfer may need, and say where the browser goes.
 async fn finish(
     ctx: &Ctx,
     token: Option<&LookupHash>,
@@ -285,7 +285,8 @@ fn attempt(authorization: &ProviderAuthorization, kind: AttemptKind) -> CurrentA
     }
 }
 
-/// Settles; our own pages transfer here, on the server, in the same transaction, so that nobody sees a step between.
+/// Applies the decision; our own pages transfer here, on the server, in the same transaction, so that nobody sees a
+/// step between.
 async fn apply_identity(
     ctx: &Ctx,
     db: &mut crate::store::pool::PgConnection,
@@ -331,7 +332,7 @@ fn received(
 }
 
 /// A finished attempt goes to the complete address, if one was given; everything else to the redirect address. The page
-/// that ends a sign-in in a popup sees no cookie: it is told which session began.
+/// that ends a sign-in in a popup sees no cookie: it is shown which session began.
 async fn destination(
     ctx: &Ctx,
     db: &mut crate::store::pool::PgConnection,

@@ -1,5 +1,5 @@
-//! What the ends of all trips have in common, whatever the trip was for: the answer that came back, the browser that must
-//! still be the same, and where it goes.
+//! What the ends of all authorizations have in common, whatever the authorization was for: the answer that came back,
+//! the browser that must still be the same, and where it goes.
 
 use crate::actions::identity::ProviderIdentity;
 use crate::context::Ctx;
@@ -18,11 +18,11 @@ pub struct CallbackOutcome {
     pub issued: Option<Secret>,
 }
 
-/// What came back from the provider, or why it proves nothing.
+/// What came back from the provider, or why it verifies nothing.
 pub enum ProviderAnswer {
     /// Who somebody is.
     ProviderIdentity(Box<ProviderIdentity>),
-    /// Why nothing is proven.
+    /// Why nothing is verified.
     Failed(Failure),
 }
 
@@ -44,17 +44,18 @@ pub(super) async fn lock_client(
     Ok(client.as_ref() == Some(&authorization.client_id))
 }
 
-/// Ends a trip that led nowhere, whatever the way out was. What cannot be closed either is emptied by the periodic task.
+/// Ends an authorization that led nowhere, whatever the way out was. What cannot be closed either is emptied by the
+/// periodic task.
 pub(super) async fn close(ctx: &Ctx, authorization: &ProviderAuthorization) {
     let (instance, url) = (ctx.instance_id(), &authorization.redirect_url);
     if let Err(error) =
         provider_authorizations::close(&ctx.app.db, instance, &authorization.id, url, ctx.offset()).await
     {
-        tracing::warn!(%error, "a trip that failed could not be closed");
+        tracing::warn!(%error, "an authorization that failed could not be closed");
     }
 }
 
-/// A proof in the form in which it waits with its trip.
+/// A verification in the form in which it waits with its authorization.
 pub(super) fn keep(
     ctx: &Ctx,
     authorization: &ProviderAuthorization,

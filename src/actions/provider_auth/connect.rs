@@ -22,7 +22,7 @@ use crate::store::{clients, provider_configs, verifications};
 /// The most scopes of one request, and the longest they may be together.
 const SCOPES: (usize, usize) = (50, 2048);
 
-/// A trip that has begun.
+/// An authorization that has begun.
 pub struct ConnectionStart {
     /// The account as it is now.
     pub account: ExternalAccount,
@@ -44,7 +44,8 @@ struct CheckedRequest<'a> {
 /// Reads `additional_scope`: repeated, or separated by spaces or commas; each once.
 ///
 /// # Errors
-/// `form_param_format_invalid` for what is no scope (RFC 6749 section 3.3), more than 50, or more than 2 048 characters.
+/// `form_param_format_invalid` for what is no scope (RFC 6749 section 3.3), more than 50, or more than 2 048
+/// characters.
 pub fn scopes(raw: &[&str]) -> Result<Vec<String>, Problem> {
     let is_scope = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
     let mut scopes: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! The person comes back to connect an account: one transaction writes down what the proven identity means for the
+//! The person comes back to connect an account: one transaction writes down what the verified identity means for the
 //! signed-in user, or why nothing was connected. No session begins here and no user is made.
 
 use serde_json::Value;
@@ -26,20 +26,20 @@ use crate::store::pool::PgConnection;
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
 use crate::store::{attempts, external_accounts, provider_configs};
 
-/// What became of a trip.
+/// What became of an authorization.
 pub enum Outcome {
     /// The account is the user's, and up to date.
     Connected,
-    /// Nothing changed; the pending proof says why.
+    /// Nothing changed; the pending verification says why.
     Refused(Failure),
 }
 
-/// Finishes a trip that connects: settles it, and says where the browser goes. The caller closes a trip that ends in an
-/// error.
+/// Finishes an authorization that connects: applies the outcome, and says where the browser goes. The caller closes an
+/// authorization that ends in an error.
 ///
 /// # Errors
-/// `oauth_callback_invalid` if the session that began is no longer active on this client, or a newer trip replaced this
-/// one; `resource_locked` after lost races. A refused connection is no error: it stands on the account.
+/// `oauth_callback_invalid` if the session that began is no longer active on this client, or a newer authorization
+/// replaced this one; `resource_locked` after lost races. A refused connection is no error: it stands on the account.
 pub async fn finish(
     ctx: &Ctx,
     token: Option<&LookupHash>,
@@ -68,8 +68,8 @@ pub async fn finish(
     Err(code::RESOURCE_LOCKED.into())
 }
 
-/// Settles a trip whose client is locked. The session that began it must still be the user's active one: a browser that
-/// was handed to somebody else, or signed out meanwhile, connects nothing.
+/// Applies an authorization whose client is locked. The session that began it must still be the user's active one: a
+/// browser that was handed to somebody else, or signed out meanwhile, connects nothing.
 ///
 /// # Errors
 /// `oauth_callback_invalid`; [`Aborted::Conflict`] after a lost race: roll back and call again.
@@ -79,7 +79,7 @@ pub async fn apply_connection(
     authorization: &ProviderAuthorization,
     answered: &ProviderAnswer,
 ) -> Result<Outcome, Aborted> {
-    let gone = || Error::internal("a connecting trip without its user");
+    let gone = || Error::internal("a connecting authorization without its user");
     let (user, session) = authorization.user_id.as_ref().zip(authorization.session_id.as_ref()).ok_or_else(gone)?;
     let instance = ctx.instance_id();
     let is_active =
@@ -131,7 +131,7 @@ async fn decide(
 
 fn account_of(authorization: &ProviderAuthorization) -> Result<ExternalAccountId> {
     ExternalAccountId::parse(&authorization.target_id)
-        .ok_or_else(|| Error::internal("a connecting trip without its account"))
+        .ok_or_else(|| Error::internal("a connecting authorization without its account"))
 }
 
 /// The pending account becomes the user's, with its address and its tokens.
@@ -207,7 +207,7 @@ async fn refresh(
     Ok(Outcome::Connected)
 }
 
-/// Nothing changes but the error on the pending proof. An account that was proven before stays as it is.
+/// Nothing changes but the error on the pending verification. An account that was verified before stays as it is.
 async fn refuse(
     ctx: &Ctx,
     db: &mut PgConnection,

@@ -1,5 +1,5 @@
 //! Taking a connected account away, or its tokens only. Nobody loses the last way to sign in, and addresses that came
-//! with an account stay with the user. What the provider has to be told is told afterwards, by the outbox.
+//! with an account stay with the user. What the provider has to be notified of is sent afterwards, by the outbox.
 
 use super::revoke_at_provider;
 use crate::actions::client::{self, ClientUpdate};

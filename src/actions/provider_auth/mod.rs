@@ -1,12 +1,12 @@
-//! Back from a provider: the [`callback`] that ends a trip, whatever it was for ([`callback_outcome`] has what all ends share).
-//! Signing in and up: [`apply_decision`] writes down what a proven identity means, as `model::linking` decides; [`transfer`]
-//! carries a proof to the other kind of attempt; [`native`] hands the outcome over by a nonce. Connecting: [`connect`]
-//! begins, [`connected`] ends, [`disconnect`] removes an account, [`revoke`] tells its provider.
+//! Authorizations at a provider: [`start`] sends the browser there, [`callback`] takes the answer ([`callback_outcome`]
+//! has what all outcomes share). Signing in and up: [`apply_decision`] writes what `model::linking` decides about the
+//! identity; [`transfer`] moves an identity to the other kind of attempt; [`native`] gives the outcome to an app by a
+//! nonce. Connecting: [`connect`] begins, [`connected`] ends, [`disconnect`] removes an account, [`revoke_at_provider`]
+//! revokes its tokens.
 //!
 //! A state is consumed before anything is believed; a provider is never asked while a connection to the database is
-//! held; nothing here knows a provider by name. Where the trip begins, which providers there are and whom one proves
-//! lies beside this folder, because attempts need it too: [`super::start`], [`super::configured`],
-//! [`super::identity`].
+//! held; nothing here knows a provider by name. The provider's configuration and identity are beside this folder:
+//! [`super::configured`], [`super::identity`].
 
 pub mod apply_decision;
 pub mod callback;

@@ -1,7 +1,7 @@
-//! Native applications: the browser that comes back from the provider has no cookie of theirs, so it proves nothing. What
-//! the provider proved waits, sealed, behind a nonce that is handed to the application's address; the application has it
-//! settled by presenting the nonce with the client token it began with. Until then nothing that
-//! anybody can read has changed.
+//! Native applications: the browser that comes back from the provider has no cookie of theirs, so it authenticates
+//! nobody. What the provider verified waits, sealed, behind a nonce that is handed to the application's address; the
+//! application has it applied when the app presents the nonce with the client token it began with. Until then nothing
+//! that anybody can read has changed.
 
 use std::collections::BTreeMap;
 
@@ -44,12 +44,12 @@ enum NoncePreview {
     GoesOn,
 }
 
-/// Ends the browser's part of a trip: puts what came back behind a nonce, and sends the browser to the application with
-/// it. The caller closes a trip that ends in an error.
+/// Ends the browser's part of an authorization: puts what came back behind a nonce, and sends the browser to the
+/// application with it. The caller closes an authorization that ends in an error.
 ///
 /// # Errors
-/// `oauth_callback_invalid` if a newer attempt replaced this one, or the session that connects is over; `resource_locked`
-/// after lost races.
+/// `oauth_callback_invalid` if a newer attempt replaced this one, or the session that connects is over;
+/// `resource_locked` after lost races.
 pub async fn finish_for_app(
     ctx: &Ctx,
     authorization: &ProviderAuthorization,
@@ -67,7 +67,7 @@ pub async fn finish_for_app(
         }
         let previewed = match answered {
             ProviderAnswer::ProviderIdentity(_) => preview(ctx, &mut tx, authorization, kind, answered).await,
-            // Nothing is proven, so there is nothing to wait for.
+            // Nothing is verified, so there is nothing to wait for.
             ProviderAnswer::Failed(failure) => {
                 let code = failure.code.to_owned();
                 apply(ctx, &mut tx, authorization, kind, answered).await.map(|_| NoncePreview::Fails(code))
@@ -91,7 +91,8 @@ pub async fn finish_for_app(
     Err(code::RESOURCE_LOCKED.into())
 }
 
-/// Settles and takes it back: the address has to say what is going to happen, and nothing may have happened.
+/// Applies the decision and rolls it back: the address has to say what is going to happen, and nothing may have
+/// happened.
 async fn preview(
     ctx: &Ctx,
     db: &mut PgConnection,
@@ -121,7 +122,7 @@ async fn preview(
     Ok(previewed)
 }
 
-/// What became of a trip, whatever it was for.
+/// What became of an authorization, whatever it was for.
 enum Applied {
     CurrentAttempt(AttemptOutcome),
     Connection(Outcome),
@@ -154,7 +155,7 @@ async fn apply(
     Ok(Applied::CurrentAttempt(outcome))
 }
 
-/// The application's address with what is going to happen; the nonce itself is kept nowhere.
+/// The application's address with what is going to happen; the nonce itself is stored nowhere.
 fn address(authorization: &ProviderAuthorization, previewed: &NoncePreview) -> String {
     let complete = authorization.action_complete_redirect_url.as_ref().unwrap_or(&authorization.redirect_url);
     match previewed {
@@ -187,8 +188,9 @@ async fn store_identity(
     Ok(())
 }
 
-/// Presents a nonce with the client token that began: settles what waits behind it, once, within five minutes. Returns the
-/// client's new token; `None` where the nonce is wrong, used, late, or another client's, and then nothing has changed.
+/// Presents a nonce with the client token that began: applies what waits behind it, once, within five minutes. Returns
+/// the client's new token; `None` where the nonce is wrong, used, late, or another client's, and then nothing has
+/// changed.
 ///
 /// # Errors
 /// Storage faults.
@@ -235,8 +237,8 @@ async fn is_current(ctx: &Ctx, db: &mut PgConnection, authorization: &ProviderAu
         || provider_authorizations::is_current(db, instance, target, &authorization.verification_id).await?)
 }
 
-/// Settles what waited; the token of the session that begins, if one does. An attempt that was replaced meanwhile, and a
-/// session that is over, leave nothing to settle.
+/// Applies what waited; the token of the session that begins, if one does. An attempt that was replaced meanwhile, and
+/// a session that is over, leave nothing to apply.
 async fn apply_held(ctx: &Ctx, db: &mut PgConnection, held: &RedeemedNonce) -> Result<Option<Issued>, Aborted> {
     let authorization = provider_authorizations::get(db, ctx.instance_id(), &held.id).await?;
     flow_steps::resume(ctx, authorization.flow_id.as_ref(), None);

@@ -35,7 +35,7 @@ impl Drop for TokensToRevoke {
     }
 }
 
-/// Writes down that the tokens of `account`, just forgotten, are to be withdrawn, where the provider can be told.
+/// Writes down that the tokens of `account`, just forgotten, are to be revoked, where the provider can be notified.
 ///
 /// # Errors
 /// Storage faults; a fault if a token does not open.
@@ -72,7 +72,7 @@ pub async fn put(
     Ok(())
 }
 
-/// Withdraws what a side effect names. A provider that refuses has its reasons (the token ended long ago): only one that
+/// Revokes what a side effect names. A provider that refuses has its reasons (the token ended long ago): only one that
 /// does not answer is asked again.
 ///
 /// # Errors

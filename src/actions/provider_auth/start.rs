@@ -45,13 +45,13 @@ pub(in crate::actions) struct Targets {
     complete: Option<RedirectTarget>,
 }
 
-/// A trip to be written down.
+/// An authorization to be written down.
 pub(in crate::actions) struct AuthorizationStart<'a> {
     /// As stored.
     pub intent: &'static str,
-    /// The role of the proof.
+    /// The role of the verification.
     pub role: &'static str,
-    /// What the proof is for: an attempt or an account.
+    /// What the verification is for: an attempt or an account.
     pub target: &'a str,
     /// Who begins.
     pub client: &'a ClientId,
@@ -93,7 +93,7 @@ async fn start_attempt(
     client::read_updated(ctx, token, issued).await
 }
 
-/// A trip that was checked and can begin.
+/// An authorization that was checked and can begin.
 pub struct Ready<'a> {
     request: Request<'a>,
     targets: Targets,
@@ -107,7 +107,7 @@ impl<'a> Ready<'a> {
     }
 }
 
-/// Checks a trip for an attempt that the client has already.
+/// Checks an authorization for an attempt that the client has already.
 ///
 /// # Errors
 /// Those of [`check`].
@@ -121,7 +121,7 @@ pub async fn prepare_for_attempt<'a>(ctx: &Ctx, token: Option<&LookupHash>, requ
     flow_steps::record_refusal(ctx, checked)
 }
 
-/// Checks where a trip leads and what it is made with, before anything is written.
+/// Checks where an authorization leads and what it is made with, before anything is written.
 ///
 /// # Errors
 /// The code of what is wrong with the request.
@@ -133,8 +133,8 @@ pub async fn check<'a>(ctx: &Ctx, request: Request<'a>) -> Result<Ready<'a>> {
     Ok(Ready { request, targets, configured })
 }
 
-/// An attempt of the client turns to another way: its trip that is under way leads nowhere any more, and what an earlier
-/// one brought back is forgotten.
+/// An attempt of the client turns to another way: its authorization that is under way leads nowhere any more, and what
+/// an earlier one brought back is forgotten.
 ///
 /// # Errors
 /// Storage faults.
@@ -144,7 +144,7 @@ pub async fn cancel_authorization(ctx: &Ctx, db: &mut PgConnection, id: &str) ->
     Ok(())
 }
 
-/// Begins the trip of the attempt `id` of `client`, which the caller has locked.
+/// Begins the authorization of the attempt `id` of `client`, which the caller has locked.
 ///
 /// # Errors
 /// Storage faults.
@@ -187,7 +187,7 @@ pub async fn create_attempt(
     client::read_updated(ctx, token, issued).await
 }
 
-/// The trip of an attempt: sign-in and sign-up ask for the configured scopes and no others.
+/// The authorization of an attempt: sign-in and sign-up ask for the configured scopes and no others.
 fn authorization_start<'a>(kind: AttemptKind, target: &'a str, client: &'a ClientId) -> AuthorizationStart<'a> {
     AuthorizationStart { intent: intent(kind), role: role(kind), target, client, session: None, more_scopes: &[] }
 }
@@ -240,7 +240,7 @@ pub(in crate::actions) fn check_hints(request: &Request<'_>) -> Result<(), Probl
     Ok(())
 }
 
-/// The role of a provider's proof in each kind of attempt.
+/// The role of a provider's verification in each kind of attempt.
 pub fn role(kind: AttemptKind) -> &'static str {
     match kind {
         AttemptKind::SignIn => "first_factor",
@@ -248,8 +248,8 @@ pub fn role(kind: AttemptKind) -> &'static str {
     }
 }
 
-/// Makes state, verifier and nonce, and writes down the proof and the trip; returns the provider's address. Only hashes
-/// and sealed values stay.
+/// Makes state, verifier and nonce, and writes down the verification and the authorization; returns the provider's
+/// address. Only hashes and sealed values stay.
 pub(in crate::actions) async fn start_authorization(
     ctx: &Ctx,
     db: &mut PgConnection,

@@ -1,4 +1,4 @@
-//! Account transfer: a proof that belongs in the other kind of attempt is carried over there, once.
+//! Account transfer: a verification that belongs in the other kind of attempt is transferred there, once.
 
 use super::apply_decision::{self, AttemptOutcome, CurrentAttempt};
 use crate::actions::attempt;
@@ -26,7 +26,8 @@ pub struct Transferred {
     pub updated: ClientUpdate,
 }
 
-/// `transfer=true` on a new attempt of kind `to`: needs a transferable proof of the other kind on the same client.
+/// `transfer=true` on a new attempt of kind `to`: needs a transferable verification of the other kind on the same
+/// client.
 ///
 /// # Errors
 /// `account_transfer_invalid`: nothing to transfer, too late, used, or another client's.
@@ -72,7 +73,7 @@ async fn attempt_transfer(
         AttemptKind::SignIn => TransferSource::SignUp,
         AttemptKind::SignUp => TransferSource::SignIn,
     };
-    // Asked before the sign-up goes: it may have had the address proven, and then a sign-in need not ask again.
+    // Asked before the sign-up goes: it may have had the address verified, and then a sign-in need not ask again.
     let proven = sign_ups::verified_address(db, instance, &client).await?;
     let taken = attempts::take_transfer(db, instance, &client, source, ctx.offset()).await?;
     let Some(authorization) = taken else {
@@ -102,7 +103,7 @@ async fn attempt_transfer(
     Ok((carried.attempt, issued))
 }
 
-/// A proof in its new attempt.
+/// A verification in its new attempt.
 pub struct TransferredIdentity {
     /// The new attempt's id.
     pub attempt: String,
@@ -110,8 +111,8 @@ pub struct TransferredIdentity {
     pub outcome: AttemptOutcome,
 }
 
-/// Puts the proof of a authorization into a new attempt of kind `to`, in place of the client's present ones, and settles it:
-/// decided again by what is known now, because somebody may have signed up meanwhile.
+/// Puts the verification of an authorization into a new attempt of kind `to`, in place of the client's present ones,
+/// and applies it: decided again by what is known now, because somebody may have signed up meanwhile.
 ///
 /// # Errors
 /// [`Aborted::Conflict`] after a lost race.

@@ -1,4 +1,4 @@
-//! One refresh at a time over all processes: the lease in the token's row. Within a process callers share a flight.
+//! One refresh at a time over all processes: the lease in the token's row. Within a process callers share one refresh.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const LEASE: PgInterval = interval::seconds(12);
 /// How long after it asked for its lease a process may still send: an exchange of 10 s then ends within it.
 pub(super) const SEND_WITHIN: Duration = Duration::from_secs(1);
 
-/// A flight: what a call needs, without its caller.
+/// A refresh: what a call needs, without its caller.
 pub(super) struct SharedRefresh {
     /// For the instance and its clock.
     pub ctx: Ctx,

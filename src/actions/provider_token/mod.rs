@@ -1,9 +1,9 @@
 //! The promise to backends: the provider's token, fresh whenever it is asked for, and never refreshed otherwise.
 //!
 //! A valid token costs one read. An expired one is refreshed by one caller for all, over all replicas: [`lease`] is how
-//! they agree, [`refresh`] asks the provider and keeps the answer, [`health`] tells how an account is doing, and what to
-//! do is decided by [`model::provider_token`](crate::model::provider_token). Nobody waits with a connection in hand,
-//! and a refresh goes on when its caller has gone away: a token that the provider replaced must be kept.
+//! they agree, [`refresh`] asks the provider and stores the answer, [`token_health`] says how an account is doing, and
+//! what to do is decided by [`model::provider_token`](crate::model::provider_token). Nobody waits with a connection in
+//! hand, and a refresh goes on when its caller has gone away: a token that the provider replaced must be stored.
 
 mod lease;
 mod record_access;
@@ -54,7 +54,7 @@ pub struct Usable {
     pub expires_at: Option<Timestamp>,
     /// The account's metadata.
     pub public_metadata: serde_json::Value,
-    /// The operator's word for the account.
+    /// The operator's label for the account.
     pub label: Option<String>,
     /// Scopes granted, sorted.
     pub scopes: Vec<String>,
@@ -92,8 +92,8 @@ struct Call<'a> {
 /// there. Accounts without a usable token are left out as long as there is another.
 ///
 /// # Errors
-/// `oauth_unsupported_provider`, `oauth_token_provider_not_enabled`, `resource_not_found`; if no account of the part has
-/// a usable token, the newest one's refusal.
+/// `oauth_unsupported_provider`, `oauth_token_provider_not_enabled`, `resource_not_found`; if no account of the part
+/// has a usable token, the newest one's refusal.
 pub async fn get(ctx: &Ctx, user: &UserId, provider: &str, part: Part, actor: Actor) -> Result<UsableTokens> {
     let named = ctx.app.catalogue.by_name(provider).ok_or(code::OAUTH_UNSUPPORTED_PROVIDER)?;
     let provider = named.slug();

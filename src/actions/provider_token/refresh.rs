@@ -20,7 +20,7 @@ use crate::upstream::token::{self, TokenAnswer};
 
 /// An exchange takes at most 10 s; whatever else happens, nobody waits longer than this for it.
 const EXCHANGE: Duration = Duration::from_secs(11);
-/// How long an answer is tried to be kept while the database is away. Longer than the lease: what a rotating provider
+/// How long an answer is tried to be stored while the database is away. Longer than the lease: what a rotating provider
 /// gave is lost otherwise, and an older answer never replaces a newer one.
 const KEEP_TRYING: Duration = Duration::from_secs(40);
 /// How long to wait before the next try, at first and at most.
@@ -151,7 +151,8 @@ async fn keep(refresh: &SharedRefresh, lease: Lease, answer: &TokenAnswer) -> Re
                 pause = (pause * 2).min(PAUSE.1);
             }
             Err(error) => {
-                // The next refresh finds the lease left behind, and says so if the provider has forgotten the old token.
+                // The next refresh finds the lease left behind, and says so if the provider has forgotten the old
+                // token.
                 let account = &lease.account.external_account_id;
                 tracing::error!(%error, %account, "a provider's answer was lost: it could not be stored");
                 return Err(error);

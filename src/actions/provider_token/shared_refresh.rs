@@ -1,5 +1,5 @@
-//! A refresh under way, which all callers of this process share: it looks, decides and acts until there is an outcome. It
-//! is a task of its own, so that it lands whether or not its callers stay.
+//! A refresh under way, which all callers of this process share: it looks, decides and acts until there is an outcome.
+//! It is a task of its own, so that it ends whether or not its callers stay.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::store::provider_tokens::SealedTokens;
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Call<'_> {
-    /// Joins the flight for `account`, or begins it; again, if it ended too early for this call.
+    /// Joins the refresh for `account`, or begins it; again, if it ended too early for this call.
     pub(super) async fn join_or_lead(&self, account: &SealedTokens) -> Result<Result<SealedTokens, Refusal>> {
         while Instant::now() < self.deadline {
             let mut watch = self.ctx.app.single_flight.join(&account.external_account_id, |leader| {

@@ -1,4 +1,4 @@
-//! How an account's token is doing, in the words that API, page, command line and events share.
+//! How an account's token is doing, in the terms that API, page, command line and events share.
 
 use super::open;
 use crate::context::Ctx;

@@ -68,8 +68,8 @@ impl From<sqlx::Error> for ProviderError {
 }
 
 impl From<ProviderError> for Error {
-    /// What the backend API says. Of what an address answered only the kind is told: whoever names an address must not
-    /// learn by us what lies behind it.
+    /// What the backend API says. Of what an address answered only the kind is reported: whoever names an address must
+    /// not learn by us what lies behind it.
     fn from(error: ProviderError) -> Self {
         let problem = match error {
             ProviderError::Fault(error) => return error,

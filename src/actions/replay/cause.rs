@@ -64,7 +64,7 @@ pub(super) async fn cause(ctx: &Ctx, flow: &Flow, steps: &[Step], reason: Option
             }
         }
         Reason::ClientUnknown | Reason::ClientRedirectMismatch => client(ctx, steps, reason).await?,
-        // What a client may ask for is a setting of it, and the request itself is not kept.
+        // What a client may ask for is a setting of it, and the request itself is not stored.
         Reason::ClientRequestInvalid if flow.detail.as_deref() == Some("invalid_scope") => Cause::Unknown,
         // The same request is refused again, until the app sends another.
         Reason::RedirectInvalid | Reason::ClientRequestInvalid => Cause::Stands,
@@ -83,7 +83,7 @@ pub(super) async fn cause(ctx: &Ctx, flow: &Flow, steps: &[Step], reason: Option
         },
         // Whoever reads this has the database.
         Reason::Internal if flow.detail.as_deref() == Some("storage") => Cause::Gone,
-        // The browser may still lose its cookie for the same cause; what was typed is not kept.
+        // The browser may still lose its cookie for the same cause; what was typed is not stored.
         Reason::CookieMissing | Reason::CredentialsWrong => Cause::Unknown,
         reason => match reason.again() {
             // A new start begins afresh.
@@ -99,7 +99,7 @@ fn of_start<'a>(steps: &'a [Step], name: &str) -> Option<&'a str> {
     start.and_then(|start| start.detail.get(name)).and_then(|value| value.as_str())
 }
 
-/// Whether an OAuth client is still unknown, or still has no redirect URI at that place; of the URI, no more is kept.
+/// Whether an OAuth client is still unknown, or still has no redirect URI at that place; of the URI, no more is stored.
 async fn client(ctx: &Ctx, steps: &[Step], reason: Reason) -> Result<Cause> {
     let Some(client_id) = of_start(steps, "client_id") else { return Ok(Cause::Unknown) };
     let presented = Presented::default();

@@ -1,4 +1,4 @@
-//! A session begins: for a user who has proven all that is asked, and in no other way.
+//! A session begins: for a user who has verified all that is asked, and in no other way.
 
 use crate::actions::client::{self, Issued};
 use crate::actions::conflict::Aborted;
@@ -9,7 +9,7 @@ use crate::store::clients;
 use crate::store::pool::PgConnection;
 use crate::store::sessions::{self, NewSession};
 
-/// Whose session, where, and by what proof.
+/// Whose session, where, and by what verification.
 pub struct Begin<'a> {
     /// The browser.
     pub client: &'a ClientId,

@@ -1,4 +1,4 @@
-//! Who is signed in proves once more that it is he, before something important.
+//! Who is signed in verifies once more who they are, before something important.
 
 use crate::actions::client::{self, ClientUpdate};
 use crate::actions::verification::check::{self, Guess, Guesser};
@@ -16,7 +16,7 @@ use crate::store::pool::PgConnection;
 use crate::store::verifications::{self, NewVerification, PendingVerification};
 use crate::store::{attempts, clients, sessions, users};
 
-/// Minutes for which a proof counts as recent.
+/// Minutes for which a verification counts as recent.
 const RECENT: i64 = 10;
 /// The strategy of a reverification that was begun and has no factor yet.
 const BEGUN: &str = "reverification";
@@ -25,7 +25,7 @@ const BEGUN: &str = "reverification";
 pub struct Reverification {
     /// The session.
     pub session: Session,
-    /// The ways to prove it.
+    /// The ways to verify it.
     pub factors: Vec<Factor>,
     /// What is asked, once something is.
     pub asked: Option<PendingVerification>,
@@ -34,16 +34,16 @@ pub struct Reverification {
 }
 
 impl Reverification {
-    /// The proof was given.
+    /// The verification was given.
     pub fn is_complete(&self) -> bool {
         self.asked.as_ref().is_some_and(|asked| asked.status == "verified")
     }
 }
 
-/// Whether this session's person has proven lately who he is.
+/// Whether this session's person was verified lately.
 ///
 /// # Errors
-/// `session_reverification_required`; with `meta.reason` = `no_factor` for somebody who has no way to prove it but to
+/// `session_reverification_required`; with `meta.reason` = `no_factor` for somebody who has no way to verify it but to
 /// sign in again.
 pub async fn require_recent_verification(ctx: &Ctx, session: &Session) -> Result<()> {
     let [first, _] = session.factor_ages(ctx.moment());
@@ -85,7 +85,7 @@ pub async fn begin_once(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -
     Ok(())
 }
 
-/// A proof of which no message tells.
+/// A verification of which no message tells.
 fn unsent<'a>(
     id: &'a VerificationId,
     session: &'a SessionId,
@@ -142,7 +142,7 @@ pub async fn prepare(
     read(ctx, token, id).await
 }
 
-/// Checks a code; the session's next token shows the fresh proof.
+/// Checks a code; the session's next token shows the fresh verification.
 ///
 /// # Errors
 /// Those of [`prepare`]; those of a code ([`check::check`]) and `form_code_incorrect`.
@@ -171,7 +171,7 @@ pub async fn attempt_code(
     }
 }
 
-/// Checks the password; the session's next token shows the fresh proof.
+/// Checks the password; the session's next token shows the fresh verification.
 ///
 /// # Errors
 /// `session_reverification_missing` before [`begin`]; `strategy_for_user_invalid`; those of [`password::place`] and
@@ -206,7 +206,7 @@ pub async fn attempt_password(
     read(ctx, token, id).await
 }
 
-/// The ways in which the session's person can prove it again.
+/// The ways in which the session's person can verify it again.
 async fn ways(ctx: &Ctx, db: &mut PgConnection, session: &Session) -> Result<Vec<Factor>> {
     let has_password = ctx.instance.settings.attributes.password.is_enabled()
         && users::has_password(db, ctx.instance_id(), &session.user.id).await?;

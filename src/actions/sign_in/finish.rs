@@ -1,5 +1,5 @@
-//! From a proven factor on: the only way to a signed-in user. Links the account that waited for the proof, makes
-//! the address the user's, takes an account over from whoever only claimed it, and begins the session.
+//! From a verified factor on: the only way to a signed-in user. Links the account that waited for the verification,
+//! makes the address the user's, takes an account over from whoever only claimed it, and begins the session.
 
 use crate::actions::client::Issued;
 use crate::actions::conflict::Aborted;
@@ -22,7 +22,7 @@ use crate::store::pool::PgConnection;
 use crate::store::sign_ins::{self, PendingAccount, Row};
 use crate::store::{external_accounts, provider_authorizations, users};
 
-/// The attempt that a proof is for. The caller holds its client's lock.
+/// The attempt that a verification is for. The caller holds its client's lock.
 pub struct SignInAttempt<'a> {
     /// Its id.
     pub id: &'a str,
@@ -32,7 +32,7 @@ pub struct SignInAttempt<'a> {
     pub by: CompletedBy,
 }
 
-/// What was proven.
+/// What was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresentedFactor<'a> {
     /// A provider's identity that is the user's.
@@ -57,10 +57,11 @@ pub enum Finished {
     Closed(UserStatus, UserId),
 }
 
-/// Goes on from a proven factor. `strategy` is what the session and the address remember: `oauth_google`, `email_code`.
+/// Goes on from a verified factor. `strategy` is what the session and the address remember: `oauth_google`,
+/// `email_code`.
 ///
 /// # Errors
-/// `client_state_invalid`, `resource_forbidden`, `strategy_for_user_invalid` where the proof does not count;
+/// `client_state_invalid`, `resource_forbidden`, `strategy_for_user_invalid` where the verification does not count;
 /// `identification_claimed` when the waiting account or its address became another user's meanwhile;
 /// [`Aborted::Conflict`] after a lost race: roll back and call again.
 pub async fn apply_first_factor(
@@ -125,7 +126,7 @@ fn state(row: &Row) -> Result<State, Error> {
     Ok(State { status, life, waits_for })
 }
 
-/// The proof with what is known of the address it is about.
+/// The verification with what is known of the address it is about.
 fn factor<'a>(row: &Row, presented: PresentedFactor<'a>) -> Factor<'a> {
     let status = row.address_status.as_deref().map(|status| match status {
         "verified" => IdentificationStatus::Verified,
@@ -169,7 +170,7 @@ async fn take_address(
     lose_claims(ctx, db, user, value).await
 }
 
-/// Everybody who only claims an address that `owner` has proven loses it.
+/// Everybody who only claims an address that `owner` has verified loses it.
 ///
 /// # Errors
 /// Storage faults.
@@ -180,7 +181,7 @@ pub async fn lose_claims(ctx: &Ctx, db: &mut PgConnection, owner: &UserId, addre
     Ok(())
 }
 
-/// The account that waited for the proof of its address becomes the user's, with the tokens that came with it.
+/// The account that waited for the verification of its address becomes the user's, with the tokens that came with it.
 async fn link(
     ctx: &Ctx,
     db: &mut PgConnection,

@@ -38,8 +38,8 @@ pub struct Prepare<'a> {
 /// Sends a code or link.
 ///
 /// # Errors
-/// `resource_not_found`, `resource_forbidden`, `client_state_invalid` for the attempt; those of [`factors::find_factor`]; those
-/// of redirect addresses; 429 `verification_code_too_many_requests`.
+/// `resource_not_found`, `resource_forbidden`, `client_state_invalid` for the attempt; those of
+/// [`factors::find_factor`]; those of redirect addresses; 429 `verification_code_too_many_requests`.
 pub async fn prepare(ctx: &Ctx, token: Option<&LookupHash>, id: &str, asked: Prepare<'_>) -> Result<ClientUpdate> {
     let mut tx = ctx.app.db.begin().await?;
     let (client, attempt) = current(ctx, &mut tx, token, id).await?;
@@ -48,8 +48,8 @@ pub async fn prepare(ctx: &Ctx, token: Option<&LookupHash>, id: &str, asked: Pre
     client::read_updated(ctx, token, None).await
 }
 
-/// Sends the person to a provider whose account is a way into the identified one. Who comes back is who the provider
-/// says; an older proof that was asked for is dead.
+/// Sends the person to a provider whose account is a factor of the identified one. Who comes back is who the provider
+/// says; an older verification that was asked for is dead.
 ///
 /// # Errors
 /// Those of the attempt and of [`factors::find_factor`] as for [`prepare`]; the code of what is wrong with the request.
@@ -126,7 +126,7 @@ pub(super) async fn send(
 ) -> Result<()> {
     let factor =
         factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), asked.strategy, asked.address)?;
-    // A password needs no preparation, a provider a trip.
+    // A password needs no preparation, a provider an authorization.
     let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
     let target = target(ctx, asked)?;
     let method = match &target {
@@ -172,8 +172,8 @@ enum Outcome {
 /// Checks a code.
 ///
 /// # Errors
-/// Those of the attempt as for [`prepare`]; those of a code ([`check::check`]) and `form_code_incorrect`; `user_locked`,
-/// `user_banned`; `sign_up_if_missing_transfer` when the address is proven and nobody's.
+/// Those of the attempt as for [`prepare`]; those of a code ([`check::check`]) and `form_code_incorrect`;
+/// `user_locked`, `user_banned`; `sign_up_if_missing_transfer` when the address is verified and nobody's.
 pub async fn attempt_code(
     ctx: &Ctx,
     token: Option<&LookupHash>,
@@ -221,7 +221,7 @@ async fn try_code(
     }
 }
 
-/// Goes on from a proven address: to the session, or to the sign-up of whoever has none.
+/// Goes on from a verified address: to the session, or to the sign-up of whoever has none.
 async fn continue_sign_in(
     ctx: &Ctx,
     db: &mut PgConnection,
@@ -247,7 +247,7 @@ async fn continue_sign_in(
     }
 }
 
-/// The address is proven, and nobody has it: a sign-up can take over.
+/// The address is verified, and nobody has it: a sign-up can take its place.
 async fn nobody(ctx: &Ctx, db: &mut PgConnection, attempt: &SignIn) -> Result<Problem> {
     let asked = verifications::current(&mut *db, ctx.instance_id(), attempt.id.as_str(), Role::FirstFactor).await?;
     let asked = asked.ok_or(code::VERIFICATION_MISSING)?;
@@ -256,7 +256,7 @@ async fn nobody(ctx: &Ctx, db: &mut PgConnection, attempt: &SignIn) -> Result<Pr
     Ok(code::SIGN_UP_IF_MISSING_TRANSFER.because(Reason::Transfer, "sign_up"))
 }
 
-/// The user may not sign in, which is said only now, after the proof.
+/// The user may not sign in, which is said only now, after the verification.
 ///
 /// # Errors
 /// Storage faults.

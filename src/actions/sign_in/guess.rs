@@ -1,6 +1,6 @@
-//! A guess of a password in a sign-in, on the path that almost all of them take: one statement counts it before its hash
-//! is computed, and one begins the session if it was right. Where either finds anything in its way it does nothing, and the
-//! steps of [`password`](super::password), one statement each, find out what it is, and tell.
+//! A guess of a password in a sign-in, on the path that almost all of them take: one statement counts it before its
+//! hash is computed, and one begins the session if it was right. Where either finds anything in its way it does
+//! nothing, and the steps of [`password`](super::password), one statement each, find out what it is, and tell.
 
 use crate::actions::client::{self, Issued};
 use crate::actions::conflict::Aborted;
@@ -44,10 +44,11 @@ pub(super) struct Completed {
     pub issued: Issued,
 }
 
-/// Counts a guess of the password of the sign-in `id`; `None` if that cannot be done at once, and then nothing was counted.
+/// Counts a guess of the password of the sign-in `id`; `None` if that cannot be done at once, and then nothing was
+/// counted.
 ///
 /// # Errors
-/// `strategy_for_user_invalid` where a password is no way into the account; storage faults.
+/// `strategy_for_user_invalid` where a password is no factor of the account; storage faults.
 pub(super) async fn count(ctx: &Ctx, token: &LookupHash, id: &str) -> Result<Option<Guess>> {
     let settings = &ctx.instance.settings;
     if !settings.attributes.password.is_enabled() {
@@ -92,8 +93,8 @@ pub(super) async fn give_back(ctx: &Ctx, tried: &ReservedGuess) -> Result<()> {
     Ok(tx.commit().await?)
 }
 
-/// Begins the session of `user`, who guessed the password of `digest`, and takes the guess back; `None` if that cannot be
-/// done at once, and then nothing was done.
+/// Begins the session of `user`, who guessed the password of `digest`, and takes the guess back; `None` if that cannot
+/// be done at once, and then nothing was done.
 ///
 /// # Errors
 /// Storage faults.
@@ -136,7 +137,7 @@ pub(super) async fn complete(
         status: Status::Complete.as_str().to_owned(),
         identifier,
         created_session_id: Some(session),
-        // Who it was for is told while it is under way.
+        // Who it was for is logged while it is under way.
         user: None,
         has_password: false,
         providers: Vec::new(),

@@ -1,4 +1,4 @@
-//! Somebody types who he is: an address or a username.
+//! Somebody types who they are: an address or a username.
 
 use super::first_factor::{self, Prepare};
 use crate::actions::attempt;
@@ -16,12 +16,12 @@ use crate::model::settings::{EnumerationProtection, SignUpMode};
 use crate::store::pool::PgConnection;
 use crate::store::sign_ins::{self, NewSignIn, SignInStart};
 
-/// Who it is, and how he wants to prove it.
+/// Who it is, and how they want to verify it.
 #[derive(Clone, Copy, Debug)]
 pub struct Identify<'a> {
     /// What was typed.
     pub identifier: &'a str,
-    /// A stranger may go on, and sign up after the proof.
+    /// A stranger may go on, and sign up after the verification.
     pub sign_up_if_missing: bool,
     /// The first factor to be prepared at once.
     pub prepare: Option<Prepare<'a>>,

@@ -1,4 +1,4 @@
-//! Sign-in attempts, whatever the way in.
+//! Sign-in attempts, whatever the factor.
 
 pub mod finish;
 pub mod first_factor;

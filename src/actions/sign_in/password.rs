@@ -1,4 +1,4 @@
-//! A sign-in by password, and the new password of somebody who proved who he is.
+//! A sign-in by password, and the new password of somebody who verified who they are.
 
 use super::finish::{self, Finished, PresentedFactor, SignInAttempt};
 use super::first_factor::{closed, current};
@@ -43,8 +43,8 @@ pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, identifier: &str, type
 /// Goes on with a sign-in if `typed` is the user's password.
 ///
 /// # Errors
-/// Those of the attempt ([`current`]); `strategy_for_user_invalid`; those of [`password::place`] and [`password::check_password`];
-/// `user_locked` and `user_banned` after the proof.
+/// Those of the attempt ([`current`]); `strategy_for_user_invalid`; those of [`password::place`] and
+/// [`password::check_password`]; `user_locked` and `user_banned` after the verification.
 pub async fn attempt(ctx: &Ctx, token: Option<&LookupHash>, id: &str, typed: &str) -> Result<SignInUpdate> {
     guess_at(ctx, password::place(ctx)?, token, id, typed).await
 }
@@ -114,7 +114,8 @@ async fn read_attempt(ctx: &Ctx, updated: ClientUpdate, id: &str) -> Result<Sign
 ///
 /// # Errors
 /// `resource_not_found`; `verification_missing` for an attempt that does not wait for it; `verification_expired` ten
-/// minutes after the proof; those of [`password::place`] and [`password::replacement`]; those of the sign-in that goes on.
+/// minutes after the verification; those of [`password::place`] and [`password::replacement`]; those of the sign-in
+/// that goes on.
 pub async fn reset(ctx: &Ctx, token: Option<&LookupHash>, id: &str, chosen: &str) -> Result<ClientUpdate> {
     let place = password::place(ctx)?;
     let attempt = waiting_for_password(ctx, token, id).await?;
@@ -138,7 +139,7 @@ async fn waiting_for_password(ctx: &Ctx, token: Option<&LookupHash>, id: &str) -
     if found.is_replaced || found.is_abandoned || found.attempt.status != "needs_new_password" {
         return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
     }
-    // Whoever finds the page open later has proven nothing.
+    // Whoever finds the page open later has verified nothing.
     if found.updated_at + LIFE <= ctx.moment() {
         return Err(code::VERIFICATION_EXPIRED.because(Reason::ProofDead, "expired").into());
     }
@@ -154,7 +155,7 @@ enum Known<'a> {
     Chosen(&'a str),
 }
 
-/// From the proof to what comes next, in one transaction.
+/// From the verification to what comes next, in one transaction.
 async fn continue_sign_in(
     ctx: &Ctx,
     token: Option<&LookupHash>,

@@ -1,5 +1,5 @@
-//! A sign-up is begun or changed by hand: what the person typed is checked, written down, and if nothing is missing any
-//! more the user is made.
+//! A sign-up is begun or changed with an identifier: what the person typed is checked, written down, and if nothing is
+//! missing any more the user is made.
 
 use serde_json::Map;
 
@@ -99,8 +99,8 @@ async fn begin_checked(
     Err(code::RESOURCE_LOCKED.into())
 }
 
-/// Changes the client's sign-up, and sends the person to the provider that is named, if one is: what another one brought
-/// is forgotten.
+/// Changes the client's sign-up, and sends the person to the provider that is named, if one is: what another one
+/// brought is forgotten.
 ///
 /// # Errors
 /// `resource_not_found`, `resource_forbidden`, `client_state_invalid` for the attempt; else those of [`begin`].
@@ -136,7 +136,7 @@ pub async fn change(
 }
 
 /// Sends the person to the provider; without one, makes the user if nothing is missing any more. Whoever asks for a
-/// provider is not made a user before he comes back, whatever else he brings.
+/// provider is not made a user before the callback, whatever else is given.
 async fn continue_sign_up(
     ctx: &Ctx,
     db: &mut PgConnection,
@@ -225,7 +225,7 @@ fn may_have(ctx: &Ctx, typed: &Typed) -> Result<(), Problem> {
 }
 
 /// Whether somebody has these already. Where answers must not tell who has an account, a taken address is found out
-/// after its proof only.
+/// after its verification only.
 async fn are_free(ctx: &Ctx, db: &mut PgConnection, typed: &Typed) -> Result<()> {
     let taken = |param| Problem::new(code::FORM_IDENTIFIER_EXISTS).param(param);
     let is_sent = ctx.instance.settings.enumeration_protection != EnumerationProtection::Strict;

@@ -1,5 +1,5 @@
 //! From a sign-up that has all it needs to a signed-in user: the only way there. What it needs is computed anew each
-//! time, from what is stored of it and from what is proven.
+//! time, from what is stored of it and from what is verified.
 
 use crate::actions::client::Issued;
 use crate::actions::conflict::Aborted;
@@ -43,8 +43,8 @@ pub enum Finished {
     Complete(Issued),
     /// It needs more first.
     Waits(Fields),
-    /// The person proved an address that has an owner: a sign-in can take over. The caller says so in the provider's
-    /// proof.
+    /// The person verified an address that has an owner: a sign-in can take its place. The caller says so in the
+    /// provider's verification.
     Transferable,
     /// Refused: nothing was written but an audit event, which the caller commits.
     Refused(SignUpRestriction),
@@ -61,12 +61,12 @@ pub fn refusal(closed: SignUpRestriction) -> (Failure, Code) {
     (Failure::new(reason, detail, code.name), code)
 }
 
-/// Makes a user of the attempt if it has all it needs. A provider's proof that waits with it is found by itself.
+/// Makes a user of the attempt if it has all it needs. A provider's verification that waits with it is found by itself.
 ///
 /// # Errors
-/// `client_state_invalid`, `resource_forbidden` for an attempt that is over; `identification_claimed` when its identity,
-/// address or username became somebody else's meanwhile; [`Aborted::Conflict`] after a lost race: roll back and call
-/// again.
+/// `client_state_invalid`, `resource_forbidden` for an attempt that is over; `identification_claimed` when its
+/// identity, address or username became somebody else's meanwhile; [`Aborted::Conflict`] after a lost race: roll back
+/// and call again.
 pub async fn complete_if_ready(
     ctx: &Ctx,
     db: &mut PgConnection,
@@ -83,7 +83,7 @@ pub async fn complete_if_ready(
     Ok(finished)
 }
 
-/// The same with the provider's proof in hand.
+/// The same with the provider's verification in hand.
 ///
 /// # Errors
 /// Those of [`complete_if_ready`].
@@ -132,8 +132,8 @@ fn may_change(row: &Row) -> Result<(), Problem> {
     })
 }
 
-/// A name is no reason to turn away who comes with an identity of his own: one that somebody has meanwhile is dropped,
-/// and asked for anew where one is required.
+/// A name is no reason to turn away who comes with an identity of their own: one that somebody has meanwhile is
+/// dropped, and asked for anew where one is required.
 async fn drop_taken_username(
     ctx: &Ctx,
     db: &mut PgConnection,
@@ -190,8 +190,8 @@ async fn find_conflict(
     }
     let has_owner = known.owner.is_some_and(|owner| owner.status != IdentificationStatus::Unverified);
     if has_owner && is_verified {
-        // In strict mode nobody was told before he had proven the address that his provider named; a sign-in decides by
-        // that one, too.
+        // In strict mode nobody was shown it before they had verified the address that their provider named; a sign-in
+        // decides by that one, too.
         let is_strict = ctx.instance.settings.enumeration_protection == EnumerationProtection::Strict;
         let may_transfer =
             is_strict && row.proven_by.is_some() && identity.is_some_and(|identity| names(identity, email));

@@ -1,4 +1,4 @@
-//! A stranger who proved an address while signing in goes on as a sign-up with that address.
+//! A stranger who verified an address while signing in goes on as a sign-up with that address.
 
 use super::change::complete_or_wait;
 use crate::actions::attempt;
@@ -14,7 +14,7 @@ use crate::store::pool::PgConnection;
 use crate::store::sign_ups::{self, Change};
 use crate::store::verifications;
 
-/// The sign-up that a proof was carried over to.
+/// The sign-up that a verification was transferred to.
 pub struct TransferredSignUp {
     /// Its id.
     pub id: String,
@@ -22,7 +22,7 @@ pub struct TransferredSignUp {
     pub went: Result<Option<Issued>, Problem>,
 }
 
-/// Takes the proven address of the client's sign-in over to a new sign-up, once; `None` if there is none.
+/// Transfers the verified address of the client's sign-in to a new sign-up, once; `None` if there is none.
 ///
 /// # Errors
 /// Those of a completed sign-up.

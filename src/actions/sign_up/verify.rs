@@ -1,4 +1,4 @@
-//! The address of a sign-up is proven: a code or link goes out, and comes back.
+//! The address of a sign-up is verified: a code or link goes out, and comes back.
 
 use super::change::{complete_or_wait, current};
 use crate::actions::client::{self, ClientUpdate, Issued};
@@ -21,7 +21,7 @@ use crate::store::sign_ins;
 /// Sends a code or link to the sign-up's address.
 ///
 /// # Errors
-/// Those of the attempt; `form_param_value_invalid` for a strategy that proves no address here, `form_param_missing`
+/// Those of the attempt; `form_param_value_invalid` for a strategy that verifies no address here, `form_param_missing`
 /// without an address, `verification_already_verified`; those of redirect addresses; 429
 /// `verification_code_too_many_requests`.
 pub async fn prepare(
@@ -86,7 +86,7 @@ fn is_verified(attempt: &SignUp) -> bool {
 ///
 /// # Errors
 /// Those of the attempt; those of a code ([`check::check`]) and `form_code_incorrect`; those of restrictions;
-/// `identification_claimed` when somebody else proved the address first.
+/// `identification_claimed` when somebody else verified the address first.
 pub async fn attempt_code(ctx: &Ctx, token: Option<&LookupHash>, id: &str, guess: &str) -> Result<ClientUpdate> {
     for _ in 0..TRIES {
         let mut tx = ctx.app.db.begin().await?;
@@ -110,7 +110,7 @@ async fn try_code(
     guess: &str,
 ) -> Result<Result<Option<Issued>, Problem>, Aborted> {
     let (client, attempt) = current(ctx, db, token, id).await?;
-    // A proven address may lead into its owner's account: guesses count there, as those of a sign-in do.
+    // A verified address may lead into its owner's account: guesses count there, as those of a sign-in do.
     let address = attempt.email_address.as_deref().unwrap_or_default();
     let owner = sign_ins::owner_of_address(&mut *db, ctx.instance_id(), address, false).await?;
     let user = owner.as_ref().map(|(user, _)| user);

@@ -1,4 +1,4 @@
-//! `/oauth/token_info`: what a token is, told to a client that proved who it is (RFC 7662).
+//! `/oauth/token_info`: what a token is, shown to a client that authenticated itself (RFC 7662).
 
 use super::{Failure, authenticate, hashes, secret_hashes};
 use crate::context::Ctx;
@@ -22,7 +22,7 @@ pub enum LiveKind {
 /// A live token, or `None` for everything else: unknown, expired, revoked, another client's refresh token, malformed.
 ///
 /// # Errors
-/// `invalid_client` also for a public client (it has no secret to prove itself with), `invalid_request`; faults.
+/// `invalid_client` also for a public client (it has no secret to authenticate with), `invalid_request`; faults.
 pub async fn introspect(
     ctx: &Ctx,
     client: &PresentedClient,

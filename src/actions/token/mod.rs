@@ -1,5 +1,5 @@
-//! What OAuth clients do with codes and tokens: [`redeem_code`], [`refresh`], [`introspect`], [`revoke`], [`userinfo`];
-//! and what these share: proof of the client, the form of an answer, the end of a grant.
+//! What OAuth clients do with codes and tokens: [`redeem_code`], [`rotate_refresh_token`], [`introspect`], [`revoke`],
+//! [`userinfo`]; and what these share: client authentication, the form of an answer, the end of a grant.
 //!
 //! Each good path is one statement that also authenticates the client; only a refusal asks the database why. A token is
 //! never stored, only its keyed hash.
@@ -32,7 +32,7 @@ use crate::store::oauth_grants::{Issued, NewAccessToken};
 /// Why there are no tokens.
 #[derive(Debug)]
 pub enum Failure {
-    /// The client is told.
+    /// The client receives an error.
     Refused(OAuthError),
     /// Our failure.
     Fault(Error),
@@ -108,8 +108,8 @@ fn secret_hashes(ctx: &Ctx, client: &PresentedClient) -> SecretHashes {
     SecretHashes::new(&hashes.unwrap_or_default())
 }
 
-/// After a good proof: while the ring holds older keys, the client's secret is hashed anew under the first one, so that
-/// the older ones can go one day. A fault here must not cost the client its tokens.
+/// After a good authentication: while the ring holds older keys, the client's secret is hashed anew under the first
+/// one, so that the older ones can go one day. A fault here must not cost the client its tokens.
 async fn renew_secret_hash(ctx: &Ctx, client: &PresentedClient) {
     let ring = &ctx.app.ring;
     let Some(secret) = client.secret.as_ref().map(|secret| secret.expose_secret()).filter(|_| ring.len() > 1) else {
@@ -129,7 +129,7 @@ fn hashes(ctx: &Ctx, label: Lookup<'static>, token: &Token) -> Vec<LookupHash> {
     ctx.app.ring.lookup_hashes(label, token.reveal())
 }
 
-/// Asks for proof of who the client is; for the paths on which no other statement did.
+/// Requires client authentication; for the paths on which no other statement did.
 ///
 /// # Errors
 /// `invalid_client`, the same for an unknown client and a wrong secret.

@@ -70,7 +70,7 @@ async fn try_redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) 
     Err(refused(ctx, client, request, Some(code)).await)
 }
 
-/// Why a code was not redeemed, told in the order of the specification; what follows from it is done here.
+/// Why a code was not redeemed, reported in the order of the specification; what follows from it is done here.
 async fn refused(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest, code: Option<&Token>) -> Failure {
     match find_refusal(ctx, client, request, code).await {
         Ok(failure) | Err(failure) => failure,

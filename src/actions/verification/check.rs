@@ -14,7 +14,7 @@ use crate::store::verifications::{self, PendingVerification};
 /// What a guess was.
 #[derive(Debug)]
 pub enum Guess {
-    /// Right: the proof is verified now, once.
+    /// Right: verified now, once.
     Right(Box<PendingVerification>),
     /// Wrong, and counted: the caller commits before it answers with this.
     Wrong(Problem),
@@ -25,7 +25,7 @@ pub enum Guess {
 pub struct Guesser<'a> {
     /// The attempt, session or address that it is for.
     pub owner: &'a str,
-    /// What it proves to the owner.
+    /// What it verifies to the owner.
     pub role: Role,
     /// How: a code that was sent for something else is worth nothing.
     pub strategy: &'a str,

@@ -1,5 +1,6 @@
-//! A message on its way: into the outbox where a mail server is configured, which the worker empties; into the inbox page
-//! on a development instance without one. Both in the transaction that asks, so that nothing is sent for what never was.
+//! A message on its way: into the outbox where a mail server is configured, which the worker empties; into the inbox
+//! page on a development instance without one. Both in the transaction that asks, so that nothing is sent for what
+//! never was.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -33,12 +34,12 @@ pub struct Mail {
     pub until: i64,
 }
 
-/// True if the instance can send mail; where it cannot, nobody can prove an address by a code or link.
+/// True if the instance can send mail; where it cannot, nobody can verify an address by a code or link.
 pub fn can_send(app: &App, instance: &Instance) -> bool {
     app.mailer.is_some() || keeps_messages(app, instance)
 }
 
-/// Messages that have nowhere to go are kept on a page, which development instances alone have.
+/// Messages that have nowhere to go are stored on a page, which development instances alone have.
 fn keeps_messages(app: &App, instance: &Instance) -> bool {
     app.mailer.is_none() && instance.may_keep_messages() && app.config.dev.pages
 }
@@ -68,7 +69,7 @@ pub(super) async fn send(ctx: &Ctx, db: &mut PgConnection, mail: &Mail, effort: 
 /// Delivers a mail that a worker took from the outbox. One that comes too late is dropped: its code is dead.
 ///
 /// # Errors
-/// Faults of the mail server, told without anything of the message.
+/// Faults of the mail server, reported without anything of the message.
 pub async fn deliver(app: &App, taken: &ClaimedEffect) -> Result<()> {
     let at = outbox::payload_at(&taken.instance, &taken.id);
     let sealed = taken.payload_sealed.as_deref().ok_or_else(|| Error::internal("a mail without content"))?;
@@ -89,7 +90,7 @@ pub async fn deliver(app: &App, taken: &ClaimedEffect) -> Result<()> {
 pub struct InboxMessage {
     /// Names it.
     pub id: InboxMessageId,
-    /// When it was kept, on the instance's clock.
+    /// When it was stored, on the instance's clock.
     pub created_at: crate::model::time::Timestamp,
     /// What it says.
     pub mail: Mail,

@@ -1,4 +1,4 @@
-//! Asking for a proof: a fresh secret, of which only the hash stays here, and a message that carries it.
+//! Asking for a verification: a fresh secret, of which only the hash stays here, and a message that carries it.
 
 use super::delivery;
 use super::message::{self, Purpose};
@@ -32,7 +32,7 @@ pub enum Recipient {
 pub struct VerificationRequest<'a> {
     /// The id of the attempt, session or address that it is for.
     pub owner: &'a str,
-    /// What it proves to the owner.
+    /// What it verifies to the owner.
     pub role: Role,
     /// The client that asks; only it can answer by code. Locked by the caller.
     pub client: &'a ClientId,

@@ -1,4 +1,4 @@
-//! The words of the messages. Plain: what the code or link is for, how long it works, and what to do if nobody asked.
+//! The texts of the messages. Plain: what the code or link is for, how long it works, and what to do if nobody asked.
 
 use askama::Template;
 
@@ -8,14 +8,14 @@ use crate::context::Ctx;
 use crate::model::email::EmailAddress;
 use crate::model::problem::{Error, Result};
 
-/// What the proof is for.
+/// What the verification is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Somebody signs in.
     SignIn,
-    /// Somebody has forgotten his password.
+    /// Somebody has forgotten their password.
     NewPassword,
-    /// Somebody says that the address is his.
+    /// Somebody says that the address is theirs.
     Address,
     /// Somebody who is signed in does something important.
     Reverification,

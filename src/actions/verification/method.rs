@@ -2,7 +2,7 @@
 
 use crate::model::factor::RESET;
 
-/// By what an address is proven.
+/// By what an address is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerificationMethod<'a> {
     /// A code, typed where it was asked for.

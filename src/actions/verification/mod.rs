@@ -1,7 +1,7 @@
-//! Proof of an address: a code of six digits or a link is sent there, and who brings it back has it.
+//! Verification of an e-mail address: a code of six digits or a link is sent there, and whoever returns it has it.
 //!
-//! [`issue`] asks (for a sign-in, a sign-up, a session, an address of a user), [`check`] counts a guess and believes it,
-//! [`delivery`] brings the message on its way. What a proof means is decided by whoever asked for it.
+//! [`issue`] creates one (for a sign-in, a sign-up, a session, an address of a user), [`check`] counts a guess before it
+//! compares it, [`delivery`] sends the message. What follows from a verification is decided by the action that asked.
 
 pub mod check;
 pub mod delivery;
