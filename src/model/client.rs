@@ -83,15 +83,15 @@ pub struct SignIn {
     pub status: String,
     /// What the person typed, or the user's address once known.
     pub identifier: Option<String>,
-    /// The flow on the inspector's record.
+    /// The recorded flow.
     pub flow_id: Option<FlowId>,
     /// Who it is for, once known.
     pub user_id: Option<UserId>,
     /// The address by which the user was identified.
     pub identification_id: Option<IdentificationId>,
-    /// An account at a provider waits for the proof of that address.
+    /// An account at a provider waits for the verification of that address.
     pub has_pending_account: bool,
-    /// A stranger may go on, and sign up after the proof.
+    /// A stranger may go on, and sign up after the verification.
     pub sign_up_if_missing: bool,
     /// Who it is for, until it is over.
     pub user: Option<User>,
@@ -99,7 +99,7 @@ pub struct SignIn {
     pub has_password: bool,
     /// The providers that people may sign in with here, while a first factor is wanted.
     pub providers: Vec<String>,
-    /// The ways in, while a first factor is wanted; filled in by whoever shows the attempt.
+    /// The factors, while a first factor is wanted; filled in by whoever shows the attempt.
     #[serde(skip)]
     pub first_factors: Option<Vec<Factor>>,
     /// The session it made.
@@ -107,16 +107,16 @@ pub struct SignIn {
     /// End of the attempt.
     #[serde(with = "rfc3339")]
     pub abandon_at: Timestamp,
-    /// The first factor's proof.
+    /// The first factor's verification.
     pub first_factor: Option<Verification>,
-    /// The second factor's proof.
+    /// The second factor's verification.
     pub second_factor: Option<Verification>,
 }
 
 /// A sign-up attempt.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SignUp {
-    /// The flow on the inspector's record.
+    /// The recorded flow.
     pub flow_id: Option<FlowId>,
     /// Names it.
     pub id: SignUpId,
@@ -150,20 +150,20 @@ pub struct SignUp {
     /// End of the attempt.
     #[serde(with = "rfc3339")]
     pub abandon_at: Timestamp,
-    /// The provider's proof.
+    /// The provider's verification.
     pub external_account: Option<Verification>,
-    /// The address's proof.
+    /// The address's verification.
     pub email_verification: Option<Verification>,
     /// A password was chosen.
     pub has_password: bool,
-    /// What the provider told, while that waits with the attempt.
+    /// What the provider reported, while that waits with the attempt.
     pub provider_profile: Option<Profile>,
     /// The providers that it can bring an account of.
     pub providers: Vec<String>,
     /// What it has to bring; filled in by whoever shows the attempt.
     #[serde(skip)]
     pub fields: Option<Fields>,
-    /// The strategies that prove its address; filled in likewise.
+    /// The strategies that verify its address; filled in likewise.
     #[serde(skip)]
     pub verification_strategies: Vec<&'static str>,
 }
@@ -183,13 +183,13 @@ pub struct Session {
     pub last_active_at: Timestamp,
     /// Impersonation.
     pub actor: Option<serde_json::Value>,
-    /// When the person proved who he is (`auth_time`).
+    /// When the person verified who they are (`auth_time`).
     #[serde(with = "rfc3339")]
     pub authenticated_at: Timestamp,
-    /// Last proof of a first factor.
+    /// Last verification of a first factor.
     #[serde(with = "rfc3339::option")]
     pub first_factor_verified_at: Option<Timestamp>,
-    /// Last proof of a second factor.
+    /// Last verification of a second factor.
     #[serde(with = "rfc3339::option")]
     pub second_factor_verified_at: Option<Timestamp>,
     /// Creation.
@@ -203,7 +203,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// `fva`: minutes since the last proof of each factor, -1 for never.
+    /// `fva`: minutes since the last verification of each factor, -1 for never.
     pub fn factor_ages(&self, now: Timestamp) -> [i64; 2] {
         [self.first_factor_verified_at, self.second_factor_verified_at]
             .map(|moment| moment.map_or(-1, |moment| (now - moment).whole_minutes().max(0)))

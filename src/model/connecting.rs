@@ -11,7 +11,7 @@ use super::social_error;
 pub enum Aim {
     /// A pending account waits for its identity.
     Connect,
-    /// An account that was proven before is approved once more, perhaps with more scopes.
+    /// An account that was verified before is approved once more, perhaps with more scopes.
     Reauthorize(ExternalAccountId),
 }
 
@@ -33,9 +33,9 @@ pub enum Address {
     Absent,
     /// It is one of the user's own.
     Own(IdentificationId),
-    /// Another user has it, proven or reserved.
+    /// Another user has it, verified or reserved.
     Others,
-    /// Nobody has proven it.
+    /// Nobody has verified it.
     Free,
 }
 
@@ -46,7 +46,7 @@ pub struct Known {
     pub identity: Identity,
     /// How the address stands.
     pub address: Address,
-    /// The user has another proven account of this provider without an error.
+    /// The user has another verified account of this provider without an error.
     pub has_another: bool,
 }
 
@@ -64,13 +64,13 @@ pub struct Rules {
 pub enum Claim {
     /// There is none.
     Nothing,
-    /// The account vouches for this one of the user's addresses; proves it, if the provider's word goes so far.
+    /// The account vouches for this one of the user's addresses; verifies it, if the provider's claim goes so far.
     Link(IdentificationId, Verify),
     /// The user gets it.
     Add(Verify),
 }
 
-/// Whether the provider's word proves an address.
+/// Whether the provider's claim verifies an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verify {
     /// It does.
@@ -96,7 +96,7 @@ pub enum ConnectDecision {
     Refuse(Failure),
 }
 
-/// Decides. `trust` says what the provider's word about the address is worth.
+/// Decides. `trust` says what the provider's claim about the address is worth.
 pub fn decide(aim: &Aim, trust: EmailTrust, known: &Known, rules: Rules) -> ConnectDecision {
     use ConnectDecision::{Connect, Refresh, Refuse};
     const CLAIMED: Failure = Failure::new(Reason::AccountInUse, "claimed", social_error::CLAIMED);
@@ -119,7 +119,7 @@ pub fn decide(aim: &Aim, trust: EmailTrust, known: &Known, rules: Rules) -> Conn
     }
     match &known.address {
         Address::Absent | Address::Others => Connect(Claim::Nothing),
-        // An address that waits for a proof is proven by the provider's flag, never by its mere policy.
+        // An address that waits for a verification is verified by the provider's flag, never by its mere policy.
         Address::Own(own) => Connect(Claim::Link(own.clone(), Verify::when(trust == EmailTrust::Verified))),
         Address::Free if !rules.addresses_changeable => Refuse(IMMUTABLE),
         Address::Free => Connect(Claim::Add(Verify::when(trust.counts_as_verified()))),

@@ -5,17 +5,17 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Defences {
-    /// A provider whose word about addresses is not trusted proves none.
+    /// A provider whose claim about addresses is not trusted verifies none.
     pub only_trusted_words: bool,
-    /// A user who never proved the address is not taken for its owner, even if the provider vouches for the person.
+    /// A user who never verified the address is not taken for its owner, even if the provider vouches for the person.
     pub hostile_until_verified: bool,
-    /// An unproven claim of a user who has proven another address leads to nobody.
+    /// An unverified claim of a user who has verified another address leads to nobody.
     pub somebody_else_keeps_out: bool,
-    /// An account waits for the proof of the very address that its provider named.
+    /// An account waits for the verification of the very address that its provider named.
     pub verification_of_that_address: bool,
-    /// A new user's address counts as proven only when somebody proved it.
+    /// A new user's address counts as verified only when somebody verified it.
     pub verified_at_sign_up: bool,
-    /// Whoever proves an unproven claim ends the sessions that were there before.
+    /// Whoever verifies an unverified claim ends the sessions that were there before.
     pub ends_sessions: bool,
     /// The same removes the external accounts that were there before.
     pub removes_accounts: bool,

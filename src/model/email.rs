@@ -44,7 +44,7 @@ impl EmailAddress {
         local.split('+').skip(1).any(|tag| tag == "clerk_test")
     }
 
-    /// What may be shown to somebody who has not proven to know the address: first letter and domain.
+    /// What may be shown to somebody who has not verified to know the address: first letter and domain.
     pub fn masked(&self) -> String {
         let (local, domain) = self.value.split_once('@').unwrap_or((&self.value, ""));
         format!("{}****@{domain}", local.chars().next().unwrap_or_default())

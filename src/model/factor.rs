@@ -3,10 +3,10 @@
 use super::email::EmailAddress;
 use super::id::IdentificationId;
 
-/// The strategy by which somebody who forgot his password chooses a new one: a code to his address.
+/// The strategy by which somebody who forgot their password chooses a new one: a code to their address.
 pub const RESET: &str = "reset_password_email_code";
 
-/// A way in.
+/// A factor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Factor {
     /// `password`, `email_code`, `email_link`, `reset_password_email_code`, `oauth_google`.
@@ -18,7 +18,8 @@ pub struct Factor {
 /// The address behind a factor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FactorAddress {
-    /// The id by which the factor is chosen. Where answers must not tell who has an account it is made from the attempt's.
+    /// The id by which the factor is chosen. Where answers must not tell who has an account it is made from the
+    /// attempt's.
     pub id: String,
     /// The address.
     pub value: EmailAddress,

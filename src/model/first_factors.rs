@@ -1,4 +1,4 @@
-//! The ways into an account that an attempt may be shown, in their order: password, codes,
+//! The factors of an account that an attempt may be shown, in their order: password, codes,
 //! links, providers.
 
 use super::client::SignIn;
@@ -19,14 +19,14 @@ pub struct SupportedFactors<'a> {
 }
 
 impl SupportedFactors<'_> {
-    /// The ways to prove an address, codes before links.
+    /// The ways to verify an address, codes before links.
     fn mail_strategies(&self) -> impl Iterator<Item = &'static str> {
         let email = &self.settings.email;
         let ways = [("email_code", email.code), ("email_link", email.link)];
         ways.into_iter().filter(|(_, is_on)| *is_on && self.sends_mail).map(|(strategy, _)| strategy)
     }
 
-    /// The strategies by which a sign-up proves its address.
+    /// The strategies by which a sign-up verifies its address.
     pub fn verification_strategies(&self) -> Vec<&'static str> {
         self.mail_strategies().collect()
     }
@@ -37,7 +37,7 @@ impl SupportedFactors<'_> {
             .collect()
     }
 
-    /// There are passwords, and whoever has forgotten his can be sent a code.
+    /// There are passwords, and whoever has forgotten theirs can be sent a code.
     pub fn resets_passwords(&self) -> bool {
         self.sends_mail && self.settings.attributes.password.is_enabled()
     }
@@ -61,7 +61,7 @@ pub fn first_factors(supported: SupportedFactors<'_>, attempt: &SignIn) -> Vec<F
     }
 }
 
-/// The factors that prove once more who is signed in: no provider among them.
+/// The factors that verify once more who is signed in: no provider among them.
 pub fn reverification_factors(supported: SupportedFactors<'_>, user: &User, has_password: bool) -> Vec<Factor> {
     let addresses = verified_addresses(user, supported.settings);
     let password = has_password.then(|| Factor::plain("password"));

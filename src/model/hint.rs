@@ -1,11 +1,11 @@
-//! What a developer or operator should look at when a flow failed: likely causes in order, and the setting. Shown by the
-//! inspector, the command line and development pages; never in a production page or an answer of an API.
+//! What a developer or operator should look at when a flow failed: likely causes in order, and the setting. Shown by
+//! the Flow inspector, the command line and development pages; never in a production page or an answer of an API.
 
 use super::reason::Reason;
 
 /// The hint for `detail` of `reason`. `{provider}` and `{callback_url}` stand for what [`fill`] knows.
 ///
-/// Every reason has its words here: a new one without does not compile.
+/// Every reason has its texts here: a new one without does not compile.
 pub fn hint(reason: Reason, detail: &str) -> &'static str {
     use Reason as R;
     match reason {
@@ -120,7 +120,7 @@ fn of_app(reason: Reason, detail: &str) -> &'static str {
 fn of_state(reason: Reason, detail: &str) -> &'static str {
     match (reason, detail) {
         (Reason::StateMissing, _) => {
-            "The callback was opened by hand or from a bookmark, or a provider or proxy dropped `state`."
+            "The callback was opened directly or from a bookmark, or a provider or proxy dropped `state`."
         }
         (Reason::StateUsed, _) => {
             "The same callback was opened again: back, reload, or a scanner. What the first call did stands in this \
@@ -248,9 +248,9 @@ fn of_decision(reason: Reason, detail: &str) -> &'static str {
              or permission is missing."
         }
         (Reason::EmailUnverified, "unprovable") => {
-            "The provider does not prove the address and this instance cannot send codes: set `email.url`."
+            "The provider does not verify the address and this instance cannot send codes: set `email.url`."
         }
-        (Reason::EmailUnverified, _) => "The provider does not prove the address; the person is asked for a code.",
+        (Reason::EmailUnverified, _) => "The provider does not verify the address; the person is asked for a code.",
         (Reason::RequirementsMissing, _) => "The instance requires more of a new user than the provider gives.",
         (Reason::Transfer, _) => {
             "Goes on by itself. It ends here when the app passes `transferable=false` or its callback page does not run \

@@ -144,21 +144,21 @@ ids! {
     GrantId = "ogr";
     /// A backend secret key.
     SecretKeyId = "key";
-    /// A verification: one proof asked of one owner.
+    /// A verification: a code, a link or a provider's answer, asked of one owner.
     VerificationId = "ver";
-    /// One trip to a provider.
+    /// One authorization at a provider.
     ProviderAuthorizationId = "sfl";
     /// A row of the audit log.
     AuditEventId = "aud";
     /// A row of the outbox; also the message's idempotency id.
     OutboxId = "msg";
-    /// A message kept in the development inbox.
+    /// A message stored in the development inbox.
     InboxMessageId = "inb";
     /// An address of a native application that may receive a sign-in.
     RedirectUrlId = "ru";
     /// A request; shown as `clerk_trace_id`.
     RequestId = "req";
-    /// One browser flow on the inspector's record: what a person did from a start to its end.
+    /// One browser flow on the flow log: what a person did from a start to its end.
     FlowId = "flw";
     /// A step of such a flow.
     FlowStepId = "fst";

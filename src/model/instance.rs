@@ -139,7 +139,7 @@ impl Instance {
         self.settings.test_mode.unwrap_or(self.is_development())
     }
 
-    /// Messages that have nowhere to go are kept to be read on a page.
+    /// Messages that have nowhere to go are stored to be read on a page.
     pub fn may_keep_messages(&self) -> bool {
         self.is_development()
     }

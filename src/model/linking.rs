@@ -1,7 +1,8 @@
-//! What a proven identity means for an instance: the decision table of social sign-in and sign-up as one pure function.
+//! What a verified identity means for an instance: the decision table of social sign-in and sign-up as one pure
+//! function.
 //!
-//! An address is a contact, never an identity: alone it joins nobody. It leads to an existing user only where both sides
-//! have proven it, or once the person proves it now.
+//! An address is a contact, never an identity: alone it joins nobody. It leads to an existing user only where both
+//! sides have verified it, or once the person verifies it now.
 
 use super::defences::Defences;
 use super::id::{ExternalAccountId, IdentificationId, SessionId, UserId};
@@ -53,17 +54,17 @@ pub struct KnownAccount {
     pub session: Option<SessionId>,
 }
 
-/// The user who has the provider's address among his own.
+/// The user who has the provider's address among their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressOwner {
     /// The user.
     pub user: UserId,
     /// The address among the user's.
     pub identification: IdentificationId,
-    /// How far the address is his.
+    /// How far the address is theirs.
     pub status: IdentificationStatus,
-    /// He has another address that is proven or reserved for him: then he is somebody else than the owner of this
-    /// unproven one.
+    /// They have another address that is verified or reserved for them: then they are somebody else than the owner of this
+    /// unverified one.
     pub is_somebody_else: bool,
     /// Whether that user may sign in.
     pub user_status: UserStatus,
@@ -76,7 +77,7 @@ pub struct AddressOwner {
 pub struct Known {
     /// The external account with this (provider, id).
     pub account: Option<KnownAccount>,
-    /// Who has the address: whoever has proven it or has it reserved, else the first who claims it.
+    /// Who has the address: whoever has verified it or has it reserved, else the first who claims it.
     pub owner: Option<AddressOwner>,
 }
 
@@ -85,9 +86,9 @@ pub struct Known {
 pub struct Policy {
     /// Whether an address may lead to an existing user at all.
     pub linking: Linking,
-    /// In strict mode an unproven claim learns nothing about who has the address.
+    /// In strict mode an unverified claim learns nothing about who has the address.
     pub enumeration: EnumerationProtection,
-    /// The instance can have an address proven by code or link.
+    /// The instance can have an address verified by code or link.
     pub can_verify: bool,
     /// All of them, outside of tests of the rules.
     pub defences: Defences,
@@ -105,20 +106,20 @@ pub enum Decision {
     },
     /// Rows 4 to 6 as sign-up: a new user.
     Create,
-    /// The other attempt can take over: `external_account_not_found` or `external_account_exists`.
+    /// The other attempt can take its place: `external_account_not_found` or `external_account_exists`.
     Transfer,
     /// Row 7, and row 9 where the provider vouches: the account becomes this user's, and signs in.
     Link {
         /// The user.
         user: UserId,
-        /// The address that leads there; a reserved one is proven by this.
+        /// The address that leads there; a reserved one is verified by this.
         identification: IdentificationId,
     },
-    /// Rows 8 to 11: the account becomes this user's once the person has proven this address.
+    /// Rows 8 to 11: the account becomes this user's once the person has verified this address.
     VerifyFirst {
         /// The user.
         user: UserId,
-        /// The address to be proven.
+        /// The address to be verified.
         identification: IdentificationId,
     },
     /// Row 2: that user has an active session here.
@@ -127,7 +128,7 @@ pub enum Decision {
     Closed(UserStatus, UserId),
     /// Rows 7 to 11 where the instance never links.
     LinkingOff(UserId),
-    /// Rows 8, 9 and 11 where the instance cannot have an address proven.
+    /// Rows 8, 9 and 11 where the instance cannot have an address verified.
     Unprovable(UserId),
 }
 
@@ -148,7 +149,7 @@ pub fn decide(kind: AttemptKind, trust: Option<EmailTrust>, known: &Known, polic
     }
 }
 
-/// Whether the provider's word is enough for the address of a new user (rows 5 and 6). In strict mode only a word that
+/// Whether the provider's claim is enough for the address of a new user (rows 5 and 6). In strict mode only a word that
 /// would also link is: otherwise the answer would tell whether the address has an owner.
 pub fn is_enough(trust: EmailTrust, policy: &Policy) -> bool {
     match trust {
@@ -170,9 +171,9 @@ fn sign_in(kind: AttemptKind, known: &KnownAccount) -> Decision {
     }
 }
 
-/// Whether this user stands between the address and its owner. An unproven claim never does when
-/// its user may not sign in, has proven to be somebody else, or could not be told from the owner because nobody can be
-/// asked for a proof: the person begins anew beside it, and whoever proves the address first has it.
+/// Whether this user stands between the address and its owner. An unverified claim never does when its user may not
+/// sign in, turned out to be somebody else, or could not be distinguished from the owner because nobody can be asked
+/// for a verification: the person begins anew beside it, and whoever verifies the address first has it.
 fn counts(owner: &AddressOwner, vouched: bool, policy: &Policy) -> bool {
     if owner.status != IdentificationStatus::Unverified {
         return true;

@@ -198,7 +198,8 @@ fn account_of(user_status: UserStatus, open: bool) -> Option<KnownAccount> {
 }
 
 proptest! {
-    /// Whoever ends in an account by an address alone comes with a trusted word, to a user who has proven the address.
+    /// Whoever ends in an account by an address alone comes with a trusted claim, to a user who has verified the
+    /// address.
     #[test]
     fn nobody_is_linked_without_verification_on_both_sides(
         kind in prop::sample::select(BOTH.to_vec()),

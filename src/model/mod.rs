@@ -1,8 +1,8 @@
 //! Types and rules. Pure: no input or output, no SQL, no HTTP framework, no clock and no randomness of its own (the
-//! traits [`time::Clock`] and [`random::Rng`] stand here, their implementations elsewhere).
+//! traits [`time::Clock`] and [`random::Rng`] are here, their implementations elsewhere).
 //!
-//! What must be valid exists only if it is: the types parse at the door, and inner code never checks again. Everything
-//! above may name this room; it names nothing of ours.
+//! What must be valid exists only if it is: the types parse at the boundary, and inner code never checks again. Every
+//! module above may name this one; it names nothing of ours.
 
 pub mod client;
 pub mod connecting;

@@ -1,21 +1,21 @@
-//! Refusals and faults. A [`Problem`] is somebody's refusal, told to the caller in full; a [`Fault`] is ours, told as
-//! "not now" and logged with its chain.
+//! Refusals and faults. A [`Problem`] is somebody's refusal, shown to the caller in full; a [`Fault`] is ours, reported
+//! as "not now" and logged with its chain.
 
 use serde_json::{Map, Value};
 
 use super::reason::{Reason, Why};
 
-/// What every fallible act of the house returns.
+/// What every fallible act of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A published error code with the status and words it goes with.
+/// A published error code with the status and text it goes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code {
     /// The stable name that SDKs act on.
     pub name: &'static str,
     /// The HTTP status it is answered with.
     pub status: u16,
-    /// A few words.
+    /// A short text.
     pub message: &'static str,
     /// A sentence.
     pub long_message: &'static str,
@@ -172,12 +172,13 @@ pub struct Problem {
     pub status: u16,
     /// Seconds after which a repetition makes sense.
     pub retry_after: Option<u32>,
-    /// Why a flow was refused: for its timeline, its page, the audit and the metrics; never in the answer of an API.
+    /// Why a flow was refused: for its flow's steps, its page, the audit and the metrics; never in the answer of an
+    /// API.
     pub why: Option<Why>,
 }
 
 impl Problem {
-    /// The refusal `code` with its own words.
+    /// The refusal `code` with its own text.
     pub fn new(code: Code) -> Self {
         let item = ErrorItem { code, long_message: code.long_message.to_owned(), meta: Map::new() };
         Self { errors: vec![item], status: code.status, retry_after: None, why: None }
@@ -214,14 +215,14 @@ impl Problem {
         self
     }
 
-    /// Says why, in the words that the flow's timeline and page use; `detail` is which of the reason's conditions it was.
+    /// Says why, in the words that the flow's steps and page use; `detail` is which of the reason's conditions it was.
     #[must_use]
     pub fn because(mut self, reason: Reason, detail: &'static str) -> Self {
         self.why = Some(Why::new(reason, detail));
         self
     }
 
-    /// Adds the errors of `other`, so that all faults of one body are told at once.
+    /// Adds the errors of `other`, so that all faults of one body are reported at once.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.errors.extend(other.errors);
@@ -240,7 +241,7 @@ impl From<Code> for Problem {
     }
 }
 
-/// How a fault of ours is told.
+/// How a fault of ours is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// A bug or a broken invariant: 500.
@@ -252,7 +253,7 @@ pub enum FaultKind {
 /// A failure of ours; the caller learns only its kind and the request id.
 #[derive(Debug)]
 pub struct Fault {
-    /// How it is told.
+    /// How it is shown.
     pub kind: FaultKind,
     /// The cause, for the log.
     pub source: Box<dyn std::error::Error + Send + Sync>,

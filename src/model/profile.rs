@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How far the provider's word about the e-mail address goes.
+/// How far the provider's claim about the e-mail address goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EmailTrust {
-    /// The provider says that the address was proven; it may link to an existing user.
+    /// The provider says that the address was verified; it may link to an existing user.
     Verified,
-    /// Nothing proves the address: a code must, before it links or signs in.
+    /// Nothing verifies the address: a code must, before it links or signs in.
     Unverified,
     /// No flag, but the provider releases confirmed addresses only: enough for a new user, a code before linking.
     ProviderPolicy,
@@ -30,7 +30,7 @@ pub struct Profile {
     pub provider_user_id: String,
     /// The address as the provider spells it, if it gave one.
     pub email: Option<String>,
-    /// What the provider's word about `email` is worth; `Unverified` without an address.
+    /// What the provider's claim about `email` is worth; `Unverified` without an address.
     pub email_trust: EmailTrust,
     /// Given name.
     pub first_name: Option<String>,
@@ -44,7 +44,7 @@ pub struct Profile {
     pub phone: Option<String>,
     /// BCP 47 language tag, where the provider says one.
     pub locale: Option<String>,
-    /// Claims that the operator of a custom provider wants kept on the external account.
+    /// Claims that the operator of a custom provider wants stored on the external account.
     #[serde(default)]
     pub public_metadata: serde_json::Map<String, serde_json::Value>,
 }

@@ -1,4 +1,4 @@
-//! Randomness as the rest of the house sees it, and the alphabets we write it in.
+//! Randomness as the rest of this crate sees it, and the alphabets we write it in.
 
 /// A source of cryptographically secure random bytes.
 pub trait Rng: Send + Sync {

@@ -1,4 +1,4 @@
-//! Why a flow, a provider token or an authorization failed: one list for the inspector, the pages, the API answers,
+//! Why a flow, a provider token or an authorization failed: one list for the flow log, the pages, the API answers,
 //! the audit, the events and the metrics. Names are stable: added to, never renamed.
 
 /// Whether trying again may help, and who must act before it can.
@@ -25,7 +25,8 @@ pub enum Actor {
 
 /// What failed, for whoever has to show or store it.
 ///
-/// A flow keeps it as the `error` of a verification: `code` is the member the SDK reads, `reason` and `detail` are ours.
+/// A flow keeps it as the `error` of a verification: `code` is the member the SDK reads, `reason` and `detail` are
+/// ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The row of the list.
@@ -99,8 +100,8 @@ macro_rules! reasons {
                 match self { $(Self::$name => $again),* }
             }
 
-            /// Its conditions, of which a detail is one; empty where it has one only, and for `provider_wrong_type`, whose
-            /// detail is the path of the member.
+            /// Its conditions, of which a detail is one; empty where it has one only, and for `provider_wrong_type`,
+            /// whose detail is the path of the member.
             pub const fn details(self) -> &'static [&'static str] {
                 match self { $(Self::$name => &[$($detail),*]),* }
             }
@@ -181,7 +182,7 @@ reasons! {
     ClockSkew = "clock_skew", "provider_answer", Again::Later, [];
     /// The provider gave no address and the instance requires one.
     EmailMissing = "email_missing", "unfinished", Again::Yes, [];
-    /// The address must be proven first, or cannot be (`proof`, `unprovable`).
+    /// The address must be verified first, or cannot be (`proof`, `unprovable`).
     EmailUnverified = "email_unverified", "unfinished", Again::Yes, ["proof", "unprovable"];
     /// Other members of `missing_fields`.
     RequirementsMissing = "requirements_missing", "unfinished", Again::Yes, [];

@@ -1,4 +1,4 @@
-//! An instance's settings: one JSON document, typed here; members this version does not know are kept.
+//! An instance's settings: one JSON document, typed here; members this version does not know are stored.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +12,13 @@ pub struct Settings {
     pub single_session_mode: bool,
     /// The public sign-up and sign-in attributes.
     pub attributes: Attributes,
-    /// How an address is proven by mail.
+    /// How an address is verified by mail.
     pub email: EmailSettings,
     /// What strangers may learn about who has an account.
     pub enumeration_protection: EnumerationProtection,
     /// Test addresses accept a fixed code and are sent nothing; `None` = on development instances.
     pub test_mode: Option<bool>,
-    /// Important actions want a recent proof of who is signed in.
+    /// Important actions want a recent verification of who is signed in.
     pub reverification: bool,
     /// When an account locks.
     pub lockout: LockoutSettings,
@@ -38,7 +38,7 @@ pub struct Settings {
     pub help_url: String,
     /// The mailbox that answers people's questions; empty = none.
     pub support_email: String,
-    /// Whether a provider's word about an address may lead to an existing user.
+    /// Whether a provider's claim about an address may lead to an existing user.
     pub linking: Linking,
     /// Who may sign up.
     pub sign_up: SignUpSettings,
@@ -69,7 +69,7 @@ pub struct Attributes {
     pub password: PasswordAttribute,
 }
 
-/// The rules of an attribute that nothing proves.
+/// The rules of an attribute that nothing verifies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PlainAttribute {
@@ -122,7 +122,7 @@ impl Default for PasswordAttribute {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LockoutSettings {
-    /// After so many failed proofs, 5 at least; 0 = never.
+    /// After so many failed verifications, 5 at least; 0 = never.
     pub attempts: u16,
     /// For so many seconds; 0 = until somebody unlocks it.
     pub duration: u32,
@@ -156,7 +156,7 @@ impl Default for LockoutSettings {
     }
 }
 
-/// How an address is proven by mail.
+/// How an address is verified by mail.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EmailSettings {
@@ -189,15 +189,15 @@ pub struct Attribute {
     pub enabled: bool,
     /// A sign-up is not complete without one.
     pub required: bool,
-    /// A sign-up is not complete before it is proven.
+    /// A sign-up is not complete before it is verified.
     pub verify_at_sign_up: bool,
 }
 
-/// Whether a provider's word about an address may lead to an existing user.
+/// Whether a provider's claim about an address may lead to an existing user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Linking {
-    /// Where both sides have proven the address, or the person proves it now.
+    /// Where both sides have verified the address, or the person verifies it now.
     #[default]
     VerifiedOnly,
     /// Never: people connect providers themselves once they are signed in.

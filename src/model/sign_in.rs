@@ -1,4 +1,4 @@
-//! A sign-in attempt as a state machine: which proof each state accepts, and where it leads.
+//! A sign-in attempt as a state machine: which verification each state accepts, and where it leads.
 //! Nothing else makes an attempt complete.
 
 use super::defences::Defences;
@@ -10,11 +10,11 @@ use super::user::IdentificationStatus;
 pub enum Status {
     /// Nobody is identified; also while a provider is asked, and after it failed.
     NeedsIdentifier,
-    /// The user is known; a first factor must be proven.
+    /// The user is known; a first factor must be verified.
     NeedsFirstFactor,
-    /// A second factor must be proven.
+    /// A second factor must be verified.
     NeedsSecondFactor,
-    /// A first factor is proven; a new password must be chosen.
+    /// A first factor is verified; a new password must be chosen.
     NeedsNewPassword,
     /// Signed in.
     Complete,
@@ -63,14 +63,14 @@ pub struct State {
     pub status: Status,
     /// Whether it may still be changed.
     pub life: AttemptLife,
-    /// The address that must be proven before the waiting external account is linked; then nothing else counts.
+    /// The address that must be verified before the waiting external account is linked; then nothing else counts.
     pub waits_for: Option<IdentificationId>,
 }
 
-/// A proof that was just given.
+/// A verification that was just given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Factor<'a> {
-    /// A provider's word about an identity that is the user's.
+    /// A provider's claim about an identity that is the user's.
     Provider,
     /// A code or link that went to an address of the user.
     Address(Address<'a>),
@@ -89,49 +89,49 @@ pub enum Factor<'a> {
 pub struct Address<'a> {
     /// Which one.
     pub id: &'a IdentificationId,
-    /// How far it was the user's before; `None` if it is none of his.
+    /// How far it was the user's before; `None` if it is none of theirs.
     pub status: Option<IdentificationStatus>,
-    /// The user has another address that is proven or reserved for him.
+    /// The user has another address that is verified or reserved for them.
     pub is_somebody_else: bool,
 }
 
-/// What the user owes besides a first factor.
+/// What the user needs besides a first factor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UserFactors {
-    /// He has a password.
+    /// They have a password.
     pub has_password: bool,
-    /// He has a second factor.
+    /// They have a second factor.
     pub second_factor: bool,
 }
 
-/// What a proof leads to.
+/// What a verification leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The attempt's next status.
     pub status: Status,
     /// The address is the user's from now on.
     pub verifies_address: bool,
-    /// Nobody had proven the address before: what an earlier claimant left in the account goes.
+    /// Nobody had verified the address before: what an earlier claimant left in the account goes.
     pub takes_over: bool,
 }
 
-/// Why a proof is not accepted.
+/// Why a verification is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// `client_state_invalid`: the attempt is over, or wants something else.
     State,
     /// `resource_forbidden`: a newer attempt took its place.
     Replaced,
-    /// `strategy_for_user_invalid`: not a way into this account now.
+    /// `strategy_for_user_invalid`: not a factor of this account now.
     Strategy,
     /// `resource_forbidden`: another user's address.
     Foreign,
 }
 
-/// The attempt after a proof.
+/// The attempt after a verification.
 ///
 /// # Errors
-/// The proof does not count in this state.
+/// The verification does not count in this state.
 pub fn apply_factor(
     state: &State,
     factor: Factor<'_>,
@@ -156,8 +156,8 @@ pub fn apply_factor(
     Ok(step(factor, user_factors))
 }
 
-/// Whether the factor is a way into this account now. An account that waits takes the proof of the address that its
-/// provider named, and nothing else.
+/// Whether the factor is a factor of this account now. An account that waits takes the verification of the address that
+/// its provider named, and nothing else.
 fn is_open(state: &State, factor: Factor<'_>, defences: Defences) -> Result<(), Refused> {
     let waits_for = state.waits_for.as_ref().filter(|_| state.status == Status::NeedsFirstFactor);
     let (Factor::Address(address) | Factor::ResetCode(address)) = factor else {
@@ -186,7 +186,7 @@ fn step(factor: Factor<'_>, user_factors: UserFactors) -> Step {
         Factor::Provider | Factor::Password | Factor::NewPassword | Factor::Second => (false, false),
     };
     let wants_password = matches!(factor, Factor::ResetCode(_)) || (takes_over && user_factors.has_password);
-    // Whoever takes an account over finds no second factor of the earlier claimant in his way.
+    // Whoever takes an account over finds no second factor of the earlier claimant in the way.
     let wants_second = user_factors.second_factor && !takes_over && factor != Factor::Second;
     let status = match (wants_password, wants_second) {
         (true, _) => Status::NeedsNewPassword,
@@ -196,7 +196,7 @@ fn step(factor: Factor<'_>, user_factors: UserFactors) -> Step {
     Step { status, verifies_address, takes_over }
 }
 
-/// What an account loses to the person who proves an address that nobody had proven before.
+/// What an account loses to the person who verifies an address that nobody had verified before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is removed by itself")]
 pub struct Reassignment {

@@ -1,4 +1,4 @@
-//! The machine of a sign-in: single steps, and that no sequence of proofs reaches an account it must not reach.
+//! The machine of a sign-in: single steps, and that no sequence of verifications reaches an account it must not reach.
 
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -123,8 +123,9 @@ fn any_try() -> impl Strategy<Value = Try> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
-    /// Complete is reached only through an accepted first factor, of the waiting account's own address if one waits; with
-    /// the second factor if the user has one, unless the account was taken over; with a new password if one is due.
+    /// Complete is reached only through an accepted first factor, of the waiting account's own address if one waits;
+    /// with the second factor if the user has one, unless the account was taken over; with a new password if one is
+    /// due.
     #[test]
     fn no_sequence_reaches_complete_without_what_is_owed(
         tries in prop::collection::vec(any_try(), 1..12),

@@ -1,4 +1,4 @@
-//! A sign-up attempt as rules: what it must have, what must be proven of it, and who
+//! A sign-up attempt as rules: what it must have, what must be verified of it, and who
 //! may become a user at all.
 
 use super::defences::Defences;
@@ -46,7 +46,7 @@ impl Field {
 pub enum AddressEvidence {
     /// Nothing yet.
     No,
-    /// The provider's word, for the very address it named.
+    /// The provider's claim, for the very address it named.
     Provider,
     /// A code or link that came back.
     Verification,
@@ -68,7 +68,7 @@ pub struct SignUpFacts {
     pub last_name: bool,
     /// The terms were accepted.
     pub legal_accepted: bool,
-    /// A provider proved an identity that nobody else has.
+    /// A provider verified an identity that nobody else has.
     pub social: bool,
 }
 
@@ -84,7 +84,7 @@ impl SignUpFacts {
         }
     }
 
-    /// Whether the address counts as proven.
+    /// Whether the address counts as verified.
     pub fn is_email_verified(&self, defences: Defences) -> bool {
         match self.email {
             Some(AddressEvidence::Provider | AddressEvidence::Verification) => true,
@@ -103,7 +103,7 @@ pub struct Fields {
     pub optional: Vec<Field>,
     /// Required and not there.
     pub missing: Vec<Field>,
-    /// There, but must be proven.
+    /// There, but must be verified.
     pub unverified: Vec<Field>,
 }
 
@@ -115,7 +115,7 @@ impl Fields {
 }
 
 /// What `given` still needs. A password is not asked of people who come with a provider; who comes with nothing that
-/// names him, or with no way to come back, is asked for it even if the settings require nothing.
+/// names them, or with no way to come back, is asked for it even if the settings require nothing.
 pub fn fields(settings: &Settings, given: &SignUpFacts, defences: Defences) -> Fields {
     let rules = &settings.attributes;
     let mut fields = Fields::default();

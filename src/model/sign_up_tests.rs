@@ -50,7 +50,7 @@ fn address_must_be_verified_where_the_instance_demands_it() {
     assert_eq!(fields(&Settings::default(), &given, Defences::ALL).unverified, [Field::EmailAddress]);
     let lax = settings(|settings| settings.attributes.email_address.verify_at_sign_up = false);
     assert!(fields(&lax, &given, Defences::ALL).is_ready());
-    assert!(!given.is_email_verified(Defences::ALL), "taken as it is, but not as proven");
+    assert!(!given.is_email_verified(Defences::ALL), "taken as it is, but not as verified");
 }
 
 #[test]
@@ -58,7 +58,11 @@ fn nobody_is_made_of_nothing() {
     let optional = settings(|settings| settings.attributes.email_address.required = false);
     assert_eq!(fields(&optional, &NOTHING, Defences::ALL).missing, [Field::EmailAddress]);
     let named = SignUpFacts { username: true, ..NOTHING };
-    assert_eq!(fields(&optional, &named, Defences::ALL).missing, [Field::Password], "a name alone opens no door");
+    assert_eq!(
+        fields(&optional, &named, Defences::ALL).missing,
+        [Field::Password],
+        "a username alone opens no account"
+    );
     assert!(fields(&optional, &SignUpFacts { social: true, ..NOTHING }, Defences::ALL).is_ready());
 }
 

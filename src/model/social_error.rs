@@ -23,13 +23,13 @@ const SENTENCES: &[(&str, &str)] = &[
     (IMMUTABLE, "Connecting this account would add an address, which is not allowed here."),
 ];
 
-/// No user for this identity: a sign-up can take over.
+/// No user for this identity: a sign-up can take its place.
 pub const NOT_FOUND: &str = "external_account_not_found";
-/// The identity belongs to a user: a sign-in can take over.
+/// The identity belongs to a user: a sign-in can take its place.
 pub const EXISTS: &str = "external_account_exists";
 /// That user has an active session on this client.
 pub const ALREADY_SIGNED_IN: &str = "identifier_already_signed_in";
-/// The provider did not prove the address, and this instance cannot.
+/// The provider did not verify the address, and this instance cannot.
 pub const UNPROVABLE: &str = "external_account_email_address_verification_required";
 /// Somebody else took the identity or the address meanwhile.
 pub const TAKEN: &str = "identification_claimed";

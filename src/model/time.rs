@@ -1,4 +1,4 @@
-//! Time as the rest of the house sees it: a [`Clock`] that tests can replace, and the wire's milliseconds.
+//! Time as the rest of this crate sees it: a [`Clock`] that tests can replace, and the wire's milliseconds.
 
 /// A moment, always UTC.
 pub type Timestamp = time::OffsetDateTime;

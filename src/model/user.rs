@@ -38,7 +38,7 @@ pub struct User {
     /// End of the lock; `None` with `locked_at` = until unlocked.
     #[serde(with = "rfc3339::option")]
     pub locked_until: Option<Timestamp>,
-    /// Failed proofs since the last good one.
+    /// Failed verifications since the last good one.
     pub failed_attempts: i16,
     /// A password opens the account.
     pub has_password: bool,
@@ -97,7 +97,8 @@ impl User {
         self.locked_at.is_some() && self.locked_until.is_none_or(|until| until > now)
     }
 
-    /// The failed proofs that strangers have left before the account locks; a lock that is over gave all of them back.
+    /// The failed verifications that strangers have left before the account locks; a lock that is over gave all of them
+    /// back.
     pub fn tries_left(&self, rule: LockoutRule, now: Timestamp) -> i16 {
         let is_over = self.locked_at.is_some() && !self.is_locked(now);
         let failed = if is_over { 0 } else { self.failed_attempts };
@@ -118,9 +119,9 @@ pub struct Identification {
     pub status: IdentificationStatus,
     /// The one of its kind that is used where one is needed.
     pub is_primary: bool,
-    /// What proved it, or should.
+    /// What verified it, or should.
     pub verification_strategy: Option<String>,
-    /// When it was proven.
+    /// When it was verified.
     #[serde(with = "rfc3339::option")]
     pub verified_at: Option<Timestamp>,
     /// Creation.
@@ -137,9 +138,9 @@ pub struct Identification {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentificationStatus {
-    /// Claimed, not proven.
+    /// Claimed, not verified.
     Unverified,
-    /// Proven; nobody else can have it.
+    /// Verified; nobody else can have it.
     Verified,
     /// Set aside by the backend; nobody else can have it.
     Reserved,
@@ -166,10 +167,10 @@ pub struct ExternalAccount {
     pub provider: String,
     /// The provider's id; `None` until the first callback.
     pub provider_user_id: Option<String>,
-    /// True once proven.
+    /// True once verified.
     #[serde(rename = "status", deserialize_with = "is_verified")]
     pub is_verified: bool,
-    /// When it was proven first.
+    /// When it was verified first.
     #[serde(with = "rfc3339::option")]
     pub verified_at: Option<Timestamp>,
     /// What is wrong with it, as shown in `verification.error`.
@@ -188,14 +189,14 @@ pub struct ExternalAccount {
     pub phone_number: Option<String>,
     /// Scopes the provider granted.
     pub approved_scopes: Vec<String>,
-    /// Kept claims.
+    /// Stored claims.
     pub public_metadata: Value,
-    /// The operator's word for it.
+    /// The operator's label for it.
     pub label: Option<String>,
-    /// End of the trip that a pending one waits for.
+    /// End of the authorization that a pending one waits for.
     #[serde(with = "rfc3339::option")]
     pub expires_at: Option<Timestamp>,
-    /// Why the last try to approve a proven one again failed. It is as good as it was.
+    /// Why the last try to approve a verified one again failed. It is as good as it was.
     pub reconnection_error: Option<Value>,
     /// Creation.
     #[serde(with = "rfc3339")]

@@ -1,4 +1,4 @@
-//! A verification: one proof asked of one owner.
+//! A verification: a code, a link or a provider's answer, asked of one owner.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use time::serde::rfc3339;
 use super::id::VerificationId;
 use super::time::Timestamp;
 
-/// How long a proof may take, and how long a proven identity may wait for its transfer.
+/// How long a verification may take, and how long a verified identity may wait for its transfer.
 pub const LIFE: time::Duration = time::Duration::minutes(10);
 
 /// Where a verification stands.
@@ -16,9 +16,9 @@ pub const LIFE: time::Duration = time::Duration::minutes(10);
 pub enum Status {
     /// Asked, not answered.
     Unverified,
-    /// Proven.
+    /// Verified.
     Verified,
-    /// Proven, but it belongs in the other attempt.
+    /// Verified, but it belongs in the other attempt.
     Transferable,
     /// Refused for good.
     Failed,
@@ -45,7 +45,7 @@ impl Status {
     }
 }
 
-/// What a proof by code or link proves to its owner.
+/// What a verification by code or link verifies to its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Who signs in, or who is signed in (reverification).

@@ -1,6 +1,7 @@
 //! Everything that an attacker and the owner of an address can do to each other, in every order of six moves: the rules
-//! themselves decide ([`linking::decide`], [`connecting::decide`], [`sign_in::apply_factor`], [`sign_up::fields`]), over a world
-//! of a few users in memory. With all defences nobody ends in the other's account; with any one taken away, somebody does.
+//! themselves decide ([`linking::decide`], [`connecting::decide`], [`sign_in::apply_factor`], [`sign_up::fields`]),
+//! over a world of a few users in memory. With all defences nobody ends in the other's account; with any one taken
+//! away, somebody does.
 
 mod world;
 
@@ -10,7 +11,7 @@ use super::defences::Defences;
 use super::settings::EnumerationProtection;
 use world::{Claim, EntryPage, Move, Provider, Rules, Who, World};
 
-/// What each can do. The owner's words are true, but for one mistaken address at the untrusted provider.
+/// What each can do. The owner's claims are true, but for one mistaken address at the untrusted provider.
 fn moves() -> Vec<(Who, Move)> {
     use Who::{Attacker, Owner};
     let said = |provider, mail| Claim { provider, mail };

@@ -22,7 +22,7 @@ pub(super) enum Who {
     Owner,
 }
 
-/// A provider by what its word about addresses is worth.
+/// A provider by what its claims about addresses is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Provider {
     Trusted,
@@ -103,7 +103,7 @@ impl From<EntryPage> for AttemptKind {
 pub(super) enum Move {
     /// Comes back from a provider that says this.
     Social(EntryPage, Claim),
-    /// Carries the proof over to the other kind of attempt.
+    /// Transfers the verification to the other kind of attempt.
     Transfer,
     /// Signs up with an address, with or without a password.
     SignUp { mail: Who, password: bool },
@@ -233,7 +233,7 @@ impl World {
         linking::Known { account, owner }
     }
 
-    /// Whom the address leads to: who has proven it, else the first who claims it and is not somebody else.
+    /// Whom the address leads to: who has verified it, else the first who claims it and is not somebody else.
     fn addressee(&self, mail: Who) -> Option<usize> {
         let with = |wanted: Mail| {
             let users = self.users.iter().enumerate();
@@ -285,7 +285,7 @@ impl World {
         self.apply_factor(rules, who, Factor::Provider);
     }
 
-    /// A factor is proven in the person's present sign-in.
+    /// A factor is verified in the person's present sign-in.
     fn apply_factor(&mut self, rules: &Rules, who: Who, factor: Factor<'_>) {
         let AttemptState::SignIn { user, status, waits } = self.attempts[who as usize] else { return };
         let waits_for = waits.map(|said| IDS.mails[said.mail as usize].clone());
@@ -410,7 +410,7 @@ impl World {
         }
     }
 
-    /// Takes an account off; never the last way in.
+    /// Takes an account off; never the last sign-in method.
     fn disconnect(&mut self, who: Who, provider: Provider) {
         let Some(user) = self.users.iter_mut().find(|user| user.session[who as usize]) else { return };
         let mut without = user.clone();
@@ -480,13 +480,13 @@ impl World {
         world
     }
 
-    /// Whom an identifier names: an unproven address only where sign-ups are not asked for proof.
+    /// Whom an identifier names: an unverified address only where sign-ups are not asked for verification.
     fn identified(&self, rules: &Rules, mail: Who) -> Option<usize> {
         let verifies = rules.settings.attributes.email_address.verify_at_sign_up;
         self.addressee(mail).filter(|user| !verifies || self.users[*user].mail[mail as usize] == Mail::Verified)
     }
 
-    /// The person brings a code that went to his own mailbox, whatever the attempt is about.
+    /// The person brings a code that went to their own mailbox, whatever the attempt is about.
     fn submit_code(&mut self, rules: &Rules, who: Who) {
         let AttemptState::SignIn { user, .. } = self.attempts[who as usize] else { return };
         let address = sign_in::Address {

@@ -106,12 +106,12 @@ pub struct Prompt {
     pub select_account: bool,
 }
 
-/// Why a request was refused, and who is told.
+/// Why a request was refused, and who receives the error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The person sees a page: nobody knows yet whether the redirect URI can be trusted.
     Page(OAuthError),
-    /// The client is told.
+    /// The client receives an error.
     Redirect(ResponseTarget, OAuthError),
 }
 

@@ -22,7 +22,7 @@ pub struct Subject {
     pub username: Option<String>,
     /// `picture`
     pub picture: Option<String>,
-    /// The primary address and whether it has been proven.
+    /// The primary address and whether it has been verified.
     pub email: Option<(String, bool)>,
     /// `updated_at`, in seconds.
     pub updated_at: Timestamp,

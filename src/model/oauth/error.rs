@@ -113,7 +113,7 @@ impl OAuthError {
         Self { why: Some(Why::new(reason, detail)), ..self }
     }
 
-    /// Why, for the inspector; `None` for refusals that belong to no flow.
+    /// Why, for the flow log; `None` for refusals that belong to no flow.
     pub fn why(&self) -> Option<Why> {
         let by_code = match self.code {
             ErrorCode::InvalidToken | ErrorCode::InsufficientScope | ErrorCode::UnsupportedTokenType => {

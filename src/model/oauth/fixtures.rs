@@ -1,4 +1,4 @@
-//! What the unit tests of this room share.
+//! What the unit tests of this module share.
 
 use super::application::{Application, IdTokenClaims, Kind};
 use super::scope::Scopes;

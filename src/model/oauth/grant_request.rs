@@ -39,7 +39,7 @@ pub struct CodeRequest {
     pub code: Option<Token>,
     /// The redirect URI, if it was sent.
     pub redirect_uri: Option<String>,
-    /// What the verifier proves.
+    /// What the verifier is checked against.
     pub verifier: PresentedVerifier,
     /// Resources the access token is to be narrowed to; empty means all that were granted.
     pub resources: Vec<String>,

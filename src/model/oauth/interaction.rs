@@ -12,7 +12,7 @@ use crate::model::time::Timestamp;
 pub struct SignedIn<'a> {
     /// Who it is.
     pub user_id: &'a UserId,
-    /// When they last proved it (`auth_time`).
+    /// When they last verified it (`auth_time`).
     pub authenticated_at: Timestamp,
 }
 
@@ -21,18 +21,18 @@ pub struct SignedIn<'a> {
 pub enum Next {
     /// The person signs in and comes back to the same request.
     SignIn,
-    /// The person is signed in, but has to prove it again; only a sign-in after this moment counts.
+    /// The person is signed in, but has to sign in again; only a sign-in after this moment counts.
     SignInAgain,
     /// The person is asked.
     AskConsent,
     /// The code is issued.
     IssueCode,
-    /// The client is told why not.
+    /// The client receives the reason.
     Refuse(OAuthError),
 }
 
-/// Decides what happens to `request`. `reauthenticated_after` is the moment an earlier pass demanded a new sign-in (kept
-/// where the browser cannot change it); a session proven since then satisfies `prompt=login` and any `max_age`.
+/// Decides what happens to `request`. `reauthenticated_after` is the moment an earlier pass demanded a new sign-in
+/// (stored where the browser cannot change it); a session verified since then satisfies `prompt=login` and any `max_age`.
 pub fn next_step(
     application: &Application,
     request: &AuthorizationRequest,

@@ -1,7 +1,7 @@
 //! The rules of the authorization server (RFC 6749, RFC 7636, RFC 8252, RFC 9700, OpenID Connect Core), pure.
 //!
 //! What a request says is parsed here, in the order the specifications give; what it leads to is decided here
-//! ([`interaction`]). Nothing in this room looks anything up: applications, users and sessions are handed in, secrets
+//! ([`interaction`]). Nothing in this module looks anything up: applications, users and sessions are handed in, secrets
 //! are compared elsewhere (in SQL, by keyed hash).
 
 pub mod application;

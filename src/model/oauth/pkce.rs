@@ -1,4 +1,4 @@
-//! Proof key for code exchange (RFC 7636), S256 only: `plain` proves nothing to whoever saw the request.
+//! Proof key for code exchange (RFC 7636), S256 only: `plain` hides nothing from whoever saw the request.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;

@@ -11,7 +11,7 @@ pub const MAX_LENGTH: usize = 512;
 const REFUSED: OAuthError = OAuthError::new(ErrorCode::InvalidTarget, "the resource is not one that is served here");
 
 /// Reads the `resource` values of a request: `https` anywhere, and `http` on loopback where `plain_http` says so.
-/// They are kept as sent, trailing slash included (MCP clients send origins with one).
+/// They are stored as sent, trailing slash included (MCP clients send origins with one).
 ///
 /// # Errors
 /// `invalid_target`.

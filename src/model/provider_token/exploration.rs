@@ -1,6 +1,6 @@
 //! Every order of events of one refresh: two replicas, three callers, a rotating provider; a replica may crash, stall
-//! beyond its lease or miss an answer at any step. The steps are those of `flows::provider_token`, the decisions are the
-//! very functions that it calls.
+//! beyond its lease or miss an answer at any step. The steps are those of `actions::provider_token`, the decisions are
+//! the very functions that it calls.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -26,7 +26,7 @@ enum Phase {
     Taken,
     /// Has sent; the provider has not answered.
     Sent,
-    /// Has the provider's word: a version, or why not.
+    /// Has the provider's answer: a version, or why not.
     Answered(Result<u8, Refusal>),
 }
 
@@ -204,7 +204,7 @@ impl World {
         }
     }
 
-    /// The provider's word on a refresh token.
+    /// The provider's answer to a refresh token.
     fn provide(&mut self, version: u8, grace: Grace) -> Result<u8, Refusal> {
         self.asked += 1;
         let oldest = if grace == Grace::OneBack { self.newest.saturating_sub(1) } else { self.newest };

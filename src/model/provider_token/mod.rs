@@ -1,12 +1,12 @@
-//! A provider's token: what its row says, what to do about it, and what an attempt to refresh it leaves behind. Pure, so
-//! that the server and the exploration of every order of events (`exploration`) run the same decisions.
+//! A provider's token: what its row says, what to do about it, and what an attempt to refresh it leaves behind. Pure,
+//! so that the server and the exploration of every order of events (`exploration`) run the same decisions.
 //!
 //! The promise: every answer that we received completely is durable before anyone sees it; an older token never
 //! replaces a newer one; whatever is lost in between is reported as "needs to reconnect", never silently.
 //!
 //! One refresh at a time, over all replicas, by a lease in the row. A lease that ends without an answer being stored is
-//! *left*: its owner stays in the row, because the provider may have replaced the refresh token meanwhile. Only a stored
-//! answer, or a refusal that says the token is dead, wipes it away.
+//! *left*: its owner stays in the row, because the provider may have replaced the refresh token meanwhile. Only a
+//! stored answer, or a refusal that says the token is dead, wipes it away.
 
 #[cfg(test)]
 mod exploration;
@@ -63,7 +63,7 @@ impl TokenState {
         }
     }
 
-    /// From what is stored; a word of a later version asks for no more than another try.
+    /// From what is stored; a value of a later version asks for no more than another try.
     pub fn parse(text: &str) -> Self {
         match text {
             "ok" => Self::Good,

@@ -47,7 +47,7 @@ impl Refusal {
         )
     }
 
-    /// As the backend is told.
+    /// As the backend sees it.
     pub fn problem(&self) -> Problem {
         let problem = Problem::new(match (self.reason, self.detail.as_ref()) {
             (Reason::TokenMissing, "refresh") => code::OAUTH_MISSING_REFRESH_TOKEN,
