@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use super::route::{Cache, Caller, Cors, Limit, Outage, Route, Rules, get};
 use super::views::user::DEFAULT_IMAGE_PATH;
 
-/// Apps of any origin show it; a later release may draw it better, so it is not kept for ever.
+/// Apps of any origin show it; a later release may draw it better, so it is not cached for ever.
 const PICTURE: Rules = Rules {
     caller: Caller::Operator,
     limit: Limit::Unlimited,

@@ -29,7 +29,7 @@ fn named(headers: &HeaderMap, proxies: &Proxies) -> Option<IpAddr> {
     entry(value).filter(|_| values.next().is_none())
 }
 
-/// From the right, each proxy's word about who asked it; ends at the first that is not trusted, at the last good one
+/// From the right, each proxy's claim about who asked it; ends at the first that is not trusted, at the last good one
 /// where an entry is no address, or at the beginning.
 fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAddr {
     let mut client = peer;
@@ -101,7 +101,7 @@ mod tests {
     fn the_walk_ends_at_the_first_that_is_not_trusted() {
         client("127.0.0.2", &["198.51.100.7"], "198.51.100.7");
         client("::ffff:127.0.0.2", &["198.51.100.7"], "198.51.100.7");
-        // What the client wrote himself stands on the left.
+        // What the client wrote itself stands on the left.
         client("127.0.0.2", &["6.6.6.6, 198.51.100.7"], "198.51.100.7");
         client("127.0.0.2", &["6.6.6.6, 198.51.100.7, 10.1.2.3,10.4.5.6"], "198.51.100.7");
         client("127.0.0.2", &["6.6.6.6", "198.51.100.7, 10.1.2.3", "10.4.5.6"], "198.51.100.7");

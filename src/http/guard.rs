@@ -1,5 +1,5 @@
-//! Enforces a route's [`Rules`] before its handler runs: finds the instance, proves the caller, checks the origin,
-//! spends from the budget; and sets the answer's CORS, cache and safety headers.
+//! Enforces a route's [`Rules`] before its handler runs: finds the instance, authenticates the caller, checks the
+//! origin, spends from the budget; and sets the answer's CORS, cache and safety headers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub struct RouteGuard {
     pub rules: Rules,
 }
 
-/// Lets `request` through to its handler, or refuses it in the form of its face.
+/// Lets `request` through to its handler, or refuses it in the form of its API.
 pub async fn guard(State(guard): State<RouteGuard>, mut request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();
     let mut instance = None;
@@ -76,7 +76,7 @@ pub async fn guard(State(guard): State<RouteGuard>, mut request: Request, next: 
 /// Names the flow that an answer belongs to.
 const FLOW: http::HeaderName = http::HeaderName::from_static("x-vestibule-flow");
 
-/// How a request was answered, for its flow's timeline.
+/// How a request was answered, for its flow's steps.
 fn answered(response: &Response) -> RequestOutcome {
     let why = response.extensions().get::<Why>().copied();
     match response.status().as_u16() {
@@ -179,8 +179,9 @@ pub fn host(request: &Request) -> Option<Host<String>> {
     (url.username().is_empty() && url.path() == "/").then(|| url.host().map(|host| host.to_owned()))?
 }
 
-/// Sends a `GET` for a page under another of the instance's names to the configured one, to which its cookies belong: from
-/// the `accounts.` sibling, except for the one page that the browser SDK wants there, and from another loopback name.
+/// Sends a `GET` for a page under another of the instance's names to the configured one, to which its cookies belong:
+/// from the `accounts.` sibling, except for the one page that the browser SDK wants there, and from another loopback
+/// name.
 fn configured_host(instance: &Instance, request: &Request) -> Option<Response> {
     if *request.method() != Method::GET {
         return None;
@@ -235,7 +236,7 @@ pub fn request_source(request: &Request, app: &App) -> Origin {
     }
 }
 
-/// A refusal in the form of the face that was called.
+/// A refusal in the form of the API that was called.
 fn refuse(caller: Caller, instance: Option<&Instance>, error: Error) -> Response {
     match caller {
         Caller::Page => pages::error::refusal(instance, error),
@@ -245,7 +246,7 @@ fn refuse(caller: Caller, instance: Option<&Instance>, error: Error) -> Response
 }
 
 fn cache(rule: Cache, response: &mut Response) {
-    // A document route that fails is not kept, whatever it declares.
+    // A document route that fails is not cached, whatever it declares.
     let rule = if response.status().is_success() || response.status() == 304 { rule } else { Cache::NoStore };
     let value = match rule {
         Cache::NoStore => HeaderValue::from_static("no-store"),

@@ -1,10 +1,10 @@
 //! HTTP: routes, extractors, views, pages. Knows paths, headers, cookies and JSON shapes; decides nothing.
 //!
-//! A handler extracts, calls one flow, and shows its outcome. Every route stands in [`router`] with its [`route::Rules`]:
-//! how the caller proves who he is, its rate limit, its CORS and its cache rule. [`guard`] enforces them before the
-//! handler runs. The faces: [`frontend`], [`backend`], [`oauth`], [`pages`], [`well_known`]; what they share lies beside
-//! them. May name `flows`, `simulator`, `model`, `crypto`, and of `store` plain reads. Never writes to the database but
-//! through a flow, never asks a provider.
+//! A handler extracts, calls one action, and shows its outcome. Every route is in [`router`] with its [`route::Rules`]:
+//! how the caller authenticates, its rate limit, its CORS and its cache rule. [`guard`] enforces them before the handler
+//! runs. The APIs: [`frontend`], [`backend`], [`oauth`], [`pages`], [`well_known`]; what they share is beside them. May
+//! name `actions`, `simulator`, `model`, `crypto`, and of `store` plain reads. Never writes to the database but through
+//! an action, never asks a provider.
 
 pub mod answer;
 pub mod avatar;

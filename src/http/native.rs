@@ -1,6 +1,6 @@
-//! Native applications on the frontend API: the client token travels in `Authorization`, both
-//! ways, and no cookie is read or set. A page cannot pretend to be one for its visitor's client: what a browser sends along
-//! by itself does not count here.
+//! Native applications on the frontend API: the client token travels in `Authorization`, both ways, and no cookie is
+//! read or set. A page cannot pretend to be one for its visitor's client: what a browser sends along by itself does not
+//! count here.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
@@ -12,7 +12,7 @@ use crate::model::problem::{Error, Result};
 /// The query parameter by which native SDKs say what they are.
 const MARK: &str = "_is_native";
 
-/// True for a native application: it says so, or it proves itself by a header and brings no cookie.
+/// True for a native application: it says so, or it authenticates by a header and brings no cookie.
 pub fn is_native(query: Option<&str>, headers: &HeaderMap) -> bool {
     let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let says_so = pairs.any(|(key, value)| key == MARK && matches!(value.as_ref(), "1" | "true"));

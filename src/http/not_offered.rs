@@ -1,5 +1,5 @@
-//! Paths that the published API descriptions name and this server does not offer: told as such, so that an SDK raises a
-//! clear error instead of a puzzling 404.
+//! Paths that the published API descriptions name and this server does not offer: reported as such, so that an SDK
+//! raises a clear error instead of a puzzling 404.
 
 /// The published paths, `*` for a parameter (facts of the API descriptions).
 const PUBLISHED: &str = include_str!("published_paths.txt");

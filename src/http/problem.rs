@@ -42,7 +42,7 @@ pub fn envelope(problem: &Problem) -> Value {
     json!({ "errors": errors })
 }
 
-/// The problem that tells an error to its caller; faults are logged here and told without detail.
+/// The problem that tells an error to its caller; faults are logged here and reported without detail.
 pub fn to_problem(error: Error) -> Problem {
     let fault = match error {
         Error::Problem(problem) => return *problem,

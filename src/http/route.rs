@@ -10,7 +10,7 @@ use http::Method;
 use crate::app::App;
 pub use crate::limits::Limit;
 
-/// How the caller proves who he is.
+/// How the caller authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// Anybody; the host names the instance.
@@ -40,7 +40,7 @@ pub enum Cors {
     Anyone,
 }
 
-/// How long an answer may be kept.
+/// How long an answer may be cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cache {
     /// Not at all.
@@ -63,20 +63,20 @@ pub enum Outage {
 /// What a route declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// How the caller proves who he is.
+    /// How the caller authenticates.
     pub caller: Caller,
     /// Which budget a request spends from.
     pub limit: Limit,
     /// Who may read the answer.
     pub cors: Cors,
-    /// How long the answer may be kept.
+    /// How long the answer may be cached.
     pub cache: Cache,
     /// What happens while the database is away.
     pub outage: Outage,
 }
 
 impl Rules {
-    /// Backend API: secret key, its budget, no CORS, never kept.
+    /// Backend API: secret key, its budget, no CORS, never cached.
     pub const BACKEND: Self = Self {
         caller: Caller::SecretKey,
         limit: Limit::Backend,
@@ -84,7 +84,7 @@ impl Rules {
         cache: Cache::NoStore,
         outage: Outage::Refuse,
     };
-    /// Frontend API: client cookie, credentialed CORS, never kept.
+    /// Frontend API: client cookie, credentialed CORS, never cached.
     pub const FRONTEND: Self = Self {
         caller: Caller::Browser,
         limit: Limit::Unlimited,

@@ -1,4 +1,4 @@
-//! All routes, grouped by face. Nothing is reachable that does not stand here.
+//! All routes, grouped by API. Nothing is reachable that does not stand here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

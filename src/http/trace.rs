@@ -45,7 +45,7 @@ impl Followed {
         self.0.get()
     }
 
-    /// The context's trail.
+    /// The context's flow log.
     pub fn flow_log(&self) -> Option<&FlowLog> {
         self.ctx().map(|ctx| &ctx.flow_log)
     }

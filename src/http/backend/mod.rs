@@ -1,6 +1,6 @@
 //! The backend API (`/v1/users`, `/v1/oauth_applications`, …): secret key in, bare JSON resources out, one file per
-//! resource. The guard has proven the key before a handler runs; the instance is the key's, never the host's. No cookie
-//! is read or set here, and no secret of an application is shown but when it was made.
+//! resource. The guard has checked the key before a handler runs; the instance is the key's, never the host's. No
+//! cookie is read or set here, and no secret of an application is shown but when it was made.
 
 mod external_accounts;
 mod handshake_payload;

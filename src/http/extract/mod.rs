@@ -1,5 +1,6 @@
-//! Typed views of a request: [`Ctx`], [`Browser`], [`Backend`], and the parameters of query and body ([`Params`]). The guard has
-//! already found the instance and proven the caller; these read what it left. Never queries the database.
+//! Typed views of a request: [`Ctx`], [`Browser`], [`Backend`], and the parameters of query and body ([`Params`]). The
+//! guard has already found the instance and authenticated the caller; these read what it left. Never queries the
+//! database.
 
 mod json;
 mod params;
@@ -31,7 +32,7 @@ impl<S: Sync> FromRequestParts<S> for Ctx {
     }
 }
 
-/// A caller that proved its secret key.
+/// A caller authenticated by its secret key.
 pub struct Backend(pub KeyHolder);
 
 impl<S: Sync> FromRequestParts<S> for Backend {
@@ -45,7 +46,7 @@ impl<S: Sync> FromRequestParts<S> for Backend {
 
 /// The client token that a browser presents, if any: in the cookie, or, from native apps, in `Authorization`.
 pub struct Browser {
-    /// The token itself, kept only to be answered again.
+    /// The token itself, stored only to be answered again.
     pub token: Option<Secret>,
     /// The `__client_uat` cookie as the browser holds it.
     pub client_uat: Option<String>,
@@ -67,7 +68,7 @@ pub fn client_token(query: Option<&str>, headers: &HeaderMap) -> Option<String> 
 }
 
 impl Browser {
-    /// What will prove the browser that comes back from a provider.
+    /// What binds the browser that comes back from a provider.
     pub fn transport(&self) -> Transport {
         if self.is_native { Transport::Nonce } else { Transport::Cookie }
     }

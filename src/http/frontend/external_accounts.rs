@@ -14,7 +14,7 @@ use crate::actions::provider_auth::start::Request;
 use crate::context::Ctx;
 use crate::model::problem::code;
 
-/// What an app may say about the trip.
+/// What an app may say about the authorization.
 fn request<'a>(params: &'a Params, browser: &Browser) -> Request<'a> {
     Request {
         strategy: params.text("strategy").unwrap_or_default(),

@@ -1,5 +1,5 @@
 //! The frontend API (`/v1/client…`, `/v1/me`, `/v1/environment`): what the browser SDK calls, one file per resource.
-//! Answers carry the whole client ([`answer::updated`](super::answer::acted)). The browser's cookie says who calls, the
+//! Answers carry the whole client ([`answer::respond`](super::answer::respond)). The browser's cookie says who calls, the
 //! guard has checked its origin. `handshake` and `oauth_callback` are navigations: they answer with redirects.
 
 mod client;

@@ -21,8 +21,8 @@ use crate::model::problem::Error;
 /// The longest parameter that is read; a provider's code is far shorter.
 const VALUE_LENGTH: usize = 8192;
 
-/// `GET /v1/oauth_callback`: finishes the trip and sends the browser on. Answers nothing but redirects and error pages,
-/// so that code and state leak nowhere.
+/// `GET /v1/oauth_callback`: finishes the authorization and sends the browser on. Answers nothing but redirects and
+/// error pages, so that code and state leak nowhere.
 pub async fn show(ctx: Ctx, browser: Browser, uri: Uri, headers: HeaderMap) -> Answer {
     let parameters = parameters(uri.query().unwrap_or_default());
     match callback::callback(&ctx, browser.hash(&ctx).as_ref(), &parameters).await {

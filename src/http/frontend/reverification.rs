@@ -1,4 +1,4 @@
-//! `/v1/client/sessions/{id}/verify`: who is signed in proves it once more.
+//! `/v1/client/sessions/{id}/verify`: who is signed in verifies it once more.
 
 use axum::extract::Path;
 

@@ -63,8 +63,8 @@ pub fn is_social(params: &Params) -> bool {
     params.text("strategy").is_some_and(|strategy| strategy.starts_with("oauth_"))
 }
 
-/// Spends one start: a trip to a provider inside an attempt costs what one that begins an attempt does. What is mailed has
-/// limits of its own, so the routes that do both declare none.
+/// Spends one start: an authorization at a provider inside an attempt costs what one that begins an attempt does. What
+/// is mailed has limits of its own, so the routes that do both declare none.
 ///
 /// # Errors
 /// `too_many_requests`.
@@ -149,8 +149,8 @@ async fn respond_with(ctx: &Ctx, browser: &Browser, updated: &ClientUpdate, atte
     answer::respond(ctx, browser, updated, shown).await
 }
 
-/// `GET /v1/client/sign_ins/{id}`: the client's current sign-in. A first tab that waits for a link asks here; if the link
-/// was opened in another browser, the sign-in is finished now.
+/// `GET /v1/client/sign_ins/{id}`: the client's current sign-in. A first tab that waits for a link asks here; if the
+/// link was opened in another browser, the sign-in is finished now.
 pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(query): Query) -> Answer {
     let (token, issued) = nonce::present(&ctx, &browser, &query).await?;
     let client = actions::client::read(&ctx, token.as_ref()).await?.ok_or(code::RESOURCE_NOT_FOUND)?;

@@ -20,7 +20,7 @@ use crate::context::Ctx;
 use crate::model::linking::AttemptKind;
 use crate::model::problem::{Problem, code};
 
-/// `POST /v1/client/sign_ups`: begins a sign-up with a provider or by hand, or takes one over from a sign-in
+/// `POST /v1/client/sign_ups`: begins a sign-up with a provider or an identifier, or takes one over from a sign-in
 /// (`transfer=true`).
 pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
     let token = browser.hash(&ctx);
@@ -62,7 +62,7 @@ pub async fn attempt_verification(ctx: Ctx, browser: Browser, Path(id): Path<Str
     respond_with_finished(&ctx, &browser, &updated, &id).await
 }
 
-/// The trip to a provider that a body asks for.
+/// The authorization at a provider that a body asks for.
 fn provider<'a>(params: &'a Params, browser: &Browser) -> Result<Option<Request<'a>>, Problem> {
     if is_social(params) { request(params, browser).map(Some) } else { Ok(None) }
 }
@@ -74,7 +74,8 @@ async fn respond_with_finished(ctx: &Ctx, browser: &Browser, updated: &ClientUpd
     answer::respond(ctx, browser, updated, shown).await
 }
 
-/// `GET /v1/client/sign_ups/{id}`: the client's current sign-up, finished now if its link was opened in another browser.
+/// `GET /v1/client/sign_ups/{id}`: the client's current sign-up, finished now if its link was opened in another
+/// browser.
 pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(query): Query) -> Answer {
     let (token, issued) = nonce::present(&ctx, &browser, &query).await?;
     let client = actions::client::read(&ctx, token.as_ref()).await?.ok_or(code::RESOURCE_NOT_FOUND)?;

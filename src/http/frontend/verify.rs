@@ -1,5 +1,5 @@
-//! `/v1/verify`: a link from a mail is opened. Mail scanners open links, too: what comes without the cookie of the browser
-//! that asked, or only looks ahead, changes nothing.
+//! `/v1/verify`: a link from a mail is opened. Mail scanners open links, too: what comes without the cookie of the
+//! browser that asked, or only looks ahead, changes nothing.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, Method};
@@ -112,7 +112,7 @@ async fn open_link(ctx: &Ctx, browser: &Browser, link: &Link, opener: Opener, he
     Ok(response)
 }
 
-/// On to where the link leads; callers that show no pages are told what became of it.
+/// On to where the link leads; callers that show no pages are shown what became of it.
 fn show_refusal(ctx: &Ctx, link: &Link, outcome: LinkOutcome, headers: &HeaderMap) -> Result<Response> {
     let refusal = link.refusal(outcome.status);
     if let Some(problem) = &refusal {

@@ -51,8 +51,9 @@ pub fn admit(ctx: &Ctx, client: &PresentedClient) -> Result<(), OAuthFailure> {
     Ok(ctx.app.limits.admit_client(&ctx.instance, budget(ctx, client)).map_err(Error::from)?)
 }
 
-/// What the client is told, counted as what it was. Failed proofs have a budget of their own, and more than that are
-/// told so; a good proof never waits for them: a stranger must not shut a client out, nor spend what it may ask for.
+/// What the client receives, counted as what it was. Failed authentications have a budget of their own, and more than
+/// that are reported so; a good authentication never waits for them: a stranger must not shut a client out, nor spend
+/// what it may ask for.
 ///
 /// # Errors
 /// What the flow refused.

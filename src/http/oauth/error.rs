@@ -33,7 +33,7 @@ impl OAuthFailure {
         Self { error, status, retry_after: None, challenge: None }
     }
 
-    /// What the client is told.
+    /// What the client receives.
     pub fn error(&self) -> &OAuthError {
         &self.error
     }
@@ -71,7 +71,7 @@ impl From<Refused> for OAuthFailure {
 }
 
 impl From<Error> for OAuthFailure {
-    /// Faults are logged and told without detail; a problem here is the guard's (rate limit, unknown host).
+    /// Faults are logged and reported without detail; a problem here is the guard's (rate limit, unknown host).
     fn from(error: Error) -> Self {
         let problem = to_problem(error);
         let error = match problem.status {

@@ -14,7 +14,7 @@ use crate::store::oauth_tokens::LiveToken;
 /// Parameters that may occur once.
 const ONCE: [&str; 3] = ["token", "token_type_hint", "scope"];
 
-/// What is told about a token; of one that is not live, nothing but that.
+/// What is shown of a token; of one that is not live, nothing but that.
 #[derive(Serialize)]
 struct TokenInfo {
     active: bool,

@@ -1,5 +1,5 @@
-//! `/oauth/*`: the authorization server's endpoints, one file each, with the consent page's two doors. `client` and
-//! `form` read what the client endpoints share.
+//! `/oauth/*`: the authorization server's endpoints, one file each, with the consent page's two entry points. `client`
+//! and `form` read what the client endpoints share.
 //!
 //! Errors here are OAuth's ([`error`]), not the envelope of the two APIs, and never a redirect to an address that was
 //! not registered. Parameters are parsed by `model::oauth`; nothing is decided here.

@@ -19,7 +19,7 @@ use crate::model::problem::{Problem, code};
 pub enum Refused {
     /// No credentials at all: a challenge without an error code (RFC 6750 section 3.1).
     Nothing,
-    /// Told to the bearer.
+    /// Shown to the bearer.
     Bearer(OAuthError),
     /// The body could not be read, or a fault of ours.
     Other(OAuthFailure),

@@ -1,5 +1,5 @@
 //! Style and scripts of our pages, compiled in. Their address holds their content's hash, so a browser may keep them
-//! for ever; an address of another release answers 404, which is not kept.
+//! for ever; an address of another release answers 404, which is not stored.
 
 use std::sync::LazyLock;
 

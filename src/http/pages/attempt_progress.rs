@@ -1,4 +1,4 @@
-//! Attempts that these pages begin: where somebody stands before one, how it begins, and what it asks proof of.
+//! Attempts that these pages begin: where somebody stands before one, how it begins, and what it asks verification of.
 
 use super::authorization_target;
 use super::redirect_params::{EntryPage, RedirectParams};
@@ -24,7 +24,7 @@ pub enum AttemptProgress<'a> {
     Done,
 }
 
-/// Where `client` stands before the landing's target.
+/// Where `client` stands before the entry page's target.
 pub fn progress<'a>(ctx: &Ctx, client: &'a Client, redirects: &RedirectParams) -> AttemptProgress<'a> {
     match client.active_session() {
         Some(session) if authorization_target::is_too_old(ctx, &redirects.target, session) => {
@@ -53,8 +53,8 @@ pub async fn end_too_old(
     Ok((hash.or(token), ended))
 }
 
-/// Begins an attempt of these pages: it ends at the landing's target, or comes back to our own callback page. Returns
-/// the provider's address too.
+/// Begins an attempt of these pages: it ends at the entry page's target, or comes back to our own callback page.
+/// Returns the provider's address too.
 pub async fn start_attempt(
     ctx: &Ctx,
     token: Option<&LookupHash>,
@@ -75,7 +75,7 @@ pub async fn start_attempt(
     Ok((updated, url))
 }
 
-/// The proof by a provider that the client's current attempt asks for.
+/// The verification by a provider that the client's current attempt asks for.
 pub fn provider_verification(client: &Client) -> Option<&Verification> {
     let sign_in = client.sign_in.as_ref().and_then(|attempt| attempt.first_factor.as_ref());
     sign_in.or_else(|| client.sign_up.as_ref().and_then(|attempt| attempt.external_account.as_ref()))

@@ -1,5 +1,5 @@
-//! The page on which a code is typed: while signing in, while signing up, and before something important. What happens on
-//! it is in `factor_one.rs` and `sign_up_steps.rs`.
+//! The page on which a code is typed: while signing in, while signing up, and before something important. What happens
+//! on it is in `factor_one.rs` and `sign_up_steps.rs`.
 
 use askama::Template;
 use axum::response::Response;
@@ -23,7 +23,7 @@ pub enum Step {
     VerifyEmail,
     /// The address of an account that a provider's identity is to be joined to.
     Link,
-    /// The address of somebody who has forgotten his password.
+    /// The address of somebody who has forgotten their password.
     Reset,
     /// Somebody who is signed in, before something important.
     Reverify,
@@ -121,7 +121,7 @@ fn explained(problem: &Problem) -> String {
 pub struct Method {
     /// What the form says is chosen: a strategy, and the address's id after a colon.
     pub value: String,
-    /// The words on the button.
+    /// The text on the button.
     pub label: String,
 }
 

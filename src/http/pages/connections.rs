@@ -1,5 +1,5 @@
-//! `/user/connections`: the accounts of the signed-in user at providers: what is connected, what can be, reconnecting and
-//! removing. The same flows as those behind `/v1/me/external_accounts`, by forms.
+//! `/user/connections`: the accounts of the signed-in user at providers: what is connected, what can be, reconnecting
+//! and removing. The same flows as those behind `/v1/me/external_accounts`, by forms.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::HeaderMap;
@@ -208,7 +208,7 @@ async fn redirect_to_provider(
     (connect::connect(ctx, token.as_ref(), named, request, Vec::new()).await, slug)
 }
 
-/// True where the person can prove once more that it is he; somebody without a factor has to sign in again.
+/// True where the person can verify once more who they are; somebody without a factor has to sign in again.
 fn wants_reverification(problem: &Problem) -> bool {
     let has_none = problem.errors.iter().any(|item| item.meta.contains_key("reason"));
     problem.code() == code::SESSION_REVERIFICATION_REQUIRED && !has_none

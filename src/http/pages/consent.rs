@@ -18,7 +18,7 @@ pub struct ScopeLine {
     pub sentence: String,
     /// Stands first, marked.
     pub is_sensitive: bool,
-    /// Has to be allowed; the others are told under "also".
+    /// Has to be allowed; the others are listed under "also".
     pub requires_consent: bool,
 }
 

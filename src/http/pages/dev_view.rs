@@ -10,7 +10,7 @@ use crate::model::instance::Instance;
 /// Somebody to sign in as.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// What the simulated provider is told.
+    /// What the simulated provider is configured to do.
     pub hint: String,
     /// The name people read.
     pub name: String,

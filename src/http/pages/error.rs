@@ -26,7 +26,7 @@ use crate::model::reason::{Reason, Why};
 pub struct Action {
     /// Stable id of the link.
     pub id: &'static str,
-    /// The words on it.
+    /// The text on it.
     pub label: &'static str,
     /// Where it leads: an address of ours or a validated target, never text from the request.
     pub href: String,
@@ -91,7 +91,7 @@ struct ErrorPage<'a> {
 }
 
 impl Refused {
-    /// A refusal in the words of its code or status.
+    /// A refusal with the text of its code or status.
     pub fn new(instance: Option<&Instance>, problem: Problem) -> Self {
         let kind = error_kinds::of(&problem);
         let mut next = vec![messages::text(kind.next).to_owned()];
@@ -127,7 +127,7 @@ impl Refused {
         refused.explained(instance, reason, detail, None)
     }
 
-    /// A failed attempt that is told on a page of its own: the page is the result, not a refusal of its request.
+    /// A failed attempt that is shown on a page of its own: the page is the result, not a refusal of its request.
     pub fn of_attempt(
         instance: &Instance,
         text_key: &'static str,
@@ -167,8 +167,8 @@ impl Refused {
         self
     }
 
-    /// Adds what a developer looks for first: the reason, its condition, and where to look. Kept on development instances
-    /// only; `provider` is the slug.
+    /// Adds what a developer looks for first: the reason, its condition, and where to look. Kept on development
+    /// instances only; `provider` is the slug.
     #[must_use]
     pub fn explained(self, instance: &Instance, reason: Reason, detail: &str, provider: Option<&str>) -> Self {
         let condition = if detail.is_empty() { String::new() } else { format!(" ({detail})") };

@@ -1,5 +1,5 @@
-//! `/sign-in/factor-one` and `/sign-in/link`: a first factor is proven, for a sign-in by hand and for a provider's identity
-//! that is to be joined to an account.
+//! `/sign-in/factor-one` and `/sign-in/link`: a first factor is verified, for a sign-in with an identifier and for a
+//! provider's identity that is to be joined to an account.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::HeaderMap;
@@ -77,7 +77,7 @@ fn waiting<'a>(page: &'a PageRequest<'_>) -> Option<&'a SignIn> {
     page.client.sign_in.as_ref().filter(|attempt| attempt.status == "needs_first_factor")
 }
 
-/// A proof by mail that is still wanted.
+/// A verification by mail that is still wanted.
 fn pending_verification<'a>(ctx: &Ctx, attempt: &'a SignIn) -> Option<&'a Verification> {
     let verification = attempt.first_factor.as_ref().filter(|verification| verification.strategy.starts_with("email_"));
     verification.filter(|verification| verification.status == Status::Unverified && verification.expires_at > ctx.now)
@@ -132,7 +132,8 @@ fn shown(page: &PageRequest<'_>, attempt: &SignIn, step: Step, waits: CodePageSt
     page.render()
 }
 
-/// A factor as a button. Providers stand on the start page; a password is typed, and a forgotten one has a page of its own.
+/// A factor as a button. Providers stand on the start page; a password is typed, and a forgotten one has a page of its
+/// own.
 pub(super) fn method(factor: &Factor) -> Option<Method> {
     let address = factor.address.as_ref().filter(|_| factor.strategy != RESET)?;
     let key = if factor.strategy == "email_link" { "code.method_link" } else { "code.method_code" };
@@ -219,8 +220,8 @@ async fn send(page: &PageRequest<'_>, attempt: &SignIn, step: Step, form: &Param
     Ok(Redirect::to(&page.redirects.carry(path(step))).into_response())
 }
 
-/// Sends the first code of a sign-in that was begun by hand, if a code is its first way in. What cannot be sent now can be
-/// asked for on the page.
+/// Sends the first code of a sign-in that was begun with an identifier, if a code is its first factor. What cannot be
+/// sent now can be asked for on the page.
 ///
 /// # Errors
 /// Storage faults.

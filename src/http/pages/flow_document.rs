@@ -1,4 +1,4 @@
-//! A flow of the inspector, as JSON: the development page's other form, and what `vestibule flow --json` prints.
+//! A flow of the flow log, as JSON: the development page's other form, and what `vestibule flow --json` prints.
 
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
@@ -31,7 +31,7 @@ pub fn summary(flow: &Flow, status: &str) -> Value {
     })
 }
 
-/// A flow with its timeline.
+/// A flow with its steps.
 pub fn flow(shown: &Shown) -> Value {
     let mut value = summary(&shown.flow, shown.status);
     let more = json!({
@@ -55,7 +55,7 @@ fn text_key(flow: &Flow, reason: Reason) -> Option<&'static str> {
     reasons::text_key(reason, flow.detail.as_deref().unwrap_or_default())
 }
 
-/// Whether trying again may help, in a word.
+/// Whether trying again may help, in short.
 pub fn again(again: Again) -> &'static str {
     match again {
         Again::Yes => "yes",

@@ -1,4 +1,4 @@
-//! `/_dev/flows`: the flow inspector for developers, as pages and as JSON. It exists where the
+//! `/_dev/flows`: the Flow inspector for developers, as pages and as JSON. It exists where the
 //! other development pages do.
 
 use axum::extract::Path;
@@ -29,8 +29,8 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// `GET /_dev/flows`: the newest flows, filtered by `outcome`, `provider`, `reason`, `user`, `app`, `id`. With `live` the
-/// browser asks again by itself.
+/// `GET /_dev/flows`: the newest flows, filtered by `outcome`, `provider`, `reason`, `user`, `app`, `id`. With `live`
+/// the browser asks again by itself.
 async fn list(ctx: Ctx, headers: HeaderMap, query: Result<Query, Failure>) -> Response {
     page(&ctx, listed(&ctx, query, accepts_pages(&headers)).await)
 }
@@ -40,7 +40,7 @@ async fn list_json(ctx: Ctx, query: Result<Query, Failure>) -> Response {
     page(&ctx, listed(&ctx, query, false).await)
 }
 
-/// `GET /_dev/flows/{id}`: one flow with its timeline; by its id, or that of one of its requests.
+/// `GET /_dev/flows/{id}`: one flow with its steps; by its id, or that of one of its requests.
 async fn show(ctx: Ctx, headers: HeaderMap, Path(id): Path<String>) -> Response {
     page(&ctx, shown(&ctx, &id, accepts_pages(&headers)).await)
 }

@@ -1,4 +1,4 @@
-//! The pages of the flow inspector: what they show.
+//! The pages of the Flow inspector: what they show.
 
 use askama::Template;
 use axum::response::Response;
@@ -117,7 +117,7 @@ struct DetailPage<'a> {
     steps: Vec<Line<'a>>,
 }
 
-/// A step of the timeline.
+/// A step of a flow.
 struct Line<'a> {
     name: &'a str,
     outcome: &'a str,

@@ -187,7 +187,7 @@ fn errors(instance: &Instance) -> Vec<Response> {
     pages
 }
 
-/// Pages of the flow inspector, in every state.
+/// Pages of the Flow inspector, in every state.
 fn flows(instance: &Instance) -> Vec<Response> {
     let text = || Some(HOSTILE.to_owned());
     let flow = Flow {

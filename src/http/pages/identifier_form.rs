@@ -39,7 +39,7 @@ pub(super) struct IdentifierForm<'a> {
     pub offered: &'a [EnabledProvider],
 }
 
-/// What somebody without a provider fills in; nothing where he could not go on.
+/// What somebody without a provider fills in; nothing where they could not go on.
 pub(super) fn fields(ctx: &Ctx, entry: EntryPage) -> Vec<Field> {
     let settings = &ctx.instance.settings;
     let rules = &settings.attributes;
@@ -112,7 +112,7 @@ impl IdentifierForm<'_> {
         Ok(response)
     }
 
-    /// To the ways into the account that was named.
+    /// To the factors of the account that was named.
     async fn other_ways(&self) -> Result<Response> {
         let client = actions::client::read(self.ctx, self.browser.hash(self.ctx).as_ref()).await?;
         let client = client.ok_or(code::RESOURCE_NOT_FOUND)?;

@@ -1,4 +1,5 @@
-//! `/_dev/inbox`: messages that a development instance kept because it has no mail server, with their codes and links.
+//! `/_dev/inbox`: messages that a development instance stored because it has no mail server, with their codes and
+//! links.
 
 use askama::Template;
 use axum::response::Response;

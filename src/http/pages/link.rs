@@ -1,4 +1,4 @@
-//! Where an e-mail link lands: the button that opens it, and what became of it (`/sign-in/verify`, `/sign-up/verify`).
+//! Where an e-mail link leads: the button that opens it, and what became of it (`/sign-in/verify`, `/sign-up/verify`).
 
 use askama::Template;
 use axum::response::Response;
@@ -26,7 +26,7 @@ pub fn routes() -> Vec<Route> {
 pub enum State {
     /// Nothing yet: there is a button.
     Confirm,
-    /// Proven.
+    /// Verified.
     Verified,
     /// Too late.
     Expired,

@@ -1,9 +1,10 @@
 //! Pages that people see: rendered on the server, without inline script or style, working without JavaScript.
 //!
-//! A page is a view struct with a template beside it (`templates/`), words in `messages/en.toml`, and [`layout::page`],
-//! which gives the answer its headers. Handlers call flows and plain reads of the store and decide nothing. A state of a
-//! step lives in the attempt, never in a hidden field; every form carries [`csrf`]; every target of a redirect or a
-//! form was validated ([`redirects`], [`content_security_policy::FormTarget`]). How to add one: docs/add-a-page.md.
+//! A page is a view struct with a template beside it (`templates/`), texts in `messages/en.toml`, and [`layout::page`],
+//! which gives the answer its headers. Handlers call actions and plain reads of the store and decide nothing. The
+//! progress of a sign-in or sign-up is in the attempt, never in a hidden field; every form carries [`csrf`]; every target
+//! of a redirect or a form was validated ([`redirect_params`], [`content_security_policy::FormTarget`]). How to add one:
+//! docs/add-a-page.md.
 
 pub mod assets;
 mod attempt_progress;

@@ -21,7 +21,7 @@ use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::sign_in::Status;
 use crate::model::sign_up::Field;
 
-/// The page on which somebody who forgot his password chooses another.
+/// The page on which somebody who forgot their password chooses another.
 pub const RESET: &str = "/sign-in/reset-password";
 /// The page that asks for the code of a sign-up.
 pub const VERIFY: &str = "/sign-up/verify-email-address";
@@ -84,7 +84,7 @@ impl<'a> PageRequest<'a> {
         csrf::field(self.ctx, &self.client.id, path)
     }
 
-    /// Spends one try of a proof.
+    /// Spends one try of a verification.
     ///
     /// # Errors
     /// `too_many_requests`.
@@ -111,7 +111,7 @@ impl<'a> PageRequest<'a> {
     }
 }
 
-/// Where somebody goes for whom there is no such step: to the target if he is signed in, else to the start.
+/// Where somebody goes for whom there is no such step: to the target if they are signed in, else to the start.
 ///
 /// # Errors
 /// A fault if a cookie cannot be written as a header.
@@ -137,8 +137,8 @@ pub fn token_after(ctx: &Ctx, browser: &Browser, updated: &ClientUpdate) -> Opti
     issued.or_else(|| browser.hash(ctx))
 }
 
-/// On from a sign-in that a proof took a step further: to the target, to the new password that it waits for, or to the
-/// start, if it waits for what only that page offers.
+/// On from a sign-in that a verification took a step further: to the target, to the new password that it waits for, or
+/// to the start, if it waits for what only that page offers.
 ///
 /// # Errors
 /// A fault if a cookie cannot be written as a header.

@@ -24,7 +24,7 @@ pub fn routes() -> Vec<Route> {
     vec![get(POPUP_PAGE, Rules::PAGE, show)]
 }
 
-/// What the opener is told.
+/// What the opener receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PopupMessage {
     /// `session`, `return_url`: the member of the message.
@@ -93,7 +93,7 @@ async fn respond(ctx: &Ctx, query: Result<Query, Failure>) -> Result<Response> {
     Ok(Popup { instance: &ctx.instance, tells }.render())
 }
 
-/// The session that the callback began, told to the page that began it.
+/// The session that the callback began, shown to the page that began it.
 async fn of_session(ctx: &Ctx, query: &Params) -> Result<Option<PopupMessage>> {
     let Some(session) = query.text(CREATED_SESSION).and_then(SessionId::parse) else { return Ok(None) };
     let began = sessions::page_that_began(&ctx.app.db, ctx.instance_id(), &session, ctx.offset()).await?;
@@ -101,7 +101,7 @@ async fn of_session(ctx: &Ctx, query: &Params) -> Result<Option<PopupMessage>> {
     Ok(origin.map(|origin| PopupMessage { key: SESSION, value: session.as_str().to_owned(), origin }))
 }
 
-/// The place where the app goes on, told to its own origin.
+/// The place where the app goes on, shown to its own origin.
 fn of_return(instance: &Instance, raw: &str) -> Option<PopupMessage> {
     let target = RedirectTarget::parse_return(instance, raw).ok()?;
     Some(PopupMessage { key: RETURN, origin: target.origin(), value: target.into_string() })

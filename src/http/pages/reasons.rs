@@ -41,14 +41,14 @@ pub fn text_key(reason: Reason, detail: &str) -> Option<&'static str> {
     })
 }
 
-/// The reason that a flow noted in the error of a failed proof, and its condition.
+/// The reason that a flow noted in the error of a failed verification, and its condition.
 pub fn read_reason(error: &Value) -> Option<(Reason, &str)> {
     let meta = error.get("meta")?;
     let noted = |name: &str| meta.get(name).and_then(Value::as_str);
     Some((noted("reason").and_then(Reason::parse)?, noted("detail").unwrap_or_default()))
 }
 
-/// The text key of a failed proof: by the reason that the flow noted, else by the code that the app sees.
+/// The text key of a failed verification: by the reason that the flow noted, else by the code that the app sees.
 pub fn of_verification(error: &Value) -> &'static str {
     let by_reason = read_reason(error).and_then(|(reason, detail)| text_key(reason, detail));
     by_reason.unwrap_or_else(|| of_code(error.get("code").and_then(Value::as_str).unwrap_or_default()))
@@ -119,7 +119,7 @@ pub enum NextAction {
     StartAgain,
     /// The same provider once more, from the start page.
     TryAgain,
-    /// Another way in.
+    /// Another factor.
     OtherMethod,
     /// Sign in with the account that is in the way.
     ThatAccount,

@@ -1,4 +1,4 @@
-//! Where a person lands when a flow of these pages ends. Every candidate is parsed and compared
+//! Where the browser goes when a flow of these pages ends. Every candidate is parsed and compared
 //! with the instance's origins; what does not pass is dropped and never shown again.
 
 use super::super::extract::{Params, Query};
@@ -10,7 +10,7 @@ use crate::model::instance::Instance;
 use crate::model::problem::Result;
 use crate::model::redirect::RedirectTarget;
 
-/// Which flow lands.
+/// Which flow ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryPage {
     /// `/sign-in`.
@@ -44,7 +44,7 @@ impl EntryPage {
         }
     }
 
-    /// Where the browser goes when a flow of this door could not end at its target.
+    /// Where the browser goes when a flow of this entry page could not end at its target.
     pub fn callback_path(self) -> &'static str {
         match self {
             Self::SignIn => "/sign-in/sso-callback",
@@ -65,7 +65,7 @@ impl EntryPage {
     }
 }
 
-/// All parameters that are kept through the steps, those of the other door included.
+/// All parameters that are carried through the steps, those of the other entry page included.
 const CARRIED: &[&str] = &[
     "redirect_url",
     "after_sign_in_url",
@@ -117,7 +117,7 @@ impl RedirectParams {
         Ok(redirects)
     }
 
-    /// `path` with what is kept in its query.
+    /// `path` with what is carried in its query.
     pub fn carry(&self, path: &str) -> String {
         if self.carried.is_empty() {
             return path.to_owned();

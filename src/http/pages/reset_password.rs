@@ -1,5 +1,5 @@
-//! `/sign-in/reset-password`: somebody who has forgotten his password says who he is, types the code that was sent to him,
-//! and chooses another. The same steps as by the API; where it stands is the attempt's own state.
+//! `/sign-in/reset-password`: somebody who has forgotten their password says who they are, types the code that was sent
+//! to them, and chooses another. The same steps as by the API; where it stands is the attempt's own state.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::HeaderMap;
@@ -199,7 +199,8 @@ async fn act(
     }
 }
 
-/// Somebody said who he is: a code goes to him, if he has a password to be replaced; otherwise he sees the ways in.
+/// Somebody said who they are: a code goes to them, if they have a password to be replaced; otherwise they see the
+/// factors.
 async fn submit_identifier(page: &PageRequest<'_>, sent: &Params) -> Result<Response> {
     let (ctx, token) = (page.ctx, page.token());
     let begun = match page.spend_start() {

@@ -1,5 +1,5 @@
-//! `/user/reverify`: somebody who is signed in proves once more that it is he, and goes back to what he was about to do.
-//! The same steps as by the API.
+//! `/user/reverify`: somebody who is signed in verifies once more who they are, and goes back to what they were about
+//! to do. The same steps as by the API.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::HeaderMap;
@@ -47,7 +47,8 @@ async fn submit(
     page(&ctx, act(&ctx, &browser, &headers, query, body).await)
 }
 
-/// What the person was about to do; it stands in the query, names nothing but what is his, and is pressed again by himself.
+/// What the person was about to do; it stands in the query, names nothing but what is theirs, and is pressed again by
+/// the person.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReverifyTarget {
     /// The account that was to be removed.
@@ -69,7 +70,7 @@ impl ReverifyTarget {
         }
     }
 
-    /// To the page that asks for the proof.
+    /// To the page that asks for the verification.
     pub fn reverify(&self) -> Response {
         Redirect::to(&self.carry(PATH)).into_response()
     }
@@ -160,7 +161,7 @@ async fn act(
     }
 }
 
-/// Gives the proof that the form holds, or sends the code that it asks for.
+/// Gives the verification that the form holds, or sends the code that it asks for.
 async fn submit_verification(request: &ReverifyRequest<'_>, form: &Params) -> Result<Reverification> {
     let (ctx, token, id) = (request.ctx, request.browser.hash(request.ctx), &request.session.id);
     if form.text("code").or(form.text("password")).is_some() {
@@ -180,7 +181,7 @@ async fn submit_verification(request: &ReverifyRequest<'_>, form: &Params) -> Re
 /// The page once more, with what is wrong.
 async fn show_refusal(request: &ReverifyRequest<'_>, form: &Params, problem: &Problem) -> Result<Response> {
     let stands = reverify::read(request.ctx, request.browser.hash(request.ctx).as_ref(), &request.session.id).await?;
-    // Proven meanwhile, by the same form posted twice or in another tab.
+    // Verified meanwhile, by the same form posted twice or in another tab.
     if reverify::require_recent_verification(request.ctx, &stands.session).await.is_ok() {
         return Ok(Redirect::to(&request.about.return_path()).into_response());
     }

@@ -98,8 +98,8 @@ fn redirect_to_entry(entry: EntryPage, uri: &Uri) -> Response {
     Redirect::to(&format!("{}{query}", entry.path())).into_response()
 }
 
-/// The start page, or the target for somebody who is signed in. A first visit is issued its client here, before the form
-/// exists, so that the form's forgery check has something to hold on to; no row is made for it.
+/// The start page, or the target for somebody who is signed in. A first visit is issued its client here, before the
+/// form exists, so that the form's forgery check has something to hold on to; no row is made for it.
 async fn show(
     ctx: &Ctx,
     browser: &Browser,
@@ -236,7 +236,8 @@ async fn show_result(
     Ok(response)
 }
 
-/// The failure of `verification` for developers: what the app sees, the reason and where to look, the provider's own words.
+/// The failure of `verification` for developers: what the app sees, the reason and where to look, the provider's own
+/// texts.
 async fn with_provider_text(ctx: &Ctx, refused: Refused, verification: &Verification) -> Refused {
     let Some(error) = verification.error.as_ref().filter(|_| ctx.instance.explains_refusals()) else { return refused };
     let said = error.get("code").and_then(Value::as_str);

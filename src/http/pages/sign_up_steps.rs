@@ -1,4 +1,5 @@
-//! `/sign-up/continue` and `/sign-up/verify-email-address`: what a sign-up lacks, and the code that proves its address.
+//! `/sign-up/continue` and `/sign-up/verify-email-address`: what a sign-up lacks, and the code that verifies its
+//! address.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::HeaderMap;

@@ -1,4 +1,4 @@
-//! The start page of a door as it is shown now: its providers, its fields, and what is said above them.
+//! The start page of an entry page as it is shown now: its providers, its fields, and what is said above them.
 
 use axum::response::Response;
 

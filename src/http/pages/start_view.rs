@@ -57,7 +57,7 @@ pub struct Start<'a> {
     pub entry: EntryPage,
     /// Where it leads in the end.
     pub redirects: &'a RedirectParams,
-    /// A place that lies beyond the landing: the OAuth client that asked for the sign-in.
+    /// A place that lies after the sign-in: the OAuth client that asked for the sign-in.
     pub beyond: Option<FormTarget>,
     /// The hidden field.
     pub csrf: String,
@@ -93,7 +93,7 @@ struct StartPage<'a> {
     other_href: String,
 }
 
-/// The words in which the two pages differ.
+/// The texts in which the two pages differ.
 struct EntryTexts {
     page: &'static str,
     step: &'static str,

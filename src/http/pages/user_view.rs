@@ -16,7 +16,7 @@ pub struct Email {
     pub address: String,
     /// The one that is used where one is needed.
     pub is_primary: bool,
-    /// It was proven.
+    /// It was verified.
     pub is_verified: bool,
     /// Names of the providers that vouch for it.
     pub linked_to: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Account {
     pub name: Option<String>,
     /// The day it was connected.
     pub since: String,
-    /// It was not proven, or something is wrong with it.
+    /// It was not verified, or something is wrong with it.
     pub needs_attention: bool,
     /// How its token is doing, as a sentence.
     pub token: Option<String>,
@@ -47,7 +47,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The words for `moment`.
+    /// The text for `moment`.
     pub fn of(moment: Timestamp) -> Self {
         let datetime = moment.format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z"));
         let words =

@@ -11,7 +11,7 @@ use crate::model::time::{Timestamp, millis};
 use crate::model::user::IdentificationStatus;
 
 /// A sign-in attempt. While a provider is asked, and after it failed, the status stays `needs_identifier`: the SDK
-/// takes anything else for a first factor to be proven.
+/// takes anything else for a first factor to be verified.
 pub fn sign_in(attempt: &SignIn, instance: &Instance, now: Timestamp) -> Value {
     let factors = attempt.first_factors.as_ref().map(|factors| factors.iter().map(factor).collect::<Vec<_>>());
     json!({
@@ -39,7 +39,7 @@ fn identifiers(instance: &Instance) -> Vec<&'static str> {
     known.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect()
 }
 
-/// A way in. Members that are about an address are left out elsewhere.
+/// A factor. Members that are about an address are left out elsewhere.
 pub fn factor(factor: &Factor) -> Value {
     match &factor.address {
         None => json!({ "strategy": factor.strategy }),
@@ -52,7 +52,7 @@ pub fn factor(factor: &Factor) -> Value {
     }
 }
 
-/// Whom the identifier led to; nobody where that must not be told.
+/// Whom the identifier led to; nobody where that must not be shown.
 fn user_data(attempt: &SignIn, instance: &Instance) -> Option<Value> {
     if instance.settings.enumeration_protection == EnumerationProtection::Strict {
         return None;

@@ -59,7 +59,7 @@ pub fn sign_up(attempt: &SignUp, now: Timestamp) -> Value {
     })
 }
 
-/// The proof of the address, with what comes next.
+/// The verification of the address, with what comes next.
 fn email(attempt: &SignUp, now: Timestamp) -> Option<Value> {
     attempt.email_address.as_ref()?;
     let fields = attempt.fields.clone().unwrap_or_default();

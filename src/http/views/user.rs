@@ -121,8 +121,8 @@ pub fn external_account(account: &ExternalAccount, now: Timestamp) -> Value {
     })
 }
 
-/// An account whose trip to the provider has just begun. The address is told to whoever began, and to nobody later: it
-/// holds the state.
+/// An account whose authorization to the provider has just begun. The address is shown to whoever began, and to nobody
+/// later: it holds the state.
 pub fn begun_account(account: &ExternalAccount, url: &str, now: Timestamp) -> Value {
     let mut shape = external_account(account, now);
     if let Some(shape) = shape.as_object_mut() {

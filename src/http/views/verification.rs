@@ -8,7 +8,7 @@ use crate::model::time::{Timestamp, millis};
 use crate::model::user::{ExternalAccount, Identification, IdentificationStatus};
 use crate::model::verification::{LIFE, Verification};
 
-/// A proof inside an attempt, whatever its kind.
+/// A verification inside an attempt, whatever its kind.
 pub fn shown(verification: &Verification, now: Timestamp) -> Value {
     let object = match verification.strategy.as_str() {
         "email_link" => "verification_email_link",
@@ -25,7 +25,7 @@ pub fn shown(verification: &Verification, now: Timestamp) -> Value {
     })
 }
 
-/// A provider's proof inside an attempt.
+/// A provider's verification inside an attempt.
 pub fn oauth(verification: &Verification, now: Timestamp) -> Value {
     let mut shape = json!({
         "object": "verification_oauth",
@@ -41,7 +41,8 @@ pub fn oauth(verification: &Verification, now: Timestamp) -> Value {
     shape
 }
 
-/// The proof behind an external account. A refused one stays `unverified` until its trip's time is over.
+/// The verification behind an external account. A refused one stays `unverified` until its authorization's time is
+/// over.
 pub fn of_account(account: &ExternalAccount, now: Timestamp) -> Value {
     let expires_at = account.expires_at.unwrap_or_else(|| account.verified_at.unwrap_or(account.created_at) + LIFE);
     let status = match account.is_verified {
@@ -59,7 +60,7 @@ pub fn of_account(account: &ExternalAccount, now: Timestamp) -> Value {
     })
 }
 
-/// The proof behind an address; null when nothing began.
+/// The verification behind an address; null when nothing began.
 pub fn of_address(address: &Identification) -> Value {
     let Some(strategy) = &address.verification_strategy else { return Value::Null };
     let object = match strategy.as_str() {
@@ -79,7 +80,7 @@ pub fn of_address(address: &Identification) -> Value {
     })
 }
 
-/// The proof that a trip has just begun to bring.
+/// The verification that an authorization has just begun to bring.
 pub fn begun(account: &ExternalAccount, url: &str, now: Timestamp) -> Value {
     json!({
         "object": "verification_oauth",
