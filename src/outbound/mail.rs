@@ -1,5 +1,5 @@
-//! Mail over SMTP, or into a directory. What goes wrong is told without a word of the server's answer, which may repeat
-//! the address.
+//! Mail over SMTP, or into a directory. What goes wrong is reported without any text of the server's answer, which may
+//! repeat the address.
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
@@ -239,7 +239,7 @@ fn why_unreachable(error: &lettre::transport::smtp::Error) -> &'static str {
             None => source = cause.source(),
         }
     }
-    // What it can do is said before a word of ours that matters: nothing was sent.
+    // What it can do is said before anything of ours that matters: nothing was sent.
     if error.is_client() { "it offers no TLS, or no login that we know" } else { "no connection" }
 }
 

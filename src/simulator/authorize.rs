@@ -41,9 +41,9 @@ struct Asked {
 
 /// Why a request is not accepted.
 enum Refused {
-    /// Told on a page: nobody may be sent to an address that this client did not register.
+    /// Shown on a page: nobody may be sent to an address that this client did not register.
     OnPage(&'static str),
-    /// Told at the callback (RFC 6749 section 4.1.2.1).
+    /// Shown at the callback (RFC 6749 section 4.1.2.1).
     AtCallback { error: String, description: String, state: Option<String> },
 }
 

@@ -1,5 +1,5 @@
-//! Reading a request of the client: the body in exactly the provider's encoding, and the client's proof in exactly the
-//! provider's place.
+//! Reading a request of the client: the body in exactly the provider's encoding, and the client's authentication in
+//! exactly the provider's place.
 
 use super::shapes::TokenFault;
 use super::{Request, Simulated};
@@ -19,7 +19,7 @@ impl Simulated<'_> {
         read_body(request, self.descriptor().token.encoding)
     }
 
-    /// The same members, once the client has proven who it is.
+    /// The same members, once the client has authenticated itself.
     pub(super) fn authenticate_client(
         &self,
         request: Request<'_>,

@@ -1,6 +1,6 @@
-//! Faults that a simulated provider has when it is told to: `<mode>[:<value>][@<call>]`, chosen on the page, in the
-//! query of the authorization request (`fail=`), or for everybody by the state call. A chosen one stays with all that
-//! comes of that approval; what the calls make of it is in `wire` and `content`.
+//! Faults that a simulated provider has when it is configured to: `<mode>[:<value>][@<call>]`, chosen on the page, in
+//! the query of the authorization request (`fail=`), or for everybody by the state call. A chosen one stays with all
+//! that comes of that approval; what the calls make of it is in `wire` and `content`.
 
 use std::time::Duration;
 
@@ -134,11 +134,11 @@ pub(super) enum TransportFault {
 pub(super) enum Content {
     /// A refresh is taken for theft: everything of the approval ends.
     ReuseDetected,
-    /// The refresh token was withdrawn.
+    /// The refresh token was revoked.
     RevokedRefresh,
     /// The person shows no address.
     MissingEmail,
-    /// The address is not proven.
+    /// The address is not verified.
     UnverifiedEmail,
     /// The person shows no name.
     NoName,

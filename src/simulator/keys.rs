@@ -67,14 +67,14 @@ impl Simulated<'_> {
         key.sign(TokenType::Jwt, claims).map_err(Error::internal)
     }
 
-    /// The kept key; the first caller makes it.
+    /// The stored key; the first caller makes it.
     async fn signing_key(&self, db: &mut PgConnection) -> Result<SigningKey, Error> {
         let stored = match store::signing_key(db, self.place()).await? {
             Some(stored) => stored,
             None => {
                 let sealed = self.seal(&generated().await?)?;
                 let stored = store::keep_signing_key(db, self.place(), &sealed).await?;
-                stored.ok_or_else(|| Error::internal("a signing key that is not kept"))?
+                stored.ok_or_else(|| Error::internal("a signing key that is not stored"))?
             }
         };
         let opened = self.simulator.ring.open(&self.sealed_at(), &stored).map_err(Error::internal)?;

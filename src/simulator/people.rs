@@ -1,4 +1,4 @@
-//! The people of the simulated providers: a few with a story, and anybody with an address.
+//! The people of the simulated providers: a few with a name, and anybody with an address.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -28,7 +28,7 @@ pub struct Known {
     pub person: Person,
 }
 
-/// Whether the address of somebody without a story counts as proven at the provider.
+/// Whether the address of somebody without a name counts as verified at the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressFlag {
     /// Yes.
@@ -70,7 +70,7 @@ impl Known {
         Some(Self { hint, person })
     }
 
-    /// A new person without an address, told apart by `token`.
+    /// A new person without an address, distinguished by `token`.
     pub fn without_address(token: &str) -> Self {
         let person = person("Noel", "Nomail", None, AddressFlag::Unverified);
         Self { hint: format!("nobody-{token}"), person }

@@ -1,4 +1,4 @@
-//! The endpoint that withdraws tokens (RFC 7009): one token ends all that came from the same approval.
+//! The endpoint that revokes tokens (RFC 7009): one token ends all that came from the same approval.
 
 use super::answer::Answer;
 use super::client::read_body;
@@ -10,7 +10,7 @@ use crate::upstream::descriptor::{ClientAuth, Method};
 use serde_json::json;
 
 impl Simulated<'_> {
-    /// True if this is where, and how, the provider is told that a token is not wanted any more.
+    /// True if this is where, and how, the provider is notified that a token is not wanted any more.
     pub(super) fn is_revocation(&self, request: Request<'_>) -> bool {
         let Some((revoke, url)) = self.descriptor().revoke.as_ref().zip(self.provider.endpoints.revoke.as_ref()) else {
             return false;
@@ -24,7 +24,7 @@ impl Simulated<'_> {
         *request.method == method && self.path_of(&url).as_deref() == Some(request.path)
     }
 
-    /// Withdraws. A token that nobody has is answered like one that was withdrawn (RFC 7009 section 2.2).
+    /// Revokes. A token that nobody has is answered like one that was revoked (RFC 7009 section 2.2).
     pub(super) async fn revoke(&self, request: Request<'_>) -> Result<Answer, Error> {
         let refuse = |fault| Ok(Answer::json(self.shapes.token_fault(fault, self.request_id())));
         let Some(revoke) = &self.descriptor().revoke else { return refuse(TokenFault::GrantType) };

@@ -1,4 +1,4 @@
-//! What a call is told before it is answered: its fault, if it has one, and how the provider refreshes.
+//! What a call is given before it is answered: its fault, if it has one, and how the provider refreshes.
 
 use super::Simulated;
 use super::answer::Answer;

@@ -21,7 +21,7 @@ struct Switches {
     /// Ends every access token issued until now.
     #[serde(default)]
     expire_access_tokens: bool,
-    /// Withdraws the refresh tokens of this provider user id.
+    /// Revokes the refresh tokens of this provider user id.
     revoke_refresh_token: Option<String>,
     /// New addresses by provider user id; null takes the address away.
     #[serde(default)]
@@ -35,7 +35,7 @@ struct Switches {
     /// How tokens are refreshed, until null: then as the real provider does.
     #[serde(default, deserialize_with = "present")]
     refresh: Option<Option<String>>,
-    /// A code or token to be told about.
+    /// A code or token to be looked up.
     describe: Option<String>,
 }
 

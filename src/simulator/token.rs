@@ -19,12 +19,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::ACCEPT;
 
 /// The grant that prolongs an access token by exchanging it, and the member that holds the token, where the provider
-/// has none of its own and is told to have one.
+/// has none of its own and is configured to have one.
 const EXCHANGE: (&str, &str) = ("fb_exchange_token", "fb_exchange_token");
 
 /// Why there are no tokens.
 enum Failed {
-    /// The client's fault, told in the provider's words.
+    /// The client's fault, reported in the provider's words.
     Refused(TokenFault),
     /// Ours.
     Fault(Error),
@@ -264,7 +264,7 @@ fn details(issued: &Issued) -> Result<Details, Error> {
     serde_json::from_value(issued.details.clone()).map_err(Error::internal)
 }
 
-/// Whether the verifier proves the challenge (RFC 7636 section 4.6). Enforced wherever a challenge was sent, whatever
+/// Whether the verifier matches the challenge (RFC 7636 section 4.6). Enforced wherever a challenge was sent, whatever
 /// the real provider does: our own mistakes are to be found here.
 fn matches_challenge(challenge: Option<&str>, verifier: Option<&str>) -> bool {
     let Some(challenge) = challenge else { return true };

@@ -1,5 +1,5 @@
-//! Whose an address is: proven by one user at most, claimed by any number; and what goes when an unproven claim turns out
-//! to be somebody else's.
+//! Whose an address is: verified by one user at most, claimed by any number; and what goes when an unverified claim
+//! turns out to be somebody else's.
 
 use sqlx::postgres::types::PgInterval;
 
@@ -8,8 +8,8 @@ use super::pool::PgConnection;
 use crate::model::id::{ClientId, IdentificationId, InstanceId, UserId};
 use crate::model::sign_in::Reassignment;
 
-/// Makes an e-mail address its user's: proven now, by `strategy`. False if it is gone, or another user has proven it or
-/// has it reserved.
+/// Makes an e-mail address its user's: verified now, by `strategy`. False if it is gone, or another user has verified
+/// it or has it reserved.
 ///
 /// # Errors
 /// Storage faults; a violation of `identifications_claimed_key` when somebody else was first just now.
@@ -38,8 +38,8 @@ pub async fn verify(
     Ok(verified.rows_affected() == 1)
 }
 
-/// Takes an e-mail address that `owner` has proven away from everybody who only claims it. Returns who lost it; one of
-/// their other addresses becomes the primary one.
+/// Takes an e-mail address that `owner` has verified away from everybody who only claims it. Returns who lost it; one
+/// of their other addresses becomes the primary one.
 ///
 /// # Errors
 /// Storage faults.
@@ -101,13 +101,13 @@ async fn choose_primary(
 
 /// What stays with the person who takes an account over.
 pub struct RetainedAddress<'a> {
-    /// The address that was proven.
+    /// The address that was verified.
     pub address: &'a IdentificationId,
-    /// The browser that proved it: strangers' failures may have locked everybody else out.
+    /// The browser that verified it: strangers' failures may have locked everybody else out.
     pub client: &'a ClientId,
 }
 
-/// Removes what an earlier claimant left in an account, his other unproven addresses always. The
+/// Removes what an earlier claimant left in an account, their other unverified addresses always. The
 /// caller holds the user's lock.
 ///
 /// # Errors
@@ -139,7 +139,7 @@ pub async fn reassign_address(
     Ok(())
 }
 
-/// Drops a user's other addresses that nobody has proven; the kept one becomes the primary one of its kind.
+/// Drops a user's other addresses that nobody has verified; the stored one becomes the primary one of its kind.
 async fn drop_other_claims(
     db: &mut PgConnection,
     instance: &InstanceId,

@@ -10,8 +10,8 @@ use crate::model::client::{SignIn, SignUp};
 use crate::model::id::{ClientId, FlowId, InstanceId, ProviderAuthorizationId, SignInId, SignUpId, VerificationId};
 use crate::model::verification::Status;
 
-/// Replaces the client's attempts: a stale one would win in the SDK. What was claimed in a sign-in goes with it, and so do
-/// the tokens that came with the claim.
+/// Replaces the client's attempts: a stale one would win in the SDK. What was claimed in a sign-in goes with it, and so
+/// do the tokens that came with the claim.
 ///
 /// # Errors
 /// Storage faults.
@@ -45,7 +45,7 @@ pub async fn replace_all(
     Ok(())
 }
 
-/// The inspector's flow of the attempt that is current on `client`.
+/// The recorded flow of the attempt that is current on `client`.
 ///
 /// # Errors
 /// Storage faults.
@@ -217,7 +217,7 @@ pub async fn answer_verification(
 }
 
 /// Uses up the transferable verification of the client's current sign-in (`from_sign_in`) or sign-up, once. Returns the
-/// trip to the provider that it stands for.
+/// authorization to the provider that it stands for.
 ///
 /// # Errors
 /// Storage faults.
@@ -361,7 +361,7 @@ pub async fn sign_up(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, id: &
     Ok(tree.map(|tree| tree.0))
 }
 
-/// The inspector's flow of an attempt, of either kind; `None` for what is no attempt's.
+/// The recorded flow of an attempt, of either kind; `None` for what is no attempt's.
 ///
 /// # Errors
 /// Storage faults.

@@ -5,8 +5,8 @@ use sqlx::postgres::types::PgInterval;
 use super::pool::PgConnection;
 use crate::model::id::{ClientId, InstanceId, SessionId, UserId};
 
-/// Bans a user: open sessions are revoked and grants to OAuth applications end. Returns the sessions; `None` if there is
-/// no such user. The update locks the user, so a sign-in waits, or is seen here.
+/// Bans a user: open sessions are revoked and grants to OAuth applications end. Returns the sessions; `None` if there
+/// is no such user. The update locks the user, so a sign-in waits, or is seen here.
 ///
 /// # Errors
 /// Storage faults.
@@ -31,7 +31,7 @@ pub async fn ban(
     end_access(db, instance, user, "banned", None, offset).await.map(Some)
 }
 
-/// Ends what a user has open, for `reason`: sessions are revoked, and browsers that he signed in from are strangers
+/// Ends what a user has open, for `reason`: sessions are revoked, and browsers that they signed in from are strangers
 /// again, all but `keeps`; grants to OAuth applications end, codes that nobody has redeemed are worth nothing, and
 /// applications have to ask again. Returns the sessions. The caller holds the user's lock.
 ///

@@ -9,8 +9,8 @@ use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId
 use crate::model::profile::Profile;
 use crate::model::search;
 
-/// Locks a user until the transaction ends; false if there is none. Whatever gives or takes a way to sign in does it one
-/// after the other, so that two removals at once never take the last two.
+/// Locks a user until the transaction ends; false if there is none. Whatever gives or takes a way to sign in does it
+/// one after the other, so that two removals at once never take the last two.
 ///
 /// # Errors
 /// Storage faults.
@@ -63,7 +63,7 @@ pub struct NewPending<'a> {
 }
 
 /// Stores a pending account for ten minutes, in place of earlier ones of this user and provider that nobody came back
-/// to. It knows no identity before it is proven.
+/// to. It knows no identity before it is verified.
 ///
 /// # Errors
 /// Storage faults.
@@ -93,7 +93,7 @@ pub async fn create_pending(
     Ok(())
 }
 
-/// Gives a pending account that was refused another ten minutes; a proven one stays as it is.
+/// Gives a pending account that was refused another ten minutes; a verified one stays as it is.
 ///
 /// # Errors
 /// Storage faults.
@@ -116,17 +116,17 @@ pub async fn renew_pending(
     Ok(())
 }
 
-/// The account that a trip is for.
+/// The account that an authorization is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// It waits for its identity.
     Pending,
-    /// It was proven before.
+    /// It was verified before.
     Verified,
 }
 
-/// The trip's account, locked, while the trip's proof is still the one that is asked for; `None` if it was removed or a
-/// newer trip began.
+/// The authorization's account, locked, while the authorization's verification is still the one that is asked for;
+/// `None` if it was removed or a newer authorization began.
 ///
 /// # Errors
 /// Storage faults.
@@ -195,7 +195,7 @@ pub async fn known(
     Ok(Known { identity, address, has_another: row.has_another })
 }
 
-/// Makes a pending account the user's: proven, with what the provider says.
+/// Makes a pending account the user's: verified, with what the provider says.
 ///
 /// # Errors
 /// Storage faults; a violation of `external_accounts_identity_key` when somebody else was first.
@@ -240,7 +240,7 @@ pub struct BroughtAddress<'a> {
     pub id: &'a IdentificationId,
     /// Canonical form.
     pub value: &'a str,
-    /// Proven already?
+    /// Verified already?
     pub is_verified: bool,
     /// `from_oauth_google`.
     pub strategy: &'a str,
@@ -278,7 +278,7 @@ pub async fn add_address(
     Ok(())
 }
 
-/// Counts an address of the user as proven, where it was not yet.
+/// Counts an address of the user as verified, where it was not yet.
 ///
 /// # Errors
 /// Storage faults; a violation of `identifications_claimed_key` when somebody else was first.
@@ -327,7 +327,7 @@ pub async fn refuse_pending(
     Ok(())
 }
 
-/// Removes an account with its tokens and the proofs that were asked of it. Addresses stay.
+/// Removes an account with its tokens and the verifications that were asked of it. Addresses stay.
 ///
 /// # Errors
 /// Storage faults.
@@ -350,7 +350,7 @@ pub struct OwnedAccount {
     pub id: ExternalAccountId,
     /// Slug.
     pub provider: String,
-    /// It was proven.
+    /// It was verified.
     pub is_verified: bool,
     /// Something is wrong with it.
     pub has_error: bool,
@@ -358,7 +358,7 @@ pub struct OwnedAccount {
     pub approved_scopes: Vec<String>,
 }
 
-/// The accounts of a user at a provider that were proven and have no error.
+/// The accounts of a user at a provider that were verified and have no error.
 ///
 /// # Errors
 /// Storage faults.

@@ -14,7 +14,7 @@ use crate::model::id::{AppId, InstanceId, SecretKeyId};
 use crate::model::instance::{Environment, Instance, key_host};
 use crate::model::problem::Error;
 
-/// The channel on which a change of instances, hosts, keys or providers is told to every replica.
+/// The channel on which a change of instances, hosts, keys or providers is announced to every replica.
 pub const CHANNEL: &str = "vestibule_directory";
 
 /// How long an entry may be served without a look at the database, if no notification comes.

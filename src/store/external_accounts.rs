@@ -106,7 +106,7 @@ pub struct NewAccount<'a> {
     pub scopes: &'a [String],
 }
 
-/// Stores an account that is proven to be the user's. What is only claimed is no account: it waits with its sign-in.
+/// Stores an account that is verified to be the user's. What is only claimed is no account: it waits with its sign-in.
 ///
 /// # Errors
 /// Storage faults; a violation of `external_accounts_identity_key` when somebody else was first.

@@ -1,5 +1,5 @@
-//! The inspector's record of browser flows and their steps. Written in batches; what is lost is lost, and nothing but
-//! the inspector reads it.
+//! The flow log of browser flows and their steps. Written in batches; what is lost is lost, and nothing but
+//! the flow reader reads it.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -19,7 +19,8 @@ pub struct FlowChange {
     pub id: FlowId,
     /// `sign_in`, `sign_up`, `connect`, …; `unknown` where a later request does not know.
     pub kind: &'static str,
-    /// `open`, `succeeded`, `failed`. A success is never taken back, but that of an authorization is: its grant can end.
+    /// `open`, `succeeded`, `failed`. A success is never taken back, but that of an authorization is: its grant can
+    /// end.
     pub status: &'static str,
     /// Why it failed, or what it waits for.
     pub reason: Option<&'static str>,
@@ -97,7 +98,7 @@ impl FlowChange {
     }
 }
 
-/// A step of a flow's timeline.
+/// A step of a flow's steps.
 #[derive(Clone, Debug, Serialize)]
 pub struct NewStep {
     /// The instance.
@@ -181,7 +182,7 @@ pub async fn write_steps(db: &mut PgConnection, steps: &[NewStep]) -> sqlx::Resu
     Ok(())
 }
 
-/// A flow as the inspector reads it.
+/// A flow as it is read.
 #[derive(Clone, Debug)]
 pub struct Flow {
     /// Names it; the reference on error pages.
@@ -274,7 +275,7 @@ pub async fn list(
     .await
 }
 
-/// A step as the inspector reads it.
+/// A step as it is read.
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {
     /// `started`, `callback`, …

@@ -1,4 +1,4 @@
-//! The development inbox: messages that were kept here instead of being delivered.
+//! The development inbox: messages that were stored here instead of being delivered.
 
 use sqlx::postgres::types::PgInterval;
 

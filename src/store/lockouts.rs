@@ -1,6 +1,6 @@
-//! Failed proofs of an account: counted before anything is verified, taken back when it was right, so that parallel
-//! guesses cannot outrun the count. Strangers share the user's budget; a browser this user
-//! signed in from before has its own (`known_clients`) and is not shut out by theirs.
+//! Failed verifications of an account: counted before anything is verified, taken back when it was right, so that
+//! parallel guesses cannot outrun the count. Strangers share the user's budget; a browser this user signed in from
+//! before has its own (`known_clients`) and is not shut out by theirs.
 
 use sqlx::postgres::types::PgInterval;
 
@@ -53,9 +53,9 @@ pub enum Reserved {
     Nobody,
 }
 
-/// Counts one try of a proof of `user` from `client`. The user's row is locked first, whoever asks: what follows in the
-/// transaction waits in one order. The last try of a budget locks it until the try is released. Two statements, also
-/// for nobody and for an account that is locked: the time it takes tells nothing.
+/// Counts one try of a verification of `user` from `client`. The user's row is locked first, whoever asks: what follows
+/// in the transaction waits in one order. The last try of a budget locks it until the try is released. Two statements,
+/// also for nobody and for an account that is locked: the time it takes tells nothing.
 ///
 /// # Errors
 /// Storage faults.
@@ -155,8 +155,8 @@ async fn known_client_tries(
     .await
 }
 
-/// Whether `user` signed in from this browser before, and has proven that `address` is his; `false` for nobody, by the
-/// same statement.
+/// Whether `user` signed in from this browser before, and has verified that `address` is their; `false` for nobody, by
+/// the same statement.
 ///
 /// # Errors
 /// Storage faults.
@@ -234,7 +234,8 @@ pub(super) fn interval(time: Option<time::Duration>) -> Option<PgInterval> {
     microseconds.map(|microseconds| PgInterval { months: 0, days: 0, microseconds })
 }
 
-/// Locks an account by hand, for `duration` or until somebody unlocks it; `false` if there is no such user.
+/// Locks an account on an operator's order, for `duration` or until somebody unlocks it; `false` if there is no such
+/// user.
 ///
 /// # Errors
 /// Storage faults.

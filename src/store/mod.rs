@@ -1,9 +1,9 @@
-//! Every SQL statement of the program, one file per aggregate. Functions are named for what they mean to the business;
+//! Every SQL statement of the program, one file per aggregate. Functions are named for what they mean to an action;
 //! each statement names the instance it is about, and what may happen once is one statement.
 //!
-//! This room knows rows and keys; it decides nothing and waits for nobody but the database. May name `crypto` and
-//! `model`. Transactions are opened by flows and handed in; statements of fixed text are checked at compile time against
-//! the schema in `migrations/` (`.sqlx/`).
+//! Knows rows and keys; decides nothing and waits for nothing but the database. May name `crypto` and `model`.
+//! Transactions are opened by actions and passed in; statements of fixed text are checked at compile time against the
+//! schema in `migrations/` (`.sqlx/`).
 
 pub mod addresses;
 pub mod attempts;

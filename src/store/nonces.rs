@@ -6,7 +6,7 @@ use super::pool::PgConnection;
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, FlowId, InstanceId, ProviderAuthorizationId, SessionId, VerificationId};
 
-/// Puts a finished trip behind a nonce, for five minutes.
+/// Puts a finished authorization behind a nonce, for five minutes.
 ///
 /// # Errors
 /// Storage faults.
@@ -31,7 +31,7 @@ pub async fn put(
     Ok(())
 }
 
-/// A trip whose nonce was presented.
+/// An authorization whose nonce was presented.
 #[derive(Clone, Debug)]
 pub struct RedeemedNonce {
     /// Names it.
@@ -67,7 +67,7 @@ pub async fn take(
     .await
 }
 
-/// The inspector's flow that a nonce belongs to, whoever presents it.
+/// The recorded flow that a nonce belongs to, whoever presents it.
 ///
 /// # Errors
 /// Storage faults.

@@ -218,7 +218,7 @@ impl SecretHashes {
     }
 }
 
-/// True if the client is one of ours and proved it: with its secret, or, public, by presenting none.
+/// True if the client is one of ours and authenticated: with its secret, or, public, by presenting none.
 ///
 /// # Errors
 /// Storage faults.
@@ -242,7 +242,7 @@ pub async fn is_authentic(
 }
 
 /// Brings a client secret that was hashed under an older ring key under the one that writes. `older` and `newest` are
-/// hashes of the same secret, which the caller has just proven.
+/// hashes of the same secret, which the caller has just verified.
 ///
 /// # Errors
 /// Storage faults.

@@ -20,7 +20,7 @@ pub struct Person {
     pub session_id: SessionId,
     /// The user.
     pub user_id: UserId,
-    /// When they last proved it (`auth_time`).
+    /// When they last verified it (`auth_time`).
     pub authenticated_at: Timestamp,
     /// How (`amr`).
     pub amr: Vec<String>,
@@ -114,7 +114,7 @@ pub struct Presented<'a> {
 
 /// The application behind `client_id`, who is signed in on the browser, and what they allowed before: one read.
 ///
-/// A session counts only if it is `active`: one that still owes a second factor or another task is none here, and
+/// A session counts only if it is `active`: one that still lacks a second factor or another task is none here, and
 /// neither is one of a banned or locked user. A token superseded by rotation still shows older sessions for 10 s.
 ///
 /// # Errors
@@ -187,8 +187,8 @@ pub struct NewCode<'a> {
     pub flow: Option<&'a FlowId>,
 }
 
-/// Stores a code, and with it what the person allowed, if that is new: one statement. `false`, and nothing written, if the
-/// session has ended. Its shared lock makes whoever ends it wait, or is granted after the end and sees it.
+/// Stores a code, and with it what the person allowed, if that is new: one statement. `false`, and nothing written, if
+/// the session has ended. Its shared lock makes whoever ends it wait, or is granted after the end and sees it.
 ///
 /// # Errors
 /// Storage faults.
@@ -273,7 +273,7 @@ pub struct CodeState {
     pub resources: Vec<String>,
 }
 
-/// Reads a code that was not redeemed. Only after the client has proved who it is.
+/// Reads a code that was not redeemed. Only after the client has authenticated itself.
 ///
 /// # Errors
 /// Storage faults.

@@ -1,5 +1,5 @@
-//! Refresh families: what happens to one beside the ordinary rotation. A repetition of a lost answer, theft, and the end
-//! of a grant.
+//! Refresh families: what happens to one beside the ordinary rotation. A repetition of a lost answer, theft, and the
+//! end of a grant.
 
 use sqlx::PgExecutor;
 use sqlx::postgres::types::PgInterval;
@@ -108,7 +108,7 @@ impl From<FamilyRow> for Family {
     }
 }
 
-/// Locks the family of a refresh token until the transaction ends. Only after the client has proved who it is.
+/// Locks the family of a refresh token until the transaction ends. Only after the client has authenticated itself.
 ///
 /// # Errors
 /// Storage faults.

@@ -106,7 +106,7 @@ pub struct LiveToken {
 /// What introspection found.
 #[derive(Clone, Debug)]
 pub enum Introspected {
-    /// The asker is not a confidential client of this instance, or did not prove it.
+    /// The asker is not a confidential client of this instance, or did not authenticate.
     UnknownAsker,
     /// Not a live token, or none of the asker's business.
     Inactive,
@@ -226,7 +226,7 @@ pub async fn introspect_refresh(
 /// What a revocation did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revoked {
-    /// The asker is not a client of this instance, or did not prove it.
+    /// The asker is not a client of this instance, or did not authenticate.
     UnknownAsker,
     /// There was nothing of the asker's to revoke.
     Nothing,

@@ -13,7 +13,7 @@ pub enum Kind {
     Event,
     /// A mail to be delivered.
     Mail,
-    /// Tokens that a provider is to withdraw.
+    /// Tokens that a provider is to revoke.
     ProviderRevoke,
 }
 

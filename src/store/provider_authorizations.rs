@@ -1,4 +1,4 @@
-//! Trips to providers: the state is consumed once, by the browser that began.
+//! Authorizations at providers: the state is consumed once, by the browser that began.
 
 use serde_json::Value;
 use sqlx::postgres::types::PgInterval;
@@ -7,7 +7,7 @@ use super::pool::{PgConnection, PgPool};
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, FlowId, InstanceId, ProviderAuthorizationId, SessionId, UserId, VerificationId};
 
-/// What proves that the browser that comes back belongs to the client that left.
+/// What shows that the browser that comes back belongs to the client that left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transport {
     /// Its cookie.
@@ -26,11 +26,11 @@ impl Transport {
     }
 }
 
-/// A trip about to begin.
+/// An authorization about to begin.
 pub struct NewAuthorization<'a> {
     /// Names it.
     pub id: &'a ProviderAuthorizationId,
-    /// The proof it is for.
+    /// The verification it is for.
     pub verification: &'a VerificationId,
     /// `sign_in`, `sign_up`, `connect`, `reauthorize`.
     pub intent: &'static str,
@@ -40,7 +40,7 @@ pub struct NewAuthorization<'a> {
     pub client: &'a ClientId,
     /// Who connects, and the session in which; for `connect` and `reauthorize` only.
     pub session: Option<(&'a UserId, &'a SessionId)>,
-    /// What proves the browser that comes back.
+    /// What binds the browser that comes back.
     pub transport: Transport,
     /// The page that begins.
     pub origin: Option<&'a str>,
@@ -62,11 +62,11 @@ pub struct NewAuthorization<'a> {
     pub complete_url: Option<&'a str>,
     /// The scopes asked for.
     pub scopes: &'a [String],
-    /// The flow on the inspector's record.
+    /// The recorded flow.
     pub authorization: Option<&'a FlowId>,
 }
 
-/// Stores a trip; it ends after ten minutes.
+/// Stores an authorization; it ends after ten minutes.
 ///
 /// # Errors
 /// Storage faults.
@@ -110,12 +110,12 @@ pub async fn begin(
     Ok(())
 }
 
-/// A trip as it was stored.
+/// An authorization as it was stored.
 #[derive(Clone, Debug)]
 pub struct ProviderAuthorization {
     /// Names it.
     pub id: ProviderAuthorizationId,
-    /// The proof it is for.
+    /// The verification it is for.
     pub verification_id: VerificationId,
     /// `sign_in`, `sign_up`, `connect`, `reauthorize`.
     pub intent: String,
@@ -149,7 +149,7 @@ pub struct ProviderAuthorization {
     pub profile: Option<Value>,
     /// The provider's answer, sealed, until it is decided or transferred.
     pub tokens_sealed: Option<Vec<u8>>,
-    /// The flow on the inspector's record.
+    /// The recorded flow.
     pub flow_id: Option<FlowId>,
 }
 
@@ -178,7 +178,7 @@ impl ProviderAuthorization {
         self.user_id.is_some()
     }
 
-    /// The browser that comes back proves nothing; the nonce that it hands on does.
+    /// The browser that comes back is not authenticated; the nonce that it hands on is.
     pub fn hands_over_nonce(&self) -> bool {
         self.transport == Transport::Nonce.as_str()
     }
@@ -273,7 +273,7 @@ pub struct Unconsumed {
     pub is_session_over: bool,
     /// Where the consumer sent the browser.
     pub outcome_url: Option<String>,
-    /// The flow on the inspector's record.
+    /// The recorded flow.
     pub flow_id: Option<FlowId>,
 }
 
@@ -308,8 +308,8 @@ pub async fn why_not(
     .await
 }
 
-/// Finishes a trip: what came back (kept only while a transfer may need it), and where the browser was sent. What proved
-/// the exchange has done its part.
+/// Finishes an authorization: what came back (stored only while a transfer may need it), and where the browser was
+/// sent. What verified the exchange has done its part.
 ///
 /// # Errors
 /// Storage faults.
@@ -338,7 +338,7 @@ pub async fn finish(
     Ok(())
 }
 
-/// Reads a trip.
+/// Reads an authorization.
 ///
 /// # Errors
 /// Storage faults.
@@ -362,8 +362,8 @@ pub async fn get(
     .await
 }
 
-/// The trip whose proof still waits for what the attempt `target` lacks. What waits behind a nonce that nobody has
-/// presented belongs to nobody yet.
+/// The authorization whose verification still waits for what the attempt `target` lacks. What waits behind a nonce that
+/// nobody has presented belongs to nobody yet.
 ///
 /// # Errors
 /// Storage faults.
@@ -389,7 +389,7 @@ pub async fn waiting(
     .await
 }
 
-/// Carries a trip's proof over to another attempt of the same client.
+/// Transfers an authorization's verification to another attempt of the same client.
 ///
 /// # Errors
 /// Storage faults.
@@ -412,7 +412,7 @@ pub async fn transfer(
     Ok(())
 }
 
-/// Forgets the tokens of a trip that nothing waits for any more.
+/// Forgets the tokens of an authorization that nothing waits for any more.
 ///
 /// # Errors
 /// Storage faults.
@@ -431,7 +431,7 @@ pub async fn forget_tokens(
     Ok(())
 }
 
-/// Forgets the tokens of every trip for `target`: another one takes their place, or it is complete.
+/// Forgets the tokens of every authorization for `target`: another one takes their place, or it is complete.
 ///
 /// # Errors
 /// Storage faults.
@@ -447,7 +447,7 @@ pub async fn forget_waiting(db: &mut PgConnection, instance: &InstanceId, target
     Ok(())
 }
 
-/// Ends a trip that came to nothing; one that was finished after all stays as it is.
+/// Ends an authorization that came to nothing; one that was finished after all stays as it is.
 ///
 /// # Errors
 /// Storage faults.

@@ -23,7 +23,7 @@ pub struct NewSession<'a> {
     pub user: &'a UserId,
     /// `oauth_google`, `email_code`.
     pub strategy: &'a str,
-    /// How the person proved who he is (RFC 8176): `fed`, `otp`, `pwd`.
+    /// How the person verified who they are (RFC 8176): `fed`, `otp`, `pwd`.
     pub amr: &'a str,
     /// Seconds it lives at most.
     pub lifetime: f64,
@@ -34,8 +34,8 @@ pub struct NewSession<'a> {
 }
 
 /// Begins a session; `false` if the user is banned, locked or gone. The update locks the user, so a ban waits or is
-/// seen. Strangers' failures do not shut out a client that the user signed in from before, and a sign-in from it does not
-/// give them new tries. Sessions come into being nowhere else.
+/// seen. Strangers' failures do not shut out a client that the user signed in from before, and a sign-in from it does
+/// not give them new tries. Sessions come into being nowhere else.
 ///
 /// # Errors
 /// Storage faults.
@@ -282,7 +282,7 @@ pub async fn touch(
     Ok(row.map(|row| row.is_active))
 }
 
-/// The person of an open session has proven once more who he is.
+/// The person of an open session was verified once more.
 ///
 /// # Errors
 /// Storage faults.

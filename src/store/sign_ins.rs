@@ -1,4 +1,4 @@
-//! A sign-in attempt on its way: read with what its rules need, told who it is for, finished.
+//! A sign-in attempt on its way: read with what its rules need, given its user, finished.
 
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::types::PgInterval;
@@ -12,8 +12,9 @@ use crate::model::id::{
 };
 use crate::model::time::Timestamp;
 
-/// An account that somebody claimed at a provider by naming an address that has an owner. It waits with the sign-in until
-/// the address is proven, and is nothing of the owner's before: whoever claims in vain leaves no trace with the user.
+/// An account that somebody claimed at a provider by naming an address that has an owner. It waits with the sign-in
+/// until the address is verified, and is nothing of the owner's before: whoever claims in vain leaves no trace with the
+/// user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PendingAccount {
     /// Slug.
@@ -37,13 +38,13 @@ pub struct Row {
     pub user: Option<UserId>,
     /// The address by which the user was identified.
     pub identification: Option<IdentificationId>,
-    /// The account that waits for the proof of that address.
+    /// The account that waits for the verification of that address.
     pub pending: Option<Json<PendingAccount>>,
-    /// How far the address in question is the user's; `None` if it is not his at all.
+    /// How far the address in question is the user's; `None` if it is not theirs at all.
     pub address_status: Option<String>,
     /// The address in question, canonical.
     pub address: Option<String>,
-    /// The user has another address that is proven or reserved for him.
+    /// The user has another address that is verified or reserved for them.
     pub is_somebody_else: bool,
     /// The user has a password.
     pub has_password: bool,
@@ -88,15 +89,15 @@ pub async fn row(
 pub struct Identified<'a> {
     /// The user.
     pub user: &'a UserId,
-    /// The address that led to him.
+    /// The address that led to them.
     pub address: Option<&'a IdentificationId>,
-    /// The account that waits for the proof of that address.
+    /// The account that waits for the verification of that address.
     pub pending: Option<&'a PendingAccount>,
     /// `needs_first_factor`, or as it was.
     pub status: &'static str,
 }
 
-/// Says who a sign-in is for; its identifier becomes the address that led to him.
+/// Says who a sign-in is for; its identifier becomes the address that led to them.
 ///
 /// # Errors
 /// Storage faults.
@@ -149,7 +150,8 @@ pub async fn forget_user(
     Ok(())
 }
 
-/// Moves a sign-in that goes on to `status`; nothing waits for a proof any more. `false` if it was replaced meanwhile.
+/// Moves a sign-in that goes on to `status`; nothing waits for a verification any more. `false` if it was replaced
+/// meanwhile.
 ///
 /// # Errors
 /// Storage faults.
@@ -173,8 +175,8 @@ pub async fn set_status(
     Ok(done.rows_affected() == 1)
 }
 
-/// Replaces the user's open sign-ins other than `pending`, on every client: what was proven in them counts no more. The
-/// caller holds the user's lock.
+/// Replaces the user's open sign-ins other than `pending`, on every client: what was verified in them counts no more.
+/// The caller holds the user's lock.
 ///
 /// # Errors
 /// Storage faults.
@@ -198,8 +200,8 @@ pub async fn replace_others(
     Ok(())
 }
 
-/// Finishes a sign-in; its identifier becomes the user's primary address, where there is one. `false` if it was replaced
-/// meanwhile.
+/// Finishes a sign-in; its identifier becomes the user's primary address, where there is one. `false` if it was
+/// replaced meanwhile.
 ///
 /// # Errors
 /// Storage faults.
@@ -274,8 +276,8 @@ pub async fn of_client(
     }))
 }
 
-/// Whose an e-mail address is: of whoever has proven it or has it reserved; where claims count, else of whoever claimed
-/// it first.
+/// Whose an e-mail address is: of whoever has verified it or has it reserved; where claims count, else of whoever
+/// claimed it first.
 ///
 /// # Errors
 /// Storage faults.
@@ -305,15 +307,15 @@ pub struct NewSignIn<'a> {
     pub id: &'a SignInId,
     /// The client; the caller holds its lock.
     pub client: &'a ClientId,
-    /// The flow on the inspector's record.
+    /// The recorded flow.
     pub flow: Option<&'a FlowId>,
     /// What was typed, as it is looked up.
     pub identifier: Identifier<'a>,
-    /// A claim of an address counts, where nobody has proven it.
+    /// A claim of an address counts, where nobody has verified it.
     pub claims_count: bool,
     /// It begins also if nobody has that: nobody may learn so.
     pub admits_nobody: bool,
-    /// Whoever has no account may sign up after the proof.
+    /// Whoever has no account may sign up after the verification.
     pub sign_up_if_missing: bool,
     /// A client with an open session begins none.
     pub is_single_session: bool,
@@ -339,8 +341,8 @@ pub enum SignInStart {
     HasSession(SessionId),
 }
 
-/// Begins a sign-in that waits for a first factor, in place of the client's attempts of both kinds: a stale one would win
-/// in the SDK. The same statement finds out who has the identifier, and whether a session is in the way.
+/// Begins a sign-in that waits for a first factor, in place of the client's attempts of both kinds: a stale one would
+/// win in the SDK. The same statement finds out who has the identifier, and whether a session is in the way.
 ///
 /// # Errors
 /// Storage faults.

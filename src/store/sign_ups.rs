@@ -84,9 +84,9 @@ pub struct Row {
     pub is_abandoned: bool,
     /// The address, canonical.
     pub email: Option<String>,
-    /// How the address was proven by code or link: `email_code`.
+    /// How the address was verified by code or link: `email_code`.
     pub proven_by: Option<String>,
-    /// The provider's proof, where it stands.
+    /// The provider's verification, where it stands.
     pub external_account: Option<VerificationId>,
     /// Username.
     pub username: Option<String>,
@@ -104,7 +104,7 @@ pub struct Row {
     pub legal_accepted_at: Option<Timestamp>,
 }
 
-/// Reads a sign-up with what is proven of it. The caller holds the client's lock.
+/// Reads a sign-up with what is verified of it. The caller holds the client's lock.
 ///
 /// # Errors
 /// Storage faults.
@@ -220,7 +220,7 @@ pub struct Change<'a> {
     pub password_digest: Option<&'a str>,
 }
 
-/// Changes a sign-up. A proof of another address than it has now counts for nothing any more.
+/// Changes a sign-up. A verification of another address than it has now counts for nothing any more.
 ///
 /// # Errors
 /// Storage faults.
@@ -262,7 +262,7 @@ pub async fn change(
     Ok(())
 }
 
-/// The address that the client's present sign-up has proven by code or link, and how: `email_code`.
+/// The address that the client's present sign-up has verified by code or link, and how: `email_code`.
 ///
 /// # Errors
 /// Storage faults.

@@ -226,7 +226,7 @@ pub async fn signing_key(db: &mut PgConnection, place: Place<'_>) -> sqlx::Resul
     Ok(row.fetch_optional(db).await?.flatten())
 }
 
-/// Keeps a new signing key unless there is one, and returns the one that is kept.
+/// Keeps a new signing key unless there is one, and returns the one that is stored.
 ///
 /// # Errors
 /// Storage faults.
@@ -265,7 +265,7 @@ pub async fn expire_access_tokens(db: &mut PgConnection, place: Place<'_>) -> sq
     Ok(())
 }
 
-/// Withdraws every refresh token of a person. Returns how many there were.
+/// Revokes every refresh token of a person. Returns how many there were.
 ///
 /// # Errors
 /// Storage faults.
@@ -312,7 +312,7 @@ pub async fn next_generation(db: &mut PgConnection, place: Place<'_>, issued: &I
     .await
 }
 
-/// Withdraws everything that came of the approval behind a token, or its tokens of one kind.
+/// Revokes everything that came of the approval behind a token, or its tokens of one kind.
 ///
 /// # Errors
 /// Storage faults.
@@ -357,7 +357,7 @@ pub async fn details(
     .await
 }
 
-/// Keeps a new signing key in place of the one that is kept.
+/// Keeps a new signing key in place of the one that is stored.
 ///
 /// # Errors
 /// Storage faults.

@@ -30,7 +30,7 @@ pub struct Family {
     pub access_tokens: i64,
     /// Refresh tokens issued.
     pub refresh_tokens: i64,
-    /// Some of it was withdrawn.
+    /// Some of it was revoked.
     pub is_revoked: bool,
 }
 

@@ -5,7 +5,7 @@ use sqlx::postgres::types::PgInterval;
 
 use crate::model::id::{InstanceId, UserId};
 
-/// The digest of a user's password; `None` if he has none, or is nobody, by the same statement.
+/// The digest of a user's password; `None` if they have none, or is nobody, by the same statement.
 ///
 /// # Errors
 /// Storage faults.
@@ -23,8 +23,8 @@ pub async fn digest(
     .await
 }
 
-/// True if the user chose his password after the sign-in `attempt` went as far as it has: what was proven there was about
-/// the one before.
+/// True if the user chose their password after the sign-in `attempt` went as far as it has: what was verified there was
+/// about the one before.
 ///
 /// # Errors
 /// Storage faults.

@@ -72,13 +72,13 @@ pub struct NewAddress<'a> {
     pub id: &'a IdentificationId,
     /// Canonical form.
     pub value: &'a str,
-    /// Proven already?
+    /// Verified already?
     pub is_verified: bool,
     /// `from_oauth_google`.
     pub strategy: &'a str,
 }
 
-/// Creates a user and claims the address, first come: `false` if a proven address is somebody's already, and then
+/// Creates a user and claims the address, first come: `false` if a verified address is somebody's already, and then
 /// nothing was written. Foreign keys are checked at the end of the statement, so the address may come first.
 ///
 /// # Errors
@@ -192,9 +192,9 @@ pub async fn has_base(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, base
     .await
 }
 
-/// Locks a user until the transaction ends, and says whether he may sign in on `client`; `None` if he is gone. Strangers'
-/// failures do not shut out a browser that he signed in from before. Nobody's rows keep this waiting that only point to the
-/// user: they would wait for each other.
+/// Locks a user until the transaction ends, and says whether they may sign in on `client`; `None` if they are gone.
+/// Strangers' failures do not shut out a browser that they signed in from before. Nobody's rows keep this waiting that
+/// only point to the user: they would wait for each other.
 ///
 /// # Errors
 /// Storage faults.

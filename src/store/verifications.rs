@@ -1,4 +1,4 @@
-//! Proofs by code and link: asked once per owner and role, counted before they are believed.
+//! Verifications by code and link: asked once per owner and role, counted before they are believed.
 
 use sqlx::postgres::types::PgInterval;
 
@@ -8,13 +8,13 @@ use crate::model::id::{ClientId, FlowId, InstanceId, SessionId, VerificationId};
 use crate::model::time::Timestamp;
 use crate::model::verification::{Role, Status};
 
-/// A proof about to be asked for.
+/// A verification about to be asked for.
 pub struct NewVerification<'a> {
     /// Names it.
     pub id: &'a VerificationId,
     /// The attempt, session or address that it is for.
     pub owner: &'a str,
-    /// What it proves to the owner.
+    /// What it verifies to the owner.
     pub role: Role,
     /// The client that asked.
     pub client: &'a ClientId,
@@ -34,8 +34,8 @@ pub struct NewVerification<'a> {
     pub redirect_url: Option<&'a str>,
 }
 
-/// Asks for a proof; it lives ten minutes, and the one asked for before is dead. The caller holds the lock of the
-/// client, so that two never ask at once.
+/// Asks for a verification; it lives ten minutes, and the one asked for before is dead. The caller holds the lock of
+/// the client, so that two never ask at once.
 ///
 /// # Errors
 /// Storage faults.
@@ -70,7 +70,7 @@ pub async fn create(
     Ok(())
 }
 
-/// The trip to a provider that an account waits for is over, so that another can begin.
+/// The authorization at a provider that an account waits for is over, so that another can begin.
 ///
 /// # Errors
 /// Storage faults.
@@ -117,7 +117,7 @@ pub async fn supersede(
     Ok(())
 }
 
-/// A proof that was asked for.
+/// A verification that was asked for.
 #[derive(Clone, Debug)]
 pub struct PendingVerification {
     /// Names it.
@@ -173,7 +173,7 @@ pub async fn current(
     .await
 }
 
-/// The proof that a link stands for, live or not.
+/// The verification that a link stands for, live or not.
 ///
 /// # Errors
 /// Storage faults.
@@ -277,17 +277,17 @@ pub async fn opened_link(
     .await
 }
 
-/// An address that was proven in one attempt and belongs in another.
+/// An address that was verified in one attempt and belongs in another.
 pub struct VerifiedAddress {
     /// `email_code`, `email_link`.
     pub strategy: String,
     /// The address, canonical.
     pub address: String,
-    /// The inspector's flow of the sign-in.
+    /// The recorded flow of the sign-in.
     pub flow_id: Option<FlowId>,
 }
 
-/// Uses up the proof of an address that the client's current sign-in found nobody for, once.
+/// Uses up the verification of an address that the client's current sign-in found nobody for, once.
 ///
 /// # Errors
 /// Storage faults.
@@ -314,7 +314,7 @@ pub async fn take_address(
     .await
 }
 
-/// Writes down for the sign-up `owner` that its address was proven already.
+/// Writes down for the sign-up `owner` that its address was verified already.
 ///
 /// # Errors
 /// Storage faults.

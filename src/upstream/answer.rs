@@ -36,7 +36,7 @@ pub(super) struct Judge<'a> {
     pub call: Call,
     /// What a 2xx answer must satisfy.
     pub success: Option<&'a Expression>,
-    /// The provider's own words.
+    /// The provider's own texts.
     pub words: &'a ErrorMapping,
 }
 
@@ -55,7 +55,7 @@ impl Judge<'_> {
         if self.is_success(&value) { Ok(value) } else { Err(self.refused(answer, value)) }
     }
 
-    /// An error that the body tells, in our words.
+    /// An error that the body tells, as a standard code.
     pub(super) fn refused(&self, answer: &Answer<'_>, body: Value) -> UpstreamError {
         ErrorAnswer::read(&body).into_error(self.call, Some(answer.status), self.words)
     }

@@ -37,9 +37,9 @@ pub struct CustomProvider {
     /// The base scopes.
     #[serde(default = "openid_profile_email")]
     pub scopes: Vec<String>,
-    /// How we prove who we are; as discovery says where absent.
+    /// How we authenticate ourselves; as discovery says where absent.
     pub client_auth: Option<ClientAuth>,
-    /// The operator trusts this server's word about addresses.
+    /// The operator trusts this server's claims about addresses.
     #[serde(default)]
     pub trust_email_verified: bool,
     /// Target to claim; a target that is absent has its default.
@@ -73,7 +73,7 @@ pub struct Metadata {
     pub userinfo_endpoint: Option<String>,
     /// The issuer's keys.
     pub jwks_uri: Option<String>,
-    /// How a client may prove who it is.
+    /// How a client may authenticate itself.
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
     /// How id_tokens may be signed.
     pub id_token_signing_alg_values_supported: Option<Vec<String>>,
@@ -355,7 +355,7 @@ impl CustomProvider {
                 paths.public_metadata.insert(name.to_owned(), claim_path(root, &mapping.source)?);
             }
         }
-        // Where the id is taken from elsewhere, the id_token's own subject is kept beside it.
+        // Where the id is taken from elsewhere, the id_token's own subject is stored beside it.
         if has_issuer && self.attribute_mapping.get("provider_user_id").is_some_and(|mapping| mapping.source != "sub") {
             paths.public_metadata.insert("id_token_sub".to_owned(), Expression::member("id_token", "sub"));
         }

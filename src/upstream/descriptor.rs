@@ -35,7 +35,7 @@ pub struct Descriptor {
     pub token: Token,
     /// Refreshing.
     pub refresh: Refresh,
-    /// Withdrawing a token; absent where the provider has no such call.
+    /// Revoking a token; absent where the provider has no such call.
     pub revoke: Option<Revoke>,
     /// What the provider's id_tokens must satisfy; absent where it issues none.
     pub oidc: Option<Oidc>,
@@ -44,9 +44,9 @@ pub struct Descriptor {
     pub calls: Vec<Call>,
     /// Where the members of a profile lie.
     pub profile: ProfilePaths,
-    /// What the provider's word about an address is worth.
+    /// What the provider's claim about an address is worth.
     pub email: Email,
-    /// The provider's own words for errors.
+    /// The provider's own texts for errors.
     #[serde(default)]
     pub errors: ErrorMapping,
 }
@@ -79,7 +79,7 @@ pub struct Parameter {
     /// Its value while the operator has set none.
     pub default: String,
     /// Whoever is at the other host decides what it asserts: with another value than the default, no address counts
-    /// as proven until the operator trusts it.
+    /// as verified until the operator trusts it.
     #[serde(default)]
     pub moves_authority: bool,
 }
@@ -149,7 +149,7 @@ pub enum Pkce {
 pub struct Token {
     /// The provider's token endpoint.
     pub url: String,
-    /// How the client proves who it is.
+    /// How the client authenticates itself.
     pub client_auth: ClientAuth,
     /// How the request's body is written.
     pub encoding: Encoding,
@@ -169,7 +169,7 @@ pub struct Token {
     pub scope_aliases: BTreeMap<String, String>,
 }
 
-/// How a client proves who it is at the token endpoint (OpenID Connect Core section 9).
+/// How a client authenticates itself at the token endpoint (OpenID Connect Core section 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
@@ -244,7 +244,7 @@ pub enum Rotates {
     Never,
 }
 
-/// Withdrawing a token.
+/// Revoking a token.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revoke {
@@ -254,7 +254,7 @@ pub struct Revoke {
     pub method: Method,
     /// How the body is written.
     pub encoding: Encoding,
-    /// How the client proves who it is.
+    /// How the client authenticates itself.
     pub client_auth: ClientAuth,
     /// The body; `{token}` is filled in.
     pub params: BTreeMap<String, String>,
@@ -358,7 +358,7 @@ pub struct ProfilePaths {
     pub phone: Option<Expression>,
     /// Language.
     pub locale: Option<Expression>,
-    /// Claims kept as public metadata.
+    /// Claims stored as public metadata.
     #[serde(default)]
     pub public_metadata: BTreeMap<String, Expression>,
     /// Values for targets (by their names here) that the provider left empty.
@@ -366,7 +366,7 @@ pub struct ProfilePaths {
     pub defaults: BTreeMap<String, String>,
 }
 
-/// What the provider's word about an address is worth.
+/// What the provider's claim about an address is worth.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Email {
@@ -374,7 +374,7 @@ pub struct Email {
     pub trust: EmailLevel,
 }
 
-/// What the provider's word about an address is worth.
+/// What the provider's claim about an address is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EmailLevel {
@@ -382,13 +382,13 @@ pub enum EmailLevel {
     Claim,
     /// No flag, but confirmed addresses only.
     ProviderPolicy,
-    /// Unproven.
+    /// Unverified.
     Never,
     /// No address.
     None,
 }
 
-/// The provider's own words for errors, to those of RFC 6749 section 5.2 (or `redirect_uri_mismatch`).
+/// The provider's own texts for errors, to those of RFC 6749 section 5.2 (or `redirect_uri_mismatch`).
 /// A key is an error code, or the beginning of a message.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

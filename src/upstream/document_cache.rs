@@ -1,4 +1,4 @@
-//! Documents of others, kept for an hour, and up to a day where a newer one cannot be had.
+//! Documents of others, cached for an hour, and up to a day where a newer one cannot be had.
 
 use super::error::{Call, UpstreamError};
 use crate::model::reason::Reason;
@@ -14,15 +14,15 @@ const FRESH: Duration = Duration::from_secs(3600);
 const STALE: Duration = Duration::from_secs(24 * 3600);
 /// Between two tries to get a newer one: a stranger's unknown `kid` must not make us flood an issuer.
 const PAUSE: Duration = Duration::from_secs(60);
-/// Documents kept at once; the address is an operator's, not a visitor's.
+/// Documents cached at once; the address is an operator's, not a visitor's.
 const CAPACITY: u64 = 10_000;
 
 /// Which document the caller can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Freshness {
-    /// The kept one.
+    /// The stored one.
     Any,
-    /// One from after the kept one, because that lacks something.
+    /// One from after the stored one, because that lacks something.
     Newer,
 }
 
@@ -51,7 +51,7 @@ impl<T: Send + Sync + 'static> Default for DocumentCache<T> {
 }
 
 impl<T: Send + Sync + 'static> DocumentCache<T> {
-    /// The document at `address`; `fetch` is called only where the kept one does not do.
+    /// The document at `address`; `fetch` is called only where the stored one does not do.
     pub(super) async fn get<F, Answer>(
         &self,
         address: &str,
@@ -65,7 +65,7 @@ impl<T: Send + Sync + 'static> DocumentCache<T> {
         self.get_at(Instant::now(), address, freshness, fetch).await
     }
 
-    /// Puts a document in the place of the kept one.
+    /// Puts a document in the place of the stored one.
     pub(super) async fn put(&self, address: &str, document: T) -> Arc<T> {
         let document = Arc::new(document);
         let cached = Cached { document: Arc::clone(&document), fetched_at: Instant::now(), tried_at: None };
@@ -108,7 +108,7 @@ impl<T: Send + Sync + 'static> DocumentCache<T> {
             CompResult::Inserted(entry) | CompResult::ReplacedWith(entry) | CompResult::Unchanged(entry) => {
                 Ok(entry.into_value().document)
             }
-            // Not possible: nothing above removes, and Nop is answered only where something is kept.
+            // Not possible: nothing above removes, and Nop is answered only where something is stored.
             CompResult::StillNone(_) | CompResult::Removed(_) => {
                 Err(UpstreamError::new(Call::Keys, Reason::Internal, ""))
             }

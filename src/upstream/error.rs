@@ -1,4 +1,4 @@
-//! What went wrong between us and a provider, in the words of the reasons that flows, pages and metrics share.
+//! What went wrong between us and a provider, as reasons that flows, pages and metrics share.
 
 use super::descriptor::{Descriptor, ErrorMapping};
 use super::path::scalar_text;
@@ -16,7 +16,7 @@ pub enum Call {
     Token,
     /// Refresh token for tokens, on a backend's request.
     Refresh,
-    /// A token is withdrawn.
+    /// A token is revoked.
     Revoke,
     /// The issuer's keys.
     Keys,
@@ -29,7 +29,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// The name on timelines and in logs.
+    /// The name in flow steps and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Callback => "callback",
@@ -68,7 +68,7 @@ pub struct UpstreamError {
     pub status: Option<u16>,
     /// The provider's own code: at most 200 printable characters. For operators; never shown as HTML.
     pub provider_code: Option<String>,
-    /// The provider's own words: at most 200 printable characters. For operators; never shown as HTML.
+    /// The provider's own texts: at most 200 printable characters. For operators; never shown as HTML.
     pub provider_message: Option<String>,
     /// A code that neither the call nor the reason tells.
     code: Option<&'static str>,
@@ -125,7 +125,7 @@ impl UpstreamError {
         }
     }
 
-    /// The provider's `error` at the callback (RFC 6749 section 4.1.2.1), with its own words where it has such.
+    /// The provider's `error` at the callback (RFC 6749 section 4.1.2.1), with its own texts where it has such.
     pub fn at_callback(descriptor: &Descriptor, error: &str, description: Option<&str>) -> Self {
         let answer = ErrorAnswer { code: Some(error.to_owned()), message: description.map(str::to_owned) };
         answer.into_error(Call::Callback, None, &descriptor.errors)
@@ -159,7 +159,7 @@ impl ErrorAnswer {
         }
     }
 
-    /// The error in our words.
+    /// The error as a standard code.
     pub(super) fn into_error(self, call: Call, status: Option<u16>, words: &ErrorMapping) -> UpstreamError {
         let (reason, detail) = match call {
             Call::Callback => at_callback(self.standard_code(&words.callback)),
@@ -177,7 +177,7 @@ impl ErrorAnswer {
         }
     }
 
-    /// The code in the words of RFC 6749: a message that the file knows decides before the code does, because some
+    /// The code by the terms of RFC 6749: a message that the file knows decides before the code does, because some
     /// providers use one code for everything.
     fn standard_code<'t>(&'t self, words: &'t BTreeMap<String, String>) -> &'t str {
         let message = self.message.as_deref().unwrap_or_default();

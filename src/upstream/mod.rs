@@ -1,10 +1,10 @@
 //! Talking to providers: Google, Notion, and whatever a file in `config/providers/` or an operator describes.
 //!
 //! A provider is data ([`descriptor`]); the code here is the same for all of them, and names none. It builds the
-//! authorization address ([`request`]), trades codes and refresh tokens ([`token`]), checks id_tokens ([`oidc`]) and
+//! authorization URL ([`request`]), exchanges codes and refresh tokens ([`token`]), checks id_tokens ([`oidc`]) and
 //! reads a [`Profile`](crate::model::profile::Profile) out of the answers ([`profile`]).
 //! May name `outbound`, `crypto`, `model`. Never touches the database and never decides what a failure means for a
-//! flow: it says what happened ([`error`]) in the words of [`model::reason`](crate::model::reason).
+//! flow: it says what happened ([`error`]) as a [`model::reason`](crate::model::reason).
 
 mod answer;
 pub mod catalogue;

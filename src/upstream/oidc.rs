@@ -1,4 +1,4 @@
-//! OpenID Connect: an issuer's metadata and keys, fetched and kept, and the checks of an id_token.
+//! OpenID Connect: an issuer's metadata and keys, fetched and stored, and the checks of an id_token.
 
 use super::Upstream;
 use super::answer::Judge;
@@ -52,8 +52,8 @@ impl Cache {
         of_issuer(document, discovery_url, issuer)
     }
 
-    /// The same, read anew and kept: for whoever configures an issuer, which may have changed just now. What cannot be
-    /// read leaves the kept one in its place.
+    /// The same, read anew and stored: for whoever configures an issuer, which may have changed just now. What cannot
+    /// be read leaves the stored one in its place.
     pub async fn rediscover(
         &self,
         outbound: &Outbound,
@@ -216,7 +216,7 @@ fn access_token_hash(id_token: &str, access_token: &str) -> Option<String> {
     Some(URL_SAFE_NO_PAD.encode(left))
 }
 
-/// A verifier's refusal in the words of the reasons.
+/// A verifier's refusal as reasons.
 fn refused(refusal: JwtRefusal) -> UpstreamError {
     tracing::info!(%refusal, "an id_token was refused");
     let (reason, detail) = match refusal {

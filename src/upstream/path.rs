@@ -131,7 +131,7 @@ pub fn scalar_text(value: &Value) -> Option<String> {
     }
 }
 
-/// True for `true`, `"true"`, `1` and `"1"` alone; anything else proves nothing.
+/// True for `true`, `"true"`, `1` and `"1"` alone; anything else counts as false.
 pub fn is_true(value: &Value) -> bool {
     match value {
         Value::Bool(flag) => *flag,
@@ -385,7 +385,8 @@ mod tests {
                 expression.value(&sources);
             }
             let expression = Expression::parse(&path).unwrap();
-            // What a path finds is never empty, and an expression gives exactly the first of its terms that finds something.
+            // What a path finds is never empty, and an expression gives exactly the first of its terms that finds
+            // something.
             let found = expression.value(&sources);
             prop_assert!(found.as_ref().is_none_or(|value| !is_empty(value)));
             let fallback = Expression::parse(&format!("{path} | f.x")).unwrap();

@@ -183,8 +183,8 @@ fn read(provider: &Provider, sources: &Sources) -> Result<Profile, UpstreamError
     })
 }
 
-/// The claims that the operator maps into the account's metadata. They are shown with every answer about the user, so all
-/// together have the size that metadata has elsewhere: what does not fit is left out, and the log says so.
+/// The claims that the operator maps into the account's metadata. They are shown with every answer about the user, so
+/// all together have the size that metadata has elsewhere: what does not fit is left out, and the log says so.
 fn public_metadata(provider: &Provider, sources: &Sources) -> Map<String, Value> {
     let paths = &provider.descriptor.profile;
     let mut metadata = Map::new();
@@ -209,7 +209,7 @@ fn id(path: Option<&Expression>, sources: &Sources) -> Result<String, UpstreamEr
     usable.ok_or(UpstreamError::new(Call::Profile, Reason::IdentityUnusable, "absent"))
 }
 
-/// The address and what the provider's word about it is worth.
+/// The address and what the provider's claim about it is worth.
 fn email(provider: &Provider, sources: &Sources) -> (Option<String>, EmailTrust) {
     let paths = &provider.descriptor.profile;
     if provider.email_level == EmailLevel::None {

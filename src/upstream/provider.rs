@@ -21,7 +21,7 @@ pub struct Provider {
     pub additional_scopes: Vec<String>,
     /// Where to talk to it.
     pub endpoints: Endpoints,
-    /// What its word about an address is worth in this instance.
+    /// What its claim about an address is worth in this instance.
     pub email_level: EmailLevel,
 }
 
@@ -36,14 +36,14 @@ pub struct Settings {
     pub additional_scopes: Vec<String>,
     /// Values for the descriptor's placeholders; others are ignored.
     pub parameters: BTreeMap<String, String>,
-    /// Whether the operator trusts the word of a host that the descriptor does not name.
+    /// Whether the operator trusts claims of a host that the descriptor does not name.
     pub moved_authority: MovedAuthority,
 }
 
-/// Whether the word of a host that the operator put in place of the provider's own counts.
+/// Whether the claim of a host that the operator put in place of the provider's own counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MovedAuthority {
-    /// No address from there counts as proven.
+    /// No address from there counts as verified.
     #[default]
     Distrusted,
     /// The operator set `trust_email_verified`.
@@ -59,7 +59,7 @@ pub struct Endpoints {
     pub token: Url,
     /// Refresh tokens become tokens.
     pub refresh: Url,
-    /// Tokens are withdrawn.
+    /// Tokens are revoked.
     pub revoke: Option<String>,
     /// The issuer's keys.
     pub jwks: Option<Url>,
@@ -112,7 +112,7 @@ impl Provider {
         Ok(self)
     }
 
-    /// Whether a PKCE verifier is made and its challenge sent. A public client has nothing else to prove itself by.
+    /// Whether a PKCE verifier is made and its challenge sent. A public client has nothing else to authenticate by.
     pub fn sends_pkce(&self) -> bool {
         self.descriptor.authorize.send_pkce || self.client_secret.is_none()
     }

@@ -76,7 +76,7 @@ pub fn authorization_url(provider: &Provider, request: &AuthorizationRequest<'_>
     rename_client_id(url, &authorize.client_id_param)
 }
 
-/// The parameters beyond RFC 6749. A caller's word wins over a fixed parameter of the same name (`prompt`).
+/// The parameters beyond RFC 6749. A caller's value wins over a fixed parameter of the same name (`prompt`).
 fn extra_parameters<'a>(provider: &'a Provider, request: &AuthorizationRequest<'a>) -> Vec<(String, &'a str)> {
     let authorize = &provider.descriptor.authorize;
     let asked = [("login_hint", request.login_hint), ("prompt", request.prompt)];

@@ -1,4 +1,4 @@
-//! Withdrawing a token at the provider (RFC 7009), in exactly the provider's form.
+//! Revoking a token at the provider (RFC 7009), in exactly the provider's form.
 
 use super::answer::Judge;
 use super::descriptor::{ClientAuth, Encoding, Method};
@@ -11,7 +11,7 @@ use crate::model::reason::Reason;
 use crate::outbound::Outbound;
 use url::Url;
 
-/// Withdraws `token`. Does nothing at a provider that has no such call.
+/// Revokes `token`. Does nothing at a provider that has no such call.
 ///
 /// # Errors
 /// The provider's refusal, or why it could not be asked. What a success says is not looked at: many say nothing.

@@ -1,5 +1,5 @@
 //! The provider that an instance without credentials of its own talks to: the simulator, which this server serves
-//! itself. The other side of the same facts is the `simulator` room.
+//! itself. The other side of the same facts is the `simulator` module.
 
 use super::descriptor::Descriptor;
 use super::provider::{EndpointError, Provider, Settings};

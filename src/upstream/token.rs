@@ -108,7 +108,7 @@ async fn ask<'a>(
     read(token, &judge, &answer.as_answer())
 }
 
-/// The request, with the client's proof where the provider wants it: in another place it is `invalid_client`.
+/// The request, with the client's authentication where the provider wants it: in another place it is `invalid_client`.
 fn build<'a>(provider: &'a Provider, endpoint: &Url, mut members: Vec<(&'a str, &'a str)>) -> ProviderRequest {
     let token = &provider.descriptor.token;
     let mut ask = ProviderRequest::post(endpoint.clone());
@@ -136,7 +136,7 @@ pub(super) fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
 }
 
-/// Reads a token answer. Only what the rest of the house relies on is typed; the rest stays in `raw`.
+/// Reads a token answer. Only what the rest of this crate relies on is typed; the rest stays in `raw`.
 fn read(token: &Token, judge: &Judge<'_>, answer: &Answer<'_>) -> Result<TokenAnswer, UpstreamError> {
     let mut raw = judge.read(answer)?;
     let wrong = |member| UpstreamError::new(judge.call, Reason::ProviderWrongType, member).with_status(answer.status);

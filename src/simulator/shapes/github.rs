@@ -1,5 +1,5 @@
-//! GitHub's answers (docs.github.com: "Authorizing OAuth apps", "Troubleshooting OAuth app access token request errors",
-//! "Refreshing user access tokens", REST "Users", "Emails", "Organizations").
+//! GitHub's answers (docs.github.com: "Authorizing OAuth apps", "Troubleshooting OAuth app access token request
+//! errors", "Refreshing user access tokens", REST "Users", "Emails", "Organizations").
 
 use super::{ApiFault, Call, Consent, Grant, SIMULATED, Shapes, TokenFault, Tokens, Written};
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ impl Shapes for GitHub {
         })
     }
 
-    /// Errors come with status 200; only a client that GitHub does not know is told by a status.
+    /// Errors come with status 200; only a client that GitHub does not know learns it from a status.
     fn token_fault(&self, fault: TokenFault, _request_id: Uuid) -> Written {
         let (error, description) = match fault {
             TokenFault::Encoding | TokenFault::Header => return (404, json!({ "error": "Not Found" })),
@@ -104,7 +104,7 @@ impl Shapes for GitHub {
         refused(error, description)
     }
 
-    /// The standard codes in GitHub's own words, where it has such.
+    /// The standard codes in GitHub's own codes, where it has such.
     fn error(&self, call: Call, code: &str, _request_id: Uuid) -> Written {
         let own = match (code, call) {
             ("invalid_grant", Call::Refresh) => "bad_refresh_token",

@@ -83,7 +83,7 @@ pub enum Consent {
 pub enum TokenFault {
     /// The body is not in the provider's encoding.
     Encoding,
-    /// The client's proof is absent, wrong, or in another place than the provider wants it.
+    /// The client's authentication is absent, wrong, or in another place than the provider wants it.
     Client,
     /// A header that the provider demands is absent.
     Header,
@@ -97,14 +97,14 @@ pub enum TokenFault {
     RedirectUri,
     /// The PKCE verifier is absent or does not fit.
     Verifier,
-    /// The refresh token is unknown, used or withdrawn.
+    /// The refresh token is unknown, used or revoked.
     RefreshToken,
 }
 
 /// Why a call to the provider's API is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApiFault {
-    /// No token, or one that is unknown, expired or withdrawn.
+    /// No token, or one that is unknown, expired or revoked.
     Token,
     /// A header that the provider demands is absent.
     Header,
@@ -174,10 +174,10 @@ pub trait Shapes: Sync {
     }
 }
 
-/// What a provider says about an error that it was told to have.
+/// What a provider says about an error that it was configured to have.
 const SIMULATED: &str = "This error was asked for.";
 
-/// RFC 6749 section 5.2, for providers without words of their own.
+/// RFC 6749 section 5.2, for providers without codes of their own.
 fn rfc6749(fault: TokenFault) -> Written {
     let (status, error) = match fault {
         TokenFault::Client => (401, "invalid_client"),

@@ -1,4 +1,4 @@
-//! Forgetting an account's tokens, for whoever has the provider told.
+//! Forgetting an account's tokens, for whoever has the provider notified.
 
 use sqlx::postgres::types::PgInterval;
 
@@ -14,8 +14,8 @@ pub struct Forgotten {
     pub refresh_token_sealed: Option<Vec<u8>>,
 }
 
-/// Forgets the tokens of an account; returns them, so that the provider can be told. The row and its generation stay:
-/// an answer that is on its way belongs to the past.
+/// Forgets the tokens of an account; returns them, so that the provider can be notified. The row and its generation
+/// stay: an answer that is on its way belongs to the past.
 ///
 /// # Errors
 /// Storage faults.

@@ -14,7 +14,7 @@ use crate::model::provider_token::{self as model, Lease, Refusal, Row, TokenLife
 use crate::model::time::Timestamp;
 use crate::store::pool::PgConnection;
 
-/// The channel on which the end of a refresh is told to whoever waits for it; the payload is the account's id.
+/// The channel on which the end of a refresh is announced to whoever waits for it; the payload is the account's id.
 pub const CHANNEL: &str = "vestibule_provider_token";
 
 /// Where a token of this account is sealed to: a value moved elsewhere does not open.
@@ -115,7 +115,7 @@ pub struct SealedTokens {
     pub provider_user_id: String,
     /// The account's metadata.
     pub public_metadata: serde_json::Value,
-    /// The operator's word for the account.
+    /// The operator's label for the account.
     pub label: Option<String>,
     /// The account shows an error, which a good refresh clears.
     pub has_error: bool,

@@ -1,4 +1,4 @@
-//! A refresh of a provider token: its lease is taken, its answer kept, its failure noted. Leases belong to processes,
+//! A refresh of a provider token: its lease is taken, its answer stored, its failure noted. Leases belong to processes,
 //! so they count in real time; what people see counts on the instance's clock. Each statement says whether it happened.
 
 use sqlx::postgres::types::PgInterval;
@@ -18,8 +18,8 @@ pub struct AcquiredLease {
     pub was_unanswered: bool,
 }
 
-/// Takes the lease of an account whose row was `seen`, for `life`, as `owner`. `None` if somebody has it, or had it since
-/// then: newer tokens are stored, or a failure that is ours, too.
+/// Takes the lease of an account whose row was `seen`, for `life`, as `owner`. `None` if somebody has it, or had it
+/// since then: newer tokens are stored, or a failure that is ours, too.
 ///
 /// # Errors
 /// Storage faults.
@@ -88,8 +88,8 @@ pub struct StoredToken {
 
 /// Keeps an answer, if the stored tokens are still those of `generation`: whoever holds the lease by now, an older
 /// answer never replaces a newer one. Clears the account's error, ends the lease and tells those who wait. `None` if
-/// newer tokens are stored, or the account is gone. The account is locked before its tokens, as by a callback that brings
-/// new ones: neither is ended for the other's sake, and an answer that the provider gives once is not lost.
+/// newer tokens are stored, or the account is gone. The account is locked before its tokens, as by a callback that
+/// brings new ones: neither is ended for the other's sake, and an answer that the provider gives once is not lost.
 ///
 /// # Errors
 /// Storage faults.

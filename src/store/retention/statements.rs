@@ -1,13 +1,13 @@
-//! The removers as a table. Every statement has the same shape: a page of the table in the order of one index, beginning
-//! after a position in each of the instances; then what is over among those rows is removed.
+//! The removers as a table. Every statement has the same shape: a page of the table in the order of one index,
+//! beginning after a position in each of the instances; then what is over among those rows is removed.
 //!
-//! Why it is spelled as it is: a page ends after 1,000 rows whatever becomes of them, so nothing is filtered while looking;
-//! what is removed is named by where it lies (`ctid`), which cannot become a scan; and a row that somebody holds or changes
-//! meanwhile is passed over. Other tables are asked by a sub-select of one value: of an `exists` the planner may make a hash
-//! of the whole other table.
+//! Why it is spelled as it is: a page ends after 1,000 rows whatever becomes of them, so nothing is filtered while
+//! looking; what is removed is named by where it lies (`ctid`), which cannot become a scan; and a row that somebody
+//! holds or changes meanwhile is passed over. Other tables are asked by a sub-select of one value: of an `exists` the
+//! planner may make a hash of the whole other table.
 //!
-//! The parts may name `t`, the row; `i.after`, the position; `i.before`, the first key that is too young; `i.moment`, the
-//! instance's time; and `$5`, how long a row stays after its end.
+//! The parts may name `t`, the row; `i.after`, the position; `i.before`, the first key that is too young; `i.moment`,
+//! the instance's time; and `$5`, how long a row stays after its end.
 
 use super::walk::{Batch, Page};
 use crate::store::pool::PgPool;
@@ -111,8 +111,8 @@ macro_rules! removers {
 }
 
 removers! {
-    /// What a provider said of a person, its tokens and the verifier, of trips that nobody can go on from: abandoned on the
-    /// way, or with an attempt that is over. That there was a trip stays.
+    /// What a provider said of a person, its tokens and the verifier, of authorizations that nobody can go on from:
+    /// abandoned on the way, or with an attempt that is over. That there was an authorization stays.
     ProviderAuthorizationSecrets = provider_authorization_secrets ("provider_authorizations")
         "update provider_authorizations set pkce_verifier_sealed = null, callback_sealed = null, tokens_sealed = null,
              profile = null, provider_user_id = null"
@@ -120,7 +120,7 @@ removers! {
             and (t.pkce_verifier_sealed is not null or t.callback_sealed is not null
                 or t.tokens_sealed is not null or t.profile is not null)"
         ended "t.expires_at",
-        // A proof waits as long as its attempt, and one that belongs in the other kind of attempt ten minutes.
+        // A verification waits as long as its attempt, and one that belongs in the other kind of attempt ten minutes.
         if "not (t.finished_at is not null
             and (t.transport = 'cookie' or t.rotating_token_nonce_used_at is not null)
             and (select true from verifications v where v.instance_id = t.instance_id
@@ -129,12 +129,12 @@ removers! {
                     and s.replaced_at is null and s.completed_at is null and s.abandon_at > i.moment) is not null
                 or (select true from sign_ups s where s.instance_id = t.instance_id and s.id = t.target_id
                     and s.replaced_at is null and s.completed_at is null and s.abandon_at > i.moment) is not null))";
-    /// Accounts that nobody came back to connect: an hour after their trip's end, or as long as attempts after they were
-    /// refused.
+    /// Accounts that nobody came back to connect: an hour after their authorization's end, or as long as attempts after
+    /// they were refused.
     ExternalAccounts = external_accounts ("external_accounts") "delete from external_accounts"
         by "t.id", "t.id" where "t.id > i.after and t.id < i.before and t.status = 'pending'"
         ended "case when t.error is null then t.expires_at + interval '1 h' - $5::interval else t.updated_at end", if "true";
-    /// Trips to providers, once nothing is left in them.
+    /// Authorizations at providers, once nothing is left in them.
     ProviderAuthorizations = provider_authorizations ("provider_authorizations") "delete from provider_authorizations"
         by "t.id", "t.id" where "t.id > i.after and t.id < i.before"
         ended "t.expires_at",
@@ -161,8 +161,8 @@ removers! {
                 decode(split_part(i.after, ' ', 2), 'hex'))
             and t.expires_at < i.moment - $5::interval"
         ended "t.expires_at", if "true";
-    /// Authorization codes. One that was used stays as long as the grant made from it lives: whoever presents it once more
-    /// ends that grant (RFC 6749 section 4.1.2).
+    /// Authorization codes. One that was used stays as long as the grant made from it lives: whoever presents it once
+    /// more ends that grant (RFC 6749 section 4.1.2).
     OauthCodes = oauth_codes ("oauth_codes") "delete from oauth_codes"
         by "lpad(t.expires_day::text, 6, '0') || encode(t.hash, 'hex')", "t.expires_day, t.hash"
         where "(t.expires_day, t.hash) > (coalesce(nullif(left(i.after, 6), ''), '0')::int, decode(substr(i.after, 7), 'hex'))
@@ -254,8 +254,8 @@ removers! {
     InboxMessages = inbox_messages ("inbox_messages") "delete from inbox_messages"
         by "t.id", "t.id" where "t.id > i.after and t.id < i.before"
         ended "t.created_at", if "true";
-    /// Codes and tokens of simulated providers whose approval has nothing left that works: the others tell which are the
-    /// newest.
+    /// Codes and tokens of simulated providers whose approval has nothing left that works: the others tell which are
+    /// the newest.
     SimulatorTokens = simulator_tokens ("simulator_tokens") "delete from simulator_tokens"
         by "encode(t.hash, 'hex')", "t.hash" where "t.hash > decode(i.after, 'hex')"
         ended "least(t.expires_at, t.used_at, t.revoked_at)",

@@ -1,4 +1,4 @@
-//! Id_tokens: which are believed, and in what words the others are refused.
+//! Id_tokens: which are believed, and with what reasons the others are refused.
 
 use super::{at, upstream};
 use crate::crypto::Secret;

@@ -1,4 +1,4 @@
-//! The whole room against real HTTP: a mock server stands where the provider's hosts would.
+//! The whole module against real HTTP: a mock server stands where the provider's hosts would.
 
 mod custom;
 mod facts;

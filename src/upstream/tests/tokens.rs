@@ -107,7 +107,7 @@ async fn a_refresh_asks_in_the_same_form() {
     assert_eq!(sent["grant_type"], "refresh_token");
     assert_eq!(sent["refresh_token"], "old refresh");
     assert_eq!(sent["client_secret"], "our secret+");
-    assert!(answer.refresh_token.is_none(), "the stored one is kept");
+    assert!(answer.refresh_token.is_none(), "the stored one stays");
     assert_eq!(answer.expires_in, Some(3600));
 }
 

@@ -202,7 +202,7 @@ async fn the_65th_request_to_a_slow_host_fails_at_once() {
         arrivals.recv().await.unwrap();
     }
     assert_eq!(failure(get(&outbound, slow.url().as_str()).await), Failure::Breaker);
-    // A caller who goes away gives his place back.
+    // A caller who goes away gives the place back.
     waiting.pop().unwrap().abort();
     while failure(outbound.send(Request::get(slow.url()).within(Duration::from_millis(20))).await) == Failure::Breaker {
         tokio::task::yield_now().await;
