@@ -59,7 +59,7 @@ pub struct App {
     pub last_known: LastKnown,
     /// Refreshes of provider tokens under way in this process.
     pub single_flight: Arc<SingleFlight>,
-    /// Provider tokens handed out since the audit log was told last.
+    /// Provider tokens handed out since the audit log was written last.
     pub token_access_log: TokenAccessLog,
     /// The providers this version knows.
     pub catalogue: Catalogue,
@@ -172,8 +172,8 @@ impl App {
         self.last_known.clear();
     }
 
-    /// What is cached of instances, their keys and providers may be old: the next one who needs it reads it again. Until
-    /// that has worked, public documents are served as they were.
+    /// What is cached of instances, their keys and providers may be old: the next one who needs it reads it again.
+    /// Until that has worked, public documents are served as they were.
     pub fn read_directory_again(&self) {
         self.directory.clear();
         self.signing_keys.clear();

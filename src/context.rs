@@ -46,7 +46,7 @@ impl Ctx {
         Self { promised_session: session, ..self.clone() }
     }
 
-    /// The same, for what is tried and taken back: nothing of it belongs on a timeline.
+    /// The same, for what is tried and taken back: nothing of it belongs into the flow log.
     #[must_use]
     pub fn without_flow(&self) -> Self {
         let flow_log =

@@ -17,7 +17,8 @@ use crate::model::reason::Reason;
 /// The most keys that are remembered; the oldest go first, so that the limiter is no hole in memory.
 const KEYS: usize = 1_000_000;
 
-/// What the inspector keeps of callbacks and token requests that belong to no start: a bound of its table, not of requests.
+/// What the flow log keeps of callbacks and token requests that belong to no start: a bound of its table, not of
+/// requests.
 const STRAY_FLOWS: Rate = Rate { count: 10, window: Duration::from_secs(60) };
 
 /// Which budget a request spends from, before its handler runs.
@@ -27,7 +28,7 @@ pub enum Limit {
     Unlimited,
     /// Beginning a sign-in or sign-up, per address.
     CreateAttempt,
-    /// Trying a proof (a code, a password, a link), per address.
+    /// Trying a verification (a code, a password, a link), per address.
     AttemptProof,
     /// The backend API, per instance.
     Backend,
@@ -35,7 +36,7 @@ pub enum Limit {
     Authorize,
     /// The same at a simulated provider of a development instance.
     SimulatedAuthorize,
-    /// Callbacks and token requests that belong to no start, of which the inspector keeps a record, per address.
+    /// Callbacks and token requests that belong to no start, of which the flow log keeps a record, per address.
     StrayFlow,
     /// Token, userinfo, introspection: per client, which the handler finds out ([`Limits::admit_client`]).
     OAuthClient,
@@ -50,7 +51,7 @@ pub struct Limits {
 /// An OAuth client as a budget knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientBudget<'a> {
-    /// A client that proves who it is: one budget, wherever it calls from.
+    /// A client that authenticates itself: one budget, wherever it calls from.
     Authenticated(&'a str),
     /// A client that anybody can name: a budget per address, so that a stranger does not spend another's.
     Named(&'a str, Option<IpAddr>),
@@ -84,7 +85,7 @@ impl Limits {
         self.table.spend((instance.id.as_str(), limit, key), rate).map_err(wait)
     }
 
-    /// Whether an OAuth client has something left; nothing is spent before it has proven who it is.
+    /// Whether an OAuth client has something left; nothing is spent before it has authenticated itself.
     ///
     /// # Errors
     /// `too_many_requests` with the seconds to wait.

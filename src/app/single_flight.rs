@@ -11,7 +11,7 @@ use crate::model::id::{ExternalAccountId, InstanceId};
 use crate::model::provider_token::Refusal;
 use crate::store::provider_tokens::SealedTokens;
 
-/// How a flight ended.
+/// How a refresh ended.
 #[derive(Clone, Debug)]
 pub enum RefreshOutcome {
     /// With a token, still sealed.
@@ -26,10 +26,10 @@ pub enum RefreshOutcome {
     Fault,
 }
 
-/// What passengers watch: nothing until the flight has landed.
+/// What followers watch: nothing until the refresh has ended.
 pub type Follower = watch::Receiver<Option<RefreshOutcome>>;
 
-/// The flights under way.
+/// The refreshes under way.
 #[derive(Default)]
 pub struct SingleFlight {
     in_flight: Mutex<HashMap<ExternalAccountId, InFlight>>,
@@ -42,7 +42,7 @@ struct InFlight {
     lease: Option<HeldLease>,
 }
 
-/// A lease that a flight holds.
+/// A lease that a refresh holds.
 #[derive(Clone, Debug)]
 pub struct HeldLease {
     /// Whose account.
@@ -53,7 +53,7 @@ pub struct HeldLease {
     pub owner: String,
 }
 
-/// A flight's own place in the map; leaves it when dropped, landed or not.
+/// A refresh's own place in the map; leaves it when dropped, ended or not.
 pub struct Leader {
     in_flight: Arc<SingleFlight>,
     account: ExternalAccountId,
@@ -62,7 +62,7 @@ pub struct Leader {
 }
 
 impl SingleFlight {
-    /// Joins the flight for `account`, or begins one: then `lead` gets its seat.
+    /// Joins the refresh for `account`, or begins one: then `lead` gets its [`Leader`].
     pub fn join(self: &Arc<Self>, account: &ExternalAccountId, lead: impl FnOnce(Leader)) -> Follower {
         let mut in_flight = self.lock();
         if let Some(entry) = in_flight.get(account) {
@@ -76,7 +76,7 @@ impl SingleFlight {
         watch
     }
 
-    /// Tells the flight for `account` that a refresh ended somewhere.
+    /// Tells the refresh for `account` that a refresh ended somewhere.
     pub fn notify(&self, account: &str) {
         let in_flight = self.lock();
         if let Some((_, entry)) = ExternalAccountId::parse(account).and_then(|id| in_flight.get_key_value(&id)) {
@@ -84,7 +84,7 @@ impl SingleFlight {
         }
     }
 
-    /// Tells every flight: news may have been lost.
+    /// Tells every refresh: news may have been lost.
     pub fn notify_all(&self) {
         self.lock().values().for_each(|entry| entry.news.notify_one());
     }
@@ -111,14 +111,14 @@ impl SingleFlight {
 }
 
 impl Leader {
-    /// Notes which lease the flight holds now.
+    /// Notes which lease the refresh holds now.
     pub fn holds(&self, lease: Option<HeldLease>) {
         if let Some(entry) = self.in_flight.lock().get_mut(&self.account) {
             entry.lease = lease;
         }
     }
 
-    /// True once nobody waits for the flight.
+    /// True once nobody waits for the refresh.
     pub fn is_empty(&self) -> bool {
         // The map keeps one receiver, for those who join.
         self.outcome.receiver_count() <= 1
@@ -129,7 +129,7 @@ impl Leader {
         let _ = tokio::time::timeout(time, self.news.notified()).await;
     }
 
-    /// Lands.
+    /// Ends the refresh.
     pub fn finish_with(self, finished: RefreshOutcome) {
         // Out of the map first: whoever comes later begins anew.
         self.leave();
@@ -138,7 +138,7 @@ impl Leader {
 
     fn leave(&self) {
         let mut in_flight = self.in_flight.lock();
-        // Our own flight only: another may have begun since we landed.
+        // Our own refresh only: another may have begun since ours ended.
         if in_flight.get(&self.account).is_some_and(|entry| Arc::ptr_eq(&entry.news, &self.news)) {
             in_flight.remove(&self.account);
         }
@@ -174,8 +174,8 @@ mod tests {
         }
         let mut begun = false;
         let mut third = in_flight.join(&account, |_| begun = true);
-        assert!(begun, "a landed flight takes nobody");
-        assert!(third.wait_for(Option::is_some).await.is_err(), "a flight that was dropped leaves nobody waiting");
+        assert!(begun, "a refresh that ended takes nobody");
+        assert!(third.wait_for(Option::is_some).await.is_err(), "a refresh that was dropped leaves nobody waiting");
         assert!(in_flight.finish(Duration::ZERO).await.is_empty());
     }
 

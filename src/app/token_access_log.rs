@@ -1,5 +1,5 @@
 //! Provider tokens handed out or refused, on their way into the audit log. A read must not become a write: what is the
-//! same (who, which account, how it ended) is told once an hour, and written by a background task within a second.
+//! same (who, which account, how it ended) is written once an hour, and written by a background task within a second.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,9 +10,9 @@ use crate::model::request::Origin;
 use crate::model::time::Timestamp;
 use crate::store::audit::Actor;
 
-/// For how long the same is not told again.
+/// For how long the same is not written again.
 const SILENCE: Duration = Duration::from_secs(3600);
-/// What is remembered at most; beyond it, repetitions are told.
+/// What is remembered at most; beyond it, repetitions are written.
 const REMEMBERED: usize = 100_000;
 /// What waits at most while the database is away.
 const WAITING: usize = 10_000;
@@ -50,7 +50,7 @@ struct State {
 }
 
 impl TokenAccessLog {
-    /// Notes an event, unless the same was told within the hour.
+    /// Notes an event, unless the same was written within the hour.
     pub fn note(&self, access: TokenAccess) {
         let now = Instant::now();
         let key = (access.account.clone(), format!("{:?}", access.actor), access.refusal.clone());

@@ -76,7 +76,7 @@ pub fn private_options(config: &Config) -> Options {
 }
 
 fn parse(url: &Secret) -> Result<PgConnectOptions, Failure> {
-    // The parser's words may repeat parts of the URL.
+    // The parser's message may repeat parts of the URL.
     let invalid = |_| Failure::new(Exit::Configuration, "database.url is not a URL of a PostgreSQL server");
     let options: PgConnectOptions = url.expose_secret().parse().map_err(invalid)?;
     Ok(options.application_name("vestibule"))

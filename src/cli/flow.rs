@@ -20,7 +20,7 @@ use crate::store::flows::{Filter, Step};
 pub enum Command {
     /// List the newest flows
     List(List),
-    /// Show one flow: its timeline, why it failed, and where to look
+    /// Show one flow: its list of steps, why it failed, and where to look
     Show(Reference),
     /// Decide a flow again under present settings: would it succeed now?
     Replay(Reference),

@@ -73,17 +73,17 @@ impl Home {
         read_keys(&self.path)?.ok_or_else(|| Failure::failed(format!("{} has just gone", path.display())))
     }
 
-    /// Where the environment lines are kept.
+    /// Where the environment lines are stored.
     pub fn environment_path(&self) -> PathBuf {
         self.path.join(ENVIRONMENT)
     }
 
-    /// The kept environment lines; empty where there are none.
+    /// The stored environment lines; empty where there are none.
     pub fn environment(&self) -> BTreeMap<String, String> {
         read_environment(&self.path)
     }
 
-    /// The kept secret key.
+    /// The stored secret key.
     pub fn secret_key(&self) -> Option<Secret> {
         self.environment().remove("CLERK_SECRET_KEY").map(Secret::from)
     }

@@ -1,4 +1,4 @@
-//! The command line: one file per subcommand. Everything that data can be changed with goes through `flows`, as the
+//! The command line: one file per subcommand. Everything that data can be changed with goes through `actions`, as the
 //! APIs do. Named by `main` only; may name everything.
 //!
 //! Rules: answers on stdout, messages and progress on stderr; `--json` prints one document

@@ -93,7 +93,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds what the configuration names. A busy port is told with the process that has it.
+    /// Binds what the configuration names. A busy port is reported with the process that has it.
     pub async fn bind(config: &Config) -> Result<Self, Failure> {
         let busy = |error: crate::server::BindError| {
             let owner = if error.is_busy() { super::port::owner(error.address.port()) } else { None };
@@ -156,7 +156,7 @@ impl Running {
         if cut > 0 {
             tracing::warn!(cut, "connections were cut");
         }
-        // Most refreshes landed with their requests; those whose caller went away get what is left.
+        // Most refreshes ended with their requests; those whose caller went away get what is left.
         provider_token::release_all(&self.app, config.grace.saturating_sub(asked.elapsed())).await;
         self.jobs.stop().await;
         // Notes of flows are worth a moment, not more.

@@ -48,7 +48,7 @@ macro_rules! rates {
 rates! {
     /// Sign-ins and sign-ups begun, per address.
     create_attempt = 5 / 10, "limits.create_attempt";
-    /// Proofs tried (codes, passwords, links), per address.
+    /// Verifications tried (codes, passwords, links), per address.
     attempt_proof = 3 / 10, "limits.attempt_proof";
     /// Calls of the backend API, per production instance.
     backend_production = 1000 / 10, "limits.backend_production";
@@ -66,7 +66,7 @@ rates! {
     send_to_recipient = 5 / 600, "limits.send_to_recipient";
     /// Codes and links asked for by one address of the network.
     send_from_address = 20 / 3600, "limits.send_from_address";
-    /// Failed proofs of one address of the network, over all accounts.
+    /// Failed verifications of one address of the network, over all accounts.
     failed_proofs = 100 / 3600, "limits.failed_proofs";
 }
 

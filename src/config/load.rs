@@ -23,7 +23,7 @@ pub struct ConfigError {
     pub problems: Vec<String>,
 }
 
-/// A configuration and what is worth a word about it.
+/// A configuration and what is worth a warning about it.
 #[derive(Debug)]
 pub struct Loaded {
     /// The configuration.

@@ -1,4 +1,4 @@
-//! `server.trusted_proxies` and `server.client_ip_header`: whose word about a client's address counts.
+//! `server.trusted_proxies` and `server.client_ip_header`: whose claim about a client's address counts.
 
 use std::net::IpAddr;
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! Reads collected values by their type. A mistake is noted and the default taken, so that all of them are told at once.
+//! Reads collected values by their type. A mistake is noted and the default taken, so that all of them are reported at
+//! once.
 
 use std::time::Duration;
 

@@ -92,7 +92,7 @@ impl Sources {
     }
 }
 
-/// Values under their dotted names, and what is wrong or worth a word.
+/// Values under their dotted names, and what is wrong or worth a warning.
 #[derive(Debug, Default)]
 pub struct Collected {
     pub(super) values: BTreeMap<&'static str, Found>,

@@ -12,9 +12,9 @@ pub enum Lookup<'a> {
     RefreshToken,
     /// What the browser presents as `__client` or `__clerk_db_jwt`.
     ClientToken,
-    /// The `state` of a trip to a provider.
+    /// The `state` of an authorization at a provider.
     State,
-    /// The OpenID Connect `nonce` of a trip to a provider.
+    /// The OpenID Connect `nonce` of an authorization at a provider.
     Nonce,
     /// The `rotating_token_nonce` that hands a native app its session.
     RotatingTokenNonce,
@@ -24,9 +24,9 @@ pub enum Lookup<'a> {
     ClientSecret,
     /// A registration access token (RFC 7592).
     RegistrationToken,
-    /// The cookie that binds a trip to a provider to its browser.
+    /// The cookie that binds an authorization at a provider to its browser.
     FlowBinding,
-    /// The one-time id that carries a `form_post` callback over to our own GET.
+    /// The one-time id that transfers a `form_post` callback to our own GET.
     Continuation,
     /// The nonce of a handshake.
     Handshake,
@@ -85,7 +85,7 @@ pub enum CookieUse {
     Csrf,
     /// The one-minute cookie that carries a notice to the next page.
     Notice,
-    /// The moment after which a person has to prove again who they are, in an authorization request on its way back.
+    /// The moment after which a person has to sign in again, in an authorization request on its way back.
     Reauthentication,
     /// The flow that an authorization request on its way back belongs to.
     Flow,

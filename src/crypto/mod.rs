@@ -2,7 +2,7 @@
 //! and the pool that hashes passwords.
 //!
 //! May name `model`. Never reads the database, the network, the clock or the configuration: callers hand in bytes,
-//! a [`Rng`](crate::model::random::Rng) and the present moment. No error and no `Debug` of this room shows a secret.
+//! a [`Rng`](crate::model::random::Rng) and the present moment. No error and no `Debug` of this module shows a secret.
 
 pub mod jwt;
 mod label;

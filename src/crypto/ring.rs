@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const SALT: &[u8] = b"vestibule key ring v1";
 
-/// Sub-keys of one secret; the secret itself is not kept.
+/// Sub-keys of one secret; the secret itself is not stored.
 pub(super) struct RingKey {
     pub(super) id: String,
     pub(super) seal: hkdf::Prk,

@@ -113,7 +113,7 @@ impl Directories {
             }
             _ => {}
         }
-        // In /tmp anyone may have made it, as a symlink too: whoever owns the folder owns the database's door.
+        // In /tmp anyone may have made it, as a symlink too: whoever owns the folder decides who gets at the database.
         let found = fs::symlink_metadata(run).map_err(EmbeddedError::io("cannot read", run))?;
         let ours = found.uid() == account.uid() || found.uid() == rustix::process::geteuid().as_raw();
         if !found.is_dir() || !ours || found.mode() & 0o777 != 0o700 {

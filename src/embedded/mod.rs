@@ -75,7 +75,7 @@ pub enum Step {
     Joined,
 }
 
-/// Told each step and how long it took.
+/// Receives each step and how long it took.
 pub type Progress<'a> = &'a (dyn Fn(Step, Duration) + Send + Sync);
 
 /// Starts the private database, making it first where it is missing; joins it where another process runs it.

@@ -1,6 +1,6 @@
-//! What happens in a browser flow, for the inspector: a request notes its steps on its [`FlowLog`]
-//! without waiting for anything, and the [`Recorder`] writes them down later, off the request's path. A lost note never
-//! fails a flow.
+//! The steps of a flow (one sign-in, sign-up, connection or authorization): a request notes them on its [`FlowLog`]
+//! without waiting for anything, and the [`Recorder`] writes them after the answer. A lost note never fails a flow.
+//! `actions::flow_reader` reads them.
 //!
 //! Holds nothing secret: no code, token, state, nonce, full address or URL with its query ever goes into a step.
 //! May name `store` and `model`.
@@ -42,7 +42,7 @@ struct Notes {
     steps: Vec<(Timestamp, Step)>,
     about: FlowSubject,
     ending: Option<Ending>,
-    /// The refusal that a step has told.
+    /// The refusal that a step has logged.
     refusal: Option<Why>,
     last: Option<Timestamp>,
 }
@@ -66,7 +66,7 @@ pub enum RequestOutcome {
 }
 
 impl FlowLog {
-    /// An empty trail for `request` to `instance`, whose clock is moved by `offset`.
+    /// An empty log for `request` to `instance`, whose clock is moved by `offset`.
     pub fn new(recorder: &Recorder, instance: &InstanceId, request: &RequestId, offset: time::Duration) -> Self {
         let (recorder, instance, request) = (recorder.clone(), instance.clone(), request.clone());
         Self(Arc::new(Shared { recorder, instance, request, offset, notes: Mutex::default() }))
@@ -138,7 +138,7 @@ impl FlowLog {
     pub fn step(&self, step: Step) {
         let now = self.0.recorder.now() + self.0.offset;
         self.notes(|notes| {
-            // Two steps of one request never have one time: the timeline is sorted by it.
+            // Two steps of one request never have one time: steps are sorted by it.
             let at = notes.last.map_or(now, |last| now.max(last + time::Duration::MICROSECOND));
             notes.last = Some(at);
             notes.steps.push((at, step));
@@ -164,12 +164,12 @@ impl FlowLog {
         });
     }
 
-    /// A step has told this refusal; what became of the flow before stands.
+    /// A step has logged this refusal; what became of the flow before stands.
     pub fn mention(&self, why: Why) {
         self.notes(|notes| notes.refusal = Some(why));
     }
 
-    /// Hands the notes over when the request is answered. A refusal that no step has told yet becomes a step; a flow
+    /// Hands the notes over when the request is answered. A refusal that no step has logged yet becomes a step; a flow
     /// that began here and was refused for no reason of the list (a malformed request) is forgotten.
     pub fn close(&self, answered: RequestOutcome) {
         match answered {

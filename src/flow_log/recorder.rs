@@ -1,4 +1,4 @@
-//! The queue between requests and the inspector's tables, and the task behind it.
+//! The queue between requests and the flow log's tables, and the task behind it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -124,7 +124,7 @@ impl Batch {
         }
     }
 
-    /// Whoever waits for the batch is told when this value is gone, whether or not it could be written.
+    /// Whoever waits for the batch is woken when this value is gone, whether or not it could be written.
     async fn write(self, db: &PgPool) -> sqlx::Result<()> {
         if self.size == 0 {
             return Ok(());

@@ -44,7 +44,7 @@ impl Kind {
     }
 }
 
-/// One step of a timeline. Its members are shown to developers and operators: never a secret, a code, a token, a full
+/// One step of a flow. Its members are shown to developers and operators: never a secret, a code, a token, a full
 /// e-mail address, or a URL with its query.
 #[derive(Clone, Debug)]
 pub struct Step {

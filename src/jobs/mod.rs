@@ -1,7 +1,7 @@
-//! Background work: what this replica does for itself (listening for news, measuring the clock), the
+//! Background work: what this replica does for itself (listening for notifications, measuring the clock), the
 //! worker over the outbox, and periodic tasks that run on one replica at a time.
 //!
-//! May name `flows`, `store`, `outbound`, `crypto`, `model`. Never answers a request, and no request waits for it.
+//! May name `actions`, `store`, `outbound`, `crypto`, `model`. Never answers a request, and no request waits for it.
 
 mod notifications;
 pub mod retention;
@@ -24,7 +24,7 @@ use crate::model::id::RequestId;
 /// How long stopping waits for work in hand; leases end by themselves.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Told to every task when it shall end.
+/// Sent to every task when it shall end.
 #[derive(Clone)]
 struct Stop(watch::Receiver<bool>);
 

@@ -1,6 +1,7 @@
-//! Which rows somebody without an account, or an OAuth application, can make: by which request, under which budget, what
-//! removes them, and how large they are. A table of the schema without a line here fails `tests/it/row_budgets.rs`, which
-//! also fills what can be filled, moves the clock and looks what is left. `docs/row-budgets.md` shows the same table.
+//! Which rows somebody without an account, or an OAuth application, can make: by which request, under which budget,
+//! what removes them, and how large they are. A table of the schema without a line here fails
+//! `tests/it/row_budgets.rs`, which also fills what can be filled, moves the clock and looks what is left.
+//! `docs/row-budgets.md` shows the same table.
 
 /// Who makes rows of a table without any more than a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub enum Maker {
     Application,
 }
 
-/// A way in which rows are made.
+/// How rows are made.
 #[derive(Clone, Copy, Debug)]
 pub struct RowSource {
     /// Who.

@@ -26,7 +26,7 @@ struct Shard {
     old: HashMap<u64, Spent>,
 }
 
-/// How often each key was spent from, for at most so many keys. A key is kept as a hash under a secret of this process.
+/// How often each key was spent from, for at most so many keys. A key is stored as a hash under a secret of this process.
 pub(super) struct Table {
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],

@@ -1,6 +1,6 @@
 //! The frame headers of an HTTP/2 connection, read as the bytes pass (RFC 9113 section 4.1). Payloads are skipped.
 
-/// The kinds of frame that are told apart.
+/// The kinds of frame that are distinguished.
 pub(super) mod kind {
     /// A part of a body.
     pub const DATA: u8 = 0;

@@ -66,7 +66,7 @@ impl From<&config::Server> for Caps {
     }
 }
 
-/// What the connections of a server are told.
+/// What the connections of a server are signaled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     /// Go on.
@@ -128,9 +128,9 @@ impl Server {
         self.addresses.first().map_or(0, SocketAddr::port)
     }
 
-    /// Goes on accepting and answering, but ends each connection with its next answer (HTTP/2: asks for no new requests).
-    /// A proxy then holds no connection any more when [`Self::stop`] closes what rests: a request that it sends on a
-    /// connection just being closed fails, and it may not repeat a `POST`.
+    /// Goes on accepting and answering, but ends each connection with its next answer (HTTP/2: asks for no new
+    /// requests). A proxy then holds no connection any more when [`Self::stop`] closes what rests: a request that it
+    /// sends on a connection just being closed fails, and it may not repeat a `POST`.
     pub fn drain(&self) {
         self.stage.send_replace(Stage::Draining);
     }
@@ -153,7 +153,8 @@ impl Server {
     }
 }
 
-/// Accepts until connections are to finish. At the cap it waits for a slot: the system's queue holds the next ones back.
+/// Accepts until connections are to finish. At the cap it waits for a slot: the system's queue holds the next ones
+/// back.
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut stage = shared.stage.clone();
     let mut rest = REST.0;

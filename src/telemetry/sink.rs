@@ -90,7 +90,7 @@ pub(super) struct BufferedLines(Receiver<Message>);
 
 #[cfg(test)]
 impl Sink {
-    /// A sink whose lines are kept for a test.
+    /// A sink whose lines are stored for a test.
     pub(super) fn buffered() -> (Self, BufferedLines) {
         let (queue, receiver) = sync_channel(QUEUE);
         (Self { queue, lost: Arc::default() }, BufferedLines(receiver))

@@ -1,4 +1,4 @@
-//! The instance `dev`: found or made, its address following the port, its secret key kept.
+//! The instance `dev`: found or made, its address following the port, its secret key stored.
 
 use std::str::FromStr;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! `vestibule dev`: everything for development by one command: the private database, a key
 //! ring and an instance of its own in `.vestibule/`, simulated providers, and the lines an app needs.
 //!
-//! One file per part of it; they call `embedded` and the same `flows` as the other commands. Never touches a database
+//! One file per part of it; they call `embedded` and the same `actions` as the other commands. Never touches a database
 //! with a production instance, and never removes anything unasked.
 
 pub mod environment;

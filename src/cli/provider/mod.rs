@@ -225,7 +225,7 @@ fn show(global: &Global, ctx: &Ctx, config: &ProviderConfig) -> Result<(), Failu
         }
         let trusts = config.custom.as_ref().and_then(|custom| custom.get("trust_email_verified")?.as_bool());
         if trusts == Some(true) {
-            lines.push("Its word about addresses is believed: whoever runs it can take over accounts.".to_owned());
+            lines.push("Its claims about addresses are believed: whoever runs it can take over accounts.".to_owned());
         }
         lines
     })

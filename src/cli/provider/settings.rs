@@ -75,7 +75,7 @@ struct Custom {
     /// Picture on its button
     #[arg(long, value_name = "URL")]
     logo_url: Option<String>,
-    /// How we prove who we are [default: what the discovery document says, else client_secret_basic]
+    /// How we authenticate ourselves [default: what the discovery document says, else client_secret_basic]
     #[arg(long, value_name = "METHOD", value_parser = ["client_secret_basic", "client_secret_post", "none"])]
     token_auth: Option<String>,
     /// Whether PKCE is used; always without a secret
@@ -84,7 +84,7 @@ struct Custom {
     /// Its usual scopes, separated by blanks [default: openid profile email]
     #[arg(long, value_name = "SCOPES")]
     base_scopes: Option<String>,
-    /// Believe its word that an address is proven. Whoever runs it can then take over accounts by address
+    /// Believe its claim that an address is verified. Whoever runs it can then take accounts by address
     #[arg(long, value_name = "BOOL")]
     trust_email_verified: Option<bool>,
     /// Where an attribute comes from (email=data.0.mail); an empty source leaves the attribute out
