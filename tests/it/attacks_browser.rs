@@ -73,7 +73,7 @@ async fn slow_callback(app: &TestApp, browser: &Arc<Browser>, url: url::Url) -> 
 #[tokio::test]
 async fn a_slow_provider_s_answer_counts_only_for_the_client_token_and_attempt_it_was_asked_for() {
     let app = TestApp::start().await;
-    for replace in ["sign out", "start again", "another trip"] {
+    for replace in ["sign out", "start again", "another authorization"] {
         let attacker = Arc::new(app.browser());
         let begun = begin(&app, &attacker, "sign_ups", "oauth_google").await.expect(200);
         let callback = approve(&attacker, provider_url(&begun), "mallory@example.com").await;
@@ -85,7 +85,7 @@ async fn a_slow_provider_s_answer_counts_only_for_the_client_token_and_attempt_i
         let again = [("strategy", "oauth_google"), ("redirect_url", "/x")];
         match replace {
             "sign out" => sign_out(&app, &victim).await.expect(200),
-            "another trip" => victim.post_form(app.url(&added), APP, &again).await.expect(200),
+            "another authorization" => victim.post_form(app.url(&added), APP, &again).await.expect(200),
             _ => begin(&app, &victim, "sign_ins", "oauth_google").await.expect(200),
         };
         held.rollback().await.unwrap();

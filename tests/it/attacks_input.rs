@@ -201,7 +201,7 @@ const NAMES: [&str; 30] = [
     "_clerk_session_id",
 ];
 
-/// A path with the caller's own things in it, so that nothing is refused at the door.
+/// A path with the caller's own things in it, so that nothing is refused before the handler.
 fn own(path: &str, client: &serde_json::Value) -> String {
     let session = client["sessions"][0]["id"].as_str().unwrap();
     let account = client["sessions"][0]["user"]["external_accounts"][0]["id"].as_str().unwrap();
@@ -215,8 +215,8 @@ fn own(path: &str, client: &serde_json::Value) -> String {
     path.split('/').map(|part| if part.starts_with('{') { id } else { part }).collect::<Vec<_>>().join("/")
 }
 
-/// Every route of the frontend API that takes a form, as the route table has them: signed in, with an attempt under way,
-/// from an origin of the app, so that the texts come as far as they can.
+/// Every route of the frontend API that takes a form, as the route table has them: signed in, with an attempt under
+/// way, from an origin of the app, so that the texts come as far as they can.
 #[tokio::test]
 async fn every_form_of_the_route_table() {
     let app = TestApp::start().await;

@@ -29,7 +29,7 @@ impl Write for Lines {
     }
 }
 
-/// Our own words at TRACE, other crates' as far as the server ever lets them be heard.
+/// Our own lines at TRACE, other crates' as far as the server ever lets them be heard.
 fn listen(lines: &Lines) -> tracing::subscriber::DefaultGuard {
     let writer = lines.clone();
     let filter = tracing_subscriber::filter::Targets::new().with_target("vestibule", tracing::Level::TRACE);

@@ -1,7 +1,7 @@
 //! No module knows itself through others: what two modules know of each other belongs below both.
 //!
 //! A folder and its files count as one among themselves (a file uses what its `mod.rs` defines and is declared by it);
-//! among the folders and files of a room no circle is allowed, nor among the files of a folder.
+//! among the folders and files of a module no circle is allowed, nor among the files of a folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The house keeps its shape: arrows point down, no circles between modules, no long files.
+//! The modules keep their shape: arrows point down, no circles between modules, no long files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ const MAY: &[(&str, &[&str])] = &[
         ],
     ),
 ];
-/// Rooms that only the top may name.
+/// Modules that only the top may name.
 const TOP: &[&str] = &["cli", "server"];
 /// Lines after which a file asks to be split.
 const LONGEST: usize = 500;
@@ -120,8 +120,8 @@ fn every_code_is_answered_somewhere() {
     assert!(unused.is_empty(), "{unused:?}");
 }
 
-/// The pool's own types limit the time of every statement; sqlx's do not. Allowed are who makes these types, who migrates
-/// or starts a private database before anything is served, and who listens with a limit of its own.
+/// The pool's own types limit the time of every statement; sqlx's do not. Allowed are who makes these types, who
+/// migrates or starts a private database before anything is served, and who listens with a limit of its own.
 #[test]
 fn no_statement_goes_past_the_pool() {
     const MAY: [&str; 5] =

@@ -19,7 +19,7 @@ use crate::support::person::{APP, client, go, sign_up};
 
 const PASSWORD: &str = "blauwale fliegen nie";
 
-/// A user with a password, and the browser he signed up with.
+/// A user with a password, and the browser they signed up with.
 struct Person {
     id: UserId,
     known: ClientId,
@@ -191,8 +191,8 @@ async fn a_right_password_takes_its_try_back() {
     assert_eq!(app.count(locks, ada.id.as_str()).await, 1);
 }
 
-/// A provider's proof is as good as ever: who is locked out by strangers' guesses hears so after it, and only on a browser
-/// that is a stranger, too.
+/// A provider's verification is as good as ever: who is locked out by strangers' guesses hears so after it, and only on
+/// a browser that is a stranger, too.
 #[tokio::test]
 async fn a_known_browser_signs_in_by_provider_while_strangers_are_locked_out() {
     let app = TestApp::start().await;
@@ -251,7 +251,8 @@ async fn failures_of_one_address_are_counted_over_all_accounts() {
     assert_eq!(try_password(&elsewhere, &ada.id, &ada.known, PASSWORD).await, "ok");
 }
 
-/// A guess is counted before its password is hashed. Whoever hangs up in between must not keep the lock out of the records.
+/// A guess is counted before its password is hashed. Whoever hangs up in between must not keep the lock out of the
+/// records.
 #[tokio::test]
 async fn lock_is_audited_although_the_guesser_hangs_up() {
     let app = TestApp::start().await;
@@ -306,7 +307,7 @@ async fn a_backend_locks_unlocks_bans_and_unbans() {
         assert!((3_590..=3_600).contains(&locked["lockout_expires_in_seconds"].as_i64().unwrap()));
     }
     assert_eq!(client(&app, &browser).await["sessions"].as_array().unwrap().len(), 1, "present sessions go on");
-    // Locked by hand, even a known browser gets no try.
+    // Locked by an operator, even a known browser gets no try.
     let (now, user) = (ctx(&app, 0).await, UserId::parse(&id).unwrap());
     let known: String = sqlx::query_scalar("select client_id from known_clients where user_id = $1")
         .bind(&id)

@@ -1,4 +1,4 @@
-//! The integration tests: one binary with a module per story, because every further binary links for seconds.
+//! The integration tests: one binary with a module per feature, because every further binary links for seconds.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

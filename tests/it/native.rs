@@ -134,7 +134,7 @@ async fn an_application_signs_up_by_its_nonce_and_by_nothing_else() {
     assert_eq!(refusals(&app).await, before + 1);
     let clear =
         "select count(*) from provider_authorizations where instance_id = $1 and outcome_url like '%' || $2 || '%'";
-    assert_eq!(app.count(clear, &nonce).await, 0, "the nonce is kept as a hash alone");
+    assert_eq!(app.count(clear, &nonce).await, 0, "the nonce is stored as a hash alone");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The authorization endpoint through the listener: who is told what, sign-in, prompts, response modes.
+//! The authorization endpoint through the listener: who receives which error, sign-in, prompts, response modes.
 
 use crate::support::oauth::{CALLBACK, CHALLENGE, VERIFIER, hidden_fields, parameters};
 use crate::support::{Answer, TestApp, send};

@@ -72,7 +72,7 @@ async fn without_openid_there_is_no_id_token() {
     let (browser, _, client) = setting(&app).await;
     let code = app.code(&browser, &client, &[("scope", "")]).await;
     let tokens = app.redeem(&client, &code, &[]).await.expect(200).json();
-    assert_eq!(tokens["scope"], "profile email", "the default, told");
+    assert_eq!(tokens["scope"], "profile email", "the default, returned");
     assert!(tokens.get("id_token").is_none());
     assert!(tokens.get("refresh_token").is_some());
 }

@@ -1,7 +1,7 @@
 //! The database is away. Public documents are served as they were last, for however long it takes; what decides about
 //! access is refused; and what is new is seen once the database is back.
 //!
-//! An ordinary run ends the life of every cache by hand. `VESTIBULE_FULL=1` waits ten minutes instead
+//! An ordinary run ends the life of every cache. `VESTIBULE_FULL=1` waits ten minutes instead
 //! (docs/database-outages.md).
 
 use crate::support::{Answer, Browser, Forwarder, TestApp};

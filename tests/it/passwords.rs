@@ -1,4 +1,4 @@
-//! Passwords through the API: signing up and in with one, choosing a new one, proving oneself again.
+//! Passwords through the API: signing up and in with one, choosing a new one, verifying oneself again.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub async fn start() -> TestApp {
     app
 }
 
-/// Signs Ada up by hand, with a password and a proven address; returns the browser and her id.
+/// Signs Ada up with an identifier, with a password and a verified address; returns the browser and her id.
 pub async fn ada(app: &TestApp) -> (Browser, String) {
     let browser = app.browser();
     let fields = [("email_address", EMAIL), ("password", PASSWORD)];
@@ -186,8 +186,8 @@ async fn a_new_password_ends_every_other_session() {
     let attempt = begun["response"]["id"].as_str().unwrap();
     let path = format!("/v1/client/sign_ins/{attempt}/reset_password");
     let early = form(&app, &browser, &path, &[("password", OTHER)]).await.expect(400);
-    assert_eq!(early.error_code(), "verification_missing", "nothing is proven yet");
-    // As row 10 leaves it: proven, and a new password is wanted.
+    assert_eq!(early.error_code(), "verification_missing", "nothing is verified yet");
+    // As row 10 leaves it: verified, and a new password is wanted.
     app.execute("update sign_ins set status = 'needs_new_password' where instance_id = $1 and id = $2", attempt).await;
     let refused = form(&app, &browser, &path, &[("password", "12345678")]).await.expect(422);
     assert_eq!(refused.error_code(), "form_password_pwned");
@@ -204,7 +204,8 @@ async fn a_new_password_ends_every_other_session() {
     assert_eq!(app.count(resets, &id).await, 1);
 }
 
-/// What was about to be granted before the new password is worth nothing after it, and a browser of before is a stranger.
+/// What was about to be granted before the new password is worth nothing after it, and a browser of before is a
+/// stranger.
 #[tokio::test]
 async fn a_new_password_ends_codes_and_consents_and_forgets_browsers() {
     let app = start().await;
@@ -230,7 +231,7 @@ async fn a_new_password_ends_codes_and_consents_and_forgets_browsers() {
     assert_eq!(sign_in(&app, &elsewhere, EMAIL, OTHER).await.error_code(), "user_locked");
 }
 
-/// Whoever had the mailbox for a moment and waits with what it proved gets nothing once the owner has chosen.
+/// Whoever had the mailbox for a moment and waits with what it verified gets nothing once the owner has chosen.
 #[tokio::test]
 async fn of_two_sign_ins_that_wait_for_a_new_password_the_first_chooses() {
     let app = start().await;
@@ -287,7 +288,7 @@ async fn forgotten_password_is_replaced_after_verification_of_the_address() {
     assert!(mail["text"].as_str().unwrap().contains("choose a new password"), "{mail}");
     let code = mail["code"].as_str().unwrap().to_owned();
     let early = form(&app, &browser, &format!("{path}/reset_password"), &[("password", OTHER)]).await.expect(400);
-    assert_eq!(early.error_code(), "verification_missing", "nothing is proven yet");
+    assert_eq!(early.error_code(), "verification_missing", "nothing is verified yet");
     // It is no code to sign in with, nor is one of those good for this.
     let other = attempt(&app, &browser, &path, "email_code", &code).await.expect(400);
     assert_eq!(other.error_code(), "verification_missing");
@@ -316,7 +317,7 @@ async fn forgotten_password_is_replaced_after_verification_of_the_address() {
     assert_eq!(app.count(resets, &id).await, 1);
     let verified = "select count(*) from identifications where instance_id = $1 and value_key = $2
         and verification_strategy = 'email_code'";
-    assert_eq!(app.count(verified, EMAIL).await, 1, "the address remembers how it was proven first");
+    assert_eq!(app.count(verified, EMAIL).await, 1, "the address remembers how it was verified first");
 }
 
 #[tokio::test]
@@ -329,7 +330,7 @@ async fn a_new_password_may_come_along_with_the_code() {
     let fields = [("strategy", RESET), ("code", code.as_str()), ("password", "12345678")];
     let refused = form(&app, &browser, &format!("{path}/attempt_first_factor"), &fields).await.expect(422);
     assert_eq!(refused.error_code(), "form_password_pwned");
-    // The code is used up; what it proved stands.
+    // The code is used up; what it verified stands.
     let shown = browser.get(app.url(&path)).await.expect(200).json();
     assert_eq!(shown["response"]["status"], "needs_new_password");
     form(&app, &browser, &format!("{path}/reset_password"), &[("password", OTHER)]).await.expect(200);
@@ -371,7 +372,7 @@ async fn there_is_nothing_to_reset_where_there_is_no_password() {
     assert_eq!(begin(EMAIL).await.expect(400).error_code(), "strategy_for_user_invalid");
 }
 
-/// Security.md section 11 counts a reset among the proofs of an account.
+/// Security.md section 11 counts a reset among the verifications of an account.
 #[tokio::test]
 async fn wrong_guesses_of_reset_codes_lock_the_account() {
     let app = start().await;
@@ -419,7 +420,7 @@ async fn owner_locked_by_strangers_resets_the_password_in_a_known_browser() {
     }
 }
 
-/// The same where the proof is the first of the address and takes the account over.
+/// The same where the verification is the first of the address and takes the account over.
 #[tokio::test]
 async fn owner_locked_by_strangers_verifies_the_address_in_a_known_browser() {
     let app = start().await;

@@ -17,7 +17,8 @@ const STRANGER: &str = "127.0.0.3";
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A server behind [`PROXY`] and the network 10.0.0.0/8, where an address may begin two sign-ins and fail three proofs.
+/// A server behind [`PROXY`] and the network 10.0.0.0/8, where an address may begin two sign-ins and fail three
+/// verifications.
 async fn start() -> TestApp {
     let app = TestApp::with(2, |config| {
         config.server.proxies.trusted = [PROXY, "10.0.0.0/8"].map(|entry| entry.parse().unwrap()).into();
@@ -59,7 +60,7 @@ async fn clients_behind_a_listed_proxy_have_limits_of_their_own() {
         assert_eq!(guess(&app, PROXY, &["198.51.100.7"]).await, WRONG);
     }
     assert_eq!(guess(&app, PROXY, &["198.51.100.7"]).await, REFUSED);
-    // What it writes itself on the left does not make it somebody else, and its word about another is not heard.
+    // What it writes itself on the left does not make it somebody else, and its claim about another is ignored.
     assert_eq!(guess(&app, PROXY, &["198.51.100.8, 198.51.100.7"]).await, REFUSED);
     assert_eq!(guess(&app, PROXY, &["198.51.100.8", "198.51.100.7, 10.1.2.3"]).await, REFUSED, "a chain of proxies");
     assert_eq!(guess(&app, PROXY, &["198.51.100.8"]).await, WRONG, "another client is not shut out");

@@ -29,7 +29,7 @@ fn copy_of(app: &TestApp, browser: &Browser) -> Browser {
     copy
 }
 
-/// Callbacks all at once: every one is sent to the same place, or told to start again.
+/// Callbacks all at once: every one is sent to the same place, or asked to start again.
 async fn arrived(browser: &Arc<Browser>, callbacks: Vec<url::Url>) -> Vec<Answer> {
     let tasks = callbacks.into_iter().map(|callback| {
         let browser = Arc::clone(browser);

@@ -209,7 +209,7 @@ impl TokenOwner<'_> {
                 let cookie = format!("__client={}", self.token);
                 let request = request.header("origin", &self.origin).header("cookie", cookie);
                 let request = request.query(&[("_clerk_session_id", &self.session)]);
-                // Whatever any of these routes must be told before it looks for the id.
+                // Whatever any of these routes must be given before it looks for the id.
                 let secret = if route.path.ends_with("/reset_password") { "password" } else { "code" };
                 let form = [
                     (secret, "blauwale fliegen nie"),
@@ -298,8 +298,8 @@ async fn read_by_owners(things: &Things, owners: &[TokenOwner<'_>; 3], routes: &
     read
 }
 
-/// Every id in a path belongs to one instance. At another one, to its backend, to somebody who is signed in there and to
-/// the owner's own browser, it is an id that nobody has; and nothing that was tried there has changed anything here.
+/// Every id in a path belongs to one instance. At another one, to its backend, to somebody who is signed in there and
+/// to the owner's own browser, it is an id that nobody has; and nothing that was tried there has changed anything here.
 #[tokio::test]
 async fn ids_of_another_instance_are_unknown() {
     let app = TestApp::start().await;
@@ -364,14 +364,14 @@ async fn a_published_path_that_is_not_offered_says_so_also_to_pages() {
 /// What the frontend API lets everybody do as often as they like, and why nobody gains by it.
 const UNLIMITED: &[(&str, &str)] = &[
     ("/v1/environment", "changes nothing: the SDK asks for it by PATCH"),
-    ("/v1/client", "makes or forgets one's own client, which proves nothing"),
+    ("/v1/client", "makes or forgets one's own client, which authenticates nobody"),
     ("/v1/client/sign_ins/{id}/prepare_first_factor", "exact limits count what is sent, per recipient and address"),
     ("/v1/client/sign_ups/{id}/prepare_verification", "exact limits count what is sent, per recipient and address"),
     ("/v1/client/sessions", "one's own sessions: who calls has signed in"),
     ("/v1/me", "one's own account: who calls has signed in"),
 ];
 
-/// Everything of the frontend API that changes or proves something has a budget, or a reason to have none.
+/// Everything of the frontend API that changes or verifies something has a budget, or a reason to have none.
 #[tokio::test]
 async fn who_tries_things_out_has_a_budget() {
     let is_exempt = |path: &str| {

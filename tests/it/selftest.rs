@@ -23,7 +23,7 @@ async fn the_walk_succeeds_and_its_instance_leaves_no_row() {
 
     let id: String =
         sqlx::query_scalar("select id from instances where name = 'other'").fetch_one(&app.app().db).await.unwrap();
-    // Timelines are written off the requests' path.
+    // Flow steps are written off the requests' path.
     app.app().recorder.flush().await;
     let mut connection = app.app().db.acquire().await.unwrap();
     erase::instance(&mut connection, &InstanceId::parse(&id).unwrap()).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a request's body leaves behind on a connection that is kept: whoever answers without reading it, the next
+//! What a request's body leaves behind on a connection that stays open: whoever answers without reading it, the next
 //! request is answered too, or the answer said that there will be none.
 
 use std::time::Duration;

@@ -49,7 +49,7 @@ async fn a_thousand_visits_leave_no_row() {
         assert_eq!(visit(Method::GET, &app.url("/v1/client")).await.expect(200).json()["response"], Value::Null);
         visit(Method::GET, &authorize).await.expect(302);
     }
-    // The timeline notes ten authorization requests a minute of an address; an hour is longer than the test takes.
+    // The flow log notes ten authorization requests a minute of an address; an hour is longer than the test takes.
     let mut left = more_than(&app, &before).await;
     let (flows, steps) = (left.remove("flows").unwrap_or(0), left.remove("flow_steps").unwrap_or(0));
     assert!((1..=100).contains(&flows) && steps <= 4 * flows, "{flows} flows of 200, {steps} steps");
@@ -111,7 +111,7 @@ async fn requests_at_once_store_one_client() {
     assert_eq!(app.count("select count(*) from client_tokens where instance_id = $1 and client_id <> $2", "").await, 1);
 }
 
-/// What a browser is told that presents `planted`: no client, and another token as soon as it gets one.
+/// What a browser is shown that presents `planted`: no client, and another token as soon as it gets one.
 async fn is_nobody(app: &TestApp, planted: &str, why: &str) {
     let read = holding(app, planted).get(app.url("/v1/client")).await.expect(200).json();
     assert_eq!(read["response"], Value::Null, "{why}");

@@ -1,5 +1,5 @@
 //! Mallory at a browser. She has people of her own at the providers, and knows what everybody can know of Vera, who has
-//! an account with a proven address.
+//! an account with a verified address.
 
 use serde_json::Value;
 use url::Url;
@@ -38,14 +38,14 @@ pub struct Actor<'a> {
 /// A call that was made.
 struct Call {
     answer: Answer,
-    /// Something in it proves who somebody is, or may complete what was proven before.
+    /// Something in it verifies who somebody is, or may complete what was verified before.
     may_sign_in: bool,
     /// A sign-up that has all it needs is complete with it.
     settles: bool,
 }
 
 impl Call {
-    /// One that proves nothing.
+    /// One that verifies nothing.
     fn plain(answer: Answer) -> Self {
         Self { answer, may_sign_in: false, settles: false }
     }
@@ -195,7 +195,7 @@ impl<'a> Actor<'a> {
             fields.extend(self.social());
         }
         let answer = self.post("sign_ups", &borrowed(&fields)).await;
-        // By hand a sign-up may need nothing but what is typed.
+        // With an identifier a sign-up may need nothing but what is typed.
         if is_social { Call::plain(answer) } else { Call::settling(answer, true) }
     }
 
@@ -358,7 +358,7 @@ impl<'a> Actor<'a> {
     }
 }
 
-/// A proof waits to be taken over.
+/// A verification waits to be transferred.
 fn is_transferable(client: &Value) -> bool {
     let verifications =
         [&client["sign_in"]["first_factor_verification"], &client["sign_up"]["verifications"]["external_account"]];

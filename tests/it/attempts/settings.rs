@@ -44,14 +44,14 @@ pub fn lacking(settings: &Value, user: &Value) -> Option<&'static str> {
     let required = |name: &str| is(&attributes[name]["required"]);
     let email = user["email_addresses"].as_array().unwrap().first();
     if settings["sign_up"]["mode"] != "public" {
-        return Some("an open door");
+        return Some("an open registration");
     }
     if required("email_address") && email.is_none() {
         return Some("an address");
     }
     let must_be_verified = is(&attributes["email_address"]["verify_at_sign_up"]);
     if must_be_verified && email.is_some_and(|email| email["verification"]["status"] != "verified") {
-        return Some("the proof of the address");
+        return Some("the verification of the address");
     }
     let is_social = user["external_accounts"]
         .as_array()

@@ -5,7 +5,7 @@ use vestibule::model::problem::code;
 
 use crate::support::Answer;
 
-/// What happened at least once: a property that nothing ever touches proves nothing.
+/// What happened at least once: a property that nothing ever touches shows nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Reached {
     pub sign_ins: u32,

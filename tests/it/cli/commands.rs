@@ -301,7 +301,7 @@ async fn settings_are_changed_by_name_all_or_none() {
     let line = lines.lines().find(|line| line.starts_with("linking ")).unwrap();
     assert!(line.contains("never") && line.contains("(changed)"), "{line}");
 
-    // What is wrong is told, with the name that was probably meant; nothing of the same call is kept.
+    // What is wrong is shown, with the name that was probably meant; nothing of the same call is stored.
     for (wrong, words) in [
         ("native_apl=true", "did you mean native_api?"),
         ("inactivty=60", "did you mean session.inactivity?"),

@@ -76,7 +76,7 @@ async fn run(admin: &sqlx::PgPool, statement: String) {
 const UNFINISHED: &str = "POST /oauth/token HTTP/1.1\r\nHost: localhost\r\n\
     Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 8\r\n\r\ngran";
 
-/// A request whose head and body are sent by hand.
+/// A request whose head and body are written byte for byte.
 fn speak(port: u16, text: &str) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

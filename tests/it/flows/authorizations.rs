@@ -24,7 +24,7 @@ async fn an_authorization_is_logged_from_the_request_to_the_tokens() {
     assert_eq!(reference(&page), flow);
     let answer = app.press(&browser, &page, "true").await.expect(302);
     assert_eq!(reference(&answer), flow);
-    assert!(!answer.location().as_str().contains(&flow), "the client is told nothing of it: {}", answer.location());
+    assert!(!answer.location().as_str().contains(&flow), "the client sees nothing of it: {}", answer.location());
     assert_eq!(app.flow(&flow).await["status"], "open", "the code waits");
     let code = parameters(&answer.location())["code"].clone();
     let redeemed = app.redeem(&client, &code, &[]).await.expect(200);
@@ -95,7 +95,8 @@ async fn nobody_writes_into_another_s_authorization() {
     assert_eq!(steps(&app.flow(flow).await), ["started", "validated", "sign_in_needed"]);
 }
 
-/// Whoever asks for the page of an unknown client as often as he may fills no table, and no row is as long as he likes.
+/// Whoever asks for the page of an unknown client as often as allowed fills no table, and no row is as long as they
+/// like.
 #[tokio::test]
 async fn strangers_write_no_flow_steps() {
     let app = TestApp::start().await;
@@ -154,7 +155,7 @@ async fn what_cannot_be_sent_back_is_reported_on_a_page_with_its_reference() {
         let flow = reference(&page);
         assert!(page.text.contains(&format!("<code id=\"reference\">{flow}</code>")), "{}", page.text);
         assert!(page.text.contains("data-page=\"error\" data-state=\"client_request\""), "{}", page.text);
-        assert!(page.text.contains(reported.reason), "a developer is told: {}", page.text);
+        assert!(page.text.contains(reported.reason), "a developer sees the reason: {}", page.text);
         let shown = app.reported(&program, &flow, &reported).await;
         assert_eq!((&shown["kind"], steps(&shown)), (&json!("authorize"), vec!["started", "refused"]));
         replayed(&program, &flow, replay);

@@ -23,7 +23,7 @@ async fn settings(app: &TestApp, change: &Value) {
     }
 }
 
-/// The app's code in the failed proof of the client's attempt.
+/// The app's code in the failed verification of the client's attempt.
 async fn code(app: &TestApp, browser: &Browser) -> Value {
     let found = client(app, browser).await;
     let verification = match &found["sign_in"] {

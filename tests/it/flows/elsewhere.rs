@@ -57,7 +57,7 @@ async fn the_database_is_busy() {
     app.reported(&program, &reference(&begun), &reasons::INTERNAL_STORAGE).await;
 }
 
-/// A custom provider that is configured by hand, whose addresses a test moves elsewhere.
+/// A custom provider that is configured without discovery, whose addresses a test moves elsewhere.
 async fn with_custom(app: &TestApp) {
     let settings = json!({
         "key": "custom_acme", "enabled": true, "client_id": "ours", "client_secret": "s3cret",
@@ -156,7 +156,7 @@ async fn a_discovery_document_is_of_no_use_any_more() {
     }
 }
 
-/// What a discovery document must not leave out or name, told by its own code however the rest of the provider is.
+/// What a discovery document must not leave out or name, reported by its own code however the rest of the provider is.
 #[tokio::test]
 async fn a_discovery_document_names_what_may_not_be_used() {
     let app = TestApp::start().await;

@@ -1,4 +1,4 @@
-//! The token endpoint: why there are no tokens, told where the grant came from, or in a flow of its own.
+//! The token endpoint: why there are no tokens, reported where the grant came from, or in a flow of its own.
 
 use std::time::Duration;
 
@@ -193,7 +193,7 @@ async fn a_token_request_that_is_no_good_has_a_flow_of_its_own() {
     }
     let nobody = send(app.browser().raw(Method::POST, &app.url("/oauth/token")).form(&[("grant_type", "password")]));
     app.reported(&program, &reference(&nobody.await.expect(401)), &reasons::CLIENT_AUTH_FAILED).await;
-    // Ten per minute and address are kept; the others are refused all the same.
+    // Ten per minute and address are stored; the others are refused all the same.
     let mut stored = 3;
     for _ in 0..12 {
         let refused = app.token(&client, &[]).await.expect(400);

@@ -1,4 +1,4 @@
-//! Why it failed: provoked faults, and what the inspector says about each.
+//! Why it failed: provoked faults, and what the flow log says about each.
 
 mod attempts;
 mod authorizations;

@@ -46,7 +46,7 @@ async fn on_development_instances_the_cause_and_the_fix_stand_behind_details() {
 
     let strange = as_page(&app.browser(), &app.url("/v1/oauth_callback?code=x&state=c4n4ry")).await.expect(400);
     assert!(details(&strange).contains("state_missing"), "{}", strange.text);
-    assert!(details(&strange).contains("opened by hand or from a bookmark"), "{}", strange.text);
+    assert!(details(&strange).contains("opened directly or from a bookmark"), "{}", strange.text);
     assert!(!strange.text.contains("c4n4ry"));
 }
 

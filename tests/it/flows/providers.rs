@@ -7,7 +7,7 @@ use super::{Replayed, Reported, reasons, reference, replayed};
 use crate::support::TestApp;
 use crate::support::person::{approve_failing, begin, client, provider_url};
 
-/// Provoked by, what must be told, the app's code.
+/// Provoked by, what must be shown, the app's code.
 type Row = (&'static str, Reported, &'static str);
 
 const EXCHANGE: &str = "oauth_token_exchange_error";

@@ -1,4 +1,4 @@
-//! Every reason with each of its conditions, as the tests provoke it and as it must be told: a test asserts by its
+//! Every reason with each of its conditions, as the tests provoke it and as it must be shown: a test asserts by its
 //! constant. A constant that no test uses does not compile, and a reason or condition without one fails below: so what
 //! nobody has provoked fails the run.
 #![deny(dead_code)]

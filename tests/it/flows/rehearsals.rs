@@ -42,7 +42,7 @@ async fn a_replay_writes_nothing_anywhere() {
     let found = go(&app, &app.browser(), "sign_ins", "oauth_google", "new@example.com").await.expect(303);
     flows.push(("a transfer that waits", reference(&found)));
     let verification = go(&app, &app.browser(), "sign_ins", "oauth_notion", "ada@example.com").await.expect(303);
-    flows.push(("a link that waits for its proof", reference(&verification)));
+    flows.push(("a link that waits for its verification", reference(&verification)));
     let refused = begin(&app, &app.browser(), "sign_ins", "oauth_nope").await.expect(400);
     flows.push(("a refused start", reference(&refused)));
     sign_up(&app, &app.browser(), "oauth_google", "grace@example.com").await;
@@ -65,7 +65,7 @@ async fn a_replay_writes_nothing_anywhere() {
         let changed: Vec<_> = before.keys().filter(|table| before[*table] != after[*table]).collect();
         assert!(changed.is_empty(), "{what} {flow}: {changed:?}");
     }
-    // A rehearsal in the course of a native flow leaves no trace either: one decision is told, when it is made.
+    // A rehearsal in the course of a native flow leaves no trace either: one decision is logged, when it is made.
     let native = app.flow(&flows[5].1).await;
     let names = super::steps(&native);
     assert!(!names.contains(&"session") && names.contains(&"handed_over"), "{native:#}");

@@ -95,7 +95,7 @@ async fn another_issuer_answers() {
     replayed(&program, &reference(&begun), Replayed::Unknown);
 }
 
-/// What the first call did stands, and the reload is told on its page.
+/// What the first call did stands, and the reload is shown on its page.
 #[tokio::test]
 async fn a_reload_changes_nothing() {
     let app = TestApp::start().await;

@@ -120,7 +120,7 @@ async fn an_identifier_or_a_password_is_wrong() {
     replayed(&program, &reference(&refused), Replayed::Unknown);
 }
 
-/// Ada signs up by hand, with a password.
+/// Ada signs up with an identifier, with a password.
 async fn sign_up_with_password(app: &TestApp) {
     let browser = app.browser();
     let fields = [("email_address", ADA), ("password", "blauwale fliegen nie")];
@@ -209,7 +209,7 @@ async fn a_sign_up_with_identifier_is_logged_from_start_to_session() {
     assert_eq!((names[0], names[names.len() - 1]), ("started", "session"), "{names:?}");
 }
 
-/// The sign-up that takes a stranger's proven address over goes on in the same flow.
+/// The sign-up that takes a stranger's verified address over goes on in the same flow.
 #[tokio::test]
 async fn a_stranger_who_may_sign_up_stays_in_one_flow() {
     let app = TestApp::start().await;

@@ -1,6 +1,6 @@
-//! No statement may cost more because there are more users. Every checked statement of the program, and every variant that
-//! a built one can be spelled in, runs in a database of a thousand rows a table and in one of a hundred thousand: with
-//! values that exist and with missing ones, under generic and under custom plans.
+//! No statement may cost more because there are more users. Every checked statement of the program, and every variant
+//! that a built one can be spelled in, runs in a database of a thousand rows a table and in one of a hundred thousand:
+//! with values that exist and with missing ones, under generic and under custom plans.
 //!
 //! `VESTIBULE_GROWTH` is the number of rows of the large one; `scripts/growth` runs a million and prints the table.
 
@@ -48,7 +48,7 @@ const COMMON: u64 = 120_000;
 /// share a term. Nothing else of a search may grow.
 const POSTINGS: u64 = 48;
 
-/// Indexes without which a statement must be found: proof that the test sees what it should.
+/// Indexes without which a statement must be found: evidence that the test sees what it should.
 const PLANTED: &[(&str, &str)] = &[
     ("identifications_value_idx", "store/external_accounts.rs::known"),
     ("identifications_base_idx", "store/users.rs::has_base"),
@@ -188,8 +188,8 @@ async fn database(rows: i64) -> (TestDb, PgConnection) {
     (db, connection)
 }
 
-/// Waits until the planner uses every index. One that was made after its rows were changed is left alone while a transaction
-/// goes on that began before, in whatever database of the server: tests beside this one have some.
+/// Waits until the planner uses every index. One that was made after its rows were changed is left alone while a
+/// transaction goes on that began before, in whatever database of the server: tests beside this one have some.
 async fn until_indexes_count(connection: &mut PgConnection) {
     let waiting = "select count(*) from pg_index where indcheckxmin
         and xmin::text::bigint >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
@@ -351,7 +351,8 @@ fn show(name: &str, before: &Costs, after: &Costs) {
     }
 }
 
-/// A statement that is built at run time is not in `.sqlx`: its file must be known here, and its variants spelled above.
+/// A statement that is built at run time is not in `.sqlx`: its file must be known here, and its variants spelled
+/// above.
 #[test]
 fn statements_are_built_in_known_places() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -15,8 +15,8 @@ use crate::verification::code_for;
 /// What may be posted as often as one likes, and why nobody gains by it.
 const EXEMPT: &[(&str, &str)] = &[
     ("/user/sign-out", "ends one's own session, which is there once"),
-    ("/user/connections/remove", "takes away one's own accounts, one after the other, after a recent proof"),
-    ("/oauth-consent", "the decision of somebody who is signed in, about an application that asked him"),
+    ("/user/connections/remove", "takes away one's own accounts, one after the other, after a recent verification"),
+    ("/oauth-consent", "the decision of somebody who is signed in, about an application that asked them"),
 ];
 
 /// The forms whose handlers spend the budget: path, field, and what is typed into it again and again.
@@ -177,7 +177,8 @@ async fn no_page_forgets_its_budget() {
     );
 }
 
-/// A trip to a provider inside an attempt costs what one costs that begins an attempt; what is mailed is counted elsewhere.
+/// An authorization at a provider inside an attempt costs what one costs that begins an attempt; what is mailed is
+/// counted elsewhere.
 #[tokio::test]
 async fn authorizations_inside_an_attempt_are_counted() {
     for (kind, step) in [("sign_ins", "prepare_first_factor"), ("sign_ups", "prepare_verification")] {

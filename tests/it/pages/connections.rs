@@ -111,7 +111,7 @@ async fn what_is_refused_is_said_on_the_page() {
     assert!(refused.text.contains("only way you can sign in"));
     let gone = open(&browser, app.url("/user/connections/remove?account=eac_nobody")).await.expect(303);
     assert_eq!(gone.location().path(), "/user/connections");
-    // Nothing is left by which she could prove that it is she.
+    // Nothing is left by which she could verify who she is.
     let change = r#"{"email": {"code": false, "link": false}}"#;
     app.execute("update instances set settings = settings || $2::jsonb where id = $1", change).await;
     app.app().forget_directory();
@@ -155,7 +155,7 @@ async fn old_session_is_reverified_and_returns_to_the_page() {
     let back = approve(&app, &browser, &page, ("strategy", "oauth_notion"), "ada@example.com").await;
     assert_eq!(state(&back).1, "reconnected");
     let again = open(&browser, app.url("/user/reverify")).await.expect(303);
-    assert_eq!(again.location().path(), "/user/connections", "nothing is to be proven now");
+    assert_eq!(again.location().path(), "/user/connections", "nothing is to be verified now");
 
     // The same before an account is removed, and back to the question.
     app.advance(Duration::from_secs(11 * 60)).await;

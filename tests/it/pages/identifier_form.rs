@@ -5,7 +5,7 @@ use super::visitor::{Form, between, open, state};
 use crate::support::{Answer, Browser, TestApp};
 use crate::verification::{code_for, messages};
 
-/// The published defaults: an address must be proven when somebody signs up.
+/// The published defaults: an address must be verified when somebody signs up.
 async fn app() -> TestApp {
     let app = TestApp::start().await;
     app.execute("update instances set settings = settings || $2::jsonb where id = $1", r#"{"attributes": {}}"#).await;
@@ -194,7 +194,7 @@ async fn a_browser_that_lost_an_answer_is_reported_to_wait_and_then_gets_in() {
 const PASSWORD: &str = "blauwale fliegen nie";
 const OTHER: &str = "drei ziegen im regen";
 
-/// People may have passwords, and must prove their address.
+/// People may have passwords, and must verify their address.
 async fn with_passwords() -> TestApp {
     let app = TestApp::start().await;
     let change = r#"{"attributes": {"password": {"enabled": true}}}"#;
@@ -237,7 +237,7 @@ async fn a_person_signs_up_and_in_with_a_password() {
     let done = form.press(&browser, "identifier", "ada@example.com").await.expect(303);
     assert_eq!(done.location().as_str(), app.url("/user?a=1"));
     open(&browser, app.url("/user")).await.expect(200);
-    // In two steps; nothing is sent to somebody who can type his password.
+    // In two steps; nothing is sent to somebody who can type their password.
     let browser = app.browser();
     let asked = begin(&app, &browser, "/sign-in", "identifier", "ada@example.com").await.expect(200);
     assert_eq!(state(&asked), ("sign-in.factor-one".to_owned(), "password".to_owned()));

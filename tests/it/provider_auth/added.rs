@@ -11,7 +11,7 @@ use crate::verification::code_for;
 const ADA: &str = "ada@example.com";
 const TARGETS: [(&str, &str); 2] = [("redirect_url", "/sso-callback"), ("action_complete_redirect_url", "/done")];
 
-/// A server where addresses are proven at sign-up.
+/// A server where addresses are verified at sign-up.
 async fn start() -> TestApp {
     let app = TestApp::start().await;
     set(&app, json!({ "attributes": {} })).await;
@@ -28,7 +28,7 @@ async fn ask(app: &TestApp, browser: &Browser, path: &str, strategy: &str, more:
     call(app, browser, path, &fields).await
 }
 
-/// Begins by hand; returns the attempt.
+/// Begins with an identifier; returns the attempt.
 async fn with_identifier(app: &TestApp, browser: &Browser, kind: &str, fields: &[(&str, &str)]) -> Value {
     call(app, browser, kind, fields).await.expect(200).json()["response"].clone()
 }
@@ -132,7 +132,7 @@ async fn identified_sign_in_goes_only_to_a_connected_provider() {
 async fn what_an_older_authorization_brought_is_forgotten() {
     let app = start().await;
     let browser = app.browser();
-    // Notion vouches for no address: its proof waits with the attempt.
+    // Notion vouches for no address: its verification waits with the attempt.
     let waiting = back(&app, &browser, "sign_ups", "oauth_notion", ADA).await["sign_up"].clone();
     assert_eq!(waiting["unverified_fields"], json!(["email_address"]));
     let stored = "select count(*) from provider_authorizations where instance_id = $1 and provider = $2 and tokens_sealed is not null";

@@ -1,5 +1,5 @@
-//! An account that a stranger claims by naming somebody's address waits with the stranger's own attempt: nothing of it is
-//! the owner's, anywhere, before the address is proven, and all of it afterwards.
+//! An account that a stranger claims by naming somebody's address waits with the stranger's own attempt: nothing of it
+//! is the owner's, anywhere, before the address is verified, and all of it afterwards.
 
 use std::time::Duration;
 
@@ -132,11 +132,11 @@ async fn claims_of_strangers_change_nothing_that_anybody_is_shown_of_the_owner()
     }
     assert_eq!(waiting(&app).await, (200, 200), "each in an attempt of its own");
 
-    // The owner comes, by an account that nobody vouches for either, and proves the address.
+    // The owner comes, by an account that nobody vouches for either, and verifies the address.
     let owner = app.browser();
     let attempt = arrive(&app, &owner, "sign_ups", "oauth_notion", ADA).await;
     assert_waits(&attempt, ADA);
-    assert_eq!(stored(&app).await, (2, 1), "no account and no token before the proof");
+    assert_eq!(stored(&app).await, (2, 1), "no account and no token before the verification");
     let done = prove(&app, &owner, &attempt, ADA).await.expect(200).json();
     assert_eq!(done["response"]["status"], "complete");
     assert_eq!(done["client"]["sessions"][0]["user"]["id"], id.as_str());
@@ -156,7 +156,7 @@ async fn a_claim_goes_with_its_attempt() {
     let browser = app.browser();
     let attempt = arrive(&app, &browser, "sign_ins", "oauth_notion", ADA).await;
 
-    // A wrong code proves nothing and takes nothing away.
+    // A wrong code verifies nothing and takes nothing away.
     let code = prepare_code(&app, &browser, &attempt).await;
     let wrong = if code == "000000" { "000001" } else { "000000" };
     attempt_code(&app, &browser, &attempt, wrong).await.expect(422);

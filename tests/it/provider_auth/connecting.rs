@@ -67,7 +67,7 @@ async fn a_second_provider_joins_the_same_user() {
     assert!(pending["verification"]["expire_at"].is_i64() && pending["verification"]["error"].is_null());
     let listed = begun.json()["client"]["sessions"][0]["user"]["external_accounts"].clone();
     assert_eq!(listed[1]["id"], pending["id"], "it is listed at once");
-    assert!(!listed.to_string().contains("state="), "the address is told once, to whoever began");
+    assert!(!listed.to_string().contains("state="), "the address is shown once, to whoever began");
 
     let callback = approve(&browser, address(&begun), "ada@example.com").await;
     let back = browser.get(callback).await.expect(303);
@@ -154,7 +154,7 @@ async fn several_accounts_of_one_provider_are_a_setting() {
     let verified = user["external_accounts"].as_array().unwrap().iter();
     assert_eq!(verified.filter(|account| account["verification"]["status"] == "verified").count(), 2);
     let emails = user["email_addresses"].as_array().unwrap();
-    assert_eq!(emails.len(), 2, "the provider proved a new address");
+    assert_eq!(emails.len(), 2, "the provider verified a new address");
     assert_eq!(emails[1]["verification"]["strategy"], "from_oauth_google");
     assert_eq!(emails[1]["verification"]["status"], "verified");
     assert_eq!(emails[1]["linked_to"][0]["type"], "oauth_google");

@@ -74,7 +74,7 @@ async fn last_sign_in_method_cannot_be_removed() {
     assert_eq!(refused.error_code(), "identification_deletion_failed", "a backend neither");
     assert_eq!(accounts(&app, &browser).await.len(), 2);
     delete(&app, &browser, &id(&before[1])).await.expect(200);
-    // What was never proven leads nowhere, and may always go.
+    // What was never verified leads nowhere, and may always go.
     let pending = connect(&app, &browser, "oauth_notion", &[]).await.expect(200).json()["response"].clone();
     delete(&app, &browser, &id(&pending)).await.expect(200);
     app.execute(
@@ -151,7 +151,7 @@ async fn forgotten_tokens_leave_the_account_and_its_sign_in() {
     app.backend_get(&format!("/v1/users/{user}/oauth_access_tokens/google")).await.expect(200);
 }
 
-/// The provider is told in the background; the simulator then refuses what it gave.
+/// The provider is notified in the background; the simulator then refuses what it gave.
 #[tokio::test]
 async fn the_provider_is_notified_of_both_removals() {
     let mut app = TestApp::start().await;
@@ -168,7 +168,7 @@ async fn the_provider_is_notified_of_both_removals() {
     let undone = "select count(*) from outbox where instance_id = $1 and kind = $2 and done_at is null";
     let begun = std::time::Instant::now();
     while app.count(undone, "provider_revoke").await > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the provider was never told");
+        assert!(begun.elapsed() < Duration::from_secs(20), "the provider was never notified");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!((app.count(live, "google").await, app.count(live, "notion").await), (0, 0));

@@ -35,7 +35,7 @@ async fn classic_federated_merge_the_planted_password_is_gone() {
     assert_eq!(again["status"], "complete");
 }
 
-/// A code that the claimant's application holds, and what his browser was known for.
+/// A code that the claimant's application holds, and what their browser was known for.
 #[tokio::test]
 async fn unredeemed_code_what_was_about_to_be_granted_is_not() {
     let app = TestApp::start().await;
@@ -79,7 +79,7 @@ async fn unexpired_session_what_was_open_is_closed() {
 #[tokio::test]
 async fn trojan_identifier_an_account_of_somebody_else_is_not_joined_at_all() {
     let app = TestApp::start().await;
-    // The attacker has proven an address of his own, and claims the owner's beside it.
+    // The attacker has verified an address of their own, and claims the owner's beside it.
     let eve = app.person("eve").await;
     let plant = "insert into identifications (instance_id, id, user_id, kind, value, value_key, status, created_at,
             updated_at)
@@ -91,7 +91,7 @@ async fn trojan_identifier_an_account_of_somebody_else_is_not_joined_at_all() {
     let id = sign_up(&app, &app.browser(), "oauth_google", ADA).await;
     assert_ne!(id, eve.user_id);
     let shown = user(&app, &eve.user_id).await;
-    assert_eq!(shown["email_addresses"].as_array().unwrap().len(), 1, "he lost the claim");
+    assert_eq!(shown["email_addresses"].as_array().unwrap().len(), 1, "they lost the claim");
     assert!(linked(&shown).is_empty());
 }
 
@@ -104,7 +104,7 @@ async fn trojan_account_what_was_connected_is_disconnected() {
     assert_waits(&attempt, ADA);
     prove(&app, &owner, &attempt, ADA).await.expect(200);
     assert_eq!(linked(&user(&app, &id).await), ["oauth_google"]);
-    // The attacker's identity is a stranger's from now on, and leads to the proof that he cannot give.
+    // The attacker's identity is a stranger's from now on, and leads to a verification that they cannot complete.
     let attacker = app.browser();
     let attempt = arrive(&app, &attacker, "sign_ins", "oauth_google", "eve").await;
     assert_waits(&attempt, ADA);

@@ -15,7 +15,7 @@ pub async fn set(app: &TestApp, change: Value) {
     app.app().forget_directory();
 }
 
-/// Status and error code of the provider's proof in the client's present attempt.
+/// Status and error code of the provider's verification in the client's present attempt.
 pub fn verification(client: &Value) -> (String, String) {
     let verification = match &client["sign_in"] {
         Value::Null => &client["sign_up"]["verifications"]["external_account"],
@@ -35,7 +35,7 @@ fn said(status: &str, code: &str) -> (String, String) {
     (status.to_owned(), code.to_owned())
 }
 
-/// Goes through the door `kind` and ends in a sign-in: by itself, or by the transfer that a sign-up is told of.
+/// Begins at the entry page `kind` and ends in a sign-in: by itself, or by the transfer that a sign-up is informed of.
 pub async fn arrive(app: &TestApp, browser: &Browser, kind: &str, strategy: &str, person: &str) -> Value {
     let found = back(app, browser, kind, strategy, person).await;
     if kind == "sign_ins" {
@@ -50,7 +50,7 @@ pub async fn arrive(app: &TestApp, browser: &Browser, kind: &str, strategy: &str
     transfer(app, browser, "sign_ins").await.expect(200).json()["response"].clone()
 }
 
-/// An attempt that waits for the proof of `address` and takes nothing else.
+/// An attempt that waits for the verification of `address` and takes nothing else.
 #[track_caller]
 pub fn assert_waits(attempt: &Value, address: &str) {
     assert_eq!(attempt["status"], "needs_first_factor", "{attempt}");
@@ -79,7 +79,7 @@ pub async fn user(app: &TestApp, id: &str) -> Value {
     app.backend_get(&format!("/v1/users/{id}")).await.expect(200).json()
 }
 
-/// The providers whose accounts are a way into `user`.
+/// The providers whose accounts are a factor of `user`.
 pub fn linked(user: &Value) -> Vec<&str> {
     let accounts = user["external_accounts"].as_array().unwrap().iter();
     let verified = accounts.filter(|account| account["verification"]["status"] == "verified");
@@ -121,7 +121,7 @@ async fn rows_3_and_12_closed_accounts_stay_closed_and_nothing_is_linked() {
     let lock = "update users set banned_at = null, locked_at = now() where instance_id = $1 and id = $2";
     for (statement, code) in [(ban, "user_banned"), (lock, "user_locked")] {
         app.execute(statement, &id).await;
-        // The same identity, and others that name the address: a claim, and a word that counts.
+        // The same identity, and others that name the address: a claim, and a claim that counts.
         for (kind, strategy) in DOORS.into_iter().flat_map(|kind| [(kind, "oauth_google"), (kind, "oauth_notion")]) {
             let found = back(&app, &app.browser(), kind, strategy, ADA).await;
             assert_eq!(verification(&found), said("failed", code), "{kind} {strategy}");
@@ -292,7 +292,7 @@ async fn rows_10_and_11_a_claimed_address_is_hostile_until_verified() {
         let shown = user(&app, &id).await;
         assert_eq!(linked(&shown), [after], "the earlier claimant's account is gone");
         assert_eq!(shown["email_addresses"][0]["verification"]["status"], "verified");
-        assert_eq!(client(&app, &earlier).await["sessions"], json!([]), "his session is over");
+        assert_eq!(client(&app, &earlier).await["sessions"], json!([]), "the earlier session is over");
         assert_eq!(users(&app).await, 1);
     }
 }
@@ -332,7 +332,7 @@ async fn where_nothing_can_be_sent_a_claim_ends_and_an_unverified_one_blocks_nob
     set(&app, json!({ "email": { "code": false, "link": false } })).await;
     let claimant = app.browser();
     let id = sign_up(&app, &claimant, "oauth_notion", ADA).await;
-    // Row 11: neither side can prove anything. Row 10: the provider can, and the owner begins anew beside the claim.
+    // Row 11: neither side verifies anything. Row 10: the provider can, and the owner begins anew beside the claim.
     let found = back(&app, &app.browser(), "sign_ins", "oauth_google", "eve").await;
     let unprovable = said("failed", "external_account_email_address_verification_required");
     assert_eq!(verification(&found), unprovable);
@@ -342,7 +342,7 @@ async fn where_nothing_can_be_sent_a_claim_ends_and_an_unverified_one_blocks_nob
     assert_eq!(user(&app, &made).await["email_addresses"][0]["verification"]["status"], "verified");
     assert_eq!(user(&app, &id).await["email_addresses"], json!([]), "the claim is gone");
     assert_eq!(linked(&user(&app, &id).await), ["oauth_notion"]);
-    // Row 8, and row 6 where addresses are proven at sign-up.
+    // Row 8, and row 6 where addresses are verified at sign-up.
     let found = back(&app, &app.browser(), "sign_ins", "oauth_google", "eve").await;
     assert_eq!(verification(&found), unprovable);
     set(&app, json!({ "attributes": {} })).await;
@@ -379,7 +379,7 @@ async fn in_strict_mode_a_claim_learns_nothing_before_its_verification() {
         let (_, unknown) = seen(kind, "bob@example.com").await;
         assert_eq!(shape(&known), shape(&unknown), "{kind}");
     }
-    // The match is told to whoever has proven the address, and then a sign-in takes over.
+    // The match is shown to whoever has verified the address, and then a sign-in takes its place.
     let (browser, attempt) = seen("sign_ups", ADA).await;
     let reported = prove_sign_up(&app, &browser, &attempt, ADA).await.expect(200).json();
     let verification = &reported["response"]["verifications"]["external_account"];
@@ -389,7 +389,7 @@ async fn in_strict_mode_a_claim_learns_nothing_before_its_verification() {
     );
     assert_eq!((users(&app).await, linked(&user(&app, &ada.user_id).await).len()), (json!(1), 0));
     let done = transfer(&app, &browser, "sign_ins").await.expect(200).json();
-    assert_eq!(done["response"]["status"], "complete", "one proof is enough");
+    assert_eq!(done["response"]["status"], "complete", "one verification is enough");
     assert_eq!(done["client"]["sessions"][0]["user"]["id"], ada.user_id.as_str());
     assert_eq!(linked(&user(&app, &ada.user_id).await), ["oauth_notion"]);
 }
@@ -408,7 +408,7 @@ async fn of_two_claims_the_older_one_is_handed_over_and_the_other_is_lost() {
     let done = prove(&app, &browser, &attempt, ADA).await.expect(200).json();
     assert_eq!(done["client"]["sessions"][0]["user"]["id"], older.as_str());
     assert_eq!(user(&app, &younger).await["email_addresses"], json!([]));
-    assert_eq!(linked(&user(&app, &younger).await), ["oauth_google"], "all else stays with him");
+    assert_eq!(linked(&user(&app, &younger).await), ["oauth_google"], "all else stays with them");
     let lost =
         "select count(*) from audit_events where instance_id = $1 and action = 'email_address.lost' and user_id = $2";
     assert_eq!(app.count(lost, &younger).await, 1);

@@ -1,5 +1,5 @@
-//! What a trip to a provider leaves behind: nothing that is sealed, and nothing the provider said of a person, longer than
-//! somebody can go on from it.
+//! What an authorization at a provider leaves behind: nothing that is sealed, and nothing the provider said of a
+//! person, longer than somebody can go on from it.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn forget(app: &TestApp) -> i64 {
     remove(app, Remover::ProviderAuthorizationSecrets).await
 }
 
-/// Trips that still hold something.
+/// Authorizations that still hold something.
 async fn holding(app: &TestApp) -> i64 {
     let holding = "select count(*) from provider_authorizations where instance_id = $1 and $2 = ''
         and (pkce_verifier_sealed is not null or tokens_sealed is not null or profile is not null
@@ -163,7 +163,7 @@ async fn fail(app: &TestApp, how: &str, trigger: &str) {
     }
 }
 
-/// Trips that somebody came back from and that are not closed: who comes back once more waits for them.
+/// Authorizations that somebody came back from and that are not closed: who comes back once more waits for them.
 async fn open_trips(app: &TestApp) -> i64 {
     let open =
         "select count(*) from provider_authorizations where instance_id = $1 and $2 = '' and consumed_at is not null

@@ -109,7 +109,7 @@ async fn one_that_was_typed_and_is_taken_meanwhile_does_not_stop_a_provider() {
     assert_eq!(begun.json()["response"]["username"], "hopper");
     app.person("hopper").await;
     let reported = form(&app, &app.browser(), "/v1/client/sign_ups", &fields).await.expect(422);
-    assert_eq!(reported.error_code(), "form_identifier_exists", "who asks is told at once");
+    assert_eq!(reported.error_code(), "form_identifier_exists", "the answer says so at once");
     let callback = approve(&browser, provider_url(&begun), GRACE).await;
     browser.get(callback).await.expect(303);
     let found = client(&app, &browser).await;

@@ -120,7 +120,7 @@ async fn what_was_never_given_or_is_withdrawn_is_missing() {
             and payload ->> 'type' = 'vestibule.external_account.needs_reconnect'";
         assert_eq!(app.count(events, ada.account.as_str()).await, 1);
         let cost = app.cost(app.backend_get(&ada.path())).await;
-        assert_eq!(app.count(events, ada.account.as_str()).await, 1, "told once");
+        assert_eq!(app.count(events, ada.account.as_str()).await, 1, "reported once");
         assert_eq!((cost.statements, cost.commits), (1, 0), "{cost:?}");
     }
     assert_eq!(issuer.asked(), 0);

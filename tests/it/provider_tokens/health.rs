@@ -1,4 +1,4 @@
-//! How a token is doing: told to backends, on the command line, as events and in the audit log.
+//! How a token is doing: shown to backends, on the command line, as events and in the audit log.
 
 use crate::support::TestApp;
 use crate::support::issuer::{Issuer, stored};
@@ -65,7 +65,7 @@ async fn every_change_of_state_is_an_event_and_every_token_access_is_audited() {
         and action in ('provider_token.handed_out', 'provider_token.refused') and actor_kind = 'secret_key'";
     let begun = std::time::Instant::now();
     while app.count(audited, ada.account.as_str()).await < 3 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "handouts are written within a second");
+        assert!(begun.elapsed() < Duration::from_secs(20), "token accesses are written within a second");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     app.backend_get(&ada.path()).await.expect(200);

@@ -70,7 +70,7 @@ struct Case {
     me: Value,
 }
 
-/// Everything by hand: no discovery, no issuer.
+/// Everything configured: no discovery, no issuer.
 fn with_identifier(acme: &Acme) -> Value {
     json!({"authorization_url": acme.at("/authorize"), "token_url": acme.at("/token"), "userinfo_url": acme.at("/me")})
 }

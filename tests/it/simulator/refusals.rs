@@ -119,7 +119,7 @@ async fn of_many_redemptions_of_one_code_one_wins() {
     assert_eq!(answers.iter().filter(|(_, body)| body["error"] == "invalid_grant").count(), 19);
 }
 
-/// How a test departs from the request that Notion would accept.
+/// How a test deviates from the request that Notion would accept.
 enum Start {
     None,
     Form,

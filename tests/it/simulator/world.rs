@@ -105,7 +105,7 @@ impl World {
         self.auto(start, hint).await
     }
 
-    /// A request to Google's token endpoint that it accepts, to be sent by hand.
+    /// A request to Google's token endpoint that it accepts, to be sent as it is.
     pub fn google_token(&self, grant: &[(&str, &str)]) -> reqwest::RequestBuilder {
         let secret = self.secret("google");
         let mut form = vec![("client_id", "sim_google"), ("client_secret", secret.as_str())];

@@ -22,7 +22,7 @@ const PASSWORDS: &str = "vestibule::crypto::password";
 /// Counted statements.
 #[derive(Debug)]
 pub struct Cost {
-    /// Statements, `begin` and `commit` left out, and what the inspector's recorder writes whenever it likes.
+    /// Statements, `begin` and `commit` left out, and what the flow log's recorder writes whenever it likes.
     pub statements: usize,
     /// Transactions that were committed explicitly.
     pub commits: usize,

@@ -1,5 +1,5 @@
-//! A provider's token endpoint of the test's own: refreshes, counts, and does what it is told wrong. Its tokens say
-//! which they are (`at-<family>-<number>`), so that older and newer can be told apart.
+//! A provider's token endpoint of the test's own: refreshes, counts, and fails as it is configured to. Its tokens say
+//! which they are (`at-<family>-<number>`), so that older and newer can be distinguished.
 
 use axum::Router;
 use axum::extract::State;

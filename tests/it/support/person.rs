@@ -48,7 +48,7 @@ pub async fn go(app: &TestApp, browser: &Browser, kind: &str, strategy: &str, pe
     browser.get(callback).await
 }
 
-/// Carries a proof over to the other kind of attempt.
+/// Transfers a verification to the other kind of attempt.
 pub async fn transfer(app: &TestApp, browser: &Browser, kind: &str) -> Answer {
     browser.post_form(app.url(&format!("/v1/client/{kind}")), APP, &[("transfer", "true")]).await
 }

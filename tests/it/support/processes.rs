@@ -1,9 +1,9 @@
 //! Server processes of their own over a test's database, to be killed at any moment.
 //!
-//! [`TestApp::processes`](super::TestApp::processes) starts them; everything that works with a `TestApp` works then, with
-//! each request served by one process or the other. To kill: let the first process be what survives, for the simulated
-//! providers live there (the instance's origin is its address), and send what is to be cut off to the second by
-//! [`Browser::try_get_at`](super::Browser::try_get_at) or `app.ports()[1]`:
+//! [`TestApp::processes`](super::TestApp::processes) starts them; everything that works with a `TestApp` works then,
+//! with each request served by one process or the other. To kill: let the first process be what survives, for the
+//! simulated providers live there (the instance's origin is its address), and send what is to be cut off to the second
+//! by [`Browser::try_get_at`](super::Browser::try_get_at) or `app.ports()[1]`:
 //!
 //! ```ignore
 //! let app = TestApp::processes(2).await;
@@ -120,8 +120,9 @@ pub fn rounds() -> u32 {
 }
 
 impl super::TestApp {
-    /// Gathers the planner's statistics at every fiftieth round, as a server does by itself that runs for hours. Without
-    /// them a table that has grown since the start is read as if it were empty, and long proofs take three times as long.
+    /// Gathers the planner's statistics at every fiftieth round, as a server does by itself that runs for hours.
+    /// Without them a table that has grown since the start is read as if it were empty, and long runs take three times
+    /// as long.
     pub async fn gather_statistics(&self, round: u32) {
         if round % 50 == 49 {
             sqlx::query("analyze").execute(&self.app().db).await.unwrap();

@@ -31,7 +31,7 @@ async fn a_code_travels_over_smtp() {
     let ctx = app.ctx().await;
     let client = client_of(&ctx).await;
     ask(&ctx, &client, OWNER, ADA).await;
-    assert!(messages(&app, ADA).await.is_empty(), "what a mail server delivers is not kept");
+    assert!(messages(&app, ADA).await.is_empty(), "what a mail server delivers is not stored");
     app.start_jobs();
     eventually(|| !smtp.handed().is_empty()).await;
     let handed = smtp.handed().remove(0);
@@ -243,7 +243,7 @@ async fn the_inbox_page_shows_codes_on_development_instances_alone() {
     let mut production = (*ctx.instance).clone();
     production.environment = Environment::Production;
     assert!(can_send(app.app(), &ctx.instance));
-    assert!(!can_send(app.app(), &production), "without a mail server a production instance proves no address");
+    assert!(!can_send(app.app(), &production), "without a mail server a production instance verifies no address");
     let off = TestApp::with(1, |config| config.dev.pages = false).await;
     for path in ["/_dev/inbox", "/_dev/inbox.json"] {
         off.browser().get(off.url(path)).await.expect(404);

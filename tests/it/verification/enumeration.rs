@@ -1,5 +1,5 @@
-//! Where answers must not tell who has an account: known and unknown people are told the same, after the same work, also
-//! when an account is about to be locked, and once it is.
+//! Where answers must not tell who has an account: known and unknown people are shown the same, after the same work,
+//! also when an account is about to be locked, and once it is.
 
 use http::Method;
 use serde_json::Value;
@@ -48,7 +48,7 @@ async fn look(
     let mut answer: Option<Answer> = None;
     let cost = app.cost(async { answer = Some(form(app, browser, path, fields).await) }).await;
     let answer = answer.unwrap();
-    // The inspector's record is written beside the request, in batches; a refused transaction is rolled back once the
+    // The flow log is written beside the request, in batches; a refused transaction is rolled back once the
     // answer is on its way.
     let reported =
         cost.reported.into_iter().filter(|reported| !reported.contains("flow") && reported != "rollback").collect();
@@ -100,7 +100,7 @@ async fn sign_in_of_unknown_address_reveals_nothing_and_costs_the_same() {
     assert_eq!(statuses, [attempt.as_slice(), &attempt, &[422, 422]].concat());
     assert_eq!(known.iter().map(|(.., hashes)| hashes).sum::<usize>(), 2, "one for each password tried");
     assert_eq!((messages(&app, KNOWN).await.len(), messages(&app, UNKNOWN).await.len()), (2, 0));
-    // The owner, where she is known, is told, and comes in.
+    // The owner, where she is known, learns it, and signs in.
     browser.post_form(app.url("/v1/client/sessions?_method=DELETE"), APP, &[]).await.expect(200);
     let fields = [("strategy", "password"), ("identifier", KNOWN), ("password", PASSWORD)];
     form(&app, &browser, "/v1/client/sign_ins", &fields).await.expect(200);

@@ -163,7 +163,8 @@ async fn a_link_opened_elsewhere_counts_for_ten_minutes() {
     assert_eq!(app.count(SESSIONS, "").await, 1);
 }
 
-/// Whoever had the mailbox for a moment has nothing once its owner has chosen a new password; also if he asks just then.
+/// Whoever had the mailbox for a moment has nothing once its owner has chosen a new password; also if they ask just
+/// then.
 #[tokio::test]
 async fn a_new_password_ends_what_a_link_has_verified() {
     let app = app().await;

@@ -1,4 +1,4 @@
-//! Proof of an address: codes and links, their way to the person and back.
+//! Verification of an address: codes and links, their way to the person and back.
 
 mod delivery;
 mod enumeration;

@@ -1,4 +1,4 @@
-//! Who is signed in proves it once more.
+//! Who is signed in verifies it once more.
 
 use super::{code_for, form};
 use crate::support::person::client;
@@ -13,7 +13,7 @@ async fn act(app: &TestApp, browser: &Browser, session: &str, verb: &str, fields
     form(app, browser, &format!("/v1/client/sessions/{session}/verify{verb}"), fields).await
 }
 
-/// What an action that wants a recent proof would answer.
+/// What an action that wants a recent verification would answer.
 async fn demanded(app: &TestApp, browser: &Browser) -> Option<(&'static str, Option<String>)> {
     use vestibule::crypto::Lookup;
     let ctx = app.ctx().await;
@@ -34,7 +34,7 @@ async fn code_reverifies_the_session() {
     let app = TestApp::start().await;
     let (browser, ada) = (app.browser(), app.person("ada").await);
     let session = app.sign_in(&browser, &ada).await;
-    assert_eq!(demanded(&app, &browser).await, Some(("session_reverification_required", None)), "never proven: -1");
+    assert_eq!(demanded(&app, &browser).await, Some(("session_reverification_required", None)), "never verified: -1");
     let refused =
         act(&app, &browser, &session, "/prepare_first_factor", &[("strategy", "email_code")]).await.expect(400);
     assert_eq!(refused.error_code(), "session_reverification_missing");

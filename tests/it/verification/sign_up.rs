@@ -1,4 +1,4 @@
-//! Signing up by hand, through the API.
+//! Signing up with an identifier, through the API.
 
 use super::{code_for, form, newest};
 use crate::support::person::{self, client};
@@ -103,7 +103,7 @@ async fn what_is_missing_is_asked_for_and_a_changed_address_is_verified_anew() {
     let fields = [("username", "nia_new"), ("legal_accepted", "true")];
     let changed = change(&app, &browser, &attempt, &fields).await.expect(200).json();
     assert_eq!(changed["response"]["missing_fields"], json!([]));
-    assert_eq!(changed["response"]["status"], "missing_requirements", "the new address is not proven");
+    assert_eq!(changed["response"]["status"], "missing_requirements", "the new address is not verified");
     act(&app, &browser, &attempt, "prepare_verification", &[("strategy", "email_code")]).await.expect(200);
     let code = code_for(&app, NEW).await;
     let fields = [("strategy", "email_code"), ("code", code.as_str())];
