@@ -22,7 +22,7 @@ pub enum RefreshOutcome {
     Gone,
     /// Its time was up while another process was asking.
     Late,
-    /// By a fault of ours, which the log tells.
+    /// By a fault of ours, which the log has.
     Fault,
 }
 
@@ -76,7 +76,7 @@ impl SingleFlight {
         watch
     }
 
-    /// Tells the refresh for `account` that a refresh ended somewhere.
+    /// Notifies the refresh for `account` that a refresh ended somewhere.
     pub fn notify(&self, account: &str) {
         let in_flight = self.lock();
         if let Some((_, entry)) = ExternalAccountId::parse(account).and_then(|id| in_flight.get_key_value(&id)) {
@@ -84,7 +84,7 @@ impl SingleFlight {
         }
     }
 
-    /// Tells every refresh: news may have been lost.
+    /// Notifies every refresh: a notification may have been lost.
     pub fn notify_all(&self) {
         self.lock().values().for_each(|entry| entry.news.notify_one());
     }

@@ -28,7 +28,7 @@ impl Credentials {
 pub struct ProviderConfig {
     /// Slug, without `oauth_`.
     pub provider: String,
-    /// Flows may use it.
+    /// It is switched on.
     pub is_enabled: bool,
     /// It may be used to sign in and up; otherwise only connected.
     pub is_authenticatable: bool,

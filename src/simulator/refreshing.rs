@@ -41,7 +41,6 @@ pub(super) enum Behavior {
 pub(super) enum Use {
     /// It stays.
     Retained,
-    /// It is replaced.
     Replaced {
         /// Seconds for which it works on.
         grace: u32,

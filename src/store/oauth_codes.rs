@@ -20,7 +20,7 @@ pub struct Person {
     pub session_id: SessionId,
     /// The user.
     pub user_id: UserId,
-    /// When they last verified it (`auth_time`).
+    /// When they last signed in (`auth_time`).
     pub authenticated_at: Timestamp,
     /// How (`amr`).
     pub amr: Vec<String>,

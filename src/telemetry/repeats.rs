@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 /// Lines per window.
 const LINES: u32 = 10;
-/// The window.
 const WINDOW: Duration = Duration::from_secs(1);
 /// How many different messages are remembered.
 const MESSAGES: usize = 1_000;

@@ -36,7 +36,7 @@ pub(super) struct Judge<'a> {
     pub call: Call,
     /// What a 2xx answer must satisfy.
     pub success: Option<&'a Expression>,
-    /// The provider's own texts.
+    /// The provider's own error codes.
     pub words: &'a ErrorMapping,
 }
 

@@ -39,14 +39,14 @@ pub struct Descriptor {
     pub revoke: Option<Revoke>,
     /// What the provider's id_tokens must satisfy; absent where it issues none.
     pub oidc: Option<Oidc>,
-    /// Calls that tell who somebody is, in order.
+    /// Requests that fetch the profile, in order.
     #[serde(default)]
     pub calls: Vec<Call>,
     /// Where the members of a profile lie.
     pub profile: ProfilePaths,
     /// What the provider's claim about an address is worth.
     pub email: Email,
-    /// The provider's own texts for errors.
+    /// The provider's own error codes, by those of RFC 6749.
     #[serde(default)]
     pub errors: ErrorMapping,
 }
@@ -107,7 +107,7 @@ pub struct Authorize {
     /// How the answer comes back.
     #[serde(default)]
     pub response_mode: ResponseMode,
-    /// What the provider makes of PKCE.
+    /// Whether the provider supports PKCE.
     pub pkce: Pkce,
     /// Whether we send it (S256 always).
     pub send_pkce: bool,

@@ -1,4 +1,4 @@
-//! The bridge to the guarded client: requests in the forms that providers want, failures as reasons.
+//! Requests to providers through the guarded client of `outbound`: requests in the forms that providers want, failures as reasons.
 
 use super::answer::Answer;
 use super::error::{Call, UpstreamError};
@@ -24,7 +24,6 @@ impl ProviderRequest {
         Self { request, is_whole: true }
     }
 
-    /// A GET.
     pub(super) fn get(url: Url) -> Self {
         Self::new(Method::GET, url)
     }
@@ -34,7 +33,6 @@ impl ProviderRequest {
         Self::new(Method::POST, url)
     }
 
-    /// A DELETE.
     pub(super) fn delete(url: Url) -> Self {
         Self::new(Method::DELETE, url)
     }

@@ -1,6 +1,6 @@
 //! Native applications: the browser that comes back from the provider has no cookie of theirs, so it authenticates
-//! nobody. What the provider verified waits, sealed, behind a nonce that is handed to the application's address; the
-//! application has it applied when the app presents the nonce with the client token it began with. Until then nothing
+//! nobody. What the provider verified waits, sealed, behind a nonce that is handed to the application's address; it
+//! is applied when the application presents the nonce with the client token it began with. Until then nothing
 //! that anybody can read has changed.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ use crate::store::nonces::{self, RedeemedNonce};
 use crate::store::pool::PgConnection;
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
 
-/// The parameter that hands the nonce on, and by which it comes back.
+/// The parameter in which the application receives the nonce, and sends it.
 pub const NONCE: &str = "rotating_token_nonce";
 /// The parameter that names the session which presenting the nonce begins.
 const SESSION: &str = "created_session_id";
@@ -269,7 +269,7 @@ async fn apply_held(ctx: &Ctx, db: &mut PgConnection, held: &RedeemedNonce) -> R
     })
 }
 
-/// The session that the address promised.
+/// The session that the URL named.
 fn promised(url: Option<&str>) -> Option<SessionId> {
     let query = url?.split('#').next()?.split_once('?')?.1;
     let pairs: BTreeMap<_, _> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();

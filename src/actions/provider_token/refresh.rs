@@ -77,7 +77,6 @@ pub(super) async fn run(
 
 /// What the provider gives newer tokens for.
 enum GrantCredential<'a> {
-    /// The refresh token.
     RefreshToken(Secret),
     /// The access token itself, while it lives.
     AccessToken(&'a Exchange, Secret),

@@ -1,6 +1,6 @@
 //! A guess of a password in a sign-in, on the path that almost all of them take: one statement counts it before its
 //! hash is computed, and one begins the session if it was right. Where either finds anything in its way it does
-//! nothing, and the steps of [`password`](super::password), one statement each, find out what it is, and tell.
+//! nothing, and the steps of [`password`](super::password), one statement each, find out why and refuse.
 
 use crate::actions::client::{self, Issued};
 use crate::actions::conflict::Aborted;

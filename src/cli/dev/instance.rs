@@ -18,7 +18,6 @@ use crate::crypto::{ExposeSecret, Secret};
 use crate::model::instance::Instance;
 use crate::store::directory;
 
-/// Its name.
 const NAME: &str = "dev";
 
 /// What this process is to the instance.

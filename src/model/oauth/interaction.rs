@@ -1,4 +1,4 @@
-//! Step 20: what has to happen between a valid request and its code, as one table.
+//! What has to happen between a valid authorization request and its code, as one table.
 
 use super::application::Application;
 use super::authorize::AuthorizationRequest;
@@ -12,7 +12,7 @@ use crate::model::time::Timestamp;
 pub struct SignedIn<'a> {
     /// Who it is.
     pub user_id: &'a UserId,
-    /// When they last verified it (`auth_time`).
+    /// When they last signed in (`auth_time`).
     pub authenticated_at: Timestamp,
 }
 
@@ -23,11 +23,11 @@ pub enum Next {
     SignIn,
     /// The person is signed in, but has to sign in again; only a sign-in after this moment counts.
     SignInAgain,
-    /// The person is asked.
+    /// The person is asked for consent.
     AskConsent,
     /// The code is issued.
     IssueCode,
-    /// The client receives the reason.
+    /// The client receives an error.
     Refuse(OAuthError),
 }
 

@@ -13,7 +13,6 @@ use crate::store::pool::PgPool;
 /// An instance, and where its rows that may be over end.
 #[derive(Clone, Debug)]
 pub(super) struct Scope {
-    /// The instance.
     pub(super) instance: String,
     /// Keys from here on are too young; unused where keys do not grow with time.
     pub(super) before: String,

@@ -1,4 +1,4 @@
-//! One remover's way through a table: page after page, instance after instance, from a position that can be stored.
+//! One remover's walk through a table: page after page, instance after instance, from a position that can be stored.
 
 use std::time::Duration;
 
