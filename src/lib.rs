@@ -61,7 +61,7 @@
 //! the route, and `http::guard` enforces what the route declares: instance by host or by secret key, caller, origin,
 //! rate limit, CORS, caching. Then the handler runs with a [`context::Ctx`].
 //!
-//! - **Sign-in with a provider**: `http/frontend/sign_ins.rs` → `actions/provider_auth/start.rs` (redirect rules,
+//! - **Sign-in with a provider**: `http/frontend/sign_ins.rs` → `actions/start_provider_auth.rs` (redirect rules,
 //!   attempt, state) → the provider → `http/frontend/oauth_callback.rs` → `actions/provider_auth/callback.rs`: the state
 //!   is consumed, the code exchanged (`upstream`), `model::linking` decides, `actions/provider_auth/apply_decision.rs`
 //!   writes the decision in one transaction → redirect.

@@ -3,14 +3,14 @@
 //! `model`. Never knows which entry point called it (API, page, command line) and never renders anything.
 //!
 //! With a browser: [`client`], [`attempt`] (sign-in or sign-up), [`sign_in`], [`sign_up`], [`factors`], [`password`],
-//! [`verification`] (codes and links by e-mail), [`email_link`], [`session`], [`unsaved_client`] (a client without a row
-//! yet). With a provider: [`configured`] (the provider's configuration), [`identity`] (what the provider says about a
-//! person), [`provider_auth`] (from the authorization request to the callback and what follows). As an authorization
-//! server: [`authorize`], [`token`]. For backends: [`provider_token`], [`users`]. Administration, shared by backend API
-//! and command line: [`applications`], [`instance`], [`key_ring`], [`providers`], [`redirect_urls`]. Used by the others:
-//! [`record_outcome`] (audit and events), [`conflict`] (a transaction that has to be repeated), [`exact_limits`] and
-//! [`lockout`] (guesses), [`linking_policy`], [`flow_steps`] and [`authorization_steps`] (write a flow's steps),
-//! [`flow_reader`] and [`replay`] (read them), [`signing_keys`].
+//! [`verification`] (codes and links by e-mail), [`email_link`], [`session`], [`unsaved_client`] (a client without a
+//! row yet). With a provider: [`configured`] (the provider's configuration), [`identity`] (what the provider says about
+//! a person), [`start_provider_auth`] (sends the browser there), [`provider_auth`] (the callback and what follows). As
+//! an authorization server: [`authorize`], [`token`]. For backends: [`provider_token`], [`users`]. Administration,
+//! shared by backend API and command line: [`applications`], [`instance`], [`key_ring`], [`providers`],
+//! [`redirect_urls`]. Used by the others: [`record_outcome`] (audit and events), [`conflict`] (a transaction that has
+//! to be repeated), [`exact_limits`] and [`lockout`] (guesses), [`linking_policy`], [`flow_steps`] and
+//! [`authorization_steps`] (write a flow's steps), [`flow_reader`] and [`replay`] (read them), [`signing_keys`].
 
 pub mod applications;
 pub mod attempt;
@@ -40,6 +40,7 @@ pub mod session;
 pub mod sign_in;
 pub mod sign_up;
 pub mod signing_keys;
+pub mod start_provider_auth;
 pub mod token;
 pub mod unsaved_client;
 pub mod users;

@@ -14,7 +14,7 @@ use crate::actions::configured::{self, Configured};
 use crate::actions::conflict::{Aborted, TRIES};
 use crate::actions::flow_steps;
 use crate::actions::identity::ProviderIdentity;
-use crate::actions::provider_auth::start::verifier_at;
+use crate::actions::start_provider_auth::verifier_at;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, Secret};
 use crate::model::id::FlowId;

@@ -4,9 +4,9 @@
 use crate::actions::client::{self, ClientUpdate};
 use crate::actions::configured::{self, Configured};
 use crate::actions::flow_steps;
-use crate::actions::provider_auth::start::{self, AuthorizationStart, Request, Targets};
 use crate::actions::session::active;
 use crate::actions::session::reverify::require_recent_verification;
+use crate::actions::start_provider_auth::{self, AuthorizationStart, Request, Targets};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::flow_log::Kind;
@@ -111,7 +111,7 @@ async fn start_connection(
     let approved = there.iter().flat_map(|own| approved(&wanted.configured, own));
     let more: Vec<String> = approved.chain(wanted.scopes.iter().cloned()).collect();
     let authorization_start = authorization_start("connect", &id, &client, &session, &more);
-    let url = start::start_authorization(
+    let url = start_provider_auth::start_authorization(
         ctx,
         &mut tx,
         &authorization_start,
@@ -168,7 +168,7 @@ async fn start_reauthorization(
     let mut more = approved(&wanted.configured, &own);
     more.extend(wanted.scopes.iter().cloned());
     let authorization_start = authorization_start("reauthorize", &own.id, &client, &session, &more);
-    let url = start::start_authorization(
+    let url = start_provider_auth::start_authorization(
         ctx,
         &mut tx,
         &authorization_start,
@@ -193,8 +193,8 @@ async fn check_request<'a>(
     configured: Configured,
     scopes: Vec<String>,
 ) -> Result<CheckedRequest<'a>> {
-    let targets = start::targets(ctx, &request).await?;
-    start::check_hints(&request)?;
+    let targets = start_provider_auth::targets(ctx, &request).await?;
+    start_provider_auth::check_hints(&request)?;
     let rules = provider_configs::connecting(&ctx.app.db, ctx.instance_id(), &configured.config.provider).await?;
     let rules = rules.ok_or(code::OAUTH_PROVIDER_NOT_ENABLED)?;
     let allowed = rules.allowed_additional_scopes;

@@ -5,8 +5,8 @@ use crate::actions::attempt;
 use crate::actions::client::{self, ClientUpdate, Issued};
 use crate::actions::conflict::{Aborted, TRIES};
 use crate::actions::identity::ProviderIdentity;
-use crate::actions::provider_auth::start;
 use crate::actions::sign_up::transfer_verification;
+use crate::actions::start_provider_auth;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, ProviderAuthorizationId, VerificationId};
@@ -131,7 +131,7 @@ pub async fn transfer_attempt(
     let new = NewProviderVerification {
         id: &verification,
         owner: &attempt,
-        role: start::role(to),
+        role: start_provider_auth::role(to),
         client,
         strategy: &strategy(&identity.provider),
         external_url_sealed: None,

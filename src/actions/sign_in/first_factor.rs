@@ -6,8 +6,8 @@ use crate::actions::conflict::{Aborted, TRIES};
 use crate::actions::exact_limits;
 use crate::actions::factors;
 use crate::actions::flow_steps;
-use crate::actions::provider_auth::start::{self, Request};
 use crate::actions::record_outcome;
+use crate::actions::start_provider_auth::{self, Request};
 use crate::actions::verification::check::{self, Guess, Guesser};
 use crate::actions::verification::issue::{self, Recipient, VerificationMethod, VerificationRequest};
 use crate::context::Ctx;
@@ -59,12 +59,12 @@ pub async fn prepare_social(
     id: &str,
     request: Request<'_>,
 ) -> Result<ClientUpdate> {
-    let ready = start::prepare_for_attempt(ctx, token, request).await?;
+    let ready = start_provider_auth::prepare_for_attempt(ctx, token, request).await?;
     let mut tx = ctx.app.db.begin().await?;
     let (client, attempt) = current(ctx, &mut tx, token, id).await?;
     factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), ready.strategy(), None)?;
-    start::cancel_authorization(ctx, &mut tx, id).await?;
-    start::start_for_attempt(ctx, &mut tx, AttemptKind::SignIn, id, &client, &ready).await?;
+    start_provider_auth::cancel_authorization(ctx, &mut tx, id).await?;
+    start_provider_auth::start_for_attempt(ctx, &mut tx, AttemptKind::SignIn, id, &client, &ready).await?;
     tx.commit().await?;
     client::read_updated(ctx, token, None).await
 }

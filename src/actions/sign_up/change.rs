@@ -9,7 +9,7 @@ use crate::actions::client::{self, ClientUpdate, Issued};
 use crate::actions::conflict::{Aborted, TRIES};
 use crate::actions::flow_steps;
 use crate::actions::password;
-use crate::actions::provider_auth::start::{self, Ready, Request};
+use crate::actions::start_provider_auth::{self, Ready, Request};
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, LookupHash, Secret};
 use crate::flow_log::Kind;
@@ -54,7 +54,7 @@ pub struct SignUpUpdate {
 /// begun before.
 ///
 /// # Errors
-/// `session_exists`; the codes of what was typed and of [`start::check`], and nothing is
+/// `session_exists`; the codes of what was typed and of [`start_provider_auth::check`], and nothing is
 /// written then; those of restrictions when the sign-up has all it needs.
 pub async fn begin(
     ctx: &Ctx,
@@ -67,7 +67,7 @@ pub async fn begin(
         return begin_checked(ctx, token, typed, None).await;
     };
     flow_steps::log_start(ctx, Kind::SignUp, request.strategy, request.redirect_url, request.complete_url);
-    let ready = flow_steps::record_refusal(ctx, start::check(ctx, request).await)?;
+    let ready = flow_steps::record_refusal(ctx, start_provider_auth::check(ctx, request).await)?;
     flow_steps::record_refusal(ctx, begin_checked(ctx, token, typed, Some(&ready)).await)
 }
 
@@ -112,7 +112,7 @@ pub async fn change(
     provider: Option<Request<'_>>,
 ) -> Result<ClientUpdate> {
     let ready = match provider {
-        Some(request) => Some(start::prepare_for_attempt(ctx, token, request).await?),
+        Some(request) => Some(start_provider_auth::prepare_for_attempt(ctx, token, request).await?),
         None => None,
     };
     let digest = digest(ctx, typed).await?;
@@ -121,7 +121,7 @@ pub async fn change(
         let (client, _) = current(ctx, &mut tx, token, id).await?;
         write(ctx, &mut tx, id, typed, digest.as_deref()).await?;
         if ready.is_some() {
-            start::cancel_authorization(ctx, &mut tx, id).await?;
+            start_provider_auth::cancel_authorization(ctx, &mut tx, id).await?;
         }
         match continue_sign_up(ctx, &mut tx, &client, id, ready.as_ref()).await {
             Ok(went) => {
@@ -145,7 +145,7 @@ async fn continue_sign_up(
     ready: Option<&Ready<'_>>,
 ) -> Result<Result<Option<Issued>, Problem>, Aborted> {
     let Some(ready) = ready else { return complete_or_wait(ctx, db, client, id, CompletedBy::Call).await };
-    start::start_for_attempt(ctx, db, AttemptKind::SignUp, id, client, ready).await?;
+    start_provider_auth::start_for_attempt(ctx, db, AttemptKind::SignUp, id, client, ready).await?;
     Ok(Ok(None))
 }
 

@@ -10,7 +10,7 @@ use super::super::views::user::{begun_account, deleted_account, external_account
 use super::me::SESSION;
 use crate::actions::provider_auth::connect::{self, ConnectionStart};
 use crate::actions::provider_auth::disconnect;
-use crate::actions::provider_auth::start::Request;
+use crate::actions::start_provider_auth::Request;
 use crate::context::Ctx;
 use crate::model::problem::code;
 

@@ -10,11 +10,11 @@ use super::super::views;
 use super::nonce;
 use crate::actions;
 use crate::actions::client::ClientUpdate;
-use crate::actions::provider_auth::start::{self, Request};
 use crate::actions::provider_auth::transfer;
 use crate::actions::sign_in::first_factor::{self, Prepare};
 use crate::actions::sign_in::identify::{self, Identify};
 use crate::actions::sign_in::password::{self, SignInUpdate};
+use crate::actions::start_provider_auth::{self, Request};
 use crate::actions::{attempt, email_link};
 use crate::context::Ctx;
 use crate::model::client::SignIn;
@@ -42,9 +42,12 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
             identify::identify(&ctx, token.as_ref(), asked).await?
         }
         None if is_blank(&params) => {
-            start::create_attempt(&ctx, token.as_ref(), AttemptKind::SignIn, &SignUpFields::default()).await?
+            start_provider_auth::create_attempt(&ctx, token.as_ref(), AttemptKind::SignIn, &SignUpFields::default())
+                .await?
         }
-        None => start::start(&ctx, token.as_ref(), AttemptKind::SignIn, request(&params, &browser)?).await?,
+        None => {
+            start_provider_auth::start(&ctx, token.as_ref(), AttemptKind::SignIn, request(&params, &browser)?).await?
+        }
     };
     answer::respond(&ctx, &browser, &updated, Resource::SignIn).await
 }

@@ -3,8 +3,8 @@
 use super::authorization_target;
 use super::redirect_params::{EntryPage, RedirectParams};
 use crate::actions::client::ClientUpdate;
-use crate::actions::provider_auth::start::{self, Request};
 use crate::actions::session::end::{self, SessionsToEnd};
+use crate::actions::start_provider_auth::{self, Request};
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, Lookup, LookupHash};
 use crate::model::client::{Client, Session};
@@ -69,7 +69,7 @@ pub async fn start_attempt(
         EntryPage::SignIn => AttemptKind::SignIn,
         EntryPage::SignUp => AttemptKind::SignUp,
     };
-    let updated = start::start(ctx, token, entry, request).await?;
+    let updated = start_provider_auth::start(ctx, token, entry, request).await?;
     let url = provider_verification(&updated.client).and_then(|verification| verification.external_url.clone());
     let url = url.ok_or_else(|| Error::internal("an attempt without its provider's address"))?;
     Ok((updated, url))

@@ -13,7 +13,7 @@ use super::outcome::{page, set_cookies};
 use super::redirect_params::{EntryPage, RedirectParams};
 use crate::actions;
 use crate::actions::configured;
-use crate::actions::provider_auth::start::Request;
+use crate::actions::start_provider_auth::Request;
 use crate::context::Ctx;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::redirect::with_query;

@@ -20,7 +20,7 @@ use super::{csrf, page_request, reasons, redirect_page, start_page};
 use crate::actions;
 use crate::actions::configured::{self, EnabledProvider};
 use crate::actions::flow_reader;
-use crate::actions::provider_auth::start::Request;
+use crate::actions::start_provider_auth::Request;
 use crate::context::Ctx;
 use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};

@@ -40,13 +40,13 @@ pub struct Request<'a> {
 const LOGIN_HINT_LENGTH: usize = 320;
 
 /// Where the browser goes afterwards, checked.
-pub(in crate::actions) struct Targets {
+pub(super) struct Targets {
     redirect: RedirectTarget,
     complete: Option<RedirectTarget>,
 }
 
 /// An authorization to be written down.
-pub(in crate::actions) struct AuthorizationStart<'a> {
+pub(super) struct AuthorizationStart<'a> {
     /// As stored.
     pub intent: &'static str,
     /// The role of the verification.
@@ -196,7 +196,7 @@ fn authorization_start<'a>(kind: AttemptKind, target: &'a str, client: &'a Clien
 ///
 /// # Errors
 /// The code of what is wrong with the request.
-pub(in crate::actions) async fn targets(ctx: &Ctx, request: &Request<'_>) -> Result<Targets> {
+pub(super) async fn targets(ctx: &Ctx, request: &Request<'_>) -> Result<Targets> {
     let missing = || code::FORM_PARAM_MISSING.because(Reason::RedirectInvalid, "missing").param("redirect_url");
     let raw = request.redirect_url.ok_or_else(missing)?;
     let handed = if request.transport == Transport::Nonce { RedirectPayload::Nonce } else { RedirectPayload::Nothing };
@@ -227,7 +227,7 @@ async fn target(
 }
 
 /// Only plain hints reach a provider: what a caller sends is never passed on raw.
-pub(in crate::actions) fn check_hints(request: &Request<'_>) -> Result<(), Problem> {
+pub(super) fn check_hints(request: &Request<'_>) -> Result<(), Problem> {
     const PROMPTS: [&str; 4] = ["none", "login", "consent", "select_account"];
     let wrong = |param| Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param(param));
     if request.prompt.is_some_and(|prompt| prompt.split(' ').any(|word| !PROMPTS.contains(&word))) {
@@ -250,7 +250,7 @@ pub fn role(kind: AttemptKind) -> &'static str {
 
 /// Makes state, verifier and nonce, and writes down the verification and the authorization; returns the provider's
 /// address. Only hashes and sealed values stay.
-pub(in crate::actions) async fn start_authorization(
+pub(super) async fn start_authorization(
     ctx: &Ctx,
     db: &mut PgConnection,
     authorization_start: &AuthorizationStart<'_>,
