@@ -4,10 +4,12 @@ use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, Lookup, Secret};
 use crate::model::id::ApplicationId;
 use crate::model::oauth::application::{Application, CLIENT_ID_LENGTH, CLIENT_SECRET_LENGTH, NewApplication};
-use crate::model::problem::{Problem, Result, code};
+use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::random::base62;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::oauth_applications::{self, Identity, Listing};
+use crate::store::transact::{Committed, transact};
+use scoped_futures::ScopedFutureExt;
 
 /// A new application and the only sight of its secret.
 pub struct Created {
@@ -29,16 +31,21 @@ pub async fn create(ctx: &Ctx, actor: Actor, new: NewApplication) -> Result<Crea
     let ring = &ctx.app.ring;
     let hash = |secret: &Secret| (ring.lookup_hash(Lookup::ClientSecret, secret.expose_secret()), ring.first_id());
     let identity = Identity { id: &id, client_id: &client_id, secret: client_secret.as_ref().map(hash) };
-    let mut tx = ctx.app.db.begin().await?;
-    let application =
-        oauth_applications::insert(&mut *tx, ctx.instance_id(), &identity, &checked, ctx.offset()).await?;
-    let action = "oauth_application.created";
-    let mut event = AuditEvent::new(ctx.instance_id().as_str(), action, actor, ctx.app.clock.now());
-    event.target = Some(("oauth_application", application.id.as_str()));
-    event.from = Some(&ctx.from);
-    audit::append(&mut tx, ctx.rng(), event).await?;
-    tx.commit().await?;
-    Ok(Created { application, client_secret })
+    let (identity, checked, actor) = (&identity, &checked, &actor);
+    let application = transact::<_, Error>(&ctx.app.db, "application.create", |tx| {
+        async move {
+            let application =
+                oauth_applications::insert(&mut *tx, ctx.instance_id(), identity, checked, ctx.offset()).await?;
+            let action = "oauth_application.created";
+            let mut event = AuditEvent::new(ctx.instance_id().as_str(), action, actor.clone(), ctx.app.clock.now());
+            event.target = Some(("oauth_application", application.id.as_str()));
+            event.from = Some(&ctx.from);
+            audit::append(tx, ctx.rng(), event).await?;
+            Ok(Committed::Done(application))
+        }
+        .scope_boxed()
+    });
+    Ok(Created { application: application.await?, client_secret })
 }
 
 /// The application with this id.

@@ -2,7 +2,6 @@
 //! counts only where the instance allows that, after a button was pressed, and the first tab finishes by itself.
 
 use crate::actions::client::{self, Issued};
-use crate::actions::conflict::{Aborted, TRIES};
 use crate::actions::flow_steps;
 use crate::actions::sign_in::first_factor;
 use crate::actions::sign_up::verify;
@@ -14,8 +13,10 @@ use crate::model::reason::Reason;
 use crate::model::redirect::{CREATED_SESSION, with_query};
 use crate::model::verification::{self as model, Verification};
 use crate::store::pool::PgConnection;
+use crate::store::transact::{Aborted, Committed, transact};
 use crate::store::verifications::{self, PendingVerification};
 use crate::store::{attempts, clients, sign_ins, sign_ups};
+use scoped_futures::ScopedFutureExt;
 
 /// A link that was found.
 pub struct Link {
@@ -141,22 +142,20 @@ impl Link {
 /// # Errors
 /// Storage faults; refusals of the attempt become [`Status::Failed`].
 pub async fn open(ctx: &Ctx, token: Option<&LookupHash>, link: &Link, opener: Opener) -> Result<LinkOutcome> {
-    for _ in 0..TRIES {
-        let mut tx = ctx.app.db.begin().await?;
-        let tried = match (opener, token) {
-            (Opener::Same, Some(token)) => finish(ctx, &mut tx, token, link).await,
-            _ => believe(ctx, &mut tx, link).await.map(|status| link.outcome(status, None, None)),
-        };
-        match tried {
-            Ok(outcome) => {
-                tx.commit().await?;
-                return Ok(outcome);
-            }
-            Err(Aborted::Conflict) => tx.rollback().await?,
-            Err(Aborted::Error(error)) => return failed(ctx, link, error),
+    let opened = transact(&ctx.app.db, "email_link.open", |tx| {
+        async move {
+            let outcome = match (opener, token) {
+                (Opener::Same, Some(token)) => finish(ctx, tx, token, link).await?,
+                _ => link.outcome(believe(ctx, tx, link).await?, None, None),
+            };
+            Ok(Committed::Done(outcome))
         }
+        .scope_boxed()
+    });
+    match opened.await {
+        Ok(outcome) => Ok(outcome),
+        Err(error) => failed(ctx, link, error),
     }
-    Err(code::RESOURCE_LOCKED.into())
 }
 
 /// The attempt does not take the verification: it was replaced, abandoned, finished.
@@ -191,12 +190,12 @@ async fn finish(ctx: &Ctx, db: &mut PgConnection, token: &LookupHash, link: &Lin
     let owner = link.asked.owner.as_str();
     let went = continue_attempt(ctx, db, &client, owner, link.asked.identification.as_deref()).await?;
     let issued = match went {
-        Ok(issued) => issued,
-        Err(problem) if problem.code() == code::SIGN_UP_IF_MISSING_TRANSFER => {
+        Committed::Done(issued) => issued,
+        Committed::Refused(problem) if problem.code() == code::SIGN_UP_IF_MISSING_TRANSFER => {
             flow_steps::log_refusal(ctx, &problem);
             return Ok(link.outcome(Status::Transferable, None, None));
         }
-        Err(problem) => {
+        Committed::Refused(problem) => {
             flow_steps::log_refusal(ctx, &problem);
             return Ok(link.outcome(Status::Failed, None, None));
         }
@@ -214,7 +213,7 @@ async fn continue_attempt(
     client: &ClientId,
     owner: &str,
     address: Option<&str>,
-) -> Result<Result<Option<Issued>, Problem>, Aborted> {
+) -> Result<Committed<Option<Issued>>, Aborted> {
     if owner.starts_with(SignInId::PREFIX) {
         let attempt = first_factor::waiting(ctx, &mut *db, client, owner).await?;
         let address = address.and_then(IdentificationId::parse);
@@ -251,19 +250,25 @@ pub async fn finish_elsewhere_opened(
     owner: &str,
 ) -> Result<Option<client::ClientUpdate>> {
     let Some(token) = token else { return Ok(None) };
-    let mut tx = ctx.app.db.begin().await?;
-    let Some(client) = clients::lock_by_token(&mut tx, ctx.instance_id(), token).await? else { return Ok(None) };
-    let opened = verifications::opened_link(&mut *tx, ctx.instance_id(), owner, ctx.offset()).await?;
-    let Some(asked) = opened else { return Ok(None) };
-    match continue_attempt(ctx, &mut tx, &client, owner, asked.identification.as_deref()).await {
-        Ok(went) => {
-            tx.commit().await?;
-            let issued = went.unwrap_or_default();
-            Ok(Some(client::read_updated(ctx, Some(token), issued).await?))
+    let resumed = transact(&ctx.app.db, "email_link.resume", |tx| {
+        async move {
+            let Some(client) = clients::lock_by_token(tx, ctx.instance_id(), token).await? else {
+                return Ok(Committed::Done(None));
+            };
+            let opened = verifications::opened_link(&mut *tx, ctx.instance_id(), owner, ctx.offset()).await?;
+            let Some(asked) = opened else { return Ok(Committed::Done(None)) };
+            Ok(match continue_attempt(ctx, tx, &client, owner, asked.identification.as_deref()).await? {
+                Committed::Done(issued) => Committed::Done(Some(issued)),
+                // Why stands in the attempt.
+                Committed::Refused(_) => Committed::Done(Some(None)),
+            })
         }
-        Err(Aborted::Conflict) => Ok(None),
-        Err(Aborted::Error(Error::Problem(_))) => Ok(None),
-        Err(Aborted::Error(fault)) => Err(fault),
+        .scope_boxed()
+    });
+    match resumed.await {
+        Ok(Some(issued)) => Ok(Some(client::read_updated(ctx, Some(token), issued).await?)),
+        Ok(None) | Err(Error::Problem(_)) => Ok(None),
+        Err(fault) => Err(fault),
     }
 }
 

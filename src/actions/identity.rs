@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::actions::configured::Configured;
-use crate::actions::conflict::Aborted;
 use crate::actions::provider_token;
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, SealedAt, Secret};
@@ -17,6 +16,7 @@ use crate::store::external_accounts::{self, NewAccount};
 use crate::store::pool::PgConnection;
 use crate::store::provider_authorizations::ProviderAuthorization;
 use crate::store::provider_tokens::{self, MissingRefreshToken, Stored};
+use crate::store::transact::Aborted;
 use crate::upstream::token::TokenAnswer;
 
 /// A verified identity.

@@ -162,7 +162,7 @@ pub fn lock_entry(ctx: &Ctx) -> LockEntry<'_> {
     LockEntry { id: AuditEventId::new(at, ctx.rng()), from: &ctx.from, at }
 }
 
-/// The proof was wrong: the try stands. `refusal` is what the app is told, or, when few tries are left, how many.
+/// The verification was wrong: the try stands. `refusal` is what the app receives, or, when few tries are left, how many.
 pub fn failed(ctx: &Ctx, done: &ReservedGuess, refusal: Problem) -> Problem {
     let is_known = matches!(&done.account, Some((_, _, Budget::KnownClient)));
     match done.left {

@@ -8,8 +8,7 @@
 //! a person), [`start_provider_auth`] (sends the browser there), [`provider_auth`] (the callback and what follows). As
 //! an authorization server: [`authorize`], [`token`]. For backends: [`provider_token`], [`users`]. Administration,
 //! shared by backend API and command line: [`applications`], [`instance`], [`key_ring`], [`providers`],
-//! [`redirect_urls`]. Used by the others: [`record_outcome`] (audit and events), [`conflict`] (a transaction that has
-//! to be repeated), [`exact_limits`] and [`lockout`] (guesses), [`linking_policy`], [`flow_steps`] and
+//! [`redirect_urls`]. Used by the others: [`record_outcome`] (audit and events), [`exact_limits`] and [`lockout`] (guesses), [`linking_policy`], [`flow_steps`] and
 //! [`authorization_steps`] (write a flow's steps), [`flow_reader`] and [`replay`] (read them), [`signing_keys`].
 
 pub mod applications;
@@ -18,7 +17,6 @@ pub mod authorization_steps;
 pub mod authorize;
 pub mod client;
 pub mod configured;
-pub mod conflict;
 pub mod email_link;
 pub mod exact_limits;
 pub mod factors;

@@ -10,7 +10,9 @@ use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::EnumerationProtection;
 use crate::store::pool::PgConnection;
+use crate::store::transact::{Committed, transact};
 use crate::store::{user_passwords, users};
+use scoped_futures::ScopedFutureExt;
 
 impl From<PasswordError> for Error {
     fn from(error: PasswordError) -> Self {
@@ -46,12 +48,17 @@ pub async fn check_password(
     password: &Secret,
 ) -> Result<String> {
     let instance = ctx.instance_id();
-    let mut tx = ctx.app.db.begin().await?;
-    let mut tried = lockout::reserve(ctx, &mut tx, user, client).await?;
-    lockout::record_lock(ctx, &mut tx, &mut tried).await?;
-    let digest = user_passwords::digest(&mut *tx, instance, user).await?;
-    let digest = digest.filter(|_| !tried.is_in_vain());
-    tx.commit().await?;
+    let reserved = transact(&ctx.app.db, "password.reserve_guess", |tx| {
+        async move {
+            let mut tried = lockout::reserve(ctx, tx, user, client).await?;
+            lockout::record_lock(ctx, tx, &mut tried).await?;
+            let digest = user_passwords::digest(&mut *tx, instance, user).await?;
+            let digest = digest.filter(|_| !tried.is_in_vain());
+            Ok(Committed::Done((tried, digest)))
+        }
+        .scope_boxed()
+    });
+    let (tried, digest): (lockout::ReservedGuess, Option<String>) = reserved.await?;
     let verdict = verdict(place, password, digest.as_deref()).await;
     let tells = ctx.instance.settings.enumeration_protection != EnumerationProtection::Strict;
     let outcome = match (verdict, digest) {
@@ -61,9 +68,15 @@ pub async fn check_password(
         (Err(error), _) => Err(error.into()),
     };
     // Right, or nothing that was tried.
-    let mut tx = ctx.app.db.begin().await?;
-    lockout::release(ctx, &mut tx, &tried).await?;
-    tx.commit().await?;
+    let tried = &tried;
+    let released = transact(&ctx.app.db, "password.release_guess", |tx| {
+        async move {
+            lockout::release(ctx, tx, tried).await?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    });
+    released.await?;
     outcome
 }
 

@@ -1,5 +1,7 @@
 //! The addresses of native applications that may receive a sign-in.
 
+use crate::store::transact::{Committed, transact};
+use scoped_futures::ScopedFutureExt;
 use serde_json::json;
 
 use crate::context::Ctx;
@@ -15,19 +17,24 @@ use crate::store::redirect_urls::{self, Added, RedirectUrl};
 /// `form_already_exists`; `form_param_value_invalid` above 50.
 pub async fn create(ctx: &Ctx, url: &NativeUrl, actor: Actor) -> Result<RedirectUrl> {
     let id = RedirectUrlId::new(ctx.now, ctx.rng());
-    let mut tx = ctx.app.db.begin().await?;
-    let added = redirect_urls::add(&mut tx, ctx.instance_id(), &id, url, MAX_PER_INSTANCE, ctx.offset()).await?;
-    let listed = match added {
-        Added::Listed(listed) => listed,
-        Added::Exists => return Err(Problem::new(code::FORM_ALREADY_EXISTS).param("url").into()),
-        Added::Full => {
-            let words = format!("An instance has at most {MAX_PER_INSTANCE} redirect URLs.");
-            return Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param("url").explain(words).into());
+    let (id, actor) = (&id, &actor);
+    transact(&ctx.app.db, "redirect_url.create", |tx| {
+        async move {
+            let added = redirect_urls::add(tx, ctx.instance_id(), id, url, MAX_PER_INSTANCE, ctx.offset()).await?;
+            let listed = match added {
+                Added::Listed(listed) => listed,
+                Added::Exists => return Err(Problem::new(code::FORM_ALREADY_EXISTS).param("url").into()),
+                Added::Full => {
+                    let words = format!("An instance has at most {MAX_PER_INSTANCE} redirect URLs.");
+                    return Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param("url").explain(words).into());
+                }
+            };
+            record(ctx, tx, "redirect_url.created", &listed, actor.clone()).await?;
+            Ok(Committed::Done(listed))
         }
-    };
-    record(ctx, &mut tx, "redirect_url.created", &listed, actor).await?;
-    tx.commit().await?;
-    Ok(listed)
+        .scope_boxed()
+    })
+    .await
 }
 
 /// Takes an address off the list.
@@ -35,11 +42,16 @@ pub async fn create(ctx: &Ctx, url: &NativeUrl, actor: Actor) -> Result<Redirect
 /// # Errors
 /// `resource_not_found`.
 pub async fn delete(ctx: &Ctx, id: &RedirectUrlId, actor: Actor) -> Result<()> {
-    let mut tx = ctx.app.db.begin().await?;
-    let gone = redirect_urls::remove(&mut tx, ctx.instance_id(), id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
-    record(ctx, &mut tx, "redirect_url.deleted", &gone, actor).await?;
-    tx.commit().await?;
-    Ok(())
+    let actor = &actor;
+    transact(&ctx.app.db, "redirect_url.delete", |tx| {
+        async move {
+            let gone = redirect_urls::remove(tx, ctx.instance_id(), id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+            record(ctx, tx, "redirect_url.deleted", &gone, actor.clone()).await?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await
 }
 
 async fn record(

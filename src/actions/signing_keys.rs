@@ -1,5 +1,7 @@
 //! Which of an instance's keys signs, and which verify; and an id_token key for instances of a release that had none.
 
+use crate::store::transact::{Committed, transact};
+use scoped_futures::ScopedFutureExt;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -77,18 +79,23 @@ async fn add_id_token_key(app: &App, instance: &Instance, now: Timestamp) -> Res
     let key = generate().await?;
     let sealed = seal(app, &instance.id, &key)?;
     let new = NewKey { purpose: KeyPurpose::IdToken, jwk: key.public_jwk(), sealed: &sealed, published_at: now };
-    let mut transaction = app.db.begin().await?;
-    if signing_keys::insert_first(&mut transaction, &instance.id, &new).await? {
-        let event = AuditEvent {
-            target: Some(("signing_key", key.kid())),
-            changes: json!({ "purpose": "id_token" }),
-            ..AuditEvent::new(instance.id.as_str(), "signing_key.created", Actor::System, app.clock.now())
-        };
-        audit::append(&mut transaction, app.rng.as_ref(), event).await?;
-        instances::announce(&mut *transaction).await?;
-    }
-    transaction.commit().await?;
-    Ok(Added::One)
+    let (key, new) = (&key, &new);
+    transact(&app.db, "signing_key.create", |tx| {
+        async move {
+            if signing_keys::insert_first(tx, &instance.id, new).await? {
+                let event = AuditEvent {
+                    target: Some(("signing_key", key.kid())),
+                    changes: json!({ "purpose": "id_token" }),
+                    ..AuditEvent::new(instance.id.as_str(), "signing_key.created", Actor::System, app.clock.now())
+                };
+                audit::append(tx, app.rng.as_ref(), event).await?;
+                instances::announce(&mut *tx).await?;
+            }
+            Ok(Committed::Done(Added::One))
+        }
+        .scope_boxed()
+    })
+    .await
 }
 
 /// The keys of a new instance, which sign at once: no token was signed before, so nobody has a key set without them.

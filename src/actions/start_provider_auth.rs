@@ -16,8 +16,10 @@ use crate::store::attempts::{self, NewProviderVerification, SignUpFields};
 use crate::store::pool::PgConnection;
 use crate::store::provider_authorizations::{self, NewAuthorization, Transport};
 use crate::store::redirect_urls;
+use crate::store::transact::{Committed, transact};
 use crate::store::verifications;
 use crate::upstream::request::{self, AuthorizationRequest, Verifier};
+use scoped_futures::ScopedFutureExt;
 
 /// What an app asks for.
 #[derive(Default)]
@@ -83,13 +85,19 @@ async fn start_attempt(
     request: Request<'_>,
 ) -> Result<ClientUpdate> {
     let ready = check(ctx, request).await?;
-    let mut tx = ctx.app.db.begin().await?;
-    let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
-    attempt::refuse_second_session(ctx, &mut tx, &client).await?;
-    attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
-    let target = attempt::create(ctx, &mut tx, &client, kind, &SignUpFields::default()).await?;
-    start_for_attempt(ctx, &mut tx, kind, &target, &client, &ready).await?;
-    tx.commit().await?;
+    let ready = &ready;
+    let issued = transact(&ctx.app.db, "attempt.begin_with_provider", |tx| {
+        async move {
+            let (client, issued) = client::lock_or_create(ctx, tx, token).await?;
+            attempt::refuse_second_session(ctx, tx, &client).await?;
+            attempts::replace_all(tx, ctx.instance_id(), &client, ctx.offset()).await?;
+            let target = attempt::create(ctx, tx, &client, kind, &SignUpFields::default()).await?;
+            start_for_attempt(ctx, tx, kind, &target, &client, ready).await?;
+            Ok(Committed::Done(issued))
+        }
+        .scope_boxed()
+    })
+    .await?;
     client::read_updated(ctx, token, issued).await
 }
 
@@ -178,12 +186,17 @@ pub async fn create_attempt(
     kind: AttemptKind,
     fields: &SignUpFields,
 ) -> Result<ClientUpdate> {
-    let mut tx = ctx.app.db.begin().await?;
-    let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
-    attempt::refuse_second_session(ctx, &mut tx, &client).await?;
-    attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
-    attempt::create(ctx, &mut tx, &client, kind, fields).await?;
-    tx.commit().await?;
+    let issued = transact(&ctx.app.db, "attempt.begin_blank", |tx| {
+        async move {
+            let (client, issued) = client::lock_or_create(ctx, tx, token).await?;
+            attempt::refuse_second_session(ctx, tx, &client).await?;
+            attempts::replace_all(tx, ctx.instance_id(), &client, ctx.offset()).await?;
+            attempt::create(ctx, tx, &client, kind, fields).await?;
+            Ok(Committed::Done(issued))
+        }
+        .scope_boxed()
+    })
+    .await?;
     client::read_updated(ctx, token, issued).await
 }
 

@@ -1,5 +1,7 @@
 //! What is done to a user as a whole: shut out, let in, given a new password.
 
+use crate::store::transact::{Committed, transact};
+use scoped_futures::ScopedFutureExt;
 use serde_json::json;
 
 use crate::actions::record_outcome;
@@ -43,31 +45,36 @@ impl Change {
 pub async fn change(ctx: &Ctx, actor: Actor, user: &str, change: Change) -> Result<User> {
     let user = UserId::parse(user).ok_or(code::RESOURCE_NOT_FOUND)?;
     let (instance, offset) = (ctx.instance_id(), ctx.offset());
-    let mut tx = ctx.app.db.begin().await?;
-    let is_there = match change {
-        Change::Ban => match bans::ban(&mut tx, instance, &user, offset).await? {
-            None => false,
-            Some(ended) => {
-                for session in &ended {
-                    record_outcome::signed_out(ctx, &mut tx, &user, session, "revoked").await?;
+    let (user, actor) = (&user, &actor);
+    transact(&ctx.app.db, "user.change_access", |tx| {
+        async move {
+            let is_there = match change {
+                Change::Ban => match bans::ban(tx, instance, user, offset).await? {
+                    None => false,
+                    Some(ended) => {
+                        for session in &ended {
+                            record_outcome::signed_out(ctx, tx, user, session, "revoked").await?;
+                        }
+                        true
+                    }
+                },
+                Change::Unban => bans::unban(tx, instance, user, offset).await?,
+                Change::Lock => {
+                    let duration = ctx.instance.settings.lockout.duration();
+                    lockouts::lock(tx, instance, user, duration, offset).await?
                 }
-                true
+                Change::Unlock => lockouts::unlock(tx, instance, user, offset).await?,
+            };
+            if !is_there {
+                return Err(code::RESOURCE_NOT_FOUND.into());
             }
-        },
-        Change::Unban => bans::unban(&mut tx, instance, &user, offset).await?,
-        Change::Lock => {
-            let duration = ctx.instance.settings.lockout.duration();
-            lockouts::lock(&mut tx, instance, &user, duration, offset).await?
+            record_change(ctx, tx, actor.clone(), change.action(), user).await?;
+            let changed = users::get(&mut *tx, instance, user).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+            Ok(Committed::Done(changed))
         }
-        Change::Unlock => lockouts::unlock(&mut tx, instance, &user, offset).await?,
-    };
-    if !is_there {
-        return Err(code::RESOURCE_NOT_FOUND.into());
-    }
-    record_change(ctx, &mut tx, actor, change.action(), &user).await?;
-    let changed = users::get(&mut *tx, instance, &user).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
-    tx.commit().await?;
-    Ok(changed)
+        .scope_boxed()
+    })
+    .await
 }
 
 /// Gives a user a new password that they chose after verifying who they are, in the sign-in `attempt`: present sessions

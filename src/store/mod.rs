@@ -46,6 +46,7 @@ pub mod sign_ups;
 pub mod signing_keys;
 pub mod simulator;
 pub mod simulator_switches;
+pub mod transact;
 pub mod user_lists;
 pub mod user_passwords;
 pub mod user_search;

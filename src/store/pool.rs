@@ -10,8 +10,9 @@
 mod connection;
 mod limit;
 
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -58,6 +59,7 @@ pub fn open(options: PgConnectOptions, config: &config::Database) -> PgPool {
         wait: config.acquire_timeout,
         limit: config.statement_timeout,
         min_connections: config.min_connections.min(config.max_connections),
+        conflicts: Arc::default(),
     }
 }
 
@@ -71,6 +73,8 @@ pub struct PgPool {
     /// How long a statement, or the return of a connection, may take.
     limit: Duration,
     min_connections: u32,
+    /// Conflicts of transactions so far, by the transaction's name.
+    conflicts: Arc<Mutex<BTreeMap<&'static str, u64>>>,
 }
 
 impl PgPool {
@@ -100,6 +104,16 @@ impl PgPool {
     /// From now on a connection that rests in the pool is tried before its next use.
     pub fn doubt(&self) {
         self.doubt.raise();
+    }
+
+    /// Counts a conflict of the transaction `name`.
+    pub(super) fn count_conflict(&self, name: &'static str) {
+        *self.conflicts.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
+    }
+
+    /// How often each transaction met a conflict and was rolled back, since this process began.
+    pub fn conflicts(&self) -> BTreeMap<&'static str, u64> {
+        self.conflicts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Opens connections until there are as many as are to be kept ready, unless the pool is busy or the database away.

@@ -1,5 +1,7 @@
 //! Changing an instance that exists.
 
+use crate::store::transact::{Committed, transact};
+use scoped_futures::ScopedFutureExt;
 use serde_json::json;
 
 use super::new::NewInstance;
@@ -7,7 +9,7 @@ use crate::app::App;
 use crate::crypto::{ExposeSecret, Lookup, Secret};
 use crate::model::id::{InstanceId, SecretKeyId};
 use crate::model::instance::{Instance, KeyForm, publishable_key};
-use crate::model::problem::Result;
+use crate::model::problem::{Error, Result};
 use crate::model::random::base62;
 use crate::store::audit::{Actor, AuditEvent};
 use crate::store::secret_keys::NewSecretKey;
@@ -21,15 +23,20 @@ const SECRET_LENGTH: usize = 32;
 /// # Errors
 /// Storage faults.
 pub async fn add_secret_key(app: &App, instance: &Instance, name: &str, actor: Actor) -> Result<Secret> {
-    let mut transaction = app.db.begin().await?;
-    let secret = store_secret_key(app, &mut transaction, &instance.id, instance.key_form(), name).await?;
-    let event = AuditEvent {
-        changes: json!({ "name": name, "hint": hint(secret.expose_secret()) }),
-        ..AuditEvent::new(instance.id.as_str(), "secret_key.created", actor, app.clock.now())
-    };
-    audit::append(&mut transaction, app.rng.as_ref(), event).await?;
-    transaction.commit().await?;
-    Ok(secret)
+    let actor = &actor;
+    transact::<_, Error>(&app.db, "secret_key.create", |tx| {
+        async move {
+            let secret = store_secret_key(app, tx, &instance.id, instance.key_form(), name).await?;
+            let event = AuditEvent {
+                changes: json!({ "name": name, "hint": hint(secret.expose_secret()) }),
+                ..AuditEvent::new(instance.id.as_str(), "secret_key.created", actor.clone(), app.clock.now())
+            };
+            audit::append(tx, app.rng.as_ref(), event).await?;
+            Ok(Committed::Done(secret))
+        }
+        .scope_boxed()
+    })
+    .await
 }
 
 /// Gives a development instance the address and key of `new`, whose other members do not count.
@@ -38,16 +45,22 @@ pub async fn add_secret_key(app: &App, instance: &Instance, name: &str, actor: A
 /// Storage faults.
 pub async fn move_to(app: &App, instance: &Instance, new: &NewInstance, actor: Actor) -> Result<()> {
     let key = publishable_key(new.key_form, &new.key_host);
-    let mut transaction = app.db.begin().await?;
-    instances::change_address(&mut transaction, &instance.id, &new.origin(), &key).await?;
-    let event = AuditEvent {
-        target: Some(("instance", instance.id.as_str())),
-        changes: json!({ "frontend_api": [instance.origin, new.origin()] }),
-        ..AuditEvent::new(instance.id.as_str(), "instance.updated", actor, app.clock.now())
-    };
-    audit::append(&mut transaction, app.rng.as_ref(), event).await?;
-    instances::announce(&mut *transaction).await?;
-    transaction.commit().await?;
+    let (key, actor) = (&key, &actor);
+    transact::<_, Error>(&app.db, "instance.move", |tx| {
+        async move {
+            instances::change_address(tx, &instance.id, &new.origin(), key).await?;
+            let event = AuditEvent {
+                target: Some(("instance", instance.id.as_str())),
+                changes: json!({ "frontend_api": [instance.origin, new.origin()] }),
+                ..AuditEvent::new(instance.id.as_str(), "instance.updated", actor.clone(), app.clock.now())
+            };
+            audit::append(tx, app.rng.as_ref(), event).await?;
+            instances::announce(&mut *tx).await?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await?;
     app.forget_directory();
     Ok(())
 }

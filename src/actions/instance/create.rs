@@ -1,5 +1,7 @@
 //! Creating an instance, in one transaction.
 
+use crate::store::transact::{Aborted, Committed, transact};
+use scoped_futures::ScopedFutureExt;
 use serde_json::json;
 
 use super::change::store_secret_key;
@@ -33,30 +35,36 @@ pub async fn create(app: &App, new: &NewInstance, actor: Actor) -> Result<Create
     let (now, rng) = (app.clock.now(), app.rng.as_ref());
     let id = InstanceId::new(now, rng);
     let publishable_key = publishable_key(new.key_form, &new.key_host);
-    let mut transaction = app.db.begin().await.map_err(Error::from)?;
-    let row = instances::NewInstance {
-        id: &id,
-        application_id: &AppId::new(now, rng),
-        name: &new.name,
-        environment: new.environment,
-        key_form: new.key_form,
-        publishable_key: &publishable_key,
-        origin: &new.origin(),
-        settings: &new.settings(),
-        at: now,
-    };
-    write(app, &mut transaction, new, &row, &keys).await.map_err(|error| explain(new, error))?;
-    let secret_key = store_secret_key(app, &mut transaction, &id, new.key_form, "Default").await?;
-    let event = AuditEvent {
-        target: Some(("instance", id.as_str())),
-        changes: json!({
-            "name": new.name, "environment_type": new.environment.as_str(), "frontend_api": new.origin()
-        }),
-        ..AuditEvent::new(id.as_str(), "instance.created", actor, now)
-    };
-    audit::append(&mut transaction, rng, event).await.map_err(Error::from)?;
-    instances::announce(&mut *transaction).await.map_err(Error::from)?;
-    transaction.commit().await.map_err(Error::from)?;
+    let (keys, new_id, key, actor) = (&keys, &id, &publishable_key, &actor);
+    let secret_key = transact(&app.db, "instance.create", |tx| {
+        async move {
+            let row = instances::NewInstance {
+                id: new_id,
+                application_id: &AppId::new(now, rng),
+                name: &new.name,
+                environment: new.environment,
+                key_form: new.key_form,
+                publishable_key: key,
+                origin: &new.origin(),
+                settings: &new.settings(),
+                at: now,
+            };
+            write(app, tx, new, &row, keys).await.map_err(|error| Aborted::Error(explain(new, error)))?;
+            let secret_key = store_secret_key(app, tx, new_id, new.key_form, "Default").await.map_err(Aborted::by)?;
+            let event = AuditEvent {
+                target: Some(("instance", new_id.as_str())),
+                changes: json!({
+                    "name": new.name, "environment_type": new.environment.as_str(), "frontend_api": new.origin()
+                }),
+                ..AuditEvent::new(new_id.as_str(), "instance.created", actor.clone(), now)
+            };
+            audit::append(tx, rng, event).await?;
+            instances::announce(&mut *tx).await?;
+            Ok(Committed::Done(secret_key))
+        }
+        .scope_boxed()
+    })
+    .await?;
     app.forget_directory();
     Ok(Created { id, publishable_key, secret_key })
 }

@@ -1,5 +1,7 @@
 //! The web origins that may receive an instance's redirects and its credentialed answers, beside its own and its home.
 
+use crate::store::transact::{Aborted, Committed, transact};
+use scoped_futures::ScopedFutureExt;
 use serde_json::json;
 use url::Url;
 
@@ -48,17 +50,25 @@ impl From<sqlx::Error> for OriginError {
 /// What is no origin; on production instances what is not https, or only this machine's.
 pub async fn allow_origin(app: &App, instance: &Instance, given: &str, actor: Actor) -> Result<String, OriginError> {
     let origin = fit(instance, given)?;
-    let mut transaction = app.db.begin().await?;
-    // Locked, so that two additions at once cannot both be the last.
-    instances::lock_settings(&mut transaction, &instance.id).await?;
-    if instances::allow_origin(&mut transaction, &instance.id, &origin, app.clock.now()).await? {
-        if instances::origins(&mut transaction, &instance.id).await? > MOST {
-            return Err(OriginError::Full);
+    let (listed, actor) = (&origin, &actor);
+    transact(&app.db, "origin.allow", |tx| {
+        async move {
+            // Locked, so that two additions at once cannot both be the last.
+            instances::lock_settings(tx, &instance.id).await?;
+            if instances::allow_origin(tx, &instance.id, listed, app.clock.now()).await? {
+                if instances::origins(tx, &instance.id).await? > MOST {
+                    return Err(Aborted::Error(OriginError::Full));
+                }
+                tell(app, tx, instance, json!({ "allowed_origins": { "added": listed } }), actor.clone())
+                    .await
+                    .map_err(Aborted::Error)?;
+            }
+            Ok(Committed::Done(()))
         }
-        tell(app, &mut transaction, instance, json!({ "allowed_origins": { "added": origin } }), actor).await?;
-        transaction.commit().await?;
-        app.forget_directory();
-    }
+        .scope_boxed()
+    })
+    .await?;
+    app.forget_directory();
     Ok(origin)
 }
 
@@ -68,12 +78,20 @@ pub async fn allow_origin(app: &App, instance: &Instance, given: &str, actor: Ac
 /// What is no origin, or was never added.
 pub async fn drop_origin(app: &App, instance: &Instance, given: &str, actor: Actor) -> Result<String, OriginError> {
     let origin = fit(instance, given)?;
-    let mut transaction = app.db.begin().await?;
-    if !instances::drop_origin(&mut transaction, &instance.id, &origin).await? {
-        return Err(OriginError::Unlisted(origin));
-    }
-    tell(app, &mut transaction, instance, json!({ "allowed_origins": { "removed": origin } }), actor).await?;
-    transaction.commit().await?;
+    let (listed, actor) = (&origin, &actor);
+    transact(&app.db, "origin.drop", |tx| {
+        async move {
+            if !instances::drop_origin(tx, &instance.id, listed).await? {
+                return Err(Aborted::Error(OriginError::Unlisted(listed.clone())));
+            }
+            tell(app, tx, instance, json!({ "allowed_origins": { "removed": listed } }), actor.clone())
+                .await
+                .map_err(Aborted::Error)?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await?;
     app.forget_directory();
     Ok(origin)
 }

@@ -1,5 +1,7 @@
 //! Changing an instance's settings.
 
+use crate::store::transact::{Aborted, Committed, transact};
+use scoped_futures::ScopedFutureExt;
 use serde_json::{Map, Value};
 
 use crate::app::App;
@@ -37,22 +39,28 @@ pub async fn change_settings(
     changes: &[(String, String)],
     actor: Actor,
 ) -> Result<Settings, ChangeError> {
-    let mut transaction = app.db.begin().await?;
-    let before = instances::lock_settings(&mut transaction, &instance.id).await?;
-    let mut document = before.clone();
-    for (name, text) in changes {
-        document = setting_names::change(&document, name, text)?;
-    }
-    let (was, is) = (read(&before)?, read(&document)?);
-    instances::set_settings(&mut transaction, &instance.id, &document).await?;
-    let event = AuditEvent {
-        target: Some(("instance", instance.id.as_str())),
-        changes: difference(&was, &is),
-        ..AuditEvent::new(instance.id.as_str(), "instance.updated", actor, app.clock.now())
-    };
-    audit::append(&mut transaction, app.rng.as_ref(), event).await?;
-    instances::announce(&mut *transaction).await?;
-    transaction.commit().await?;
+    let actor = &actor;
+    let is = transact::<_, ChangeError>(&app.db, "instance.change_settings", |tx| {
+        async move {
+            let before = instances::lock_settings(tx, &instance.id).await?;
+            let mut document = before.clone();
+            for (name, text) in changes {
+                document = setting_names::change(&document, name, text).map_err(Aborted::by)?;
+            }
+            let (was, is) = (read(&before).map_err(Aborted::by)?, read(&document).map_err(Aborted::by)?);
+            instances::set_settings(tx, &instance.id, &document).await?;
+            let event = AuditEvent {
+                target: Some(("instance", instance.id.as_str())),
+                changes: difference(&was, &is),
+                ..AuditEvent::new(instance.id.as_str(), "instance.updated", actor.clone(), app.clock.now())
+            };
+            audit::append(tx, app.rng.as_ref(), event).await?;
+            instances::announce(&mut *tx).await?;
+            Ok(Committed::Done(is))
+        }
+        .scope_boxed()
+    })
+    .await?;
     app.forget_directory();
     Ok(is)
 }

@@ -5,7 +5,6 @@
 use serde_json::{Map, Value};
 
 use crate::actions::client::Issued;
-use crate::actions::conflict::Aborted;
 use crate::actions::identity::ProviderIdentity;
 use crate::actions::linking_policy::{can_verify, policy};
 use crate::actions::sign_in::finish::{self as sign_in, PresentedFactor};
@@ -31,6 +30,7 @@ use crate::store::external_accounts;
 use crate::store::pool::PgConnection;
 use crate::store::sign_ins::{self, Identified, PendingAccount};
 use crate::store::sign_ups::{self, ProfileFields};
+use crate::store::transact::Aborted;
 
 /// The attempt that a verification is for.
 pub struct CurrentAttempt<'a> {

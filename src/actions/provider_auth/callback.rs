@@ -11,7 +11,6 @@ use super::native;
 use super::transfer;
 use crate::actions::client::Issued;
 use crate::actions::configured::{self, Configured};
-use crate::actions::conflict::{Aborted, TRIES};
 use crate::actions::flow_steps;
 use crate::actions::identity::ProviderIdentity;
 use crate::actions::start_provider_auth::verifier_at;
@@ -19,17 +18,19 @@ use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, Secret};
 use crate::model::id::FlowId;
 use crate::model::linking::AttemptKind;
-use crate::model::problem::{Error, Result, code};
+use crate::model::problem::{Error, Result};
 use crate::model::reason::{Reason, Why};
 use crate::model::redirect::{self, CREATED_SESSION, with_query};
 use crate::store::attempts::{CompletedBy, SignUpFields};
 use crate::store::nonces;
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
+use crate::store::transact::{Aborted, Committed, transact};
 use crate::upstream::error::UpstreamError;
 use crate::upstream::oidc::NonceCheck;
 use crate::upstream::profile;
 use crate::upstream::request::Verifier;
 use crate::upstream::token::{self, CodeExchange};
+use scoped_futures::ScopedFutureExt;
 
 /// How long a second callback of the same browser waits for the first one's result.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -221,39 +222,34 @@ async fn finish(
     kind: AttemptKind,
     answered: &ProviderAnswer,
 ) -> Result<CallbackOutcome> {
-    for _ in 0..TRIES {
-        let mut tx = ctx.app.db.begin().await?;
-        if !is_still_wanted(ctx, &mut tx, token, authorization).await? {
-            tx.rollback().await?;
-            flow_steps::log_replacement(ctx, &ctx.app.db, &authorization.client_id).await;
-            return Err(invalid(Reason::AttemptReplaced, ""));
+    let finished = transact(&ctx.app.db, "callback.finish", |tx| {
+        async move {
+            if !is_still_wanted(ctx, tx, token, authorization).await? {
+                return Ok(Committed::Done(None));
+            }
+            let outcome = match answered {
+                ProviderAnswer::ProviderIdentity(identity) => {
+                    apply_identity(ctx, tx, authorization, kind, identity).await?
+                }
+                ProviderAnswer::Failed(failure) => {
+                    apply_decision::fail(ctx, tx, &attempt(authorization, kind), failure).await?
+                }
+            };
+            let received = received(ctx, authorization, answered, &outcome)?;
+            let received = received.as_ref().map(|(id, profile, tokens)| (id.as_str(), profile, tokens.as_slice()));
+            let (url, issued) = destination(ctx, tx, authorization, outcome).await?;
+            provider_authorizations::finish(tx, ctx.instance_id(), &authorization.id, received, &url, ctx.offset())
+                .await?;
+            Ok(Committed::Done(Some((url, issued))))
         }
-        let outcome = match answered {
-            ProviderAnswer::ProviderIdentity(identity) => {
-                apply_identity(ctx, &mut tx, authorization, kind, identity).await
-            }
-            ProviderAnswer::Failed(failure) => {
-                apply_decision::fail(ctx, &mut tx, &attempt(authorization, kind), failure).await
-            }
-        };
-        let outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(Aborted::Conflict) => {
-                tx.rollback().await?;
-                continue;
-            }
-            Err(Aborted::Error(error)) => return Err(error),
-        };
-        let received = received(ctx, authorization, answered, &outcome)?;
-        let received = received.as_ref().map(|(id, profile, tokens)| (id.as_str(), profile, tokens.as_slice()));
-        let (url, issued) = destination(ctx, &mut tx, authorization, outcome).await?;
-        provider_authorizations::finish(&mut tx, ctx.instance_id(), &authorization.id, received, &url, ctx.offset())
-            .await?;
-        tx.commit().await?;
-        flow_steps::log_redirect(ctx, &url);
-        return Ok(CallbackOutcome { url, issued: issued.map(|issued| issued.token) });
-    }
-    Err(code::RESOURCE_LOCKED.into())
+        .scope_boxed()
+    });
+    let Some((url, issued)) = finished.await? else {
+        flow_steps::log_replacement(ctx, &ctx.app.db, &authorization.client_id).await;
+        return Err(invalid(Reason::AttemptReplaced, ""));
+    };
+    flow_steps::log_redirect(ctx, &url);
+    Ok(CallbackOutcome { url, issued: issued.map(|issued| issued.token) })
 }
 
 /// Locks the client and looks again: while a slow provider was asked, the token may have been replaced by somebody's

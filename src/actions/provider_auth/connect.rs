@@ -17,7 +17,9 @@ use crate::model::provider_config::strategy;
 use crate::model::reason::Reason;
 use crate::model::user::ExternalAccount;
 use crate::store::connections::{self, NewPending, OwnedAccount};
+use crate::store::transact::{Committed, transact};
 use crate::store::{clients, provider_configs, verifications};
+use scoped_futures::ScopedFutureExt;
 
 /// The most scopes of one request, and the longest they may be together.
 const SCOPES: (usize, usize) = (50, 2048);
@@ -67,7 +69,7 @@ pub fn scopes(raw: &[&str]) -> Result<Vec<String>, Problem> {
 /// Begins to connect an account of the provider that the request names.
 ///
 /// # Errors
-/// No active session; `session_reverification_required`; the code of what is wrong with the request;
+/// No active session; `sessionreverification_required`; the code of what is wrong with the request;
 /// `oauth_account_already_connected` where one is there and nothing more is asked of it.
 pub async fn connect(
     ctx: &Ctx,
@@ -94,34 +96,42 @@ async fn start_connection(
     flow_steps::log_configuration(ctx, &configured.config);
     let wanted = check_request(ctx, request, configured, scopes).await?;
     let slug = &wanted.configured.config.provider;
-    let mut tx = ctx.app.db.begin().await?;
-    let client = lock(ctx, &mut tx, token, &session).await?;
-    let there = connections::healthy(&mut tx, ctx.instance_id(), &session.user.id, slug).await?;
-    let asks_for_more = |own: &OwnedAccount| {
-        let approved = approved(&wanted.configured, own);
-        wanted.scopes.iter().any(|scope| !approved.contains(scope))
-    };
-    if !wanted.multiple_accounts && there.iter().any(|own| !asks_for_more(own)) {
-        return Err(code::OAUTH_ACCOUNT_ALREADY_CONNECTED.because(Reason::AccountConnectedAlready, "second").into());
-    }
-    let id = ExternalAccountId::new(ctx.now, ctx.rng());
-    let identification = IdentificationId::new(ctx.now, ctx.rng());
-    let new = NewPending { id: &id, identification: &identification, user: &session.user.id, provider: slug };
-    connections::create_pending(&mut tx, ctx.instance_id(), &new, ctx.offset()).await?;
-    let approved = there.iter().flat_map(|own| approved(&wanted.configured, own));
-    let more: Vec<String> = approved.chain(wanted.scopes.iter().cloned()).collect();
-    let authorization_start = authorization_start("connect", &id, &client, &session, &more);
-    let url = start_provider_auth::start_authorization(
-        ctx,
-        &mut tx,
-        &authorization_start,
-        &wanted.configured,
-        &wanted.request,
-        &wanted.targets,
-    )
+    let (session, wanted) = (&session, &wanted);
+    let (id, url) = transact(&ctx.app.db, "connection.begin", |tx| {
+        async move {
+            let client = lock(ctx, tx, token, session).await?;
+            let there = connections::healthy(tx, ctx.instance_id(), &session.user.id, slug).await?;
+            let asks_for_more = |own: &OwnedAccount| {
+                let approved = approved(&wanted.configured, own);
+                wanted.scopes.iter().any(|scope| !approved.contains(scope))
+            };
+            if !wanted.multiple_accounts && there.iter().any(|own| !asks_for_more(own)) {
+                return Err(code::OAUTH_ACCOUNT_ALREADY_CONNECTED
+                    .because(Reason::AccountConnectedAlready, "second")
+                    .into());
+            }
+            let id = ExternalAccountId::new(ctx.now, ctx.rng());
+            let identification = IdentificationId::new(ctx.now, ctx.rng());
+            let new = NewPending { id: &id, identification: &identification, user: &session.user.id, provider: slug };
+            connections::create_pending(tx, ctx.instance_id(), &new, ctx.offset()).await?;
+            let approved = there.iter().flat_map(|own| approved(&wanted.configured, own));
+            let more: Vec<String> = approved.chain(wanted.scopes.iter().cloned()).collect();
+            let authorization_start = authorization_start("connect", &id, &client, session, &more);
+            let url = start_provider_auth::start_authorization(
+                ctx,
+                tx,
+                &authorization_start,
+                &wanted.configured,
+                &wanted.request,
+                &wanted.targets,
+            )
+            .await?;
+            Ok(Committed::Done((id, url)))
+        }
+        .scope_boxed()
+    })
     .await?;
-    tx.commit().await?;
-    read_start(ctx, token, &session, &id, url).await
+    read_start(ctx, token, session, &id, url).await
 }
 
 /// Begins to have the account `id` approved once more; its scopes never shrink.
@@ -161,24 +171,30 @@ async fn start_reauthorization(
     let configured = configured::to_connect(ctx, request.strategy).await?;
     flow_steps::log_configuration(ctx, &configured.config);
     let wanted = check_request(ctx, request, configured, scopes).await?;
-    let mut tx = ctx.app.db.begin().await?;
-    let client = lock(ctx, &mut tx, token, &session).await?;
-    verifications::supersede_provider_verification(&mut tx, instance, own.id.as_str(), ctx.offset()).await?;
-    connections::renew_pending(&mut tx, instance, &own.id, ctx.offset()).await?;
-    let mut more = approved(&wanted.configured, &own);
-    more.extend(wanted.scopes.iter().cloned());
-    let authorization_start = authorization_start("reauthorize", &own.id, &client, &session, &more);
-    let url = start_provider_auth::start_authorization(
-        ctx,
-        &mut tx,
-        &authorization_start,
-        &wanted.configured,
-        &wanted.request,
-        &wanted.targets,
-    )
+    let (session, own, wanted) = (&session, &own, &wanted);
+    let url = transact(&ctx.app.db, "connection.reauthorize", |tx| {
+        async move {
+            let client = lock(ctx, tx, token, session).await?;
+            verifications::supersede_provider_verification(tx, instance, own.id.as_str(), ctx.offset()).await?;
+            connections::renew_pending(tx, instance, &own.id, ctx.offset()).await?;
+            let mut more = approved(&wanted.configured, own);
+            more.extend(wanted.scopes.iter().cloned());
+            let authorization_start = authorization_start("reauthorize", &own.id, &client, session, &more);
+            let url = start_provider_auth::start_authorization(
+                ctx,
+                tx,
+                &authorization_start,
+                &wanted.configured,
+                &wanted.request,
+                &wanted.targets,
+            )
+            .await?;
+            Ok(Committed::Done(url))
+        }
+        .scope_boxed()
+    })
     .await?;
-    tx.commit().await?;
-    read_start(ctx, token, &session, &own.id, url).await
+    read_start(ctx, token, session, &own.id, url).await
 }
 
 /// The scopes that an account has, by the names under which they are asked for.

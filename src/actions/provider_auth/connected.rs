@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::apply_decision;
 use super::callback_outcome::{self, CallbackOutcome, ProviderAnswer};
-use crate::actions::conflict::{Aborted, TRIES};
 use crate::actions::identity::ProviderIdentity;
 use crate::actions::record_outcome::{self, AccountChange};
 use crate::actions::sign_in::finish::fill;
@@ -15,7 +14,7 @@ use crate::crypto::LookupHash;
 use crate::model::connecting::{self, Aim, Claim, ConnectDecision, Rules, Verify};
 use crate::model::email::EmailAddress;
 use crate::model::id::{ExternalAccountId, IdentificationId, UserId};
-use crate::model::problem::{Error, Result, code};
+use crate::model::problem::{Error, Result};
 use crate::model::provider_config::strategy;
 use crate::model::reason::{Failure, Reason};
 use crate::model::social_error;
@@ -24,7 +23,9 @@ use crate::store::audit::Actor;
 use crate::store::connections::{self, BroughtAddress, Target};
 use crate::store::pool::PgConnection;
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
+use crate::store::transact::{Aborted, Committed, transact};
 use crate::store::{attempts, external_accounts, provider_configs};
+use scoped_futures::ScopedFutureExt;
 
 /// What became of an authorization.
 pub enum Outcome {
@@ -46,26 +47,21 @@ pub async fn finish(
     authorization: &ProviderAuthorization,
     answered: &ProviderAnswer,
 ) -> Result<CallbackOutcome> {
-    for _ in 0..TRIES {
-        let mut tx = ctx.app.db.begin().await?;
-        if !callback_outcome::lock_client(ctx, &mut tx, token, authorization).await? {
-            return Err(callback_outcome::invalid(Reason::AttemptReplaced, ""));
-        }
-        let outcome = match apply_connection(ctx, &mut tx, authorization, answered).await {
-            Ok(outcome) => outcome,
-            Err(Aborted::Conflict) => {
-                tx.rollback().await?;
-                continue;
+    let finished = transact(&ctx.app.db, "connection.finish", |tx| {
+        async move {
+            if !callback_outcome::lock_client(ctx, tx, token, authorization).await? {
+                return Err(callback_outcome::invalid(Reason::AttemptReplaced, "").into());
             }
-            Err(Aborted::Error(error)) => return Err(error),
-        };
-        let url = destination(authorization, &outcome);
-        provider_authorizations::finish(&mut tx, ctx.instance_id(), &authorization.id, None, url, ctx.offset()).await?;
-        tx.commit().await?;
-        flow_steps::log_redirect(ctx, url);
-        return Ok(CallbackOutcome { url: url.to_owned(), issued: None });
-    }
-    Err(code::RESOURCE_LOCKED.into())
+            let outcome = apply_connection(ctx, tx, authorization, answered).await?;
+            let url = destination(authorization, &outcome);
+            provider_authorizations::finish(tx, ctx.instance_id(), &authorization.id, None, url, ctx.offset()).await?;
+            Ok(Committed::Done(url))
+        }
+        .scope_boxed()
+    });
+    let url = finished.await?;
+    flow_steps::log_redirect(ctx, url);
+    Ok(CallbackOutcome { url: url.to_owned(), issued: None })
 }
 
 /// Applies an authorization whose client is locked. The session that began it must still be the user's active one: a

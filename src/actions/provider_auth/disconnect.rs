@@ -3,7 +3,6 @@
 
 use super::revoke_at_provider;
 use crate::actions::client::{self, ClientUpdate};
-use crate::actions::conflict::{Aborted, TRIES};
 use crate::actions::record_outcome::{self, AccountChange};
 use crate::actions::session::active;
 use crate::actions::session::reverify::require_recent_verification;
@@ -15,6 +14,8 @@ use crate::store::audit::Actor;
 use crate::store::connections::{self, OwnedAccount};
 use crate::store::pool::PgConnection;
 use crate::store::provider_tokens::forget;
+use crate::store::transact::{Aborted, Committed, transact};
+use scoped_futures::ScopedFutureExt;
 
 /// The signed-in user takes an account of theirs away.
 ///
@@ -55,13 +56,18 @@ pub async fn forget_tokens(
     let session = active::session(ctx, token, session).await?;
     let user = &session.user.id;
     require_recent_verification(ctx, &session).await?;
-    let mut tx = ctx.app.db.begin().await?;
-    let own = find_own(ctx, &mut tx, user, id).await?.ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
-    let held = forget::forget(&mut tx, ctx.instance_id(), &own.id, ctx.offset()).await?;
-    revoke_at_provider::put(ctx, &mut tx, &own.provider, &own.id, held).await?;
-    let actor = Actor::User(user.clone());
-    record_outcome::account_changed(ctx, &mut tx, user, &own.id, AccountChange::TokensForgotten, actor).await?;
-    tx.commit().await?;
+    transact(&ctx.app.db, "provider_token.forget", |tx| {
+        async move {
+            let own = find_own(ctx, tx, user, id).await?.ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
+            let held = forget::forget(tx, ctx.instance_id(), &own.id, ctx.offset()).await?;
+            revoke_at_provider::put(ctx, tx, &own.provider, &own.id, held).await?;
+            let actor = Actor::User(user.clone());
+            record_outcome::account_changed(ctx, tx, user, &own.id, AccountChange::TokensForgotten, actor).await?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await?;
     client::read_updated(ctx, token, None).await
 }
 
@@ -75,18 +81,10 @@ async fn find_own(ctx: &Ctx, db: &mut PgConnection, user: &UserId, id: &str) -> 
 
 /// Takes the account away; `None` if the user has none of that id.
 async fn remove(ctx: &Ctx, user: &UserId, id: &str, actor: &Actor) -> Result<Option<ExternalAccountId>> {
-    for _ in 0..TRIES {
-        let mut tx = ctx.app.db.begin().await?;
-        match try_to_remove(ctx, &mut tx, user, id, actor).await {
-            Ok(removed) => {
-                tx.commit().await?;
-                return Ok(removed);
-            }
-            Err(Aborted::Conflict) => tx.rollback().await?,
-            Err(Aborted::Error(error)) => return Err(error),
-        }
-    }
-    Err(code::RESOURCE_LOCKED.into())
+    transact(&ctx.app.db, "external_account.remove", |tx| {
+        async move { Ok(Committed::Done(try_to_remove(ctx, tx, user, id, actor).await?)) }.scope_boxed()
+    })
+    .await
 }
 
 async fn try_to_remove(

@@ -9,7 +9,6 @@ use super::apply_decision::{self, AttemptOutcome, CurrentAttempt};
 use super::callback_outcome::{self, CallbackOutcome, ProviderAnswer};
 use super::connected::{self, Outcome};
 use crate::actions::client::{self, Issued};
-use crate::actions::conflict::{Aborted, TRIES};
 use crate::actions::flow_steps;
 use crate::actions::identity::ProviderIdentity;
 use crate::actions::record_outcome;
@@ -17,7 +16,7 @@ use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
 use crate::model::id::SessionId;
 use crate::model::linking::AttemptKind;
-use crate::model::problem::{Error, Result, code};
+use crate::model::problem::{Error, Result};
 use crate::model::random;
 use crate::model::reason::Reason;
 use crate::model::redirect::with_query;
@@ -26,6 +25,8 @@ use crate::store::clients;
 use crate::store::nonces::{self, RedeemedNonce};
 use crate::store::pool::PgConnection;
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
+use crate::store::transact::{Aborted, Committed, transact};
+use scoped_futures::ScopedFutureExt;
 
 /// The parameter in which the application receives the nonce, and sends it.
 pub const NONCE: &str = "rotating_token_nonce";
@@ -56,39 +57,33 @@ pub async fn finish_for_app(
     kind: AttemptKind,
     answered: &ProviderAnswer,
 ) -> Result<CallbackOutcome> {
-    for _ in 0..TRIES {
-        let mut tx = ctx.app.db.begin().await?;
-        clients::lock(&mut tx, ctx.instance_id(), &authorization.client_id).await?;
-        let is_current = is_current(ctx, &mut tx, authorization).await?;
-        if !is_current {
-            tx.rollback().await?;
-            flow_steps::log_replacement(ctx, &ctx.app.db, &authorization.client_id).await;
-            return Err(callback_outcome::invalid(Reason::AttemptReplaced, ""));
+    let held = transact(&ctx.app.db, "native.hold", |tx| {
+        async move {
+            clients::lock(tx, ctx.instance_id(), &authorization.client_id).await?;
+            if !is_current(ctx, tx, authorization).await? {
+                return Ok(Committed::Done(None));
+            }
+            let previewed = match answered {
+                ProviderAnswer::ProviderIdentity(_) => preview(ctx, tx, authorization, kind, answered).await?,
+                // Nothing is verified, so there is nothing to wait for.
+                ProviderAnswer::Failed(failure) => {
+                    apply(ctx, tx, authorization, kind, answered).await?;
+                    NoncePreview::Fails(failure.code.to_owned())
+                }
+            };
+            let url = address(authorization, &previewed);
+            let nonce = random::token(ctx.rng());
+            store_identity(ctx, tx, authorization, answered, &nonce, &url).await?;
+            Ok(Committed::Done(Some((url, nonce))))
         }
-        let previewed = match answered {
-            ProviderAnswer::ProviderIdentity(_) => preview(ctx, &mut tx, authorization, kind, answered).await,
-            // Nothing is verified, so there is nothing to wait for.
-            ProviderAnswer::Failed(failure) => {
-                let code = failure.code.to_owned();
-                apply(ctx, &mut tx, authorization, kind, answered).await.map(|_| NoncePreview::Fails(code))
-            }
-        };
-        let previewed = match previewed {
-            Ok(previewed) => previewed,
-            Err(Aborted::Conflict) => {
-                tx.rollback().await?;
-                continue;
-            }
-            Err(Aborted::Error(error)) => return Err(error),
-        };
-        let url = address(authorization, &previewed);
-        let nonce = random::token(ctx.rng());
-        store_identity(ctx, &mut tx, authorization, answered, &nonce, &url).await?;
-        tx.commit().await?;
-        flow_steps::log_redirect(ctx, &url);
-        return Ok(CallbackOutcome { url: with_query(&url, NONCE, &nonce), issued: None });
-    }
-    Err(code::RESOURCE_LOCKED.into())
+        .scope_boxed()
+    });
+    let Some((url, nonce)) = held.await? else {
+        flow_steps::log_replacement(ctx, &ctx.app.db, &authorization.client_id).await;
+        return Err(callback_outcome::invalid(Reason::AttemptReplaced, ""));
+    };
+    flow_steps::log_redirect(ctx, &url);
+    Ok(CallbackOutcome { url: with_query(&url, NONCE, &nonce), issued: None })
 }
 
 /// Applies the decision and rolls it back: the address has to say what is going to happen, and nothing may have
@@ -196,38 +191,30 @@ async fn store_identity(
 /// Storage faults.
 pub async fn redeem(ctx: &Ctx, token: Option<&LookupHash>, nonce: &str) -> Result<Option<Issued>> {
     let Some(token) = token else { return Ok(None) };
-    let hashes = ctx.app.ring.lookup_hashes(Lookup::RotatingTokenNonce, nonce);
-    for _ in 0..TRIES {
-        let mut tx = ctx.app.db.begin().await?;
-        let Some(client) = clients::lock_by_token(&mut tx, ctx.instance_id(), token).await? else {
-            flow_steps::log_refused_nonce(ctx, None);
-            return Ok(None);
-        };
-        let held = nonces::take(&mut tx, ctx.instance_id(), &hashes, &client, ctx.offset()).await?;
-        let Some(held) = held else {
-            record_outcome::nonce_refused(ctx, &mut tx, &client).await?;
-            let authorization = nonces::flow_of(&mut tx, ctx.instance_id(), &hashes).await?;
-            flow_steps::log_refused_nonce(ctx, authorization.as_ref());
-            tx.commit().await?;
-            return Ok(None);
-        };
-        match apply_held(ctx, &mut tx, &held).await {
-            Ok(Some(issued)) => {
-                tx.commit().await?;
-                return Ok(Some(issued));
+    let hashes = &ctx.app.ring.lookup_hashes(Lookup::RotatingTokenNonce, nonce);
+    transact(&ctx.app.db, "native.redeem_nonce", |tx| {
+        async move {
+            let Some(client) = clients::lock_by_token(tx, ctx.instance_id(), token).await? else {
+                flow_steps::log_refused_nonce(ctx, None);
+                return Ok(Committed::Done(None));
+            };
+            let Some(held) = nonces::take(tx, ctx.instance_id(), hashes, &client, ctx.offset()).await? else {
+                record_outcome::nonce_refused(ctx, tx, &client).await?;
+                let flow = nonces::flow_of(tx, ctx.instance_id(), hashes).await?;
+                flow_steps::log_refused_nonce(ctx, flow.as_ref());
+                return Ok(Committed::Done(None));
+            };
+            if let Some(issued) = apply_held(ctx, tx, &held).await? {
+                return Ok(Committed::Done(Some(issued)));
             }
-            Ok(None) => {
-                let issued = client::new_token(ctx);
-                let first = ctx.app.ring.first_id();
-                clients::rotate_token(&mut tx, ctx.instance_id(), &client, &issued.hash, first, ctx.offset()).await?;
-                tx.commit().await?;
-                return Ok(Some(issued));
-            }
-            Err(Aborted::Conflict) => tx.rollback().await?,
-            Err(Aborted::Error(error)) => return Err(error),
+            let issued = client::new_token(ctx);
+            let first = ctx.app.ring.first_id();
+            clients::rotate_token(tx, ctx.instance_id(), &client, &issued.hash, first, ctx.offset()).await?;
+            Ok(Committed::Done(Some(issued)))
         }
-    }
-    Err(code::RESOURCE_LOCKED.into())
+        .scope_boxed()
+    })
+    .await
 }
 
 /// A connection's own state says whether it is still wanted; an attempt's is asked for here.

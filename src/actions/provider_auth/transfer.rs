@@ -3,7 +3,6 @@
 use super::apply_decision::{self, AttemptOutcome, CurrentAttempt};
 use crate::actions::attempt;
 use crate::actions::client::{self, ClientUpdate, Issued};
-use crate::actions::conflict::{Aborted, TRIES};
 use crate::actions::identity::ProviderIdentity;
 use crate::actions::sign_up::transfer_verification;
 use crate::actions::start_provider_auth;
@@ -16,7 +15,9 @@ use crate::model::provider_config::strategy;
 use crate::model::reason::Reason;
 use crate::store::attempts::{self, CompletedBy, NewProviderVerification, SignUpFields, TransferSource};
 use crate::store::pool::PgConnection;
+use crate::store::transact::{Aborted, Committed, transact};
 use crate::store::{clients, provider_authorizations, sign_ups};
+use scoped_futures::ScopedFutureExt;
 
 /// The finished (or unfinished) attempt of a transfer, and the client after it.
 pub struct Transferred {
@@ -37,18 +38,12 @@ pub async fn transfer(
     to: AttemptKind,
     fields: &SignUpFields,
 ) -> Result<Transferred> {
-    for _ in 0..TRIES {
-        let mut tx = ctx.app.db.begin().await?;
-        match attempt_transfer(ctx, &mut tx, token, to, fields).await {
-            Ok((attempt, issued)) => {
-                tx.commit().await?;
-                return Ok(Transferred { attempt, updated: client::read_updated(ctx, token, issued).await? });
-            }
-            Err(Aborted::Conflict) => tx.rollback().await?,
-            Err(Aborted::Error(error)) => return Err(error),
-        }
-    }
-    Err(code::RESOURCE_LOCKED.into())
+    let transferred = transact(&ctx.app.db, "transfer", |tx| {
+        async move { attempt_transfer(ctx, tx, token, to, fields).await }.scope_boxed()
+    })
+    .await?;
+    let (attempt, issued) = transferred;
+    Ok(Transferred { attempt, updated: client::read_updated(ctx, token, issued).await? })
 }
 
 async fn attempt_transfer(
@@ -57,7 +52,7 @@ async fn attempt_transfer(
     token: Option<&LookupHash>,
     to: AttemptKind,
     fields: &SignUpFields,
-) -> Result<(String, Option<Issued>), Aborted> {
+) -> Result<Committed<(String, Option<Issued>)>, Aborted> {
     let invalid = || Error::from(code::ACCOUNT_TRANSFER_INVALID.because(Reason::AttemptOtherClient, "transfer"));
     let instance = ctx.instance_id();
     let client = match token {
@@ -67,7 +62,8 @@ async fn attempt_transfer(
     if to == AttemptKind::SignUp
         && let Some(carried) = transfer_verification::sign_up_with_address(ctx, db, &client, fields).await?
     {
-        return Ok((carried.id, carried.went?));
+        let id = carried.id;
+        return Ok(carried.went.map(|issued| (id, issued)));
     }
     let source = match to {
         AttemptKind::SignIn => TransferSource::SignUp,
@@ -100,7 +96,7 @@ async fn attempt_transfer(
         AttemptOutcome::Complete(issued) => Some(issued),
         AttemptOutcome::Waits | AttemptOutcome::GoesOn | AttemptOutcome::Transferable | AttemptOutcome::Failed => None,
     };
-    Ok((carried.attempt, issued))
+    Ok(Committed::Done((carried.attempt, issued)))
 }
 
 /// A verification in its new attempt.

@@ -1,6 +1,8 @@
 //! What an account's token leaves behind besides itself: an error on the account, an event and an audit entry per change
 //! of its state, and an audit entry for who got it.
 
+use crate::store::transact::{Committed, transact};
+use scoped_futures::ScopedFutureExt;
 use serde_json::{Map, Value, json};
 
 use super::Call;
@@ -52,16 +54,20 @@ pub(super) async fn missing(call: &Call<'_>, account: &SealedTokens, refusal: &R
         return Ok(());
     }
     let (ctx, id) = (call.ctx, &account.external_account_id);
-    let mut transaction = ctx.app.db.begin().await?;
-    let (error, generation) = (reconnect_error(), account.row.generation);
-    let why = (refusal, &error);
-    let noted = provider_tokens::miss(&mut transaction, ctx.instance_id(), id, generation, why, ctx.offset()).await?;
-    if noted {
-        let change = (account.row.state, TokenState::NeedsReconnect);
-        changed(ctx, &mut transaction, (call.user, id), change, Some(refusal)).await?;
-    }
-    transaction.commit().await?;
-    Ok(())
+    transact(&ctx.app.db, "provider_token.note_missing", |tx| {
+        async move {
+            let (error, generation) = (reconnect_error(), account.row.generation);
+            let why = (refusal, &error);
+            let noted = provider_tokens::miss(tx, ctx.instance_id(), id, generation, why, ctx.offset()).await?;
+            if noted {
+                let change = (account.row.state, TokenState::NeedsReconnect);
+                changed(ctx, tx, (call.user, id), change, Some(refusal)).await?;
+            }
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await
 }
 
 /// Writes who got which provider's token, as far as it is not written yet. What the database does not take waits.
@@ -77,17 +83,22 @@ pub async fn write_token_accesses(app: &App) {
 }
 
 async fn write(app: &App, token_access_log: &[TokenAccess]) -> Result<()> {
-    let mut transaction = app.db.begin().await?;
-    for access in token_access_log {
-        let action = if access.refusal.is_some() { "provider_token.refused" } else { "provider_token.handed_out" };
-        let mut entry = AuditEvent::new(access.instance.as_str(), action, access.actor.clone(), access.at);
-        entry.outcome = if access.refusal.is_some() { Outcome::Failure } else { Outcome::Success };
-        entry.reason = access.refusal.as_deref();
-        entry.user = Some(&access.user);
-        entry.target = Some(("external_account", access.account.as_str()));
-        entry.from = Some(&access.from);
-        audit::append(&mut transaction, app.rng.as_ref(), entry).await?;
-    }
-    transaction.commit().await?;
-    Ok(())
+    transact(&app.db, "provider_token.log_access", |tx| {
+        async move {
+            for access in token_access_log {
+                let action =
+                    if access.refusal.is_some() { "provider_token.refused" } else { "provider_token.handed_out" };
+                let mut entry = AuditEvent::new(access.instance.as_str(), action, access.actor.clone(), access.at);
+                entry.outcome = if access.refusal.is_some() { Outcome::Failure } else { Outcome::Success };
+                entry.reason = access.refusal.as_deref();
+                entry.user = Some(&access.user);
+                entry.target = Some(("external_account", access.account.as_str()));
+                entry.from = Some(&access.from);
+                audit::append(tx, app.rng.as_ref(), entry).await?;
+            }
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await
 }

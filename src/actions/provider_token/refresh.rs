@@ -1,5 +1,7 @@
 //! Under the lease: ask the provider once, keep what it answers, note why it did not.
 
+use crate::store::transact::{Committed, transact};
+use scoped_futures::ScopedFutureExt;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
@@ -181,13 +183,19 @@ async fn try_to_keep(
         expires_in,
     };
     let (instance, id, generation) = (ctx.instance_id(), &account.external_account_id, account.row.generation);
-    let mut transaction = ctx.app.db.begin().await?;
-    let stored = provider_tokens::keep(&mut transaction, instance, id, generation, new, ctx.offset()).await?;
-    if let Some(before) = stored.as_ref().map(|stored| stored.before).filter(|before| *before != TokenState::Good) {
-        record_access::changed(ctx, &mut transaction, (&refresh.user, id), (before, TokenState::Good), None).await?;
-    }
-    transaction.commit().await?;
-    Ok(stored)
+    transact(&ctx.app.db, "provider_token.store", |tx| {
+        async move {
+            let stored = provider_tokens::keep(tx, instance, id, generation, new, ctx.offset()).await?;
+            if let Some(before) =
+                stored.as_ref().map(|stored| stored.before).filter(|before| *before != TokenState::Good)
+            {
+                record_access::changed(ctx, tx, (&refresh.user, id), (before, TokenState::Good), None).await?;
+            }
+            Ok(Committed::Done(stored))
+        }
+        .scope_boxed()
+    })
+    .await
 }
 
 /// The account with the tokens just stored.
@@ -225,12 +233,17 @@ async fn note(refresh: &SharedRefresh, lease: &Lease, failed: Refusal) -> Result
     let failed =
         Failed { generation: account.row.generation, owner: &lease.owner, verdict: &verdict, error: error.as_ref() };
     let id = &account.external_account_id;
-    let mut transaction = ctx.app.db.begin().await?;
-    let before = provider_tokens::fail(&mut transaction, ctx.instance_id(), id, &failed, ctx.offset()).await?;
-    if let Some(before) = before.filter(|before| *before != verdict.state) {
-        let change = (before, verdict.state);
-        record_access::changed(ctx, &mut transaction, (&refresh.user, id), change, Some(&verdict.refusal)).await?;
-    }
-    transaction.commit().await?;
-    Ok(before.map(|_| RefreshOutcome::Refused(verdict.refusal)))
+    let (failed, verdict) = (&failed, &verdict);
+    transact(&ctx.app.db, "provider_token.note_failure", |tx| {
+        async move {
+            let before = provider_tokens::fail(tx, ctx.instance_id(), id, failed, ctx.offset()).await?;
+            if let Some(before) = before.filter(|before| *before != verdict.state) {
+                let change = (before, verdict.state);
+                record_access::changed(ctx, tx, (&refresh.user, id), change, Some(&verdict.refusal)).await?;
+            }
+            Ok(Committed::Done(before.map(|_| RefreshOutcome::Refused(verdict.refusal.clone()))))
+        }
+        .scope_boxed()
+    })
+    .await
 }

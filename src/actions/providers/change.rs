@@ -1,6 +1,8 @@
 //! A provider is added, changed or removed: everything that has to be asked is asked first, then one transaction writes
 //! it, so that no connection waits for a discovery document.
 
+use crate::store::transact::{Aborted, Committed, transact};
+use scoped_futures::ScopedFutureExt;
 use serde_json::{Value, json};
 
 use super::describe::settings;
@@ -13,7 +15,8 @@ use crate::store::{audit, instances, provider_configs};
 use crate::upstream::provider::{Provider, Settings};
 
 /// How often a change is tried again that somebody else's was faster than.
-const TRIES: usize = 3;
+/// How often a change is made again after somebody else's.
+const REREADS: usize = 3;
 
 /// Adds a provider, `enabled` unless the patch says otherwise. A built-in provider of a development instance begins as a
 /// simulation.
@@ -28,13 +31,19 @@ pub async fn add(
     actor: &Actor,
 ) -> Result<ProviderConfig, ProviderError> {
     let config = prepared(ctx, blank(ctx, slug, enabled), patch).await?;
-    let mut transaction = ctx.app.db.begin().await?;
-    let environment = ctx.instance.environment.as_str();
-    if !provider_configs::insert(&mut transaction, ctx.instance_id(), environment, &config).await? {
-        return Err(ProviderError::Exists(slug.to_owned()));
-    }
-    record(ctx, &mut transaction, "provider.created", slug, settings(&config), actor).await?;
-    transaction.commit().await?;
+    let config = &config;
+    transact(&ctx.app.db, "provider.create", |tx| {
+        async move {
+            let environment = ctx.instance.environment.as_str();
+            if !provider_configs::insert(tx, ctx.instance_id(), environment, config).await? {
+                return Err(Aborted::Error(ProviderError::Exists(slug.to_owned())));
+            }
+            record(ctx, tx, "provider.created", slug, settings(config), actor).await.map_err(Aborted::Error)?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await?;
     get(ctx, slug).await
 }
 
@@ -43,14 +52,22 @@ pub async fn add(
 /// # Errors
 /// [`ProviderError::Absent`], [`ProviderError::Busy`], what the settings do not allow; storage faults.
 pub async fn change(ctx: &Ctx, slug: &str, patch: &Patch, actor: &Actor) -> Result<ProviderConfig, ProviderError> {
-    for _ in 0..TRIES {
+    for _ in 0..REREADS {
         let found = get(ctx, slug).await?;
         let config = prepared(ctx, found.clone(), patch).await?;
-        let mut transaction = ctx.app.db.begin().await?;
-        if provider_configs::replace(&mut transaction, ctx.instance_id(), &config, ctx.now).await? {
-            let changes = difference(&found, &config);
-            record(ctx, &mut transaction, "provider.updated", slug, changes, actor).await?;
-            transaction.commit().await?;
+        let (found, config) = (&found, &config);
+        let replaced = transact::<_, ProviderError>(&ctx.app.db, "provider.change", |tx| {
+            async move {
+                let is_replaced = provider_configs::replace(tx, ctx.instance_id(), config, ctx.now).await?;
+                if is_replaced {
+                    let changes = difference(found, config);
+                    record(ctx, tx, "provider.updated", slug, changes, actor).await.map_err(Aborted::Error)?;
+                }
+                Ok(Committed::Done(is_replaced))
+            }
+            .scope_boxed()
+        });
+        if replaced.await? {
             return get(ctx, slug).await;
         }
     }
@@ -62,15 +79,21 @@ pub async fn change(ctx: &Ctx, slug: &str, patch: &Patch, actor: &Actor) -> Resu
 /// # Errors
 /// [`ProviderError::Absent`], [`ProviderError::Active`]; storage faults.
 pub async fn remove(ctx: &Ctx, slug: &str, actor: &Actor) -> Result<(), ProviderError> {
-    let mut transaction = ctx.app.db.begin().await?;
-    if !provider_configs::remove_inactive(&mut transaction, ctx.instance_id(), slug).await? {
-        transaction.rollback().await?;
-        get(ctx, slug).await?;
-        return Err(ProviderError::Active(slug.to_owned()));
+    let removed = transact::<_, ProviderError>(&ctx.app.db, "provider.remove", |tx| {
+        async move {
+            let is_removed = provider_configs::remove_inactive(tx, ctx.instance_id(), slug).await?;
+            if is_removed {
+                record(ctx, tx, "provider.deleted", slug, json!({}), actor).await.map_err(Aborted::Error)?;
+            }
+            Ok(Committed::Done(is_removed))
+        }
+        .scope_boxed()
+    });
+    if removed.await? {
+        return Ok(());
     }
-    record(ctx, &mut transaction, "provider.deleted", slug, json!({}), actor).await?;
-    transaction.commit().await?;
-    Ok(())
+    get(ctx, slug).await?;
+    Err(ProviderError::Active(slug.to_owned()))
 }
 
 /// A provider nobody has said anything about yet.

@@ -1,13 +1,13 @@
 //! A session begins: for a user who has verified all that is asked, and in no other way.
 
 use crate::actions::client::{self, Issued};
-use crate::actions::conflict::Aborted;
 use crate::actions::flow_steps;
 use crate::context::Ctx;
 use crate::model::id::{ClientId, SessionActivityId, SessionId, UserId};
 use crate::store::clients;
 use crate::store::pool::PgConnection;
 use crate::store::sessions::{self, NewSession};
+use crate::store::transact::Aborted;
 
 /// Whose session, where, and by what verification.
 pub struct Begin<'a> {

@@ -9,7 +9,9 @@ use crate::limits::Limit;
 use crate::model::id::SessionId;
 use crate::model::problem::{Result, code};
 use crate::store::sessions::Ending;
+use crate::store::transact::{Aborted, Committed, transact};
 use crate::store::{attempts, clients, sessions};
+use scoped_futures::ScopedFutureExt;
 
 /// What is to end.
 #[derive(Clone, Copy, Debug)]
@@ -45,31 +47,41 @@ pub async fn end(
         (Some(false), SessionsToEnd::All) => ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip)?,
         (Some(true), _) => {}
     }
-    let mut tx = ctx.app.db.begin().await?;
-    let Some(client) = clients::lock_by_token(&mut tx, instance, token).await? else { return refuse_absent(sessions) };
-    let ended = sessions::end(&mut tx, instance, &client, one, ending, ctx.offset()).await?;
-    if one.is_some() && ended.is_empty() {
-        return Err(code::RESOURCE_NOT_FOUND.into());
+    let issued = transact(&ctx.app.db, "session.end", |tx| {
+        async move {
+            let Some(client) = clients::lock_by_token(tx, instance, token).await? else {
+                return refuse_absent(sessions).map(Committed::Done).map_err(Aborted::from);
+            };
+            let ended = sessions::end(tx, instance, &client, one, ending, ctx.offset()).await?;
+            if one.is_some() && ended.is_empty() {
+                return Err(code::RESOURCE_NOT_FOUND.into());
+            }
+            for (session, user) in &ended {
+                record_outcome::signed_out(ctx, tx, user, session, ending.as_str()).await?;
+            }
+            attempts::forget_completed(tx, instance, &client, ctx.offset()).await?;
+            let issued = client::new_token(ctx);
+            let (key, offset) = (ctx.app.ring.first_id(), ctx.offset());
+            if ended.is_empty() {
+                // Nobody was signed in: no row is added for that.
+                clients::exchange_token(tx, instance, &client, &issued.hash, key, offset).await?;
+            } else {
+                clients::rotate_token(tx, instance, &client, &issued.hash, key, offset).await?;
+                let next = sessions::newest_open(tx, instance, &client, offset).await?;
+                clients::touch_sign_in_state(tx, instance, &client, next.as_ref(), None, offset).await?;
+            }
+            Ok(Committed::Done(Some(issued)))
+        }
+        .scope_boxed()
+    })
+    .await?;
+    match issued {
+        Some(issued) => Ok(Some(client::read_updated(ctx, Some(token), Some(issued)).await?)),
+        None => Ok(None),
     }
-    for (session, user) in &ended {
-        record_outcome::signed_out(ctx, &mut tx, user, session, ending.as_str()).await?;
-    }
-    attempts::forget_completed(&mut tx, instance, &client, ctx.offset()).await?;
-    let issued = client::new_token(ctx);
-    let (key, offset) = (ctx.app.ring.first_id(), ctx.offset());
-    if ended.is_empty() {
-        // Nobody was signed in: no row is added for that.
-        clients::exchange_token(&mut tx, instance, &client, &issued.hash, key, offset).await?;
-    } else {
-        clients::rotate_token(&mut tx, instance, &client, &issued.hash, key, offset).await?;
-        let next = sessions::newest_open(&mut tx, instance, &client, offset).await?;
-        clients::touch_sign_in_state(&mut tx, instance, &client, next.as_ref(), None, offset).await?;
-    }
-    tx.commit().await?;
-    Ok(Some(client::read_updated(ctx, Some(token), Some(issued)).await?))
 }
 
-fn refuse_absent(sessions: SessionsToEnd<'_>) -> Result<Option<ClientUpdate>> {
+fn refuse_absent<T>(sessions: SessionsToEnd<'_>) -> Result<Option<T>> {
     match sessions {
         SessionsToEnd::One(_) => Err(code::RESOURCE_NOT_FOUND.into()),
         SessionsToEnd::All => Ok(None),
@@ -83,13 +95,19 @@ fn refuse_absent(sessions: SessionsToEnd<'_>) -> Result<Option<ClientUpdate>> {
 pub async fn forget_client(ctx: &Ctx, token: Option<&LookupHash>) -> Result<()> {
     let Some(token) = token else { return Ok(()) };
     let instance = ctx.instance_id();
-    let mut tx = ctx.app.db.begin().await?;
-    let Some(client) = clients::lock_by_token(&mut tx, instance, token).await? else { return Ok(()) };
-    let ended = sessions::end(&mut tx, instance, &client, None, Ending::Removed, ctx.offset()).await?;
-    for (session, user) in &ended {
-        record_outcome::signed_out(ctx, &mut tx, user, session, Ending::Removed.as_str()).await?;
-    }
-    clients::remove(&mut tx, instance, &client, ctx.offset()).await?;
-    tx.commit().await?;
-    Ok(())
+    transact(&ctx.app.db, "client.forget", |tx| {
+        async move {
+            let Some(client) = clients::lock_by_token(tx, instance, token).await? else {
+                return Ok(Committed::Done(()));
+            };
+            let ended = sessions::end(tx, instance, &client, None, Ending::Removed, ctx.offset()).await?;
+            for (session, user) in &ended {
+                record_outcome::signed_out(ctx, tx, user, session, Ending::Removed.as_str()).await?;
+            }
+            clients::remove(tx, instance, &client, ctx.offset()).await?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await
 }

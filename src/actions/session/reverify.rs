@@ -13,8 +13,10 @@ use crate::model::id::{ClientId, IdentificationId, SessionId, VerificationId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::verification::{Role, Status};
 use crate::store::pool::PgConnection;
+use crate::store::transact::{Committed, transact};
 use crate::store::verifications::{self, NewVerification, PendingVerification};
 use crate::store::{attempts, clients, sessions, users};
+use scoped_futures::ScopedFutureExt;
 
 /// Minutes for which a verification counts as recent.
 const RECENT: i64 = 10;
@@ -64,12 +66,17 @@ pub async fn require_recent_verification(ctx: &Ctx, session: &Session) -> Result
 /// # Errors
 /// `resource_not_found` for a session that is not the caller's.
 pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Result<Reverification> {
-    let mut tx = ctx.app.db.begin().await?;
-    let (client, _) = current(ctx, &mut tx, token, id).await?;
-    let verification = VerificationId::new(ctx.now, ctx.rng());
-    let new = unsent(&verification, id, &client, BEGUN);
-    verifications::create(&mut tx, ctx.instance_id(), &new, ctx.offset()).await?;
-    tx.commit().await?;
+    transact(&ctx.app.db, "reverification.begin", |tx| {
+        async move {
+            let (client, _) = current(ctx, tx, token, id).await?;
+            let verification = VerificationId::new(ctx.now, ctx.rng());
+            let new = unsent(&verification, id, &client, BEGUN);
+            verifications::create(tx, ctx.instance_id(), &new, ctx.offset()).await?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await?;
     read(ctx, token, id).await
 }
 
@@ -119,26 +126,31 @@ pub async fn prepare(
     strategy: &str,
     address: Option<&str>,
 ) -> Result<Reverification> {
-    let mut tx = ctx.app.db.begin().await?;
-    let (client, session) = current(ctx, &mut tx, token, id).await?;
-    must_have_begun(ctx, &mut tx, id).await?;
-    let ways = ways(ctx, &mut tx, &session).await?;
-    let factor = factors::find_factor(&ways, strategy, address)?;
-    let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
-    let asks = (Some(&session.user.id), &client);
-    exact_limits::before_sending(ctx, &mut tx, address.value.as_str(), asks).await?;
-    let ask = VerificationRequest {
-        owner: id.as_str(),
-        role: Role::FirstFactor,
-        client: &client,
-        session: Some(id),
-        address: &address.value,
-        identification: address.identification.as_ref().map(IdentificationId::as_str),
-        method: VerificationMethod::Code,
-        recipient: Recipient::Owner,
-    };
-    issue::issue(ctx, &mut tx, &ask).await?;
-    tx.commit().await?;
+    transact(&ctx.app.db, "reverification.prepare", |tx| {
+        async move {
+            let (client, session) = current(ctx, tx, token, id).await?;
+            must_have_begun(ctx, tx, id).await?;
+            let ways = ways(ctx, tx, &session).await?;
+            let factor = factors::find_factor(&ways, strategy, address)?;
+            let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
+            let asks = (Some(&session.user.id), &client);
+            exact_limits::before_sending(ctx, tx, address.value.as_str(), asks).await?;
+            let ask = VerificationRequest {
+                owner: id.as_str(),
+                role: Role::FirstFactor,
+                client: &client,
+                session: Some(id),
+                address: &address.value,
+                identification: address.identification.as_ref().map(IdentificationId::as_str),
+                method: VerificationMethod::Code,
+                recipient: Recipient::Owner,
+            };
+            issue::issue(ctx, tx, &ask).await?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await?;
     read(ctx, token, id).await
 }
 
@@ -152,19 +164,25 @@ pub async fn attempt_code(
     id: &SessionId,
     guess: &str,
 ) -> Result<Reverification> {
-    let mut tx = ctx.app.db.begin().await?;
-    let (client, session) = current(ctx, &mut tx, token, id).await?;
-    must_have_begun(ctx, &mut tx, id).await?;
-    let user = Some(&session.user.id);
-    let who = Guesser { owner: id.as_str(), role: Role::FirstFactor, strategy: "email_code", client: &client, user };
-    let wrong = match check::check(ctx, &mut tx, &who, guess).await? {
-        Guess::Wrong(problem) => Some(problem),
-        Guess::Right(_) => {
-            sessions::record_reverification(&mut tx, ctx.instance_id(), id, ctx.offset()).await?;
-            None
+    let wrong = transact(&ctx.app.db, "reverification.attempt_code", |tx| {
+        async move {
+            let (client, session) = current(ctx, tx, token, id).await?;
+            must_have_begun(ctx, tx, id).await?;
+            let user = Some(&session.user.id);
+            let who =
+                Guesser { owner: id.as_str(), role: Role::FirstFactor, strategy: "email_code", client: &client, user };
+            let wrong = match check::check(ctx, tx, &who, guess).await? {
+                Guess::Wrong(problem) => Some(problem),
+                Guess::Right(_) => {
+                    sessions::record_reverification(tx, ctx.instance_id(), id, ctx.offset()).await?;
+                    None
+                }
+            };
+            Ok(Committed::Done(wrong))
         }
-    };
-    tx.commit().await?;
+        .scope_boxed()
+    })
+    .await?;
     match wrong {
         Some(problem) => Err(problem.into()),
         None => read(ctx, token, id).await,
@@ -183,26 +201,37 @@ pub async fn attempt_password(
     typed: &str,
 ) -> Result<Reverification> {
     let place = password::place(ctx)?;
-    let mut tx = ctx.app.db.begin().await?;
-    let (client, session) = current(ctx, &mut tx, token, id).await?;
-    must_have_begun(ctx, &mut tx, id).await?;
-    let ways = ways(ctx, &mut tx, &session).await?;
-    tx.commit().await?;
+    let found = transact(&ctx.app.db, "reverification.read", |tx| {
+        async move {
+            let (client, session) = current(ctx, tx, token, id).await?;
+            must_have_begun(ctx, tx, id).await?;
+            let ways = ways(ctx, tx, &session).await?;
+            Ok(Committed::Done((client, session, ways)))
+        }
+        .scope_boxed()
+    });
+    let (client, session, ways): (ClientId, Session, Vec<Factor>) = found.await?;
     factors::find_factor(&ways, "password", None)?;
     let user = &session.user.id;
     let digest = password::check_password(ctx, &place, (Some(user), &client), &Secret::from(typed.to_owned())).await?;
     drop(place);
-    let mut tx = ctx.app.db.begin().await?;
-    let (client, _) = current(ctx, &mut tx, token, id).await?;
-    password::require_unchanged(ctx, &mut tx, (user, &client), &digest).await?;
-    must_have_begun(ctx, &mut tx, id).await?;
-    let verification = VerificationId::new(ctx.now, ctx.rng());
-    let new = unsent(&verification, id, &client, "password");
-    verifications::create(&mut tx, ctx.instance_id(), &new, ctx.offset()).await?;
-    attempts::answer_verification(&mut tx, ctx.instance_id(), &verification, Status::Verified, None, ctx.offset())
-        .await?;
-    sessions::record_reverification(&mut tx, ctx.instance_id(), id, ctx.offset()).await?;
-    tx.commit().await?;
+    let digest = digest.as_str();
+    let verified = transact(&ctx.app.db, "reverification.attempt_password", |tx| {
+        async move {
+            let (client, _) = current(ctx, tx, token, id).await?;
+            password::require_unchanged(ctx, tx, (user, &client), digest).await?;
+            must_have_begun(ctx, tx, id).await?;
+            let verification = VerificationId::new(ctx.now, ctx.rng());
+            let new = unsent(&verification, id, &client, "password");
+            verifications::create(tx, ctx.instance_id(), &new, ctx.offset()).await?;
+            let (instance, status) = (ctx.instance_id(), Status::Verified);
+            attempts::answer_verification(tx, instance, &verification, status, None, ctx.offset()).await?;
+            sessions::record_reverification(tx, ctx.instance_id(), id, ctx.offset()).await?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    });
+    verified.await?;
     read(ctx, token, id).await
 }
 

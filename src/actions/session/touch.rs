@@ -5,7 +5,9 @@ use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::model::id::SessionId;
 use crate::model::problem::{Result, code};
+use crate::store::transact::{Committed, transact};
 use crate::store::{clients, sessions};
+use scoped_futures::ScopedFutureExt;
 
 /// Touches a session of the calling client.
 ///
@@ -14,16 +16,21 @@ use crate::store::{clients, sessions};
 pub async fn touch(ctx: &Ctx, token: Option<&LookupHash>, session: &SessionId) -> Result<ClientUpdate> {
     let token = token.ok_or(code::RESOURCE_NOT_FOUND)?;
     let instance = ctx.instance_id();
-    let mut tx = ctx.app.db.begin().await?;
-    let client = clients::lock_by_token(&mut tx, instance, token).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
-    let touched = sessions::touch(&mut tx, instance, &client, session, ctx.offset()).await?;
-    let Some(is_active) = touched else {
-        let is_own = sessions::is_of_client(&mut tx, instance, &client, session).await?;
-        return Err(if is_own { code::INVALID_ACTION_FOR_SESSION } else { code::RESOURCE_NOT_FOUND }.into());
-    };
-    if !is_active {
-        clients::touch_sign_in_state(&mut tx, instance, &client, Some(session), None, ctx.offset()).await?;
-    }
-    tx.commit().await?;
+    transact(&ctx.app.db, "session.touch", |tx| {
+        async move {
+            let client = clients::lock_by_token(tx, instance, token).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+            let touched = sessions::touch(tx, instance, &client, session, ctx.offset()).await?;
+            let Some(is_active) = touched else {
+                let is_own = sessions::is_of_client(tx, instance, &client, session).await?;
+                return Err(if is_own { code::INVALID_ACTION_FOR_SESSION } else { code::RESOURCE_NOT_FOUND }.into());
+            };
+            if !is_active {
+                clients::touch_sign_in_state(tx, instance, &client, Some(session), None, ctx.offset()).await?;
+            }
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await?;
     client::read_updated(ctx, Some(token), None).await
 }

@@ -2,7 +2,6 @@
 //! makes the address the user's, takes an account over from whoever only claimed it, and begins the session.
 
 use crate::actions::client::Issued;
-use crate::actions::conflict::Aborted;
 use crate::actions::identity::ProviderIdentity;
 use crate::actions::record_outcome;
 use crate::actions::session::begin::{self, Begin};
@@ -20,6 +19,7 @@ use crate::store::addresses::{self, RetainedAddress};
 use crate::store::attempts::CompletedBy;
 use crate::store::pool::PgConnection;
 use crate::store::sign_ins::{self, PendingAccount, Row};
+use crate::store::transact::Aborted;
 use crate::store::{external_accounts, provider_authorizations, users};
 
 /// The attempt that a verification is for. The caller holds its client's lock.

@@ -2,7 +2,6 @@
 
 use super::finish::{self, Finished, PresentedFactor, SignInAttempt};
 use crate::actions::client::{self, ClientUpdate};
-use crate::actions::conflict::{Aborted, TRIES};
 use crate::actions::exact_limits;
 use crate::actions::factors;
 use crate::actions::flow_steps;
@@ -22,7 +21,9 @@ use crate::model::redirect::RedirectTarget;
 use crate::model::verification::{Role, Status};
 use crate::store::attempts::{self, CompletedBy};
 use crate::store::pool::PgConnection;
+use crate::store::transact::{Aborted, Committed, transact};
 use crate::store::{clients, sign_ins, verifications};
+use scoped_futures::ScopedFutureExt;
 
 /// The factor that is prepared.
 #[derive(Clone, Copy, Debug)]
@@ -41,10 +42,15 @@ pub struct Prepare<'a> {
 /// `resource_not_found`, `resource_forbidden`, `client_state_invalid` for the attempt; those of
 /// [`factors::find_factor`]; those of redirect addresses; 429 `verification_code_too_many_requests`.
 pub async fn prepare(ctx: &Ctx, token: Option<&LookupHash>, id: &str, asked: Prepare<'_>) -> Result<ClientUpdate> {
-    let mut tx = ctx.app.db.begin().await?;
-    let (client, attempt) = current(ctx, &mut tx, token, id).await?;
-    send(ctx, &mut tx, &client, &attempt, asked).await?;
-    tx.commit().await?;
+    transact(&ctx.app.db, "sign_in.prepare", |tx| {
+        async move {
+            let (client, attempt) = current(ctx, tx, token, id).await?;
+            send(ctx, tx, &client, &attempt, asked).await?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await?;
     client::read_updated(ctx, token, None).await
 }
 
@@ -60,12 +66,18 @@ pub async fn prepare_social(
     request: Request<'_>,
 ) -> Result<ClientUpdate> {
     let ready = start_provider_auth::prepare_for_attempt(ctx, token, request).await?;
-    let mut tx = ctx.app.db.begin().await?;
-    let (client, attempt) = current(ctx, &mut tx, token, id).await?;
-    factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), ready.strategy(), None)?;
-    start_provider_auth::cancel_authorization(ctx, &mut tx, id).await?;
-    start_provider_auth::start_for_attempt(ctx, &mut tx, AttemptKind::SignIn, id, &client, &ready).await?;
-    tx.commit().await?;
+    let ready = &ready;
+    transact(&ctx.app.db, "sign_in.prepare_provider", |tx| {
+        async move {
+            let (client, attempt) = current(ctx, tx, token, id).await?;
+            factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), ready.strategy(), None)?;
+            start_provider_auth::cancel_authorization(ctx, tx, id).await?;
+            start_provider_auth::start_for_attempt(ctx, tx, AttemptKind::SignIn, id, &client, ready).await?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await?;
     client::read_updated(ctx, token, None).await
 }
 
@@ -161,14 +173,6 @@ fn target(ctx: &Ctx, asked: Prepare<'_>) -> Result<Option<RedirectTarget>, Probl
     RedirectTarget::parse(&ctx.instance, raw, ctx.from.origin.as_deref(), "redirect_url").map(Some)
 }
 
-/// What came back.
-enum Outcome {
-    /// The attempt went on; the client's new token if it is complete.
-    Went(Option<client::Issued>),
-    /// Counted, and refused: what was written stays.
-    Refused(Problem),
-}
-
 /// Checks a code.
 ///
 /// # Errors
@@ -181,22 +185,10 @@ pub async fn attempt_code(
     strategy: &str,
     guess: Option<&str>,
 ) -> Result<ClientUpdate> {
-    for _ in 0..TRIES {
-        let mut tx = ctx.app.db.begin().await?;
-        match try_code(ctx, &mut tx, token, id, strategy, guess).await {
-            Ok(Outcome::Went(issued)) => {
-                tx.commit().await?;
-                return client::read_updated(ctx, token, issued).await;
-            }
-            Ok(Outcome::Refused(problem)) => {
-                tx.commit().await?;
-                return Err(problem.into());
-            }
-            Err(Aborted::Conflict) => tx.rollback().await?,
-            Err(Aborted::Error(error)) => return Err(error),
-        }
-    }
-    Err(code::RESOURCE_LOCKED.into())
+    let issued = transact(&ctx.app.db, "sign_in.attempt_code", |tx| {
+        async move { try_code(ctx, tx, token, id, strategy, guess).await }.scope_boxed()
+    });
+    client::read_updated(ctx, token, issued.await?).await
 }
 
 async fn try_code(
@@ -206,14 +198,14 @@ async fn try_code(
     id: &str,
     strategy: &str,
     guess: Option<&str>,
-) -> Result<Outcome, Aborted> {
+) -> Result<Committed<Option<client::Issued>>, Aborted> {
     let (client, attempt) = current(ctx, db, token, id).await?;
     factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), strategy, None)?;
     let guess = guess.ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("code"))?;
     let user = attempt.user_id.as_ref();
     let who = Guesser { owner: id, role: Role::FirstFactor, strategy, client: &client, user };
     match check::check(ctx, db, &who, guess).await? {
-        Guess::Wrong(problem) => Ok(Outcome::Refused(problem)),
+        Guess::Wrong(problem) => Ok(Committed::Refused(problem)),
         Guess::Right(asked) => {
             let address = asked.identification.as_deref().and_then(IdentificationId::parse);
             continue_sign_in(ctx, db, &client, &attempt, address.as_ref(), strategy, CompletedBy::Call).await
@@ -230,9 +222,9 @@ async fn continue_sign_in(
     address: Option<&IdentificationId>,
     strategy: &str,
     by: CompletedBy,
-) -> Result<Outcome, Aborted> {
+) -> Result<Committed<Option<client::Issued>>, Aborted> {
     let Some(address) = address.filter(|_| attempt.user_id.is_some()) else {
-        return Ok(Outcome::Refused(nobody(ctx, db, attempt).await?));
+        return Ok(Committed::Refused(nobody(ctx, db, attempt).await?));
     };
     let target = SignInAttempt { id: attempt.id.as_str(), client, by };
     // What the address remembers; a session begins with the new password only.
@@ -241,9 +233,9 @@ async fn continue_sign_in(
         strategy => (PresentedFactor::Address(address), strategy),
     };
     match finish::apply_first_factor(ctx, db, &target, factor, strategy).await? {
-        Finished::Complete(issued) => Ok(Outcome::Went(Some(issued))),
-        Finished::Waits(_) => Ok(Outcome::Went(None)),
-        Finished::Closed(user_status, user) => Ok(Outcome::Refused(closed(ctx, db, user_status, &user).await?)),
+        Finished::Complete(issued) => Ok(Committed::Done(Some(issued))),
+        Finished::Waits(_) => Ok(Committed::Done(None)),
+        Finished::Closed(user_status, user) => Ok(Committed::Refused(closed(ctx, db, user_status, &user).await?)),
     }
 }
 
@@ -285,9 +277,6 @@ pub(crate) async fn link_opened(
     client: &ClientId,
     attempt: &SignIn,
     address: Option<&IdentificationId>,
-) -> Result<Result<Option<client::Issued>, Problem>, Aborted> {
-    match continue_sign_in(ctx, db, client, attempt, address, "email_link", CompletedBy::Callback).await? {
-        Outcome::Went(issued) => Ok(Ok(issued)),
-        Outcome::Refused(problem) => Ok(Err(problem)),
-    }
+) -> Result<Committed<Option<client::Issued>>, Aborted> {
+    continue_sign_in(ctx, db, client, attempt, address, "email_link", CompletedBy::Callback).await
 }

@@ -3,7 +3,6 @@
 //! nothing, and the steps of [`password`](super::password), one statement each, find out why and refuse.
 
 use crate::actions::client::{self, Issued};
-use crate::actions::conflict::Aborted;
 use crate::actions::exact_limits::{Counter, Exact};
 use crate::actions::lockout::{self, ReservedGuess};
 use crate::actions::session::begin;
@@ -19,6 +18,8 @@ use crate::model::settings::EnumerationProtection;
 use crate::model::sign_in::{self, AttemptLife, Factor, State, Status, UserFactors};
 use crate::model::time::Timestamp;
 use crate::store::password_sign_ins::{self, Completion, NewGuess};
+use crate::store::transact::{Aborted, Committed, transact};
+use scoped_futures::ScopedFutureExt;
 
 /// The strategy that sessions and clients remember.
 pub(super) const STRATEGY: &str = "password";
@@ -88,9 +89,14 @@ pub(super) async fn count(ctx: &Ctx, token: &LookupHash, id: &str) -> Result<Opt
 /// # Errors
 /// Storage faults.
 pub(super) async fn give_back(ctx: &Ctx, tried: &ReservedGuess) -> Result<()> {
-    let mut tx = ctx.app.db.begin().await?;
-    lockout::release(ctx, &mut tx, tried).await?;
-    Ok(tx.commit().await?)
+    transact(&ctx.app.db, "sign_in.release_guess", |tx| {
+        async move {
+            lockout::release(ctx, tx, tried).await?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await
 }
 
 /// Begins the session of `user`, who guessed the password of `digest`, and takes the guess back; `None` if that cannot

@@ -15,6 +15,8 @@ use crate::model::reason::Reason;
 use crate::model::settings::{EnumerationProtection, SignUpMode};
 use crate::store::pool::PgConnection;
 use crate::store::sign_ins::{self, NewSignIn, SignInStart};
+use crate::store::transact::{Committed, transact};
+use scoped_futures::ScopedFutureExt;
 
 /// Who it is, and how they want to verify it.
 #[derive(Clone, Copy, Debug)]
@@ -59,33 +61,38 @@ pub(super) async fn begin(
     if asked.sign_up_if_missing {
         may_sign_up(ctx, &asked)?;
     }
-    let mut tx = ctx.app.db.begin().await?;
-    let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
-    flow_steps::set_client(ctx, &client);
-    let (id, flow, settings) = (SignInId::new(ctx.now, ctx.rng()), ctx.flow_log.flow(), &ctx.instance.settings);
-    let new = NewSignIn {
-        id: &id,
-        client: &client,
-        flow: flow.as_ref(),
-        identifier: match &identifier {
-            Identifier::Address(address) => sign_ins::Identifier::Address(address.as_str()),
-            Identifier::Username(name) => sign_ins::Identifier::Username(name),
-        },
-        claims_count: !settings.attributes.email_address.verify_at_sign_up,
-        admits_nobody: asked.sign_up_if_missing || is_strict(ctx),
-        sign_up_if_missing: asked.sign_up_if_missing,
-        is_single_session: settings.single_session_mode,
-    };
-    match sign_ins::begin(&mut tx, ctx.instance_id(), &new, ctx.offset()).await? {
-        SignInStart::SignInStart => {}
-        SignInStart::Nobody => return Err(not_found().into()),
-        SignInStart::HasSession(session) => return Err(attempt::session_exists(ctx, &client, &session).into()),
-    }
-    if let Some(prepare) = asked.prepare {
-        prepare_at_once(ctx, &mut tx, &client, id.as_str(), prepare).await?;
-    }
-    tx.commit().await?;
-    Ok((id, issued))
+    let identifier = &identifier;
+    transact(&ctx.app.db, "sign_in.begin", |tx| {
+        async move {
+            let (client, issued) = client::lock_or_create(ctx, tx, token).await?;
+            flow_steps::set_client(ctx, &client);
+            let (id, flow, settings) = (SignInId::new(ctx.now, ctx.rng()), ctx.flow_log.flow(), &ctx.instance.settings);
+            let new = NewSignIn {
+                id: &id,
+                client: &client,
+                flow: flow.as_ref(),
+                identifier: match identifier {
+                    Identifier::Address(address) => sign_ins::Identifier::Address(address.as_str()),
+                    Identifier::Username(name) => sign_ins::Identifier::Username(name),
+                },
+                claims_count: !settings.attributes.email_address.verify_at_sign_up,
+                admits_nobody: asked.sign_up_if_missing || is_strict(ctx),
+                sign_up_if_missing: asked.sign_up_if_missing,
+                is_single_session: settings.single_session_mode,
+            };
+            match sign_ins::begin(tx, ctx.instance_id(), &new, ctx.offset()).await? {
+                SignInStart::SignInStart => {}
+                SignInStart::Nobody => return Err(not_found().into()),
+                SignInStart::HasSession(session) => return Err(attempt::session_exists(ctx, &client, &session).into()),
+            }
+            if let Some(prepare) = asked.prepare {
+                prepare_at_once(ctx, tx, &client, id.as_str(), prepare).await?;
+            }
+            Ok(Committed::Done((id, issued)))
+        }
+        .scope_boxed()
+    })
+    .await
 }
 
 fn is_strict(ctx: &Ctx) -> bool {

@@ -4,8 +4,7 @@ use super::finish::{self, Finished, PresentedFactor, SignInAttempt};
 use super::first_factor::{closed, current};
 use super::guess::{self, STRATEGY};
 use super::identify::{self, Identify};
-use crate::actions::client::{self, ClientUpdate, Issued};
-use crate::actions::conflict::{Aborted, TRIES};
+use crate::actions::client::{self, ClientUpdate};
 use crate::actions::{attempt, factors, flow_steps, password, users};
 use crate::context::Ctx;
 use crate::crypto::password::Place;
@@ -16,7 +15,9 @@ use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::verification::LIFE;
 use crate::store::attempts::CompletedBy;
+use crate::store::transact::{Committed, transact};
 use crate::store::{clients, sign_ins, user_passwords};
+use scoped_futures::ScopedFutureExt;
 
 /// A sign-in after its password was looked at.
 pub struct SignInUpdate {
@@ -91,9 +92,14 @@ async fn step_by_step(
     id: &str,
     typed: &Secret,
 ) -> Result<SignInUpdate> {
-    let mut tx = ctx.app.db.begin().await?;
-    let (client, attempt) = current(ctx, &mut tx, token, id).await?;
-    tx.commit().await?;
+    let (attempt, client) = transact(&ctx.app.db, "sign_in.read_for_password", |tx| {
+        async move {
+            let (client, attempt) = current(ctx, tx, token, id).await?;
+            Ok(Committed::Done((attempt, client)))
+        }
+        .scope_boxed()
+    })
+    .await?;
     factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), STRATEGY, None)?;
     let user = attempt.user_id.as_ref();
     let digest = password::check_password(ctx, &place, (user, &client), typed).await?;
@@ -131,10 +137,16 @@ pub async fn reset(ctx: &Ctx, token: Option<&LookupHash>, id: &str, chosen: &str
 async fn waiting_for_password(ctx: &Ctx, token: Option<&LookupHash>, id: &str) -> Result<SignIn> {
     let other = || code::RESOURCE_NOT_FOUND.because(Reason::AttemptOtherClient, "read");
     let token = token.ok_or_else(other)?;
-    let mut tx = ctx.app.db.begin().await?;
-    let client = clients::lock_by_token(&mut tx, ctx.instance_id(), token).await?.ok_or_else(other)?;
-    let found = sign_ins::of_client(&mut *tx, ctx.instance_id(), &client, id, ctx.offset()).await?.ok_or_else(other)?;
-    tx.commit().await?;
+    let found = transact(&ctx.app.db, "sign_in.read_for_reset", |tx| {
+        async move {
+            let client = clients::lock_by_token(tx, ctx.instance_id(), token).await?.ok_or_else(other)?;
+            let found =
+                sign_ins::of_client(&mut *tx, ctx.instance_id(), &client, id, ctx.offset()).await?.ok_or_else(other)?;
+            Ok(Committed::Done(found))
+        }
+        .scope_boxed()
+    })
+    .await?;
     flow_steps::resume(ctx, found.attempt.flow_id.as_ref(), found.attempt.user_id.as_ref());
     if found.is_replaced || found.is_abandoned || found.attempt.status != "needs_new_password" {
         return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
@@ -164,51 +176,35 @@ async fn continue_sign_in(
     known: Known<'_>,
 ) -> Result<ClientUpdate> {
     let token = token.ok_or(code::RESOURCE_NOT_FOUND)?;
-    for _ in 0..TRIES {
-        match try_continue(ctx, token, id, user, known).await {
-            Ok(Ok(issued)) => return client::read_updated(ctx, Some(token), issued).await,
-            Ok(Err(refused)) => return Err(refused.into()),
-            Err(Aborted::Conflict) => {}
-            Err(Aborted::Error(error)) => return Err(error),
+    let went = transact(&ctx.app.db, "sign_in.password", |tx| {
+        async move {
+            let locked = clients::lock_by_token(tx, ctx.instance_id(), token).await?;
+            let client = locked.ok_or_else(|| Problem::new(code::RESOURCE_NOT_FOUND))?;
+            let mut change = tx.begin().await?;
+            let factor = match known {
+                Known::Verified(digest) => {
+                    password::require_unchanged(ctx, &mut change, (user, &client), digest).await?;
+                    PresentedFactor::Password
+                }
+                Known::Chosen(digest) => {
+                    users::reset_password(ctx, &mut change, user, (&client, id), digest).await?;
+                    PresentedFactor::NewPassword
+                }
+            };
+            let attempt = SignInAttempt { id, client: &client, by: CompletedBy::Call };
+            let finished = finish::apply_first_factor(ctx, &mut change, &attempt, factor, STRATEGY).await?;
+            if let Finished::Closed(user_status, user) = finished {
+                // The password stays as it was; that somebody was refused is recorded.
+                change.rollback().await?;
+                return Ok(Committed::Refused(closed(ctx, tx, user_status, &user).await?));
+            }
+            change.commit().await?;
+            Ok(Committed::Done(match finished {
+                Finished::Complete(issued) => Some(issued),
+                Finished::Waits(_) | Finished::Closed(..) => None,
+            }))
         }
-    }
-    Err(code::RESOURCE_LOCKED.into())
-}
-
-async fn try_continue(
-    ctx: &Ctx,
-    token: &LookupHash,
-    id: &str,
-    user: &UserId,
-    known: Known<'_>,
-) -> Result<Result<Option<Issued>, Problem>, Aborted> {
-    let mut tx = ctx.app.db.begin().await?;
-    let locked = clients::lock_by_token(&mut tx, ctx.instance_id(), token).await?;
-    let client = locked.ok_or_else(|| Problem::new(code::RESOURCE_NOT_FOUND))?;
-    let factor = match known {
-        Known::Verified(digest) => {
-            password::require_unchanged(ctx, &mut tx, (user, &client), digest).await?;
-            PresentedFactor::Password
-        }
-        Known::Chosen(digest) => {
-            users::reset_password(ctx, &mut tx, user, (&client, id), digest).await?;
-            PresentedFactor::NewPassword
-        }
-    };
-    let attempt = SignInAttempt { id, client: &client, by: CompletedBy::Call };
-    let went = match finish::apply_first_factor(ctx, &mut tx, &attempt, factor, STRATEGY).await? {
-        Finished::Complete(issued) => Ok(Some(issued)),
-        Finished::Waits(_) => Ok(None),
-        Finished::Closed(user_status, user) if matches!(known, Known::Verified(_)) => {
-            Err(closed(ctx, &mut tx, user_status, &user).await?)
-        }
-        // The password stays as it was.
-        Finished::Closed(user_status, user) => {
-            tx.rollback().await?;
-            let mut db = ctx.app.db.acquire().await?;
-            return Ok(Err(closed(ctx, &mut db, user_status, &user).await?));
-        }
-    };
-    tx.commit().await?;
-    Ok(went)
+        .scope_boxed()
+    });
+    client::read_updated(ctx, Some(token), went.await?).await
 }

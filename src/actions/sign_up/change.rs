@@ -6,7 +6,6 @@ use serde_json::Map;
 use super::finish::{self, Finished, SignUpAttempt};
 use crate::actions::attempt;
 use crate::actions::client::{self, ClientUpdate, Issued};
-use crate::actions::conflict::{Aborted, TRIES};
 use crate::actions::flow_steps;
 use crate::actions::password;
 use crate::actions::start_provider_auth::{self, Ready, Request};
@@ -25,7 +24,9 @@ use crate::model::{social_error, username};
 use crate::store::attempts::{self, CompletedBy, SignUpFields};
 use crate::store::pool::PgConnection;
 use crate::store::sign_ups::{self, Change};
+use crate::store::transact::{Aborted, Committed, transact};
 use crate::store::{clients, sign_ins, users};
+use scoped_futures::ScopedFutureExt;
 
 /// What somebody typed; `None` leaves things as they are.
 #[derive(Clone, Debug, Default)]
@@ -78,25 +79,21 @@ async fn begin_checked(
     ready: Option<&Ready<'_>>,
 ) -> Result<SignUpUpdate> {
     let digest = digest(ctx, typed).await?;
-    for _ in 0..TRIES {
-        let mut tx = ctx.app.db.begin().await?;
-        let (client, issued) = client::lock_or_create(ctx, &mut tx, token).await?;
-        flow_steps::set_client(ctx, &client);
-        attempt::refuse_second_session(ctx, &mut tx, &client).await?;
-        attempts::replace_all(&mut tx, ctx.instance_id(), &client, ctx.offset()).await?;
-        let id = attempt::create(ctx, &mut tx, &client, AttemptKind::SignUp, &SignUpFields::default()).await?;
-        write(ctx, &mut tx, &id, typed, digest.as_deref()).await?;
-        match continue_sign_up(ctx, &mut tx, &client, &id, ready).await {
-            Ok(went) => {
-                tx.commit().await?;
-                let issued = went?.or(issued);
-                return Ok(SignUpUpdate { id, updated: client::read_updated(ctx, token, issued).await? });
-            }
-            Err(Aborted::Conflict) => tx.rollback().await?,
-            Err(Aborted::Error(error)) => return Err(error),
+    let digest = digest.as_deref();
+    let begun = transact(&ctx.app.db, "sign_up.begin", |tx| {
+        async move {
+            let (client, issued) = client::lock_or_create(ctx, tx, token).await?;
+            flow_steps::set_client(ctx, &client);
+            attempt::refuse_second_session(ctx, tx, &client).await?;
+            attempts::replace_all(tx, ctx.instance_id(), &client, ctx.offset()).await?;
+            let id = attempt::create(ctx, tx, &client, AttemptKind::SignUp, &SignUpFields::default()).await?;
+            write(ctx, tx, &id, typed, digest).await?;
+            Ok(continue_sign_up(ctx, tx, &client, &id, ready).await?.map(|session| (id, session.or(issued))))
         }
-    }
-    Err(code::RESOURCE_LOCKED.into())
+        .scope_boxed()
+    });
+    let (id, issued) = begun.await?;
+    Ok(SignUpUpdate { id, updated: client::read_updated(ctx, token, issued).await? })
 }
 
 /// Changes the client's sign-up, and sends the person to the provider that is named, if one is: what another one
@@ -115,24 +112,21 @@ pub async fn change(
         Some(request) => Some(start_provider_auth::prepare_for_attempt(ctx, token, request).await?),
         None => None,
     };
+    let ready = ready.as_ref();
     let digest = digest(ctx, typed).await?;
-    for _ in 0..TRIES {
-        let mut tx = ctx.app.db.begin().await?;
-        let (client, _) = current(ctx, &mut tx, token, id).await?;
-        write(ctx, &mut tx, id, typed, digest.as_deref()).await?;
-        if ready.is_some() {
-            start_provider_auth::cancel_authorization(ctx, &mut tx, id).await?;
-        }
-        match continue_sign_up(ctx, &mut tx, &client, id, ready.as_ref()).await {
-            Ok(went) => {
-                tx.commit().await?;
-                return client::read_updated(ctx, token, went?).await;
+    let digest = digest.as_deref();
+    let issued = transact(&ctx.app.db, "sign_up.change", |tx| {
+        async move {
+            let (client, _) = current(ctx, tx, token, id).await?;
+            write(ctx, tx, id, typed, digest).await?;
+            if ready.is_some() {
+                start_provider_auth::cancel_authorization(ctx, tx, id).await?;
             }
-            Err(Aborted::Conflict) => tx.rollback().await?,
-            Err(Aborted::Error(error)) => return Err(error),
+            continue_sign_up(ctx, tx, &client, id, ready).await
         }
-    }
-    Err(code::RESOURCE_LOCKED.into())
+        .scope_boxed()
+    });
+    client::read_updated(ctx, token, issued.await?).await
 }
 
 /// Sends the person to the provider; without one, makes the user if nothing is missing any more. Whoever asks for a
@@ -143,10 +137,10 @@ async fn continue_sign_up(
     client: &ClientId,
     id: &str,
     ready: Option<&Ready<'_>>,
-) -> Result<Result<Option<Issued>, Problem>, Aborted> {
+) -> Result<Committed<Option<Issued>>, Aborted> {
     let Some(ready) = ready else { return complete_or_wait(ctx, db, client, id, CompletedBy::Call).await };
     start_provider_auth::start_for_attempt(ctx, db, AttemptKind::SignUp, id, client, ready).await?;
-    Ok(Ok(None))
+    Ok(Committed::Done(None))
 }
 
 /// The caller's sign-up, locked with its client, while it can be changed.
@@ -242,8 +236,7 @@ async fn are_free(ctx: &Ctx, db: &mut PgConnection, typed: &Typed) -> Result<()>
     Ok(())
 }
 
-/// Makes the user if nothing is missing any more. The inner refusal was written down: the caller commits before it
-/// answers with it.
+/// Makes the user if nothing is missing any more. What it is refused with was written down.
 ///
 /// # Errors
 /// Those of [`finish::complete_if_ready`].
@@ -253,13 +246,13 @@ pub(super) async fn complete_or_wait(
     client: &ClientId,
     id: &str,
     by: CompletedBy,
-) -> Result<Result<Option<Issued>, Problem>, Aborted> {
+) -> Result<Committed<Option<Issued>>, Aborted> {
     match finish::complete_if_ready(ctx, db, &SignUpAttempt { id, client, by }).await? {
-        Finished::Complete(issued) => Ok(Ok(Some(issued))),
-        Finished::Waits(_) => Ok(Ok(None)),
+        Finished::Complete(issued) => Ok(Committed::Done(Some(issued))),
+        Finished::Waits(_) => Ok(Committed::Done(None)),
         Finished::Refused(closed) => {
             let (failure, code) = finish::refusal(closed);
-            Ok(Err(code.because(failure.reason, failure.detail)))
+            Ok(Committed::Refused(code.because(failure.reason, failure.detail)))
         }
         Finished::Transferable => {
             let row = sign_ups::row(&mut *db, ctx.instance_id(), id, ctx.offset()).await?;
@@ -268,7 +261,7 @@ pub(super) async fn complete_or_wait(
                 let (instance, status) = (ctx.instance_id(), Status::Transferable);
                 attempts::answer_verification(db, instance, &verification, status, Some(&error), ctx.offset()).await?;
             }
-            Ok(Ok(None))
+            Ok(Committed::Done(None))
         }
     }
 }

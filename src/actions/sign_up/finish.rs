@@ -2,7 +2,6 @@
 //! time, from what is stored of it and from what is verified.
 
 use crate::actions::client::Issued;
-use crate::actions::conflict::Aborted;
 use crate::actions::flow_steps;
 use crate::actions::identity::ProviderIdentity;
 use crate::actions::linking_policy::policy;
@@ -24,6 +23,7 @@ use crate::store::attempts::CompletedBy;
 use crate::store::external_accounts;
 use crate::store::pool::PgConnection;
 use crate::store::sign_ups::{self, Row};
+use crate::store::transact::Aborted;
 use crate::store::users::{self, NewAddress, NewUser};
 use crate::store::{provider_authorizations, provider_configs};
 

@@ -3,15 +3,15 @@
 use super::change::complete_or_wait;
 use crate::actions::attempt;
 use crate::actions::client::Issued;
-use crate::actions::conflict::Aborted;
 use crate::actions::flow_steps;
 use crate::context::Ctx;
 use crate::model::id::{ClientId, VerificationId};
 use crate::model::linking::AttemptKind;
-use crate::model::problem::Problem;
 use crate::store::attempts::{self, CompletedBy, SignUpFields};
 use crate::store::pool::PgConnection;
 use crate::store::sign_ups::{self, Change};
+use crate::store::transact::Aborted;
+use crate::store::transact::Committed;
 use crate::store::verifications;
 
 /// The sign-up that a verification was transferred to.
@@ -19,7 +19,7 @@ pub struct TransferredSignUp {
     /// Its id.
     pub id: String,
     /// The client's new token, if it is complete; or why it was refused.
-    pub went: Result<Option<Issued>, Problem>,
+    pub went: Committed<Option<Issued>>,
 }
 
 /// Transfers the verified address of the client's sign-in to a new sign-up, once; `None` if there is none.

@@ -2,7 +2,6 @@
 
 use super::change::{complete_or_wait, current};
 use crate::actions::client::{self, ClientUpdate, Issued};
-use crate::actions::conflict::{Aborted, TRIES};
 use crate::actions::verification::check::{self, Guess, Guesser};
 use crate::actions::verification::issue::{self, Recipient, VerificationMethod, VerificationRequest};
 use crate::actions::{exact_limits, factors};
@@ -17,6 +16,8 @@ use crate::model::verification::{Role, Status};
 use crate::store::attempts::CompletedBy;
 use crate::store::pool::PgConnection;
 use crate::store::sign_ins;
+use crate::store::transact::{Aborted, Committed, transact};
+use scoped_futures::ScopedFutureExt;
 
 /// Sends a code or link to the sign-up's address.
 ///
@@ -31,10 +32,15 @@ pub async fn prepare(
     strategy: &str,
     redirect_url: Option<&str>,
 ) -> Result<ClientUpdate> {
-    let mut tx = ctx.app.db.begin().await?;
-    let (client, attempt) = current(ctx, &mut tx, token, id).await?;
-    send(ctx, &mut tx, &client, &attempt, strategy, redirect_url).await?;
-    tx.commit().await?;
+    transact(&ctx.app.db, "sign_up.prepare", |tx| {
+        async move {
+            let (client, attempt) = current(ctx, tx, token, id).await?;
+            send(ctx, tx, &client, &attempt, strategy, redirect_url).await?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await?;
     client::read_updated(ctx, token, None).await
 }
 
@@ -88,18 +94,11 @@ fn is_verified(attempt: &SignUp) -> bool {
 /// Those of the attempt; those of a code ([`check::check`]) and `form_code_incorrect`; those of restrictions;
 /// `identification_claimed` when somebody else verified the address first.
 pub async fn attempt_code(ctx: &Ctx, token: Option<&LookupHash>, id: &str, guess: &str) -> Result<ClientUpdate> {
-    for _ in 0..TRIES {
-        let mut tx = ctx.app.db.begin().await?;
-        match try_code(ctx, &mut tx, token, id, guess).await {
-            Ok(went) => {
-                tx.commit().await?;
-                return client::read_updated(ctx, token, went?).await;
-            }
-            Err(Aborted::Conflict) => tx.rollback().await?,
-            Err(Aborted::Error(error)) => return Err(error),
-        }
-    }
-    Err(code::RESOURCE_LOCKED.into())
+    let issued = transact(&ctx.app.db, "sign_up.attempt_code", |tx| {
+        async move { try_code(ctx, tx, token, id, guess).await }.scope_boxed()
+    })
+    .await?;
+    client::read_updated(ctx, token, issued).await
 }
 
 async fn try_code(
@@ -108,7 +107,7 @@ async fn try_code(
     token: Option<&LookupHash>,
     id: &str,
     guess: &str,
-) -> Result<Result<Option<Issued>, Problem>, Aborted> {
+) -> Result<Committed<Option<Issued>>, Aborted> {
     let (client, attempt) = current(ctx, db, token, id).await?;
     // A verified address may lead into its owner's account: guesses count there, as those of a sign-in do.
     let address = attempt.email_address.as_deref().unwrap_or_default();
@@ -116,7 +115,7 @@ async fn try_code(
     let user = owner.as_ref().map(|(user, _)| user);
     let who = Guesser { owner: id, role: Role::EmailAddress, strategy: "email_code", client: &client, user };
     match check::check(ctx, db, &who, guess).await? {
-        Guess::Wrong(problem) => Ok(Err(problem)),
+        Guess::Wrong(problem) => Ok(Committed::Refused(problem)),
         Guess::Right(_) => complete_or_wait(ctx, db, &client, id, CompletedBy::Call).await,
     }
 }
@@ -130,6 +129,6 @@ pub(crate) async fn link_opened(
     db: &mut PgConnection,
     client: &ClientId,
     id: &str,
-) -> Result<Result<Option<Issued>, Problem>, Aborted> {
+) -> Result<Committed<Option<Issued>>, Aborted> {
     complete_or_wait(ctx, db, client, id, CompletedBy::Callback).await
 }

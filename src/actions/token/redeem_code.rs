@@ -13,6 +13,8 @@ use crate::model::signing_key::KeyPurpose;
 use crate::store::interval;
 use crate::store::oauth_codes;
 use crate::store::oauth_grants::{self, NewRefreshToken, Redemption};
+use crate::store::transact::{Aborted, Committed, transact};
+use scoped_futures::ScopedFutureExt;
 
 /// Redeems a code.
 ///
@@ -125,9 +127,14 @@ async fn apply_consequence(
         Consequence::Nothing => {}
         Consequence::CountFailure => oauth_codes::count_failure(db, instance, day, hash).await?,
         Consequence::RevokeGrant => {
-            let mut transaction = db.begin().await?;
-            end_grant(ctx, &mut transaction, &state.grant_id, &state.user_id, "code_replay").await?;
-            transaction.commit().await?;
+            transact(db, "grant.revoke_replayed", |tx| {
+                async move {
+                    end_grant(ctx, tx, &state.grant_id, &state.user_id, "code_replay").await.map_err(Aborted::Error)?;
+                    Ok(Committed::Done(()))
+                }
+                .scope_boxed()
+            })
+            .await?;
         }
     }
     Ok(())

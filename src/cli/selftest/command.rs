@@ -1,5 +1,7 @@
 //! The command: makes the instance that is walked through, and removes it.
 
+use crate::store::transact::{Committed, transact};
+use scoped_futures::ScopedFutureExt;
 use std::time::Instant;
 
 use clap::Args;
@@ -85,9 +87,13 @@ async fn running(open: &Open) -> Result<Url, Failure> {
 }
 
 async fn remove(open: &Open, id: &InstanceId) -> Result<(), Failure> {
-    let mut transaction = open.app.db.begin().await?;
-    erase::instance(&mut transaction, id).await?;
-    instances::announce(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(())
+    transact(&open.app.db, "selftest.remove", |tx| {
+        async move {
+            erase::instance(tx, id).await?;
+            instances::announce(&mut *tx).await?;
+            Ok(Committed::Done(()))
+        }
+        .scope_boxed()
+    })
+    .await
 }

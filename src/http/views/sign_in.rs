@@ -58,7 +58,7 @@ fn user_data(attempt: &SignIn, instance: &Instance) -> Option<Value> {
         return None;
     }
     let who = attempt.user.as_ref()?;
-    // By an address that nobody has proven no one is identified who types it, and so no one who has a provider name it.
+    // By an address that nobody has verified no one is identified who types it, and so no one who has a provider name it.
     let named = who.emails().find(|address| Some(&address.id) == attempt.identification_id.as_ref());
     let is_verified = named.is_none_or(|address| address.status != IdentificationStatus::Unverified);
     if !is_verified && instance.settings.attributes.email_address.verify_at_sign_up {

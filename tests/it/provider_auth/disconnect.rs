@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use vestibule::actions::conflict::Aborted;
 use vestibule::model::problem::Error;
+use vestibule::store::transact::Aborted;
 
 use super::connecting::{accounts, configure, connect, connect_as, me};
 use crate::support::person::{APP, approve, begin, go, provider_url, sign_up};
@@ -246,8 +246,8 @@ async fn a_deadlock_is_a_lost_race() {
         });
         crossed.0.or(crossed.1).expect("one of them is ended")
     };
-    assert!(matches!(Aborted::from(deadlock().await), Aborted::Conflict));
-    assert!(matches!(Aborted::from(Error::from(deadlock().await)), Aborted::Conflict));
+    assert!(matches!(<Aborted>::from(deadlock().await), Aborted::Conflict));
+    assert!(matches!(<Aborted>::from(Error::from(deadlock().await)), Aborted::Conflict));
     let other = sqlx::query("select no_such_column").execute(&pool).await.unwrap_err();
-    assert!(matches!(Aborted::from(Error::from(other)), Aborted::Error(Error::Fault(_))));
+    assert!(matches!(<Aborted>::from(Error::from(other)), Aborted::Error(Error::Fault(_))));
 }
