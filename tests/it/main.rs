@@ -17,6 +17,7 @@ mod backend;
 mod background;
 mod circles;
 mod cli;
+mod conflicts;
 mod database;
 mod dead_path;
 mod embedded;

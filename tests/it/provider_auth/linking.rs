@@ -277,7 +277,7 @@ async fn rows_10_and_11_a_claimed_address_is_hostile_until_verified() {
         let earlier = app.browser();
         let id = sign_up(&app, &earlier, before, claimant).await;
         let browser = app.browser();
-        // Typed, the address would identify nobody, where addresses are proven at sign-up; a claim tells as little.
+        // Typed, the address would identify nobody, where addresses are verified at sign-up; a claim tells as little.
         let verify = r#"{"attributes": {"email_address": {"enabled": true, "verify_at_sign_up": true}}}"#;
         set(&app, serde_json::from_str(verify).unwrap()).await;
         let typed = app.browser().post_form(app.url("/v1/client/sign_ins"), APP, &[("identifier", ADA)]).await;

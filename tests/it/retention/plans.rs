@@ -1,6 +1,6 @@
 //! What a page costs does not depend on how much there is: no statement reads a row that is not on its page.
 //!
-//! `scripts/removal-at-scale` runs this with a million rows in each table and prints how long pages took. It can be told
+//! `scripts/removal-at-scale` runs this with a million rows in each table and prints how long pages took. It can be notified
 //! which removers by their names in `VESTIBULE_REMOVERS`.
 
 use std::time::{Duration, Instant};
