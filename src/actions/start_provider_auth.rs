@@ -9,12 +9,13 @@ use crate::crypto::{Lookup, LookupHash, SealedAt};
 use crate::model::id::{ClientId, ProviderAuthorizationId, SessionId, UserId, VerificationId};
 use crate::model::linking::AttemptKind;
 use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::provider_authorization::{Intent, Transport};
 use crate::model::random;
 use crate::model::reason::Reason;
 use crate::model::redirect::{CheckedRedirect, RedirectPayload, RedirectTarget};
 use crate::store::attempts::{self, NewProviderVerification, SignUpFields};
 use crate::store::pool::PgConnection;
-use crate::store::provider_authorizations::{self, NewAuthorization, Transport};
+use crate::store::provider_authorizations::{self, NewAuthorization};
 use crate::store::redirect_urls;
 use crate::store::transact::{Committed, transact};
 use crate::store::verifications;
@@ -49,8 +50,8 @@ pub(super) struct Targets {
 
 /// An authorization to be written down.
 pub(super) struct AuthorizationStart<'a> {
-    /// As stored.
-    pub intent: &'static str,
+    /// What it is for.
+    pub intent: Intent,
     /// The role of the verification.
     pub role: &'static str,
     /// What the verification is for: an attempt or an account.
@@ -202,7 +203,7 @@ pub async fn create_attempt(
 
 /// The authorization of an attempt: sign-in and sign-up ask for the configured scopes and no others.
 fn authorization_start<'a>(kind: AttemptKind, target: &'a str, client: &'a ClientId) -> AuthorizationStart<'a> {
-    AuthorizationStart { intent: intent(kind), role: role(kind), target, client, session: None, more_scopes: &[] }
+    AuthorizationStart { intent: kind.into(), role: role(kind), target, client, session: None, more_scopes: &[] }
 }
 
 /// Resolves and checks both addresses: the first against the page that asked, the second against the first.
@@ -314,14 +315,6 @@ pub(super) async fn start_authorization(
     flow_steps::log_redirect_to_provider(ctx, new.provider, authorization_start.client, &prepare.scopes, &prepare.url);
     provider_authorizations::begin(db, ctx.instance_id(), &new, ctx.offset()).await?;
     Ok(prepare.url.into())
-}
-
-/// As stored.
-fn intent(kind: AttemptKind) -> &'static str {
-    match kind {
-        AttemptKind::SignIn => "sign_in",
-        AttemptKind::SignUp => "sign_up",
-    }
 }
 
 /// Where the browser is sent, and what must be known when it comes back.

@@ -19,6 +19,7 @@ pub mod oauth;
 pub mod password;
 pub mod problem;
 pub mod profile;
+pub mod provider_authorization;
 pub mod provider_config;
 pub mod provider_token;
 pub mod random;

@@ -6,25 +6,7 @@ use sqlx::postgres::types::PgInterval;
 use super::pool::{PgConnection, PgPool};
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, FlowId, InstanceId, ProviderAuthorizationId, SessionId, UserId, VerificationId};
-
-/// What shows that the browser that comes back belongs to the client that left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Transport {
-    /// Its cookie.
-    #[default]
-    Cookie,
-    /// A nonce, which it hands to the native application that began: no cookie of ours is in that browser.
-    Nonce,
-}
-
-impl Transport {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Cookie => "cookie",
-            Self::Nonce => "nonce",
-        }
-    }
-}
+use crate::model::provider_authorization::{Intent, Transport};
 
 /// An authorization about to begin.
 pub struct NewAuthorization<'a> {
@@ -32,8 +14,8 @@ pub struct NewAuthorization<'a> {
     pub id: &'a ProviderAuthorizationId,
     /// The verification it is for.
     pub verification: &'a VerificationId,
-    /// `sign_in`, `sign_up`, `connect`, `reauthorize`.
-    pub intent: &'static str,
+    /// What it is for.
+    pub intent: Intent,
     /// The id of the attempt, or of the account to be connected.
     pub target: &'a str,
     /// The browser that begins.
@@ -86,7 +68,7 @@ pub async fn begin(
         instance.as_str(),
         new.id.as_str(),
         new.verification.as_str(),
-        new.intent,
+        new.intent as Intent,
         new.target,
         new.client.as_str(),
         new.provider,
@@ -102,7 +84,7 @@ pub async fn begin(
         new.authorization.map(FlowId::as_str),
         new.session.map(|(user, _)| user.as_str()),
         new.session.map(|(_, session)| session.as_str()),
-        new.transport.as_str(),
+        new.transport as Transport,
         new.origin,
     )
     .execute(db)
@@ -117,8 +99,8 @@ pub struct ProviderAuthorization {
     pub id: ProviderAuthorizationId,
     /// The verification it is for.
     pub verification_id: VerificationId,
-    /// `sign_in`, `sign_up`, `connect`, `reauthorize`.
-    pub intent: String,
+    /// What it is for.
+    pub intent: Intent,
     /// The id of the attempt, or of the account to be connected.
     pub target_id: String,
     /// The browser that began.
@@ -127,8 +109,8 @@ pub struct ProviderAuthorization {
     pub user_id: Option<UserId>,
     /// In which session.
     pub session_id: Option<SessionId>,
-    /// `cookie`, `nonce`.
-    pub transport: String,
+    /// How the browser that comes back is known.
+    pub transport: Transport,
     /// The page that began.
     pub origin: Option<String>,
     /// Slug.
@@ -175,12 +157,12 @@ pub async fn stored_under(
 impl ProviderAuthorization {
     /// It connects an account to a signed-in user.
     pub fn is_connection(&self) -> bool {
-        self.user_id.is_some()
+        self.intent.attempt_kind().is_none()
     }
 
     /// The browser that comes back is not authenticated; the nonce that it hands on is.
     pub fn hands_over_nonce(&self) -> bool {
-        self.transport == Transport::Nonce.as_str()
+        self.transport == Transport::Nonce
     }
 }
 
@@ -214,9 +196,10 @@ pub async fn consume(
                            and s.client_id = f.client_id and s.user_id = f.user_id and s.status = 'active'
                            and s.expire_at > now() + $4)
                        and exists (select from external_accounts e where e.instance_id = $1 and e.id = f.target_id)))
-           returning f.id as "id: ProviderAuthorizationId", f.verification_id as "verification_id: VerificationId", f.intent,
+           returning f.id as "id: ProviderAuthorizationId", f.verification_id as "verification_id: VerificationId",
+               f.intent as "intent: Intent",
                f.target_id, f.client_id as "client_id: ClientId", f.user_id as "user_id: UserId",
-               f.session_id as "session_id: SessionId", f.transport, f.origin, f.provider, f.pkce_verifier_sealed,
+               f.session_id as "session_id: SessionId", f.transport as "transport: Transport", f.origin, f.provider, f.pkce_verifier_sealed,
                f.nonce_hash, f.callback_url, f.redirect_url, f.action_complete_redirect_url, f.scopes, f.profile,
                f.tokens_sealed, f.flow_id as "flow_id: FlowId""#,
         instance.as_str(),
@@ -349,9 +332,10 @@ pub async fn get(
 ) -> sqlx::Result<ProviderAuthorization> {
     sqlx::query_as!(
         ProviderAuthorization,
-        r#"select id as "id: ProviderAuthorizationId", verification_id as "verification_id: VerificationId", intent, target_id,
+        r#"select id as "id: ProviderAuthorizationId", verification_id as "verification_id: VerificationId",
+               intent as "intent: Intent", target_id,
                client_id as "client_id: ClientId", user_id as "user_id: UserId", session_id as "session_id: SessionId",
-               transport, origin, provider, pkce_verifier_sealed, nonce_hash, callback_url, redirect_url,
+               transport as "transport: Transport", origin, provider, pkce_verifier_sealed, nonce_hash, callback_url, redirect_url,
                action_complete_redirect_url, scopes, profile, tokens_sealed,
                flow_id as "flow_id: FlowId"
            from provider_authorizations where instance_id = $1 and id = $2"#,
@@ -374,9 +358,10 @@ pub async fn waiting(
 ) -> sqlx::Result<Option<ProviderAuthorization>> {
     sqlx::query_as!(
         ProviderAuthorization,
-        r#"select id as "id: ProviderAuthorizationId", verification_id as "verification_id: VerificationId", intent, target_id,
+        r#"select id as "id: ProviderAuthorizationId", verification_id as "verification_id: VerificationId",
+               intent as "intent: Intent", target_id,
                client_id as "client_id: ClientId", user_id as "user_id: UserId", session_id as "session_id: SessionId",
-               transport, origin, provider, pkce_verifier_sealed, nonce_hash, callback_url, redirect_url,
+               transport as "transport: Transport", origin, provider, pkce_verifier_sealed, nonce_hash, callback_url, redirect_url,
                action_complete_redirect_url, scopes, profile, tokens_sealed,
                flow_id as "flow_id: FlowId"
            from provider_authorizations where instance_id = $1 and target_id = $2 and tokens_sealed is not null

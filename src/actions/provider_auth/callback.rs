@@ -70,14 +70,13 @@ async fn handle_callback(
     authorization: &ProviderAuthorization,
     parameters: &BTreeMap<String, String>,
 ) -> Result<CallbackOutcome> {
-    let kind = if authorization.intent == "sign_up" { AttemptKind::SignUp } else { AttemptKind::SignIn };
     let answered = fetch_identity(ctx, authorization, parameters).await?;
     if authorization.hands_over_nonce() {
-        return native::finish_for_app(ctx, authorization, kind, &answered).await;
+        return native::finish_for_app(ctx, authorization, &answered).await;
     }
-    match authorization.is_connection() {
-        true => connected::finish(ctx, token, authorization, &answered).await,
-        false => finish(ctx, token, authorization, kind, &answered).await,
+    match authorization.intent.attempt_kind() {
+        None => connected::finish(ctx, token, authorization, &answered).await,
+        Some(kind) => finish(ctx, token, authorization, kind, &answered).await,
     }
 }
 

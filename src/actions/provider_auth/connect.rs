@@ -13,6 +13,7 @@ use crate::flow_log::Kind;
 use crate::model::client::Session;
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId};
 use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::provider_authorization::Intent;
 use crate::model::provider_config::strategy;
 use crate::model::reason::Reason;
 use crate::model::user::ExternalAccount;
@@ -116,7 +117,7 @@ async fn start_connection(
             connections::create_pending(tx, ctx.instance_id(), &new, ctx.offset()).await?;
             let approved = there.iter().flat_map(|own| approved(&wanted.configured, own));
             let more: Vec<String> = approved.chain(wanted.scopes.iter().cloned()).collect();
-            let authorization_start = authorization_start("connect", &id, &client, session, &more);
+            let authorization_start = authorization_start(Intent::Connect, &id, &client, session, &more);
             let url = start_provider_auth::start_authorization(
                 ctx,
                 tx,
@@ -179,7 +180,7 @@ async fn start_reauthorization(
             connections::renew_pending(tx, instance, &own.id, ctx.offset()).await?;
             let mut more = approved(&wanted.configured, own);
             more.extend(wanted.scopes.iter().cloned());
-            let authorization_start = authorization_start("reauthorize", &own.id, &client, session, &more);
+            let authorization_start = authorization_start(Intent::Reauthorize, &own.id, &client, session, &more);
             let url = start_provider_auth::start_authorization(
                 ctx,
                 tx,
@@ -239,7 +240,7 @@ async fn lock(
 }
 
 fn authorization_start<'a>(
-    intent: &'static str,
+    intent: Intent,
     target: &'a ExternalAccountId,
     client: &'a ClientId,
     session: &'a Session,

@@ -15,7 +15,6 @@ use crate::actions::record_outcome;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
 use crate::model::id::SessionId;
-use crate::model::linking::AttemptKind;
 use crate::model::problem::{Error, Result};
 use crate::model::random;
 use crate::model::reason::Reason;
@@ -54,7 +53,6 @@ enum NoncePreview {
 pub async fn finish_for_app(
     ctx: &Ctx,
     authorization: &ProviderAuthorization,
-    kind: AttemptKind,
     answered: &ProviderAnswer,
 ) -> Result<CallbackOutcome> {
     let held = transact(&ctx.app.db, "native.hold", |tx| {
@@ -64,10 +62,10 @@ pub async fn finish_for_app(
                 return Ok(Committed::Done(None));
             }
             let previewed = match answered {
-                ProviderAnswer::ProviderIdentity(_) => preview(ctx, tx, authorization, kind, answered).await?,
+                ProviderAnswer::ProviderIdentity(_) => preview(ctx, tx, authorization, answered).await?,
                 // Nothing is verified, so there is nothing to wait for.
                 ProviderAnswer::Failed(failure) => {
-                    apply(ctx, tx, authorization, kind, answered).await?;
+                    apply(ctx, tx, authorization, answered).await?;
                     NoncePreview::Fails(failure.code.to_owned())
                 }
             };
@@ -92,11 +90,10 @@ async fn preview(
     ctx: &Ctx,
     db: &mut PgConnection,
     authorization: &ProviderAuthorization,
-    kind: AttemptKind,
     answered: &ProviderAnswer,
 ) -> Result<NoncePreview, Aborted> {
     let mut preview_transaction = db.begin().await?;
-    let applied = apply(&ctx.without_flow(), &mut preview_transaction, authorization, kind, answered).await?;
+    let applied = apply(&ctx.without_flow(), &mut preview_transaction, authorization, answered).await?;
     let instance = ctx.instance_id();
     let previewed = match applied {
         Applied::Connection(Outcome::Connected) => NoncePreview::Connects,
@@ -127,12 +124,11 @@ async fn apply(
     ctx: &Ctx,
     db: &mut PgConnection,
     authorization: &ProviderAuthorization,
-    kind: AttemptKind,
     answered: &ProviderAnswer,
 ) -> Result<Applied, Aborted> {
-    if authorization.is_connection() {
+    let Some(kind) = authorization.intent.attempt_kind() else {
         return connected::apply_connection(ctx, db, authorization, answered).await.map(Applied::Connection);
-    }
+    };
     let attempt = CurrentAttempt {
         kind,
         id: &authorization.target_id,
@@ -234,9 +230,8 @@ async fn apply_held(ctx: &Ctx, db: &mut PgConnection, held: &RedeemedNonce) -> R
     }
     let answered = ProviderAnswer::ProviderIdentity(Box::new(ProviderIdentity::reopen(ctx, &authorization)?));
     let ctx = ctx.promising(promised(held.outcome_url.as_deref()));
-    let kind = if authorization.intent == "sign_up" { AttemptKind::SignUp } else { AttemptKind::SignIn };
     let mut inner = db.begin().await?;
-    let applied = match apply(&ctx, &mut inner, &authorization, kind, &answered).await {
+    let applied = match apply(&ctx, &mut inner, &authorization, &answered).await {
         Ok(applied) => applied,
         Err(Aborted::Error(Error::Problem(problem))) => {
             tracing::info!(code = problem.code().name, "what waited behind a nonce is over");

@@ -20,8 +20,8 @@ use crate::context::Ctx;
 use crate::crypto::Lookup;
 use crate::crypto::secret::{ExposeSecret, LookupHash, Secret};
 use crate::model::problem::Error;
+use crate::model::provider_authorization::Transport;
 use crate::store::directory::KeyHolder;
-use crate::store::provider_authorizations::Transport;
 
 impl<S: Sync> FromRequestParts<S> for Ctx {
     type Rejection = Failure;

@@ -77,3 +77,19 @@ async fn another_issuer_s_answer_is_refused() {
     callback.query_pairs_mut().append_pair("iss", "https://evil.example");
     assert_eq!(browser.get(callback).await.expect(400).error_code(), "oauth_callback_invalid");
 }
+
+/// What this version does not know is a fault and not a sign-in.
+#[tokio::test]
+async fn authorization_with_unknown_intent_makes_nobody() {
+    let app = TestApp::start().await;
+    let browser = app.browser();
+    let begun = begin(&app, &browser, "sign_ups", "oauth_google").await.expect(200);
+    let callback = approve(&browser, provider_url(&begun), "ada").await;
+    let db = &app.app().db;
+    let free = "alter table provider_authorizations drop constraint provider_authorizations_intent_check";
+    sqlx::query(free).execute(db).await.unwrap();
+    sqlx::query("update provider_authorizations set intent = 'invite'").execute(db).await.unwrap();
+    browser.get(callback).await.expect(500);
+    assert_eq!(app.count("select count(*) from users where instance_id = $1 and $2 = ''", "").await, 0);
+    assert_eq!(client(&app, &browser).await["sessions"], serde_json::json!([]));
+}
