@@ -1,5 +1,7 @@
 //! Who knows a password. A try is counted before the hash is computed, and no connection is held meanwhile.
 
+use std::time::Duration;
+
 use crate::actions::lockout;
 use crate::context::Ctx;
 use crate::crypto::Secret;
@@ -23,13 +25,23 @@ impl From<PasswordError> for Error {
     }
 }
 
+/// How long a request waits for its refusal when there is no room in the pool that hashes. Whoever comes again at once,
+/// although `Retry-After` says when to, would spend the processor time of those who hash.
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// A place in the pool that hashes, to be taken before the first statement of whatever hashes: a request that finds no
 /// room has cost nothing.
 ///
 /// # Errors
-/// 503 when too many wait.
-pub fn place(ctx: &Ctx) -> Result<Place<'_>> {
-    Ok(ctx.app.passwords.place()?)
+/// 503 when too many wait, a quarter of a second later.
+pub async fn place(ctx: &Ctx) -> Result<Place<'_>> {
+    match ctx.app.passwords.place() {
+        Ok(place) => Ok(place),
+        Err(full) => {
+            tokio::time::sleep(PAUSE).await;
+            Err(full.into())
+        }
+    }
 }
 
 /// Checks that whoever is at `client` knows the password of `user`, and gives the digest it was compared with; `None`
@@ -121,7 +133,7 @@ pub async fn choose(ctx: &Ctx, chosen: &str, identifiers: &[&str]) -> Result<Str
     if !rules.is_enabled() {
         return Err(Problem::new(code::FORM_PARAM_VALUE_DISABLED).param("password").into());
     }
-    replacement(ctx, &place(ctx)?, chosen, None, identifiers).await
+    replacement(ctx, &place(ctx).await?, chosen, None, identifiers).await
 }
 
 /// The digest of a password that takes the place of `old`; also where people can no longer choose to have one, since

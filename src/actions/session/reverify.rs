@@ -200,7 +200,7 @@ pub async fn attempt_password(
     id: &SessionId,
     typed: &str,
 ) -> Result<Reverification> {
-    let place = password::place(ctx)?;
+    let place = password::place(ctx).await?;
     let found = transact(&ctx.app.db, "reverification.read", |tx| {
         async move {
             let (client, session) = current(ctx, tx, token, id).await?;

@@ -32,7 +32,7 @@ pub struct SignInUpdate {
 /// # Errors
 /// Those of [`identify::identify`] and [`attempt`].
 pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, identifier: &str, typed: &str) -> Result<SignInUpdate> {
-    let place = password::place(ctx)?;
+    let place = password::place(ctx).await?;
     let asked = Identify { identifier, sign_up_if_missing: false, prepare: None };
     let (id, issued) = identify::begin(ctx, token, asked).await?;
     let token = issued.as_ref().map(|issued| &issued.hash).or(token);
@@ -47,7 +47,7 @@ pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, identifier: &str, type
 /// Those of the attempt ([`current`]); `strategy_for_user_invalid`; those of [`password::place`] and
 /// [`password::check_password`]; `user_locked` and `user_banned` after the verification.
 pub async fn attempt(ctx: &Ctx, token: Option<&LookupHash>, id: &str, typed: &str) -> Result<SignInUpdate> {
-    guess_at(ctx, password::place(ctx)?, token, id, typed).await
+    guess_at(ctx, password::place(ctx).await?, token, id, typed).await
 }
 
 async fn guess_at(
@@ -123,7 +123,7 @@ async fn read_attempt(ctx: &Ctx, updated: ClientUpdate, id: &str) -> Result<Sign
 /// minutes after the verification; those of [`password::place`] and [`password::replacement`]; those of the sign-in
 /// that goes on.
 pub async fn reset(ctx: &Ctx, token: Option<&LookupHash>, id: &str, chosen: &str) -> Result<ClientUpdate> {
-    let place = password::place(ctx)?;
+    let place = password::place(ctx).await?;
     let attempt = waiting_for_password(ctx, token, id).await?;
     let user = attempt.user.as_ref().ok_or(code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED)?;
     let mut names: Vec<&str> = user.emails().map(|address| address.value.as_str()).collect();
