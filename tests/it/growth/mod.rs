@@ -57,7 +57,7 @@ const PLANTED: &[(&str, &str)] = &[
     ("users_last_sign_in_at_idx", "list by LastSignInAt Ascending"),
     ("users_created_at_idx", "list by CreatedAt Descending"),
     ("verifications_owner_idx", "store/attempts.rs::had_transfer"),
-    ("sign_ins_user_idx", "store/sign_ins.rs::replace_others"),
+    ("sign_ins_user_id_idx", "store/sign_ins.rs::replace_others"),
     ("oauth_codes_user_idx", "store/bans.rs::end_access"),
     ("outbox_due_idx", "store/outbox.rs::take"),
 ];
