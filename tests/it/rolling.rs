@@ -169,6 +169,7 @@ async fn restarting_replicas_behind_a_proxy_fails_no_request() {
 }
 
 /// Waits until this replica answers `/readyz` with 200, as docs/behind-a-proxy.md asks of whoever restarts the next one.
+#[expect(clippy::disallowed_methods, reason = "the tests' own client is not the server's")]
 async fn is_ready(port: u16) {
     let begun = Instant::now();
     let url = format!("http://127.0.0.1:{port}/readyz");
