@@ -8,8 +8,7 @@ use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::random::base62;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::oauth_applications::{self, Identity, Listing};
-use crate::store::transact::{Committed, transact};
-use scoped_futures::ScopedFutureExt;
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 
 /// A new application and the only sight of its secret.
 pub struct Created {

@@ -13,10 +13,9 @@ use crate::model::reason::Reason;
 use crate::model::redirect::{CREATED_SESSION, with_query};
 use crate::model::verification::{self as model, Verification};
 use crate::store::pool::PgConnection;
-use crate::store::transact::{Aborted, Committed, transact};
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::verifications::{self, PendingVerification};
 use crate::store::{attempts, clients, sign_ins, sign_ups};
-use scoped_futures::ScopedFutureExt;
 
 /// A link that was found.
 pub struct Link {

@@ -12,9 +12,8 @@ use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::EnumerationProtection;
 use crate::store::pool::PgConnection;
-use crate::store::transact::{Committed, transact};
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{user_passwords, users};
-use scoped_futures::ScopedFutureExt;
 
 impl From<PasswordError> for Error {
     fn from(error: PasswordError) -> Self {

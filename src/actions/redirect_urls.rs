@@ -1,7 +1,5 @@
 //! The addresses of native applications that may receive a sign-in.
 
-use crate::store::transact::{Committed, transact};
-use scoped_futures::ScopedFutureExt;
 use serde_json::json;
 
 use crate::context::Ctx;
@@ -10,6 +8,7 @@ use crate::model::native_url::{MAX_PER_INSTANCE, NativeUrl};
 use crate::model::problem::{Problem, Result, code};
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::redirect_urls::{self, Added, RedirectUrl};
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 
 /// Lists an address.
 ///

@@ -1,7 +1,5 @@
 //! Which of an instance's keys signs, and which verify; and an id_token key for instances of a release that had none.
 
-use crate::store::transact::{Committed, transact};
-use scoped_futures::ScopedFutureExt;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -16,6 +14,7 @@ use crate::model::signing_key::KeyPurpose;
 use crate::model::time::Timestamp;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::signing_keys::{self, NewKey, OwnKeys};
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{directory, instances};
 
 /// The key that signs now, by the instance's clock: every replica changes at the same moment.

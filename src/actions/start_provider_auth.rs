@@ -17,10 +17,9 @@ use crate::store::attempts::{self, NewProviderVerification, SignUpFields};
 use crate::store::pool::PgConnection;
 use crate::store::provider_authorizations::{self, NewAuthorization};
 use crate::store::redirect_urls;
-use crate::store::transact::{Committed, transact};
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::verifications;
 use crate::upstream::request::{self, AuthorizationRequest, Verifier};
-use scoped_futures::ScopedFutureExt;
 
 /// What an app asks for.
 #[derive(Default)]
@@ -273,10 +272,10 @@ pub(super) async fn start_authorization(
     targets: &Targets,
 ) -> Result<String> {
     let ring = &ctx.app.ring;
-    let prepare = prepare(ctx, configured, request, authorization_start.more_scopes)?;
+    let prepared = prepare(ctx, configured, request, authorization_start.more_scopes)?;
     let (authorization, verification) =
         (ProviderAuthorizationId::new(ctx.now, ctx.rng()), VerificationId::new(ctx.now, ctx.rng()));
-    let url = prepare.url.as_str().as_bytes();
+    let url = prepared.url.as_str().as_bytes();
     let url_sealed = ring.seal(ctx.rng(), &client::external_url_at(ctx, &verification), url);
     let url_sealed = url_sealed.map_err(Error::internal)?;
     let new = NewProviderVerification {
@@ -290,8 +289,8 @@ pub(super) async fn start_authorization(
     attempts::create_verification(db, ctx.instance_id(), &new, ctx.offset()).await?;
     let seal =
         |verifier: Verifier| ring.seal(ctx.rng(), &verifier_at(ctx, &authorization), verifier.expose().as_bytes());
-    let verifier_sealed = prepare.verifier.map(seal).transpose().map_err(Error::internal)?;
-    let flow_log = ctx.flow_log.flow();
+    let verifier_sealed = prepared.verifier.map(seal).transpose().map_err(Error::internal)?;
+    let flow = ctx.flow_log.flow();
     let new = NewAuthorization {
         id: &authorization,
         verification: &verification,
@@ -303,18 +302,24 @@ pub(super) async fn start_authorization(
         origin: ctx.from.origin.as_deref(),
         provider: &configured.config.provider,
         provider_version: configured.config.version,
-        state: &prepare.state,
+        state: &prepared.state,
         verifier_sealed: verifier_sealed.as_deref(),
-        nonce: prepare.nonce.as_ref(),
-        callback_url: &prepare.callback_url,
+        nonce: prepared.nonce.as_ref(),
+        callback_url: &prepared.callback_url,
         redirect_url: targets.redirect.as_str(),
         complete_url: targets.complete.as_ref().map(RedirectTarget::as_str),
-        scopes: &prepare.scopes,
-        authorization: flow_log.as_ref(),
+        scopes: &prepared.scopes,
+        flow: flow.as_ref(),
     };
-    flow_steps::log_redirect_to_provider(ctx, new.provider, authorization_start.client, &prepare.scopes, &prepare.url);
+    flow_steps::log_redirect_to_provider(
+        ctx,
+        new.provider,
+        authorization_start.client,
+        &prepared.scopes,
+        &prepared.url,
+    );
     provider_authorizations::begin(db, ctx.instance_id(), &new, ctx.offset()).await?;
-    Ok(prepare.url.into())
+    Ok(prepared.url.into())
 }
 
 /// Where the browser is sent, and what must be known when it comes back.

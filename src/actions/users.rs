@@ -1,7 +1,5 @@
 //! What is done to a user as a whole: shut out, let in, given a new password.
 
-use crate::store::transact::{Committed, transact};
-use scoped_futures::ScopedFutureExt;
 use serde_json::json;
 
 use crate::actions::record_outcome;
@@ -12,6 +10,7 @@ use crate::model::reason::Reason;
 use crate::model::user::User;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::pool::PgConnection;
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{bans, lockouts, outbox, sign_ins, user_passwords, users};
 
 /// Whether a user may sign in.

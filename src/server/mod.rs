@@ -66,7 +66,7 @@ impl From<&config::Server> for Caps {
     }
 }
 
-/// What the connections of a server are signaled.
+/// What a server asks of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     /// Go on.

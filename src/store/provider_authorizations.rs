@@ -45,7 +45,7 @@ pub struct NewAuthorization<'a> {
     /// The scopes asked for.
     pub scopes: &'a [String],
     /// The recorded flow.
-    pub authorization: Option<&'a FlowId>,
+    pub flow: Option<&'a FlowId>,
 }
 
 /// Stores an authorization; it ends after ten minutes.
@@ -81,7 +81,7 @@ pub async fn begin(
         new.complete_url,
         new.scopes,
         offset,
-        new.authorization.map(FlowId::as_str),
+        new.flow.map(FlowId::as_str),
         new.session.map(|(user, _)| user.as_str()),
         new.session.map(|(_, session)| session.as_str()),
         new.transport as Transport,
@@ -211,7 +211,7 @@ pub async fn consume(
     .await
 }
 
-/// True while `target` is an attempt that was neither replaced nor finished, and `proof` is what is asked of it. Asked
+/// True while `target` is an attempt that was neither replaced nor finished, and `verification` is what is asked of it. Asked
 /// with its client locked, because every start, transfer and sign-out takes that lock.
 ///
 /// # Errors
@@ -220,7 +220,7 @@ pub async fn is_current(
     db: &mut PgConnection,
     instance: &InstanceId,
     target: &str,
-    proof: &VerificationId,
+    verification: &VerificationId,
 ) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select (exists (select from sign_ins where instance_id = $1 and id = $2 and replaced_at is null
@@ -231,7 +231,7 @@ pub async fn is_current(
                as "is_current!""#,
         instance.as_str(),
         target,
-        proof.as_str(),
+        verification.as_str(),
     )
     .fetch_one(db)
     .await

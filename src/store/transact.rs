@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use scoped_futures::ScopedBoxFuture;
+pub use scoped_futures::ScopedFutureExt;
 
 use super::pool::{PgConnection, PgPool};
 use super::{is_interrupted, violates};
@@ -90,7 +91,7 @@ impl<T> Committed<T> {
 }
 
 /// Runs `run` in a transaction and commits what it did; an error takes all of it back. After a conflict it runs again,
-/// so it must have no effect but on the database. `name` is what conflicts are logged and counted by.
+/// so it must have no effect but on the database; steps of the flow log are the exception, and stand there once per run. `name` is what conflicts are logged and counted by.
 ///
 /// # Errors
 /// Those of `run`; what it was [`Committed::Refused`] with; `resource_locked` after a conflict in each run; storage faults.
@@ -116,7 +117,9 @@ pub async fn transact<'a, T: Send + 'a, E: From<Error> + Send + 'a>(
             Err(Aborted::Conflict) => {
                 tracing::info!(transaction = name, run = number, "conflict");
                 db.count_conflict(name);
-                tokio::time::sleep(jitter(number)).await;
+                if number < RUNS {
+                    tokio::time::sleep(jitter(number)).await;
+                }
             }
         }
     }

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use scoped_futures::ScopedFutureExt;
 use vestibule::model::problem::{Error, Problem, Result, code};
 use vestibule::store::pool::PgConnection;
-use vestibule::store::transact::{Committed, transact};
+use vestibule::store::transact::{Committed, ScopedFutureExt, transact};
 
 use crate::provider_auth::connecting::connect_as;
 use crate::support::person::client;

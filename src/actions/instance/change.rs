@@ -1,7 +1,5 @@
 //! Changing an instance that exists.
 
-use crate::store::transact::{Committed, transact};
-use scoped_futures::ScopedFutureExt;
 use serde_json::json;
 
 use super::new::NewInstance;
@@ -13,6 +11,7 @@ use crate::model::problem::{Error, Result};
 use crate::model::random::base62;
 use crate::store::audit::{Actor, AuditEvent};
 use crate::store::secret_keys::NewSecretKey;
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{audit, instances, secret_keys};
 
 /// Random characters of a secret key: 190 bits.

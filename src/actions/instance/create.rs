@@ -1,7 +1,5 @@
 //! Creating an instance, in one transaction.
 
-use crate::store::transact::{Aborted, Committed, transact};
-use scoped_futures::ScopedFutureExt;
 use serde_json::json;
 
 use super::change::store_secret_key;
@@ -13,6 +11,7 @@ use crate::model::id::{AppId, InstanceId};
 use crate::model::instance::{Environment, publishable_key};
 use crate::model::problem::{Error, Fault};
 use crate::store::audit::{Actor, AuditEvent};
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{audit, instances, provider_configs, violates};
 
 /// A new instance and its keys; the secret one is shown this once.

@@ -1,7 +1,5 @@
 //! The web origins that may receive an instance's redirects and its credentialed answers, beside its own and its home.
 
-use crate::store::transact::{Aborted, Committed, transact};
-use scoped_futures::ScopedFutureExt;
 use serde_json::json;
 use url::Url;
 
@@ -12,6 +10,7 @@ use crate::model::problem::Error;
 use crate::model::url_rules::is_loopback_origin;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::instances;
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 
 /// The most origins of an instance.
 const MOST: usize = 50;

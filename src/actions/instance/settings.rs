@@ -1,7 +1,5 @@
 //! Changing an instance's settings.
 
-use crate::store::transact::{Aborted, Committed, transact};
-use scoped_futures::ScopedFutureExt;
 use serde_json::{Map, Value};
 
 use crate::app::App;
@@ -11,6 +9,7 @@ use crate::model::setting_names::{self, SettingError};
 use crate::model::settings::Settings;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::instances;
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 
 /// Why settings were not changed.
 #[derive(Debug, thiserror::Error)]

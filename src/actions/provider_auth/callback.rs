@@ -24,13 +24,12 @@ use crate::model::redirect::{self, CREATED_SESSION, with_query};
 use crate::store::attempts::{CompletedBy, SignUpFields};
 use crate::store::nonces;
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
-use crate::store::transact::{Aborted, Committed, transact};
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::upstream::error::UpstreamError;
 use crate::upstream::oidc::NonceCheck;
 use crate::upstream::profile;
 use crate::upstream::request::Verifier;
 use crate::upstream::token::{self, CodeExchange};
-use scoped_futures::ScopedFutureExt;
 
 /// How long a second callback of the same browser waits for the first one's result.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -92,9 +91,9 @@ async fn stored_state(ctx: &Ctx, state: &str) -> Result<LookupHash> {
     Ok(provider_authorizations::stored_under(&ctx.app.db, ctx.instance_id(), &hashes).await?.unwrap_or(first))
 }
 
-/// The state cannot be used; `authorization` is the one it belongs to, if it belongs to any.
-fn unusable(ctx: &Ctx, authorization: Option<&FlowId>, reason: Reason, detail: &'static str) -> Error {
-    flow_steps::log_unusable_state(ctx, authorization, Why::new(reason, detail));
+/// The state cannot be used; `flow` is that of its authorization, if it has one.
+fn unusable(ctx: &Ctx, flow: Option<&FlowId>, reason: Reason, detail: &'static str) -> Error {
+    flow_steps::log_unusable_state(ctx, flow, Why::new(reason, detail));
     invalid(reason, detail)
 }
 

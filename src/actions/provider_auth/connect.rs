@@ -18,9 +18,8 @@ use crate::model::provider_config::strategy;
 use crate::model::reason::Reason;
 use crate::model::user::ExternalAccount;
 use crate::store::connections::{self, NewPending, OwnedAccount};
-use crate::store::transact::{Committed, transact};
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{clients, provider_configs, verifications};
-use scoped_futures::ScopedFutureExt;
 
 /// The most scopes of one request, and the longest they may be together.
 const SCOPES: (usize, usize) = (50, 2048);

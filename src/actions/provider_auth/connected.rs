@@ -23,9 +23,8 @@ use crate::store::audit::Actor;
 use crate::store::connections::{self, BroughtAddress, Target};
 use crate::store::pool::PgConnection;
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
-use crate::store::transact::{Aborted, Committed, transact};
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{attempts, external_accounts, provider_configs};
-use scoped_futures::ScopedFutureExt;
 
 /// What became of an authorization.
 pub enum Outcome {

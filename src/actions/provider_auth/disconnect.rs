@@ -14,8 +14,7 @@ use crate::store::audit::Actor;
 use crate::store::connections::{self, OwnedAccount};
 use crate::store::pool::PgConnection;
 use crate::store::provider_tokens::forget;
-use crate::store::transact::{Aborted, Committed, transact};
-use scoped_futures::ScopedFutureExt;
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 
 /// The signed-in user takes an account of theirs away.
 ///

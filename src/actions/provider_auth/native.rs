@@ -24,8 +24,7 @@ use crate::store::clients;
 use crate::store::nonces::{self, RedeemedNonce};
 use crate::store::pool::PgConnection;
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
-use crate::store::transact::{Aborted, Committed, transact};
-use scoped_futures::ScopedFutureExt;
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 
 /// The parameter in which the application receives the nonce, and sends it.
 pub const NONCE: &str = "rotating_token_nonce";
@@ -240,8 +239,8 @@ async fn apply_held(ctx: &Ctx, db: &mut PgConnection, held: &RedeemedNonce) -> R
         }
         Err(interrupted) => return Err(interrupted),
     };
-    let keeps_proof = matches!(&applied, Applied::CurrentAttempt(outcome) if outcome.keeps_identity());
-    if !keeps_proof {
+    let keeps_identity = matches!(&applied, Applied::CurrentAttempt(outcome) if outcome.keeps_identity());
+    if !keeps_identity {
         provider_authorizations::forget_tokens(&mut inner, ctx.instance_id(), &authorization.id).await?;
     }
     inner.commit().await?;

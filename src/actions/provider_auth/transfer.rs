@@ -15,9 +15,8 @@ use crate::model::provider_config::strategy;
 use crate::model::reason::Reason;
 use crate::store::attempts::{self, CompletedBy, NewProviderVerification, SignUpFields, TransferSource};
 use crate::store::pool::PgConnection;
-use crate::store::transact::{Aborted, Committed, transact};
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{clients, provider_authorizations, sign_ups};
-use scoped_futures::ScopedFutureExt;
 
 /// The finished (or unfinished) attempt of a transfer, and the client after it.
 pub struct Transferred {
@@ -63,7 +62,11 @@ async fn attempt_transfer(
         && let Some(carried) = transfer_verification::sign_up_with_address(ctx, db, &client, fields).await?
     {
         let id = carried.id;
-        return Ok(carried.went.map(|issued| (id, issued)));
+        return match carried.went {
+            Committed::Done(issued) => Ok(Committed::Done((id, issued))),
+            // The verified address stays with the sign-in, to be transferred once more.
+            Committed::Refused(problem) => Err(problem.into()),
+        };
     }
     let source = match to {
         AttemptKind::SignIn => TransferSource::SignUp,
@@ -79,8 +82,8 @@ async fn attempt_transfer(
         return Err(Error::from(code::ACCOUNT_TRANSFER_INVALID.because(Reason::AttemptExpired, "transfer")).into());
     };
     let authorization = provider_authorizations::get(db, instance, &authorization).await?;
-    if let Some(authorization) = &authorization.flow_id {
-        ctx.flow_log.resume(authorization);
+    if let Some(flow) = &authorization.flow_id {
+        ctx.flow_log.resume(flow);
     }
     let mut identity = ProviderIdentity::reopen(ctx, &authorization)?;
     let named = identity.address();

@@ -1,8 +1,6 @@
 //! What an account's token leaves behind besides itself: an error on the account, an event and an audit entry per change
 //! of its state, and an audit entry for who got it.
 
-use crate::store::transact::{Committed, transact};
-use scoped_futures::ScopedFutureExt;
 use serde_json::{Map, Value, json};
 
 use super::Call;
@@ -17,6 +15,7 @@ use crate::model::social_error;
 use crate::store::audit::{self, Actor, AuditEvent, Outcome};
 use crate::store::pool::PgConnection;
 use crate::store::provider_tokens::{self, SealedTokens};
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 
 /// What an account shows that must be connected again, so that its owner is offered that.
 pub(super) fn reconnect_error() -> Value {

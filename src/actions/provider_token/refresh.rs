@@ -1,7 +1,5 @@
 //! Under the lease: ask the provider once, keep what it answers, note why it did not.
 
-use crate::store::transact::{Committed, transact};
-use scoped_futures::ScopedFutureExt;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
@@ -15,6 +13,7 @@ use crate::model::problem::{Error, FaultKind, Result, code};
 use crate::model::provider_token::{Lease as Leased, Refusal, Row, TokenLife, TokenState, judge};
 use crate::model::reason::Reason;
 use crate::store::provider_tokens::{self, Failed, LeaseEnd, NewTokens, SealedTokens};
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::upstream::descriptor::Exchange;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::provider::Provider;

@@ -9,9 +9,8 @@ use crate::limits::Limit;
 use crate::model::id::SessionId;
 use crate::model::problem::{Result, code};
 use crate::store::sessions::Ending;
-use crate::store::transact::{Aborted, Committed, transact};
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{attempts, clients, sessions};
-use scoped_futures::ScopedFutureExt;
 
 /// What is to end.
 #[derive(Clone, Copy, Debug)]

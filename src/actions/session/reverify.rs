@@ -13,10 +13,9 @@ use crate::model::id::{ClientId, IdentificationId, SessionId, VerificationId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::verification::{Role, Status};
 use crate::store::pool::PgConnection;
-use crate::store::transact::{Committed, transact};
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::verifications::{self, NewVerification, PendingVerification};
 use crate::store::{attempts, clients, sessions, users};
-use scoped_futures::ScopedFutureExt;
 
 /// Minutes for which a verification counts as recent.
 const RECENT: i64 = 10;

@@ -5,9 +5,8 @@ use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::model::id::SessionId;
 use crate::model::problem::{Result, code};
-use crate::store::transact::{Committed, transact};
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{clients, sessions};
-use scoped_futures::ScopedFutureExt;
 
 /// Touches a session of the calling client.
 ///

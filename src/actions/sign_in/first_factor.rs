@@ -21,9 +21,8 @@ use crate::model::redirect::RedirectTarget;
 use crate::model::verification::{Role, Status};
 use crate::store::attempts::{self, CompletedBy};
 use crate::store::pool::PgConnection;
-use crate::store::transact::{Aborted, Committed, transact};
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{clients, sign_ins, verifications};
-use scoped_futures::ScopedFutureExt;
 
 /// The factor that is prepared.
 #[derive(Clone, Copy, Debug)]

@@ -18,8 +18,7 @@ use crate::model::settings::EnumerationProtection;
 use crate::model::sign_in::{self, AttemptLife, Factor, State, Status, UserFactors};
 use crate::model::time::Timestamp;
 use crate::store::password_sign_ins::{self, Completion, NewGuess};
-use crate::store::transact::{Aborted, Committed, transact};
-use scoped_futures::ScopedFutureExt;
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 
 /// The strategy that sessions and clients remember.
 pub(super) const STRATEGY: &str = "password";

@@ -15,8 +15,7 @@ use crate::model::reason::Reason;
 use crate::model::settings::{EnumerationProtection, SignUpMode};
 use crate::store::pool::PgConnection;
 use crate::store::sign_ins::{self, NewSignIn, SignInStart};
-use crate::store::transact::{Committed, transact};
-use scoped_futures::ScopedFutureExt;
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 
 /// Who it is, and how they want to verify it.
 #[derive(Clone, Copy, Debug)]
@@ -113,8 +112,8 @@ fn parse(ctx: &Ctx, text: &str) -> Result<Identifier> {
         return Ok(Identifier::Address(EmailAddress::parse(text).ok_or_else(wrong)?));
     }
     // A username alone would give away its user's addresses, where nothing may be given away.
-    let is_sent = !is_strict(ctx) || attributes.password.is_enabled();
-    if attributes.username.is_enabled() && is_sent && text.chars().count() <= 64 {
+    let may_reveal = !is_strict(ctx) || attributes.password.is_enabled();
+    if attributes.username.is_enabled() && may_reveal && text.chars().count() <= 64 {
         return Ok(Identifier::Username(text.to_owned()));
     }
     Err(not_found().into())

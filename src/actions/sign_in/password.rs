@@ -15,9 +15,8 @@ use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::verification::LIFE;
 use crate::store::attempts::CompletedBy;
-use crate::store::transact::{Committed, transact};
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{clients, sign_ins, user_passwords};
-use scoped_futures::ScopedFutureExt;
 
 /// A sign-in after its password was looked at.
 pub struct SignInUpdate {

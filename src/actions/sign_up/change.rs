@@ -24,9 +24,8 @@ use crate::model::{social_error, username};
 use crate::store::attempts::{self, CompletedBy, SignUpFields};
 use crate::store::pool::PgConnection;
 use crate::store::sign_ups::{self, Change};
-use crate::store::transact::{Aborted, Committed, transact};
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{clients, sign_ins, users};
-use scoped_futures::ScopedFutureExt;
 
 /// What somebody typed; `None` leaves things as they are.
 #[derive(Clone, Debug, Default)]
@@ -222,8 +221,8 @@ fn may_have(ctx: &Ctx, typed: &Typed) -> Result<(), Problem> {
 /// after its verification only.
 async fn are_free(ctx: &Ctx, db: &mut PgConnection, typed: &Typed) -> Result<()> {
     let taken = |param| Problem::new(code::FORM_IDENTIFIER_EXISTS).param(param);
-    let is_sent = ctx.instance.settings.enumeration_protection != EnumerationProtection::Strict;
-    if let Some(email) = typed.email.as_ref().filter(|_| is_sent)
+    let may_reveal = ctx.instance.settings.enumeration_protection != EnumerationProtection::Strict;
+    if let Some(email) = typed.email.as_ref().filter(|_| may_reveal)
         && sign_ins::owner_of_address(&mut *db, ctx.instance_id(), email.as_str(), false).await?.is_some()
     {
         return Err(taken("email_address").into());

@@ -16,8 +16,7 @@ use crate::model::verification::{Role, Status};
 use crate::store::attempts::CompletedBy;
 use crate::store::pool::PgConnection;
 use crate::store::sign_ins;
-use crate::store::transact::{Aborted, Committed, transact};
-use scoped_futures::ScopedFutureExt;
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 
 /// Sends a code or link to the sign-up's address.
 ///

@@ -13,8 +13,7 @@ use crate::model::signing_key::KeyPurpose;
 use crate::store::interval;
 use crate::store::oauth_codes;
 use crate::store::oauth_grants::{self, NewRefreshToken, Redemption};
-use crate::store::transact::{Aborted, Committed, transact};
-use scoped_futures::ScopedFutureExt;
+use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 
 /// Redeems a code.
 ///

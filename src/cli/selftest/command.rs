@@ -1,7 +1,5 @@
 //! The command: makes the instance that is walked through, and removes it.
 
-use crate::store::transact::{Committed, transact};
-use scoped_futures::ScopedFutureExt;
 use std::time::Instant;
 
 use clap::Args;
@@ -17,6 +15,7 @@ use super::{Step, Target, walk};
 use crate::actions::instance::{self, NewInstance};
 use crate::model::id::InstanceId;
 use crate::model::random::base62;
+use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{erase, instances};
 
 /// Walks through the main journeys.
