@@ -155,7 +155,7 @@ async fn known_client_tries(
     .await
 }
 
-/// Whether `user` signed in from this browser before, and has verified that `address` is their; `false` for nobody, by
+/// Whether `user` signed in from this browser before, and has verified that `address` is theirs; `false` for nobody, by
 /// the same statement.
 ///
 /// # Errors

@@ -73,7 +73,7 @@ async fn attempt_transfer(
         AttemptKind::SignUp => TransferSource::SignIn,
     };
     // Asked before the sign-up goes: it may have had the address verified, and then a sign-in need not ask again.
-    let proven = sign_ups::verified_address(db, instance, &client).await?;
+    let verified = sign_ups::verified_address(db, instance, &client).await?;
     let taken = attempts::take_transfer(db, instance, &client, source, ctx.offset()).await?;
     let Some(authorization) = taken else {
         if !attempts::had_transfer(db, instance, &client, source).await? {
@@ -88,7 +88,7 @@ async fn attempt_transfer(
     let mut identity = ProviderIdentity::reopen(ctx, &authorization)?;
     let named = identity.address();
     let is_named = |address: &str| named.as_ref().is_some_and(|named| named.as_str() == address);
-    identity.address_verified_by = proven.filter(|(address, _)| is_named(address)).map(|(_, strategy)| strategy);
+    identity.address_verified_by = verified.filter(|(address, _)| is_named(address)).map(|(_, strategy)| strategy);
     attempt::refuse_second_session(ctx, db, &client).await?;
     let carried =
         transfer_attempt(ctx, db, &client, (&authorization.id, &identity), to, fields, CompletedBy::Call).await?;
