@@ -11,7 +11,7 @@ use crate::model::id::{ClientId, IdentificationId, SignInId, SignUpId};
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::redirect::{CREATED_SESSION, with_query};
-use crate::model::verification::{self as model, Verification};
+use crate::model::verification as model;
 use crate::store::pool::PgConnection;
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::verifications::{self, PendingVerification};
@@ -84,7 +84,7 @@ pub async fn find(ctx: &Ctx, token: &str) -> Result<Link> {
         if asked.superseded_at.is_some() {
             return Err(code::VERIFICATION_LINK_TOKEN_STALE.because(Reason::ProofDead, "stale").into());
         }
-        if asked.status != "unverified" {
+        if asked.status != model::Status::Unverified {
             return Err(code::VERIFICATION_ALREADY_VERIFIED.into());
         }
         return Ok(Link { asked, hash });
@@ -269,13 +269,4 @@ pub async fn finish_elsewhere_opened(
         Ok(None) | Err(Error::Problem(_)) => Ok(None),
         Err(fault) => Err(fault),
     }
-}
-
-/// True while an attempt of `status` waits though its link was believed: it was opened in another browser.
-pub fn waits(verification: Option<&Verification>, status: &str) -> bool {
-    let is_open = matches!(status, "needs_first_factor" | "missing_requirements");
-    is_open
-        && verification.is_some_and(|verification| {
-            verification.strategy == "email_link" && verification.status == model::Status::Verified
-        })
 }

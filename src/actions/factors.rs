@@ -10,6 +10,7 @@ use crate::model::factor::Factor;
 use crate::model::first_factors::{self, SupportedFactors};
 use crate::model::linking;
 use crate::model::problem::{Problem, Result, code};
+use crate::model::sign_in;
 use crate::model::sign_up::{self, AddressEvidence, SignUpFacts};
 use crate::model::verification::{Status, Verification};
 
@@ -37,7 +38,7 @@ pub fn supported_factors(ctx: &Ctx) -> SupportedFactors<'_> {
 
 /// Fills in what the attempt is shown, while it waits for a first factor.
 pub fn fill(ctx: &Ctx, attempt: &mut SignIn) {
-    if attempt.status == "needs_first_factor" {
+    if attempt.status == sign_in::Status::NeedsFirstFactor {
         attempt.first_factors = Some(first_factors::first_factors(supported_factors(ctx), attempt));
     }
 }

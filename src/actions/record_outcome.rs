@@ -14,6 +14,7 @@ use crate::store::audit::{self, Actor, AuditEvent, Outcome};
 use crate::store::outbox;
 use crate::store::password_sign_ins::SessionRecord;
 use crate::store::pool::PgConnection;
+use crate::store::sessions::Ending;
 
 /// A user came into being and is signed in.
 ///
@@ -47,7 +48,7 @@ pub fn of_session(ctx: &Ctx, session: &SessionId) -> SessionRecord {
     }
 }
 
-/// A session ended; `status` as stored (`ended`, `removed`).
+/// A session ended.
 ///
 /// # Errors
 /// Storage faults.
@@ -56,11 +57,15 @@ pub async fn signed_out(
     db: &mut PgConnection,
     user: &UserId,
     session: &SessionId,
-    status: &'static str,
+    ending: Ending,
 ) -> Result<()> {
-    let name = format!("session.{status}");
-    event(ctx, db, &name, session.as_str()).await?;
-    append(ctx, db, &name, user, ("session", session.as_str())).await
+    let name = match ending {
+        Ending::Ended => "session.ended",
+        Ending::Removed => "session.removed",
+        Ending::Revoked => "session.revoked",
+    };
+    event(ctx, db, name, session.as_str()).await?;
+    append(ctx, db, name, user, ("session", session.as_str())).await
 }
 
 /// A user could not sign in; `code` is what the app sees. What names no user stands in the log alone.

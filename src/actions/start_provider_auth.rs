@@ -13,6 +13,7 @@ use crate::model::provider_authorization::{Intent, Transport};
 use crate::model::random;
 use crate::model::reason::Reason;
 use crate::model::redirect::{CheckedRedirect, RedirectPayload, RedirectTarget};
+use crate::model::verification::Role;
 use crate::store::attempts::{self, NewProviderVerification, SignUpFields};
 use crate::store::pool::PgConnection;
 use crate::store::provider_authorizations::{self, NewAuthorization};
@@ -52,7 +53,7 @@ pub(super) struct AuthorizationStart<'a> {
     /// What it is for.
     pub intent: Intent,
     /// The role of the verification.
-    pub role: &'static str,
+    pub role: Role,
     /// What the verification is for: an attempt or an account.
     pub target: &'a str,
     /// Who begins.
@@ -202,7 +203,14 @@ pub async fn create_attempt(
 
 /// The authorization of an attempt: sign-in and sign-up ask for the configured scopes and no others.
 fn authorization_start<'a>(kind: AttemptKind, target: &'a str, client: &'a ClientId) -> AuthorizationStart<'a> {
-    AuthorizationStart { intent: kind.into(), role: role(kind), target, client, session: None, more_scopes: &[] }
+    AuthorizationStart {
+        intent: kind.into(),
+        role: Role::of_provider(kind),
+        target,
+        client,
+        session: None,
+        more_scopes: &[],
+    }
 }
 
 /// Resolves and checks both addresses: the first against the page that asked, the second against the first.
@@ -251,14 +259,6 @@ pub(super) fn check_hints(request: &Request<'_>) -> Result<(), Problem> {
         return wrong("oidc_login_hint");
     }
     Ok(())
-}
-
-/// The role of a provider's verification in each kind of attempt.
-pub fn role(kind: AttemptKind) -> &'static str {
-    match kind {
-        AttemptKind::SignIn => "first_factor",
-        AttemptKind::SignUp => "external_account",
-    }
 }
 
 /// Makes state, verifier and nonce, and writes down the verification and the authorization; returns the provider's

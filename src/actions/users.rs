@@ -10,6 +10,7 @@ use crate::model::reason::Reason;
 use crate::model::user::User;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::pool::PgConnection;
+use crate::store::sessions::Ending;
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{bans, lockouts, outbox, sign_ins, user_passwords, users};
 
@@ -52,7 +53,7 @@ pub async fn change(ctx: &Ctx, actor: Actor, user: &str, change: Change) -> Resu
                     None => false,
                     Some(ended) => {
                         for session in &ended {
-                            record_outcome::signed_out(ctx, tx, user, session, "revoked").await?;
+                            record_outcome::signed_out(ctx, tx, user, session, Ending::Revoked).await?;
                         }
                         true
                     }
@@ -98,7 +99,7 @@ pub async fn reset_password(
     sign_ins::replace_others(&mut *db, instance, user, attempt, offset).await?;
     // Strangers who locked the account do not keep its user from a new password in a browser of their own.
     for session in &bans::end_access(&mut *db, instance, user, "password_reset", Some(client), offset).await? {
-        record_outcome::signed_out(ctx, &mut *db, user, session, "revoked").await?;
+        record_outcome::signed_out(ctx, &mut *db, user, session, Ending::Revoked).await?;
     }
     record_change(ctx, db, Actor::User(user.clone()), "password.reset", user).await
 }

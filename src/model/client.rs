@@ -1,13 +1,14 @@
 //! A client (browser or device) with its current attempts and open sessions: what every answer of the frontend API
 //! carries.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use time::serde::rfc3339;
 
 use super::factor::Factor;
 use super::id::{ClientId, FlowId, IdentificationId, SessionId, SignInId, SignUpId, UserId};
 use super::profile::Profile;
-use super::sign_up::Fields;
+use super::sign_in;
+use super::sign_up::{self, Fields};
 use super::time::Timestamp;
 use super::user::User;
 use super::verification::Verification;
@@ -64,7 +65,7 @@ impl Client {
 
     /// The session that pages act for: the last active one, else the first.
     pub fn active_session(&self) -> Option<&Session> {
-        let active = |session: &&Session| session.status == "active";
+        let active = |session: &&Session| session.status == SessionStatus::Active;
         let last = self
             .sessions
             .iter()
@@ -79,8 +80,8 @@ impl Client {
 pub struct SignIn {
     /// Names it.
     pub id: SignInId,
-    /// `needs_identifier`, …, `complete`.
-    pub status: String,
+    /// Where it stands.
+    pub status: sign_in::Status,
     /// What the person typed, or the user's address once known.
     pub identifier: Option<String>,
     /// The recorded flow.
@@ -113,6 +114,14 @@ pub struct SignIn {
     pub second_factor: Option<Verification>,
 }
 
+impl SignIn {
+    /// It waits though its link was believed: that was opened in another browser.
+    pub fn waits_for_opened_link(&self) -> bool {
+        let is_opened = self.first_factor.as_ref().is_some_and(Verification::is_opened_link);
+        self.status == sign_in::Status::NeedsFirstFactor && is_opened
+    }
+}
+
 /// A sign-up attempt.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SignUp {
@@ -120,8 +129,8 @@ pub struct SignUp {
     pub flow_id: Option<FlowId>,
     /// Names it.
     pub id: SignUpId,
-    /// `missing_requirements`, `complete`.
-    pub status: String,
+    /// Where it stands.
+    pub status: sign_up::Status,
     /// The address of the user to be.
     pub email_address: Option<String>,
     /// Username of the user to be.
@@ -168,13 +177,43 @@ pub struct SignUp {
     pub verification_strategies: Vec<&'static str>,
 }
 
+impl SignUp {
+    /// It waits though its link was believed: that was opened in another browser.
+    pub fn waits_for_opened_link(&self) -> bool {
+        let is_opened = self.email_verification.as_ref().is_some_and(Verification::is_opened_link);
+        self.status == sign_up::Status::MissingRequirements && is_opened
+    }
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStatus {
+    /// The person still has something to do before it can be used.
+    Pending,
+    /// In use.
+    Active,
+    /// Signed out.
+    Ended,
+    /// Signed out and taken off the client.
+    Removed,
+    /// Ended by the backend.
+    Revoked,
+    /// It lived as long as it may.
+    Expired,
+    /// Nobody used it for too long.
+    Abandoned,
+    /// Another one took its place.
+    Replaced,
+}
+
 /// A session and its user.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Session {
     /// Names it.
     pub id: SessionId,
     /// `pending` or `active` in a client; any state elsewhere.
-    pub status: String,
+    pub status: SessionStatus,
     /// Absolute end.
     #[serde(with = "rfc3339")]
     pub expire_at: Timestamp,

@@ -1,12 +1,16 @@
 //! A sign-in attempt as a state machine: which verification each state accepts, and where it leads.
 //! Nothing else makes an attempt complete.
 
+use serde::{Deserialize, Serialize};
+
 use super::defences::Defences;
 use super::id::IdentificationId;
 use super::user::IdentificationStatus;
 
 /// Where an attempt stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum Status {
     /// Nobody is identified; also while a provider is asked, and after it failed.
     NeedsIdentifier,
@@ -18,31 +22,6 @@ pub enum Status {
     NeedsNewPassword,
     /// Signed in.
     Complete,
-}
-
-impl Status {
-    /// As stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NeedsIdentifier => "needs_identifier",
-            Self::NeedsFirstFactor => "needs_first_factor",
-            Self::NeedsSecondFactor => "needs_second_factor",
-            Self::NeedsNewPassword => "needs_new_password",
-            Self::Complete => "complete",
-        }
-    }
-
-    /// The stored status.
-    pub fn parse(text: &str) -> Option<Self> {
-        let all = [
-            Self::NeedsIdentifier,
-            Self::NeedsFirstFactor,
-            Self::NeedsSecondFactor,
-            Self::NeedsNewPassword,
-            Self::Complete,
-        ];
-        all.into_iter().find(|status| status.as_str() == text)
-    }
 }
 
 /// Whether an attempt may still be changed.

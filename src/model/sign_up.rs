@@ -1,10 +1,23 @@
 //! A sign-up attempt as rules: what it must have, what must be verified of it, and who
 //! may become a user at all.
 
+use serde::{Deserialize, Serialize};
+
 use super::defences::Defences;
 use super::settings::{Settings, SignUpMode};
 
 pub use super::sign_in::{AttemptLife, Refused};
+
+/// Where an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Status {
+    /// It has to bring more, or something of it must be verified.
+    MissingRequirements,
+    /// It made a user.
+    Complete,
+}
 
 /// Something a sign-up can bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -77,7 +77,7 @@ impl User {
 
     /// The e-mail addresses.
     pub fn emails(&self) -> impl Iterator<Item = &Identification> {
-        self.identifications.iter().filter(|address| address.kind == "email_address")
+        self.identifications.iter().filter(|address| address.kind == IdentificationKind::EmailAddress)
     }
 
     /// What tells this user to people: the primary address, else the username, else the id.
@@ -111,8 +111,8 @@ impl User {
 pub struct Identification {
     /// Names the address.
     pub id: IdentificationId,
-    /// `email_address`, `phone_number`, `web3_wallet`.
-    pub kind: String,
+    /// What sort of address it is.
+    pub kind: IdentificationKind,
     /// The address as shown.
     pub value: String,
     /// How far it is the user's.
@@ -134,9 +134,22 @@ pub struct Identification {
     pub linked_to: Vec<Link>,
 }
 
-/// How far an address is its user's.
+/// A sort of address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
+pub enum IdentificationKind {
+    /// An e-mail address.
+    EmailAddress,
+    /// A telephone number.
+    PhoneNumber,
+    /// A web3 wallet.
+    Web3Wallet,
+}
+
+/// How far an address is its user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum IdentificationStatus {
     /// Claimed, not verified.
     Unverified,
@@ -213,6 +226,17 @@ impl ExternalAccount {
     }
 }
 
+/// Where an external account stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum ExternalAccountStatus {
+    /// It waits for its identity.
+    Pending,
+    /// Its identity was verified.
+    Verified,
+}
+
 fn is_verified<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(String::deserialize(deserializer)? == "verified")
+    Ok(ExternalAccountStatus::deserialize(deserializer)? == ExternalAccountStatus::Verified)
 }

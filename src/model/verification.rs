@@ -1,18 +1,20 @@
 //! A verification: a code, a link or a provider's answer, asked of one owner.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::serde::rfc3339;
 
 use super::id::VerificationId;
+use super::linking::AttemptKind;
 use super::time::Timestamp;
 
 /// How long a verification may take, and how long a verified identity may wait for its transfer.
 pub const LIFE: time::Duration = time::Duration::minutes(10);
 
 /// Where a verification stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum Status {
     /// Asked, not answered.
     Unverified,
@@ -24,42 +26,53 @@ pub enum Status {
     Failed,
 }
 
+/// The status people see: expiry is computed, not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShownStatus {
+    /// Asked, not answered.
+    Unverified,
+    /// Verified.
+    Verified,
+    /// Verified, but it belongs in the other attempt.
+    Transferable,
+    /// Refused for good.
+    Failed,
+    /// Asked, and not answered in time.
+    Expired,
+}
+
 impl Status {
-    /// As stored and shown.
-    pub fn as_str(self) -> &'static str {
+    /// What a verification that ends at `expires_at` is shown as at `now`.
+    pub fn shown(self, expires_at: Timestamp, now: Timestamp) -> ShownStatus {
         match self {
-            Self::Unverified => "unverified",
-            Self::Verified => "verified",
-            Self::Transferable => "transferable",
-            Self::Failed => "failed",
+            Self::Unverified if expires_at <= now => ShownStatus::Expired,
+            Self::Unverified => ShownStatus::Unverified,
+            Self::Verified => ShownStatus::Verified,
+            Self::Transferable => ShownStatus::Transferable,
+            Self::Failed => ShownStatus::Failed,
         }
     }
 }
 
-impl Status {
-    /// The stored status.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Unverified, Self::Verified, Self::Transferable, Self::Failed]
-            .into_iter()
-            .find(|status| status.as_str() == text)
-    }
-}
-
-/// What a verification by code or link verifies to its owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a verification verifies to its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum Role {
     /// Who signs in, or who is signed in (reverification).
     FirstFactor,
     /// The address of a sign-up, or of a user.
     EmailAddress,
+    /// The account at a provider that a sign-up begins with, or that a user connects.
+    ExternalAccount,
 }
 
 impl Role {
-    /// As stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::FirstFactor => "first_factor",
-            Self::EmailAddress => "email_address",
+    /// What a provider's answer verifies to an attempt of this kind.
+    pub fn of_provider(kind: AttemptKind) -> Self {
+        match kind {
+            AttemptKind::SignIn => Self::FirstFactor,
+            AttemptKind::SignUp => Self::ExternalAccount,
         }
     }
 }
@@ -99,8 +112,13 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// The status people see at `now`: expiry is computed, not stored.
-    pub fn shown_status(&self, now: Timestamp) -> &'static str {
-        if self.status == Status::Unverified && self.expires_at <= now { "expired" } else { self.status.as_str() }
+    /// The status people see at `now`.
+    pub fn shown_status(&self, now: Timestamp) -> ShownStatus {
+        self.status.shown(self.expires_at, now)
+    }
+
+    /// A link that was believed.
+    pub fn is_opened_link(&self) -> bool {
+        self.strategy == "email_link" && self.status == Status::Verified
     }
 }

@@ -8,7 +8,8 @@ use sqlx::types::Json;
 use super::pool::PgConnection;
 use crate::model::client::{SignIn, SignUp};
 use crate::model::id::{ClientId, FlowId, InstanceId, ProviderAuthorizationId, SignInId, SignUpId, VerificationId};
-use crate::model::verification::Status;
+use crate::model::linking::AttemptKind;
+use crate::model::verification::{Role, Status};
 
 /// Replaces the client's attempts: a stale one would win in the SDK. What was claimed in a sign-in goes with it, and so
 /// do the tokens that came with the claim.
@@ -150,8 +151,8 @@ pub struct NewProviderVerification<'a> {
     pub id: &'a VerificationId,
     /// The attempt's id.
     pub owner: &'a str,
-    /// `first_factor`, `external_account`.
-    pub role: &'static str,
+    /// What it verifies to the attempt or account.
+    pub role: Role,
     /// The client that asked.
     pub client: &'a ClientId,
     /// `oauth_google`.
@@ -177,7 +178,7 @@ pub async fn create_verification(
         instance.as_str(),
         new.id.as_str(),
         new.owner,
-        new.role,
+        new.role as Role,
         new.client.as_str(),
         new.strategy,
         new.external_url_sealed,
@@ -207,7 +208,7 @@ pub async fn answer_verification(
            where instance_id = $1 and id = $2"#,
         instance.as_str(),
         id.as_str(),
-        status.as_str(),
+        status as Status,
         error,
         offset,
     )
@@ -216,7 +217,7 @@ pub async fn answer_verification(
     Ok(())
 }
 
-/// Uses up the transferable verification of the client's current sign-in (`from_sign_in`) or sign-up, once. Returns the
+/// Uses up the transferable verification of the client's current sign-in or sign-up, once. Returns the
 /// authorization to the provider that it stands for.
 ///
 /// # Errors
@@ -225,7 +226,7 @@ pub async fn take_transfer(
     db: &mut PgConnection,
     instance: &InstanceId,
     client: &ClientId,
-    source: TransferSource,
+    source: AttemptKind,
     offset: PgInterval,
 ) -> sqlx::Result<Option<ProviderAuthorizationId>> {
     sqlx::query_scalar!(
@@ -245,7 +246,7 @@ pub async fn take_transfer(
            join provider_authorizations f on f.instance_id = $1 and f.verification_id = t.id"#,
         instance.as_str(),
         client.as_str(),
-        source.role(),
+        Role::of_provider(source) as Role,
         offset,
     )
     .fetch_optional(db)
@@ -260,7 +261,7 @@ pub async fn had_transfer(
     db: &mut PgConnection,
     instance: &InstanceId,
     client: &ClientId,
-    source: TransferSource,
+    source: AttemptKind,
 ) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (
@@ -271,29 +272,10 @@ pub async fn had_transfer(
                where v.instance_id = $1 and v.role = $3 and v.status = 'transferable') as "had!""#,
         instance.as_str(),
         client.as_str(),
-        source.role(),
+        Role::of_provider(source) as Role,
     )
     .fetch_one(db)
     .await
-}
-
-/// Which attempt a transfer comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransferSource {
-    /// A sign-in whose first factor is transferable.
-    SignIn,
-    /// A sign-up whose external account is transferable.
-    SignUp,
-}
-
-impl TransferSource {
-    /// The role of its verification.
-    fn role(self) -> &'static str {
-        match self {
-            Self::SignIn => "first_factor",
-            Self::SignUp => "external_account",
-        }
-    }
 }
 
 /// Where a finished attempt stays visible.

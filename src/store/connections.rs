@@ -8,6 +8,7 @@ use crate::model::connecting::{Address, Identity, Known};
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, SessionId, UserId, VerificationId};
 use crate::model::profile::Profile;
 use crate::model::search;
+use crate::model::user::ExternalAccountStatus;
 
 /// Locks a user until the transaction ends; false if there is none. Whatever gives or takes a way to sign in does it
 /// one after the other, so that two removals at once never take the last two.
@@ -116,15 +117,6 @@ pub async fn renew_pending(
     Ok(())
 }
 
-/// The account that an authorization is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// It waits for its identity.
-    Pending,
-    /// It was verified before.
-    Verified,
-}
-
 /// The authorization's account, locked, while the authorization's verification is still the one that is asked for;
 /// `None` if it was removed or a newer authorization began.
 ///
@@ -135,9 +127,9 @@ pub async fn lock_target(
     instance: &InstanceId,
     account: &str,
     verification: &VerificationId,
-) -> sqlx::Result<Option<Target>> {
-    let status = sqlx::query_scalar!(
-        r#"select e.status from external_accounts e
+) -> sqlx::Result<Option<ExternalAccountStatus>> {
+    sqlx::query_scalar!(
+        r#"select e.status as "status: ExternalAccountStatus" from external_accounts e
            join verifications v on v.instance_id = $1 and v.id = $3 and v.owner_id = e.id and v.superseded_at is null
            where e.instance_id = $1 and e.id = $2 for no key update of e"#,
         instance.as_str(),
@@ -145,8 +137,7 @@ pub async fn lock_target(
         verification.as_str(),
     )
     .fetch_optional(db)
-    .await?;
-    Ok(status.map(|status| if status == "verified" { Target::Verified } else { Target::Pending }))
+    .await
 }
 
 /// What we know about an identity that came back to `user`: who has it, who has the address, and whether the user has

@@ -31,7 +31,7 @@ pub async fn known(
                            and (f.locked_until is null or f.locked_until <= now() + $6))) as "locked!",
                (select s.id from sessions s where s.instance_id = $1 and s.client_id = $5 and s.user_id = a.user_id
                    and s.status = 'active' and s.expire_at > now() + $6 limit 1) as "session?: SessionId",
-               o.user_id as "owner?: UserId", o.id as "address?: IdentificationId", o.status as "owner_status?",
+               o.user_id as "owner?: UserId", o.id as "address?: IdentificationId", o.status as "owner_status?: IdentificationStatus",
                o.is_somebody_else as "is_somebody_else?",
                (select s.id from sessions s where s.instance_id = $1 and s.client_id = $5 and s.user_id = o.user_id
                    and s.status = 'active' and s.expire_at > now() + $6 limit 1) as "owner_session?: SessionId",
@@ -69,23 +69,15 @@ pub async fn known(
         user_status: UserStatus::of(row.banned, row.locked),
         session: row.session,
     });
-    let owner = row.owner.zip(row.address).map(|(user, identification)| AddressOwner {
+    let owner = row.owner.zip(row.address).zip(row.owner_status).map(|((user, identification), status)| AddressOwner {
         user,
         identification,
         is_somebody_else: row.is_somebody_else.unwrap_or(false),
         session: row.owner_session,
-        status: status(row.owner_status.as_deref()),
+        status,
         user_status: UserStatus::of(row.owner_banned, row.owner_locked),
     });
     Ok(Known { account, owner })
-}
-
-fn status(stored: Option<&str>) -> IdentificationStatus {
-    match stored {
-        Some("verified") => IdentificationStatus::Verified,
-        Some("reserved") => IdentificationStatus::Reserved,
-        _ => IdentificationStatus::Unverified,
-    }
 }
 
 /// An account of a user.

@@ -1,5 +1,6 @@
 //! Sessions: begun in one way only, minted from, touched, ended.
 
+use serde::Serialize;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
@@ -132,22 +133,16 @@ pub async fn open(
 }
 
 /// How a session ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum Ending {
     /// Signed out, still listed elsewhere.
     Ended,
     /// Signed out and taken off the client.
     Removed,
-}
-
-impl Ending {
-    /// As stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ended => "ended",
-            Self::Removed => "removed",
-        }
-    }
+    /// By the backend, or by whoever took the account over.
+    Revoked,
 }
 
 /// Whether the client that `token` names has something to sign out of: the open session that is named, or any, or an attempt
@@ -200,7 +195,7 @@ pub async fn end(
         instance.as_str(),
         client.as_str(),
         session.map(SessionId::as_str),
-        ending.as_str(),
+        ending as Ending,
         offset,
     )
     .fetch_all(db)

@@ -10,7 +10,9 @@ use crate::model::client::SignIn;
 use crate::model::id::{
     ClientId, FlowId, IdentificationId, InstanceId, ProviderAuthorizationId, SessionId, SignInId, UserId,
 };
+use crate::model::sign_in::Status;
 use crate::model::time::Timestamp;
+use crate::model::user::IdentificationStatus;
 
 /// An account that somebody claimed at a provider by naming an address that has an owner. It waits with the sign-in
 /// until the address is verified, and is nothing of the owner's before: whoever claims in vain leaves no trace with the
@@ -28,8 +30,8 @@ pub struct PendingAccount {
 
 /// A sign-in as its rules see it.
 pub struct Row {
-    /// `needs_first_factor`, …
-    pub status: String,
+    /// Where it stands.
+    pub status: Status,
     /// A newer one took its place.
     pub is_replaced: bool,
     /// A day has passed.
@@ -41,7 +43,7 @@ pub struct Row {
     /// The account that waits for the verification of that address.
     pub pending: Option<Json<PendingAccount>>,
     /// How far the address in question is the user's; `None` if it is not theirs at all.
-    pub address_status: Option<String>,
+    pub address_status: Option<IdentificationStatus>,
     /// The address in question, canonical.
     pub address: Option<String>,
     /// The user has another address that is verified or reserved for them.
@@ -64,10 +66,10 @@ pub async fn row(
 ) -> sqlx::Result<Option<Row>> {
     sqlx::query_as!(
         Row,
-        r#"select s.status, s.replaced_at is not null as "is_replaced!", s.abandon_at <= now() + $4 as "is_abandoned!",
+        r#"select s.status as "status: Status", s.replaced_at is not null as "is_replaced!", s.abandon_at <= now() + $4 as "is_abandoned!",
                s.user_id as "user: UserId", s.identification_id as "identification: IdentificationId",
                s.pending_account as "pending: Json<PendingAccount>",
-               i.status as "address_status?", i.value_key as "address?",
+               i.status as "address_status?: IdentificationStatus", i.value_key as "address?",
                exists (select from identifications o where o.instance_id = $1 and o.user_id = s.user_id
                    and o.kind = 'email_address' and o.id <> i.id and o.status in ('verified', 'reserved'))
                    as "is_somebody_else!",
@@ -94,7 +96,7 @@ pub struct Identified<'a> {
     /// The account that waits for the verification of that address.
     pub pending: Option<&'a PendingAccount>,
     /// `needs_first_factor`, or as it was.
-    pub status: &'static str,
+    pub status: Status,
 }
 
 /// Says who a sign-in is for; its identifier becomes the address that led to them.
@@ -118,7 +120,7 @@ pub async fn identify(
         who.user.as_str(),
         who.address.map(IdentificationId::as_str),
         who.pending.map(Json) as Option<Json<&PendingAccount>>,
-        who.status,
+        who.status as Status,
         offset,
     )
     .execute(db)
@@ -159,7 +161,7 @@ pub async fn set_status(
     db: &mut PgConnection,
     instance: &InstanceId,
     id: &str,
-    status: &'static str,
+    status: Status,
     offset: PgInterval,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
@@ -167,7 +169,7 @@ pub async fn set_status(
            where instance_id = $1 and id = $2 and replaced_at is null"#,
         instance.as_str(),
         id,
-        status,
+        status as Status,
         offset,
     )
     .execute(db)

@@ -8,6 +8,7 @@ use super::attempts::CompletedBy;
 use super::pool::PgConnection;
 use crate::model::client::SignUp;
 use crate::model::id::{ClientId, InstanceId, SessionId, UserId, VerificationId};
+use crate::model::sign_up::Status;
 use crate::model::time::Timestamp;
 
 /// What a provider's profile can fill in.
@@ -76,8 +77,8 @@ pub async fn drop_username(
 
 /// A sign-up as its rules see it.
 pub struct Row {
-    /// `missing_requirements`, `complete`.
-    pub status: String,
+    /// Where it stands.
+    pub status: Status,
     /// A newer one took its place.
     pub is_replaced: bool,
     /// A day has passed.
@@ -116,7 +117,7 @@ pub async fn row(
 ) -> sqlx::Result<Option<Row>> {
     sqlx::query_as!(
         Row,
-        r#"select s.status, s.replaced_at is not null as "is_replaced!", s.abandon_at <= now() + $3 as "is_abandoned!",
+        r#"select s.status as "status: Status", s.replaced_at is not null as "is_replaced!", s.abandon_at <= now() + $3 as "is_abandoned!",
                s.email_address_key as email, e.strategy as "proven_by?",
                x.id as "external_account?: VerificationId", s.username, s.first_name, s.last_name, s.password_digest,
                s.unsafe_metadata, s.locale, s.legal_accepted_at

@@ -54,7 +54,7 @@ pub async fn create(
         instance.as_str(),
         new.id.as_str(),
         new.owner,
-        new.role.as_str(),
+        new.role as Role,
         new.client.as_str(),
         new.session.map(SessionId::as_str),
         new.strategy,
@@ -109,7 +109,7 @@ pub async fn supersede(
            where instance_id = $1 and owner_id = $2 and role = $3 and superseded_at is null"#,
         instance.as_str(),
         owner,
-        role.as_str(),
+        role as Role,
         offset,
     )
     .execute(db)
@@ -124,12 +124,10 @@ pub struct PendingVerification {
     pub id: VerificationId,
     /// The attempt, session or address that it is for.
     pub owner: String,
-    /// `first_factor`, `email_address`, …
-    pub role: String,
     /// `email_code`, `email_link`, or a provider's.
     pub strategy: String,
     /// Where it stands; expiry is not in it.
-    pub status: String,
+    pub status: Status,
     /// Wrong guesses so far.
     pub attempts: i16,
     /// The client that asked.
@@ -160,14 +158,14 @@ pub async fn current(
 ) -> sqlx::Result<Option<PendingVerification>> {
     sqlx::query_as!(
         PendingVerification,
-        r#"select id as "id: VerificationId", owner_id as owner, role, strategy, status, attempts,
+        r#"select id as "id: VerificationId", owner_id as owner, strategy, status as "status: Status", attempts,
                client_id as "client: ClientId", identification_id as identification, value_key as address,
                redirect_url, sent_at, expires_at, superseded_at
            from verifications
            where instance_id = $1 and owner_id = $2 and role = $3 and superseded_at is null"#,
         instance.as_str(),
         owner,
-        role.as_str(),
+        role as Role,
     )
     .fetch_optional(db)
     .await
@@ -184,7 +182,7 @@ pub async fn by_link(
 ) -> sqlx::Result<Option<PendingVerification>> {
     sqlx::query_as!(
         PendingVerification,
-        r#"select id as "id: VerificationId", owner_id as owner, role, strategy, status, attempts,
+        r#"select id as "id: VerificationId", owner_id as owner, strategy, status as "status: Status", attempts,
                client_id as "client: ClientId", identification_id as identification, value_key as address,
                redirect_url, sent_at, expires_at, superseded_at
            from verifications where instance_id = $1 and link_hash = $2"#,
@@ -208,13 +206,13 @@ pub async fn guess(
     hashes: &[Vec<u8>],
     offset: PgInterval,
 ) -> sqlx::Result<Option<Status>> {
-    let status = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         r#"update verifications set attempts = attempts + 1,
                status = case when code_hash = any($4) then 'verified' when attempts = 4 then 'failed' else status end,
                verified_at = case when code_hash = any($4) then now() + $5 end
            where instance_id = $1 and id = $2 and client_id = $3 and status = 'unverified' and superseded_at is null
                and attempts < 5 and expires_at > now() + $5 and code_hash is not null
-           returning status"#,
+           returning status as "status: Status""#,
         instance.as_str(),
         id.as_str(),
         client.as_str(),
@@ -222,8 +220,7 @@ pub async fn guess(
         offset,
     )
     .fetch_optional(db)
-    .await?;
-    Ok(status.as_deref().and_then(Status::parse))
+    .await
 }
 
 /// Believes a link, once. `false` if it is superseded, used or expired.
@@ -263,7 +260,7 @@ pub async fn opened_link(
 ) -> sqlx::Result<Option<PendingVerification>> {
     sqlx::query_as!(
         PendingVerification,
-        r#"select id as "id: VerificationId", owner_id as owner, role, strategy, status, attempts,
+        r#"select id as "id: VerificationId", owner_id as owner, strategy, status as "status: Status", attempts,
                client_id as "client: ClientId", identification_id as identification, value_key as address,
                redirect_url, sent_at, expires_at, superseded_at
            from verifications

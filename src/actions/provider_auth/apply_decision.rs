@@ -177,7 +177,7 @@ async fn continue_sign_in(
     identity: &ProviderIdentity,
     user: &UserId,
 ) -> Result<AttemptOutcome, Aborted> {
-    let status = SignInStatus::NeedsIdentifier.as_str();
+    let status = SignInStatus::NeedsIdentifier;
     let who = Identified { user, address: None, pending: None, status };
     sign_ins::identify(db, ctx.instance_id(), attempt.id, &who, ctx.offset()).await?;
     fill(ctx, db, user, identity).await?;
@@ -238,7 +238,7 @@ async fn wait(
         provider_user_id: identity.profile.provider_user_id.clone(),
         authorization: attempt.authorization.clone(),
     };
-    let status = SignInStatus::NeedsFirstFactor.as_str();
+    let status = SignInStatus::NeedsFirstFactor;
     let who = Identified { user, address: Some(address), pending: Some(&pending), status };
     sign_ins::identify(db, ctx.instance_id(), attempt.id, &who, ctx.offset()).await?;
     if let Some(strategy) = &identity.address_verified_by {

@@ -17,6 +17,7 @@ use crate::model::provider_authorization::Intent;
 use crate::model::provider_config::strategy;
 use crate::model::reason::Reason;
 use crate::model::user::ExternalAccount;
+use crate::model::verification::Role;
 use crate::store::connections::{self, NewPending, OwnedAccount};
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{clients, provider_configs, verifications};
@@ -246,7 +247,7 @@ fn authorization_start<'a>(
     more_scopes: &'a [String],
 ) -> AuthorizationStart<'a> {
     let session = Some((&session.user.id, &session.id));
-    AuthorizationStart { intent, role: "external_account", target: target.as_str(), client, session, more_scopes }
+    AuthorizationStart { intent, role: Role::ExternalAccount, target: target.as_str(), client, session, more_scopes }
 }
 
 /// The account as the client shows it now.

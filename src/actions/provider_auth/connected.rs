@@ -18,9 +18,10 @@ use crate::model::problem::{Error, Result};
 use crate::model::provider_config::strategy;
 use crate::model::reason::{Failure, Reason};
 use crate::model::social_error;
+use crate::model::user::ExternalAccountStatus;
 use crate::model::verification::Status;
 use crate::store::audit::Actor;
-use crate::store::connections::{self, BroughtAddress, Target};
+use crate::store::connections::{self, BroughtAddress};
 use crate::store::pool::PgConnection;
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
@@ -102,7 +103,7 @@ async fn decide(
     db: &mut PgConnection,
     authorization: &ProviderAuthorization,
     user: &UserId,
-    target: Target,
+    target: ExternalAccountStatus,
     identity: &ProviderIdentity,
 ) -> Result<ConnectDecision, Aborted> {
     let email = identity.address();
@@ -115,8 +116,8 @@ async fn decide(
         addresses_changeable: ctx.instance.settings.addresses_changeable,
     };
     let aim = match target {
-        Target::Pending => Aim::Connect,
-        Target::Verified => Aim::Reauthorize(account_of(authorization)?),
+        ExternalAccountStatus::Pending => Aim::Connect,
+        ExternalAccountStatus::Verified => Aim::Reauthorize(account_of(authorization)?),
     };
     let decision = connecting::decide(&aim, identity.profile.email_trust, &known, rules);
     flow_steps::log_connection(ctx, &decision);

@@ -5,7 +5,6 @@ use crate::actions::attempt;
 use crate::actions::client::{self, ClientUpdate, Issued};
 use crate::actions::identity::ProviderIdentity;
 use crate::actions::sign_up::transfer_verification;
-use crate::actions::start_provider_auth;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, ProviderAuthorizationId, VerificationId};
@@ -13,7 +12,8 @@ use crate::model::linking::AttemptKind;
 use crate::model::problem::{Error, Result, code};
 use crate::model::provider_config::strategy;
 use crate::model::reason::Reason;
-use crate::store::attempts::{self, CompletedBy, NewProviderVerification, SignUpFields, TransferSource};
+use crate::model::verification::Role;
+use crate::store::attempts::{self, CompletedBy, NewProviderVerification, SignUpFields};
 use crate::store::pool::PgConnection;
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{clients, provider_authorizations, sign_ups};
@@ -69,8 +69,8 @@ async fn attempt_transfer(
         };
     }
     let source = match to {
-        AttemptKind::SignIn => TransferSource::SignUp,
-        AttemptKind::SignUp => TransferSource::SignIn,
+        AttemptKind::SignIn => AttemptKind::SignUp,
+        AttemptKind::SignUp => AttemptKind::SignIn,
     };
     // Asked before the sign-up goes: it may have had the address verified, and then a sign-in need not ask again.
     let verified = sign_ups::verified_address(db, instance, &client).await?;
@@ -130,7 +130,7 @@ pub async fn transfer_attempt(
     let new = NewProviderVerification {
         id: &verification,
         owner: &attempt,
-        role: start_provider_auth::role(to),
+        role: Role::of_provider(to),
         client,
         strategy: &strategy(&identity.provider),
         external_url_sealed: None,

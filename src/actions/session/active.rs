@@ -3,13 +3,15 @@
 use crate::actions::client;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
-use crate::model::client::{Client, Session};
+use crate::model::client::{Client, Session, SessionStatus};
 use crate::model::problem::{Result, code};
 
 /// The active session that `wanted` names, else the one that pages act for.
 pub fn of<'a>(client: &'a Client, wanted: Option<&str>) -> Option<&'a Session> {
     match wanted {
-        Some(id) => client.sessions.iter().find(|session| session.id.as_str() == id && session.status == "active"),
+        Some(id) => {
+            client.sessions.iter().find(|session| session.id.as_str() == id && session.status == SessionStatus::Active)
+        }
         None => client.active_session(),
     }
 }

@@ -56,7 +56,7 @@ pub async fn end(
                 return Err(code::RESOURCE_NOT_FOUND.into());
             }
             for (session, user) in &ended {
-                record_outcome::signed_out(ctx, tx, user, session, ending.as_str()).await?;
+                record_outcome::signed_out(ctx, tx, user, session, ending).await?;
             }
             attempts::forget_completed(tx, instance, &client, ctx.offset()).await?;
             let issued = client::new_token(ctx);
@@ -101,7 +101,7 @@ pub async fn forget_client(ctx: &Ctx, token: Option<&LookupHash>) -> Result<()> 
             };
             let ended = sessions::end(tx, instance, &client, None, Ending::Removed, ctx.offset()).await?;
             for (session, user) in &ended {
-                record_outcome::signed_out(ctx, tx, user, session, Ending::Removed.as_str()).await?;
+                record_outcome::signed_out(ctx, tx, user, session, Ending::Removed).await?;
             }
             clients::remove(tx, instance, &client, ctx.offset()).await?;
             Ok(Committed::Done(()))

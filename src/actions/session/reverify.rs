@@ -37,7 +37,7 @@ pub struct Reverification {
 impl Reverification {
     /// The verification was given.
     pub fn is_complete(&self) -> bool {
-        self.asked.as_ref().is_some_and(|asked| asked.status == "verified")
+        self.asked.as_ref().is_some_and(|asked| asked.status == Status::Verified)
     }
 }
 

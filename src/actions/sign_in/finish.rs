@@ -14,7 +14,6 @@ use crate::model::reason::Reason;
 use crate::model::sign_in::{
     self, Address, AttemptLife, Factor, Reassignment, Refused, State, Status, Step, UserFactors,
 };
-use crate::model::user::IdentificationStatus;
 use crate::store::addresses::{self, RetainedAddress};
 use crate::store::attempts::CompletedBy;
 use crate::store::pool::PgConnection;
@@ -88,7 +87,7 @@ pub async fn apply_first_factor(
     }
     let user_factors = UserFactors { has_password: row.has_password, second_factor: false };
     let step =
-        sign_in::apply_factor(&state(&row)?, factor(&row, presented), user_factors, Defences::ALL).map_err(refusal)?;
+        sign_in::apply_factor(&state(&row), factor(&row, presented), user_factors, Defences::ALL).map_err(refusal)?;
     if let Some(address) = address {
         take_address(ctx, db, &row, (&user, attempt.client), address, step, strategy).await?;
     }
@@ -98,7 +97,7 @@ pub async fn apply_first_factor(
     match step.status {
         Status::Complete => complete(ctx, db, attempt, user, strategy).await,
         status => {
-            if !sign_ins::set_status(db, ctx.instance_id(), attempt.id, status.as_str(), ctx.offset()).await? {
+            if !sign_ins::set_status(db, ctx.instance_id(), attempt.id, status, ctx.offset()).await? {
                 return Err(Aborted::Conflict);
             }
             Ok(Finished::Waits(status))
@@ -115,25 +114,19 @@ fn refusal(refused: Refused) -> Problem {
     }
 }
 
-fn state(row: &Row) -> Result<State, Error> {
-    let status = Status::parse(&row.status).ok_or_else(|| Error::internal("a sign-in in an unknown state"))?;
+fn state(row: &Row) -> State {
     let life = match (row.is_replaced, row.is_abandoned) {
-        (true, _) if status != Status::Complete => AttemptLife::Replaced,
+        (true, _) if row.status != Status::Complete => AttemptLife::Replaced,
         (false, false) => AttemptLife::Current,
         _ => AttemptLife::Abandoned,
     };
     let waits_for = row.identification.clone().filter(|_| row.pending.is_some());
-    Ok(State { status, life, waits_for })
+    State { status: row.status, life, waits_for }
 }
 
 /// The verification with what is known of the address it is about.
 fn factor<'a>(row: &Row, presented: PresentedFactor<'a>) -> Factor<'a> {
-    let status = row.address_status.as_deref().map(|status| match status {
-        "verified" => IdentificationStatus::Verified,
-        "reserved" => IdentificationStatus::Reserved,
-        _ => IdentificationStatus::Unverified,
-    });
-    let address = |id| Address { id, status, is_somebody_else: row.is_somebody_else };
+    let address = |id| Address { id, status: row.address_status, is_somebody_else: row.is_somebody_else };
     match presented {
         PresentedFactor::Provider => Factor::Provider,
         PresentedFactor::Address(id) => Factor::Address(address(id)),

@@ -18,6 +18,7 @@ use crate::model::linking::{AttemptKind, UserStatus};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::redirect::RedirectTarget;
+use crate::model::sign_in;
 use crate::model::verification::{Role, Status};
 use crate::store::attempts::{self, CompletedBy};
 use crate::store::pool::PgConnection;
@@ -109,7 +110,7 @@ pub async fn waiting(ctx: &Ctx, db: &mut PgConnection, client: &ClientId, id: &s
     let found = sign_ins::of_client(&mut *db, ctx.instance_id(), client, id, ctx.offset()).await?.ok_or_else(other)?;
     let mut attempt = found.attempt;
     flow_steps::resume(ctx, attempt.flow_id.as_ref(), attempt.user_id.as_ref());
-    if found.is_abandoned || attempt.status == "complete" {
+    if found.is_abandoned || attempt.status == sign_in::Status::Complete {
         let detail = if found.is_abandoned { "abandoned" } else { "done" };
         return Err(code::CLIENT_STATE_INVALID.because(Reason::AttemptExpired, detail).into());
     }
@@ -117,7 +118,7 @@ pub async fn waiting(ctx: &Ctx, db: &mut PgConnection, client: &ClientId, id: &s
         flow_steps::log_replacement(ctx, &mut *db, client).await;
         return Err(code::RESOURCE_FORBIDDEN.because(Reason::AttemptReplaced, "").into());
     }
-    if attempt.status != "needs_first_factor" {
+    if attempt.status != sign_in::Status::NeedsFirstFactor {
         return Err(code::CLIENT_STATE_INVALID.into());
     }
     factors::fill(ctx, &mut attempt);

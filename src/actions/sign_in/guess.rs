@@ -109,8 +109,7 @@ pub(super) async fn complete(
     guess: &Guess,
     (user, digest): (&UserId, &str),
 ) -> Result<Option<Completed>> {
-    let Some(status) = Status::parse(&guess.attempt.status) else { return Ok(None) };
-    let state = State { status, life: AttemptLife::Current, waits_for: None };
+    let state = State { status: guess.attempt.status, life: AttemptLife::Current, waits_for: None };
     let user_factors = UserFactors { has_password: true, second_factor: false };
     let step = sign_in::apply_factor(&state, Factor::Password, user_factors, Defences::ALL);
     if step.map(|step| step.status) != Ok(Status::Complete) {
@@ -139,7 +138,7 @@ pub(super) async fn complete(
     let Some(identifier) = begun else { return Ok(None) };
     begin::log_session(ctx, user, &session);
     let attempt = SignIn {
-        status: Status::Complete.as_str().to_owned(),
+        status: Status::Complete,
         identifier,
         created_session_id: Some(session),
         // Who it was for is logged while it is under way.

@@ -13,6 +13,7 @@ use crate::model::client::SignIn;
 use crate::model::id::UserId;
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
+use crate::model::sign_in::Status;
 use crate::model::verification::LIFE;
 use crate::store::attempts::CompletedBy;
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
@@ -147,7 +148,7 @@ async fn waiting_for_password(ctx: &Ctx, token: Option<&LookupHash>, id: &str) -
     })
     .await?;
     flow_steps::resume(ctx, found.attempt.flow_id.as_ref(), found.attempt.user_id.as_ref());
-    if found.is_replaced || found.is_abandoned || found.attempt.status != "needs_new_password" {
+    if found.is_replaced || found.is_abandoned || found.attempt.status != Status::NeedsNewPassword {
         return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
     }
     // Whoever finds the page open later has verified nothing.

@@ -20,7 +20,7 @@ use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::EnumerationProtection;
 use crate::model::verification::Status;
-use crate::model::{social_error, username};
+use crate::model::{sign_up, social_error, username};
 use crate::store::attempts::{self, CompletedBy, SignUpFields};
 use crate::store::pool::PgConnection;
 use crate::store::sign_ups::{self, Change};
@@ -158,7 +158,7 @@ pub(super) async fn current(
     let client = clients::lock_by_token(&mut *db, ctx.instance_id(), token).await?.ok_or_else(other)?;
     let found = sign_ups::of_client(&mut *db, ctx.instance_id(), &client, id, ctx.offset()).await?.ok_or_else(other)?;
     flow_steps::resume(ctx, found.attempt.flow_id.as_ref(), None);
-    if found.is_abandoned || found.attempt.status == "complete" {
+    if found.is_abandoned || found.attempt.status == sign_up::Status::Complete {
         let detail = if found.is_abandoned { "abandoned" } else { "done" };
         return Err(code::CLIENT_STATE_INVALID.because(Reason::AttemptExpired, detail).into());
     }

@@ -123,7 +123,7 @@ fn may_change(row: &Row) -> Result<(), Problem> {
         (false, true) => AttemptLife::Abandoned,
         (false, false) => AttemptLife::Current,
     };
-    sign_up::may_change(life, row.status == "complete").map_err(|refused| {
+    sign_up::may_change(life, row.status == sign_up::Status::Complete).map_err(|refused| {
         if refused == Refused::Replaced {
             return code::RESOURCE_FORBIDDEN.because(Reason::AttemptReplaced, "");
         }

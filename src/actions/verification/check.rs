@@ -67,9 +67,9 @@ pub async fn check(ctx: &Ctx, db: &mut PgConnection, who: &Guesser<'_>, guess: &
 
 /// Why nothing could be guessed.
 fn why_not(ctx: &Ctx, asked: &PendingVerification) -> Problem {
-    match Status::parse(&asked.status) {
-        Some(Status::Verified) => code::VERIFICATION_ALREADY_VERIFIED.into(),
-        Some(Status::Failed) => code::VERIFICATION_FAILED.because(Reason::ProofDead, "tries"),
+    match asked.status {
+        Status::Verified => code::VERIFICATION_ALREADY_VERIFIED.into(),
+        Status::Failed => code::VERIFICATION_FAILED.because(Reason::ProofDead, "tries"),
         _ if asked.attempts >= GUESSES => code::VERIFICATION_FAILED.because(Reason::ProofDead, "tries"),
         _ if asked.expires_at <= ctx.moment() => code::VERIFICATION_EXPIRED.because(Reason::ProofDead, "expired"),
         // Another client's: as if nothing had been sent.

@@ -98,7 +98,8 @@ fn hash(ctx: &Ctx, method: VerificationMethod<'_>, id: &VerificationId, secret: 
 
 fn purpose(request: &VerificationRequest<'_>) -> Purpose {
     match (request.role, request.session) {
-        (Role::EmailAddress, _) => Purpose::Address,
+        // No message verifies an account at a provider.
+        (Role::EmailAddress | Role::ExternalAccount, _) => Purpose::Address,
         (Role::FirstFactor, None) if request.method == VerificationMethod::ResetCode => Purpose::NewPassword,
         (Role::FirstFactor, None) => Purpose::SignIn,
         (Role::FirstFactor, Some(_)) => Purpose::Reverification,

@@ -59,7 +59,7 @@ async fn finish(ctx: &Ctx, browser: &Browser, what: SessionsToEnd<'_>, ending: E
     let Some(updated) = ended else { return nobody(ctx, browser) };
     let resource = match what {
         SessionsToEnd::All => Resource::Client,
-        SessionsToEnd::One(id) => Resource::Shown(json!({ "object": "session", "id": id, "status": ending.as_str() })),
+        SessionsToEnd::One(id) => Resource::Shown(json!({ "object": "session", "id": id, "status": ending })),
     };
     answer::respond(ctx, browser, &updated, resource).await
 }

@@ -81,7 +81,7 @@ pub async fn show(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(quer
     let client = actions::client::read(&ctx, token.as_ref()).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
     let current = client.sign_up.as_ref().filter(|attempt| attempt.id.as_str() == id);
     let current = current.ok_or(code::RESOURCE_NOT_FOUND)?;
-    if email_link::waits(current.email_verification.as_ref(), &current.status)
+    if current.waits_for_opened_link()
         && let Some(updated) = email_link::finish_elsewhere_opened(&ctx, token.as_ref(), &id).await?
     {
         return respond_with_finished(&ctx, &browser, &updated, &id).await;

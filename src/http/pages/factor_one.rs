@@ -21,6 +21,7 @@ use crate::model::client::SignIn;
 use crate::model::email::EmailAddress;
 use crate::model::factor::{Factor, RESET};
 use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::sign_in;
 use crate::model::verification::{Status, Verification};
 
 const FACTOR_ONE: &str = "/sign-in/factor-one";
@@ -74,7 +75,7 @@ fn path(step: Step) -> &'static str {
 
 /// The attempt that this step is about.
 fn waiting<'a>(page: &'a PageRequest<'_>) -> Option<&'a SignIn> {
-    page.client.sign_in.as_ref().filter(|attempt| attempt.status == "needs_first_factor")
+    page.client.sign_in.as_ref().filter(|attempt| attempt.status == sign_in::Status::NeedsFirstFactor)
 }
 
 /// A verification by mail that is still wanted.
@@ -88,7 +89,7 @@ async fn show(ctx: &Ctx, browser: &Browser, step: Step, query: Result<Query, Fai
     let Some((page, attempt)) = page.as_ref().and_then(|page| Some((page, waiting(page)?))) else {
         return page_request::nothing_here(ctx, page.as_ref(), EntryPage::SignIn);
     };
-    if email_link::waits(attempt.first_factor.as_ref(), &attempt.status) {
+    if attempt.waits_for_opened_link() {
         let done = email_link::finish_elsewhere_opened(ctx, page.token().as_ref(), attempt.id.as_str()).await?;
         if let Some(updated) = done {
             return page_request::continue_sign_in(ctx, browser, &page.redirects, &updated);

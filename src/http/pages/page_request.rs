@@ -18,8 +18,8 @@ use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, Lookup, LookupHash};
 use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
-use crate::model::sign_in::Status;
-use crate::model::sign_up::Field;
+use crate::model::sign_in;
+use crate::model::sign_up::{self, Field};
 
 /// The page on which somebody who forgot their password chooses another.
 pub const RESET: &str = "/sign-in/reset-password";
@@ -149,7 +149,7 @@ pub fn continue_sign_in(
     updated: &ClientUpdate,
 ) -> Result<Response> {
     let wants_password =
-        updated.client.sign_in.as_ref().is_some_and(|attempt| attempt.status == Status::NeedsNewPassword.as_str());
+        updated.client.sign_in.as_ref().is_some_and(|attempt| attempt.status == sign_in::Status::NeedsNewPassword);
     let path = match updated.client.active_session() {
         _ if wants_password => redirects.carry(RESET),
         Some(_) => redirects.target.clone(),
@@ -170,7 +170,7 @@ pub async fn continue_sign_up(
     redirects: &RedirectParams,
     updated: &ClientUpdate,
 ) -> Result<Response> {
-    let attempt = updated.client.sign_up.as_ref().filter(|attempt| attempt.status != "complete");
+    let attempt = updated.client.sign_up.as_ref().filter(|attempt| attempt.status != sign_up::Status::Complete);
     let path = match attempt {
         None => redirects.target.clone(),
         Some(attempt) => {

@@ -27,6 +27,7 @@ use crate::model::email::EmailAddress;
 use crate::model::factor::{Factor, RESET as STRATEGY};
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::redirect::with_query;
+use crate::model::sign_in;
 use crate::model::verification::{Status, Verification};
 
 /// In the query: begin with somebody else, whatever waits.
@@ -65,8 +66,10 @@ enum ResetStep<'a> {
 
 fn reset_step<'a>(page: &'a PageRequest<'_>) -> ResetStep<'a> {
     match &page.client.sign_in {
-        Some(attempt) if attempt.status == "needs_new_password" => ResetStep::ChoosePassword(attempt),
-        Some(attempt) if attempt.status == "needs_first_factor" && pending_verification(attempt).is_some() => {
+        Some(attempt) if attempt.status == sign_in::Status::NeedsNewPassword => ResetStep::ChoosePassword(attempt),
+        Some(attempt)
+            if attempt.status == sign_in::Status::NeedsFirstFactor && pending_verification(attempt).is_some() =>
+        {
             ResetStep::Verify(attempt)
         }
         _ => ResetStep::Identify,

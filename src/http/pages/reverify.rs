@@ -17,7 +17,7 @@ use crate::context::Ctx;
 use crate::model::client::{Client, Session};
 use crate::model::email::EmailAddress;
 use crate::model::problem::{Error, Problem, Result};
-use crate::model::verification::GUESSES;
+use crate::model::verification::{GUESSES, Status};
 
 /// The page's path.
 const PATH: &str = "/user/reverify";
@@ -111,7 +111,7 @@ async fn show_step(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) 
     }
     let stands = reverify::read(ctx, browser.hash(ctx).as_ref(), &request.session.id).await?;
     let is_live = stands.asked.as_ref().is_some_and(|asked| {
-        asked.strategy == "email_code" && asked.status == "unverified" && asked.expires_at > ctx.moment()
+        asked.strategy == "email_code" && asked.status == Status::Unverified && asked.expires_at > ctx.moment()
     });
     let waits = match stands.factors.first().map(|factor| factor.strategy.as_str()) {
         None => return Ok(Redirect::to(CONNECTIONS).into_response()),

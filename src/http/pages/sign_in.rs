@@ -25,6 +25,7 @@ use crate::context::Ctx;
 use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::verification::{Status, Verification};
+use crate::model::{sign_in, sign_up};
 
 /// The routes of this file. The budget of starts is spent by the handler: the page that refuses keeps its form.
 pub fn routes() -> Vec<Route> {
@@ -258,13 +259,13 @@ fn next_step(client: &Client) -> Option<&'static str> {
         verification.is_some_and(|verification| verification.status == Status::Verified)
     };
     if let Some(attempt) = &client.sign_in {
-        if attempt.status == "needs_new_password" {
+        if attempt.status == sign_in::Status::NeedsNewPassword {
             return Some(page_request::RESET);
         }
-        let waits = attempt.status == "needs_first_factor" && attempt.has_pending_account;
+        let waits = attempt.status == sign_in::Status::NeedsFirstFactor && attempt.has_pending_account;
         return waits.then_some("/sign-in/link");
     }
-    let attempt = client.sign_up.as_ref().filter(|attempt| attempt.status == "missing_requirements")?;
+    let attempt = client.sign_up.as_ref().filter(|attempt| attempt.status == sign_up::Status::MissingRequirements)?;
     is_good(attempt.external_account.as_ref()).then_some(page_request::CONTINUE)
 }
 

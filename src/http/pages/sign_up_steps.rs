@@ -22,6 +22,7 @@ use crate::actions::sign_up::{change, verify};
 use crate::context::Ctx;
 use crate::model::client::SignUp;
 use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::sign_up;
 use crate::model::verification::Status;
 
 /// The routes of this file.
@@ -68,7 +69,7 @@ async fn post_verify(
 
 /// The attempt that these steps are about.
 fn waiting<'a>(page: &'a PageRequest<'_>) -> Option<&'a SignUp> {
-    page.client.sign_up.as_ref().filter(|attempt| attempt.status == "missing_requirements")
+    page.client.sign_up.as_ref().filter(|attempt| attempt.status == sign_up::Status::MissingRequirements)
 }
 
 async fn lacks(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
@@ -172,7 +173,7 @@ async fn wants_code(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>)
     let Some((page, attempt)) = page.as_ref().and_then(|page| Some((page, waiting(page)?))) else {
         return page_request::nothing_here(ctx, page.as_ref(), EntryPage::SignUp);
     };
-    if email_link::waits(attempt.email_verification.as_ref(), &attempt.status) {
+    if attempt.waits_for_opened_link() {
         let done = email_link::finish_elsewhere_opened(ctx, page.token().as_ref(), attempt.id.as_str()).await?;
         if let Some(updated) = done {
             return page_request::continue_sign_up(ctx, browser, &page.redirects, &updated).await;

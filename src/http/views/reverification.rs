@@ -9,10 +9,9 @@ use crate::model::time::{Timestamp, millis};
 /// A reverification; `session` is shown already.
 pub fn reverification(shown: &Reverification, session: Value, now: Timestamp) -> Value {
     let verification = shown.asked.as_ref().map(|asked| {
-        let is_over = asked.status == "unverified" && asked.expires_at <= now;
         json!({
             "object": "verification_otp",
-            "status": if is_over { "expired" } else { asked.status.as_str() },
+            "status": asked.status.shown(asked.expires_at, now),
             "strategy": asked.strategy,
             "attempts": asked.attempts,
             "expire_at": millis(asked.expires_at),

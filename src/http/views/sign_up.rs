@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::verification;
 use crate::model::client::SignUp;
 use crate::model::provider_config::strategy;
-use crate::model::sign_up::Field;
+use crate::model::sign_up::{self, Field};
 use crate::model::time::{Timestamp, millis};
-use crate::model::verification::Status;
+use crate::model::verification::ShownStatus;
 
 fn names(fields: &[Field]) -> Vec<&'static str> {
     fields.iter().map(|field| field.as_str()).collect()
@@ -19,7 +19,7 @@ pub fn sign_up(attempt: &SignUp, now: Timestamp) -> Value {
     // No sign-up depends on an account of a certain provider.
     let providers = attempt.providers.iter().map(|slug| strategy(slug));
     let optional: Vec<String> = names(&fields.optional).into_iter().map(str::to_owned).chain(providers).collect();
-    let is_complete = attempt.status == "complete";
+    let is_complete = attempt.status == sign_up::Status::Complete;
     let open = |fields: &[Field]| if is_complete { Vec::new() } else { names(fields) };
     let external_account = attempt.external_account.as_ref().map(|verification| verification::oauth(verification, now));
     json!({
@@ -63,21 +63,21 @@ pub fn sign_up(attempt: &SignUp, now: Timestamp) -> Value {
 fn email(attempt: &SignUp, now: Timestamp) -> Option<Value> {
     attempt.email_address.as_ref()?;
     let fields = attempt.fields.clone().unwrap_or_default();
-    let must_be_verified = attempt.status != "complete" && fields.unverified.contains(&Field::EmailAddress);
+    let must_be_verified =
+        attempt.status != sign_up::Status::Complete && fields.unverified.contains(&Field::EmailAddress);
     let mut shape = match &attempt.email_verification {
         Some(verification) => verification::shown(verification, now),
         None if must_be_verified => json!({
             "object": "verification_otp",
-            "status": "unverified",
+            "status": ShownStatus::Unverified,
             "strategy": attempt.verification_strategies.first().unwrap_or(&"email_code"),
             "attempts": null,
             "expire_at": null,
         }),
         None => return None,
     };
-    let is_live = attempt.email_verification.as_ref().is_some_and(|verification| {
-        verification.status == Status::Unverified && verification.shown_status(now) == Status::Unverified.as_str()
-    });
+    let verification = attempt.email_verification.as_ref();
+    let is_live = verification.is_some_and(|verification| verification.shown_status(now) == ShownStatus::Unverified);
     let next = match (must_be_verified, is_live) {
         (false, _) => "",
         (true, true) => "needs_attempt",

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::model::provider_config::strategy;
 use crate::model::time::{Timestamp, millis};
 use crate::model::user::{ExternalAccount, Identification, IdentificationStatus};
-use crate::model::verification::{LIFE, Verification};
+use crate::model::verification::{LIFE, ShownStatus, Status, Verification};
 
 /// A verification inside an attempt, whatever its kind.
 pub fn shown(verification: &Verification, now: Timestamp) -> Value {
@@ -46,13 +46,12 @@ pub fn oauth(verification: &Verification, now: Timestamp) -> Value {
 pub fn of_account(account: &ExternalAccount, now: Timestamp) -> Value {
     let expires_at = account.expires_at.unwrap_or_else(|| account.verified_at.unwrap_or(account.created_at) + LIFE);
     let status = match account.is_verified {
-        true => "verified",
-        false if expires_at <= now => "expired",
-        false => "unverified",
+        true => Status::Verified,
+        false => Status::Unverified,
     };
     json!({
         "object": "verification_oauth",
-        "status": status,
+        "status": status.shown(expires_at, now),
         "strategy": strategy(&account.provider),
         "error": account.shown_error(),
         "expire_at": millis(expires_at),
@@ -73,7 +72,7 @@ pub fn of_address(address: &Identification) -> Value {
     let is_verified = address.status == IdentificationStatus::Verified;
     json!({
         "object": object,
-        "status": if is_verified { "verified" } else { "unverified" },
+        "status": if is_verified { ShownStatus::Verified } else { ShownStatus::Unverified },
         "strategy": strategy,
         "attempts": null,
         "expire_at": null,
@@ -84,7 +83,7 @@ pub fn of_address(address: &Identification) -> Value {
 pub fn begun(account: &ExternalAccount, url: &str, now: Timestamp) -> Value {
     json!({
         "object": "verification_oauth",
-        "status": "unverified",
+        "status": ShownStatus::Unverified,
         "strategy": strategy(&account.provider),
         "error": null,
         "expire_at": millis(now + LIFE),
