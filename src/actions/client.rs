@@ -2,7 +2,7 @@
 
 use crate::actions::{factors, unsaved_client};
 use crate::context::Ctx;
-use crate::crypto::{Lookup, LookupHash, SealedAt, Secret};
+use crate::crypto::{ExposeSecret, Lookup, LookupHash, SealedAt, Secret};
 use crate::model::client::Client;
 use crate::model::id::{ClientId, VerificationId};
 use crate::model::problem::{Error, Problem, Result, code};
@@ -27,14 +27,20 @@ pub struct ClientUpdate {
     /// The whole client.
     pub client: Client,
     /// The new token, if there is one.
-    pub issued: Option<Secret>,
+    pub issued: Option<Issued>,
+}
+
+impl Issued {
+    /// `token`, with its hash: whoever looks it up later in the request has it.
+    fn new(ctx: &Ctx, token: Secret) -> Self {
+        let hash = ctx.app.ring.lookup_hash(Lookup::ClientToken, token.expose_secret());
+        Self { token, hash }
+    }
 }
 
 /// A fresh token, not stored yet.
 pub fn new_token(ctx: &Ctx) -> Issued {
-    let token = random::token(ctx.rng());
-    let hash = ctx.app.ring.lookup_hash(Lookup::ClientToken, &token);
-    Issued { token: Secret::from(token), hash }
+    Issued::new(ctx, Secret::from(random::token(ctx.rng())))
 }
 
 /// The tree of the client that `token`, which the browser presented, names, with addresses that only it may see. A
@@ -118,7 +124,7 @@ pub async fn read_updated(ctx: &Ctx, presented: Option<&LookupHash>, issued: Opt
         None => None,
     };
     let client = client.ok_or_else(|| Error::internal("a client vanished while it acted"))?;
-    Ok(ClientUpdate { client, issued: issued.map(|issued| issued.token) })
+    Ok(ClientUpdate { client, issued })
 }
 
 /// The calling client, locked until the transaction ends; stored now if it has only been issued, and a new one if the
@@ -178,5 +184,5 @@ pub async fn ensure(ctx: &Ctx, token: Option<&LookupHash>) -> Result<ClientUpdat
         return Ok(ClientUpdate { client: Client::unsaved(id), issued: None });
     }
     let (id, token) = unsaved_client::issue(ctx);
-    Ok(ClientUpdate { client: Client::unsaved(&id), issued: Some(token) })
+    Ok(ClientUpdate { client: Client::unsaved(&id), issued: Some(Issued::new(ctx, token)) })
 }

@@ -16,6 +16,7 @@ use crate::actions::instance::{self, NewInstance};
 use crate::config::Listen;
 use crate::crypto::{ExposeSecret, Secret};
 use crate::model::instance::Instance;
+use crate::store::directory::PresentedKey;
 use crate::store::instances;
 
 /// What to do with instances.
@@ -183,6 +184,10 @@ async fn stored_secret(open: &Open, instance: &Instance) -> Result<Option<Secret
     let config = &open.app.config;
     let folder = open.database.cluster.as_ref().map_or(config.dev.data_dir.as_path(), |cluster| cluster.data_dir());
     let Some(key) = home::read_environment(folder).remove("CLERK_SECRET_KEY") else { return Ok(None) };
-    let holder = open.app.directory.by_secret_key(&open.app.db, &open.app.ring, &key).await?;
+    let holder = open
+        .app
+        .directory
+        .by_secret_key(&open.app.db, &open.app.ring, &PresentedKey::new(&open.app.ring, &key))
+        .await?;
     Ok(holder.filter(|holder| holder.instance.id == instance.id).map(|_| key.into()))
 }

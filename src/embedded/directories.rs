@@ -69,8 +69,8 @@ impl Directories {
     /// Makes the folders; moves the default elsewhere when it cannot hold them.
     pub fn prepare(options: &Options, account: &Account) -> Result<Self, EmbeddedError> {
         let first = match Self::try_below(&options.data_dir, account)? {
-            Ok(layout) => return Ok(layout),
-            Err(unfit) => unfit,
+            Tried::Made(layout) => return Ok(layout),
+            Tried::Unfit(unfit) => unfit,
         };
         // Data that is there is never left behind for an empty database elsewhere.
         if options.explicit_data_dir || options.data_dir.join("pg/data").exists() {
@@ -81,14 +81,17 @@ impl Directories {
             from = %first.path.display(), reason = first.reason, to = %elsewhere.display(),
             "the development data moves to another folder"
         );
-        Self::try_below(&elsewhere, account)?.map_err(Into::into)
+        match Self::try_below(&elsewhere, account)? {
+            Tried::Made(layout) => Ok(layout),
+            Tried::Unfit(unfit) => Err(unfit.into()),
+        }
     }
 
-    fn try_below(home: &Path, account: &Account) -> Result<Result<Self, Unfit>, EmbeddedError> {
+    fn try_below(home: &Path, account: &Account) -> Result<Tried, EmbeddedError> {
         let home = make_home(home, account)?;
         let account = account.clone().for_data(&home.join("pg/data"));
         if let Some(closed) = account.closed_folder(&home) {
-            return Ok(Err(Unfit {
+            return Ok(Tried::Unfit(Unfit {
                 path: home,
                 reason: format!("the account PostgreSQL runs as cannot pass {}", closed.display()),
             }));
@@ -99,9 +102,12 @@ impl Directories {
         if !holds_mode(&layout.pg, mode)? {
             // Empty, and in the way of finding the cluster where it moves to.
             let _ = fs::remove_dir(&layout.pg);
-            return Ok(Err(Unfit { path: home, reason: "its file system does not keep file modes".to_owned() }));
+            return Ok(Tried::Unfit(Unfit {
+                path: home,
+                reason: "its file system does not keep file modes".to_owned(),
+            }));
         }
-        Ok(Ok(layout))
+        Ok(Tried::Made(layout))
     }
 
     /// Makes the socket's folder for `account`.
@@ -140,6 +146,15 @@ impl Directories {
     }
 }
 
+/// What became of a place for the folders.
+enum Tried {
+    /// They are there.
+    Made(Directories),
+    /// It cannot hold them.
+    Unfit(Unfit),
+}
+
+/// A place that cannot hold the folders, and why.
 struct Unfit {
     path: PathBuf,
     reason: String,

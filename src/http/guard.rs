@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, LOCATION, ORIGIN, USER_AG
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Host;
 
-use super::extract::{StoredUnder, client_token};
+use super::extract::{PresentedToken, client_token};
 use super::problem::Failure;
 use super::route::{Cache, Caller, Outage, Rules};
 use super::trace::{Followed, Served};
@@ -29,7 +29,7 @@ use crate::model::redirect::POPUP_PAGE;
 use crate::model::request::Origin;
 use crate::model::url_rules::is_loopback_host;
 use crate::store::clients;
-use crate::store::directory::{KeyHolder, LoopbackName};
+use crate::store::directory::{KeyHolder, LoopbackName, PresentedKey};
 
 /// The longest `User-Agent` that is recorded.
 const USER_AGENT_LENGTH: usize = 512;
@@ -139,20 +139,25 @@ async fn admit(
     }
     // A public document is nobody's.
     let presented = client_token(request.uri().query(), request.headers()).filter(|_| rules.outage == Outage::Refuse);
-    ctx.unsaved_client = presented.as_deref().and_then(|token| unsaved_client::verify(&ctx, token));
-    if let Some(hash) = stored_under(&guard.app, &instance, presented).await? {
-        request.extensions_mut().insert(StoredUnder(hash));
+    if let Some(token) = presented {
+        ctx.unsaved_client = unsaved_client::verify(&ctx, &token);
+        let hash = token_hash(&guard.app, &instance, &token).await?;
+        request.extensions_mut().insert(PresentedToken(hash));
     }
     request.extensions_mut().insert(ctx);
     Ok(None)
 }
 
-/// Where a browser's token stands while the key ring is being rotated: it stays under the key that made it until the
-/// next sign-in replaces it. Costs nothing while the ring has one key.
-async fn stored_under(app: &App, instance: &Instance, token: Option<String>) -> Result<Option<LookupHash>, Error> {
-    let Some(token) = token.filter(|_| app.ring.len() > 1) else { return Ok(None) };
-    let hashes = app.ring.lookup_hashes(Lookup::ClientToken, &token);
-    Ok(clients::stored_under(&app.db, &instance.id, &hashes).await?)
+/// What a browser's token is looked up by: once for the whole request. While the key ring is being rotated the token
+/// stays under the key that made it until the next sign-in replaces it; that costs nothing while the ring has one key.
+async fn token_hash(app: &App, instance: &Instance, token: &str) -> Result<LookupHash, Error> {
+    let first = app.ring.lookup_hash(Lookup::ClientToken, token);
+    if app.ring.len() == 1 {
+        return Ok(first);
+    }
+    let mut hashes = vec![first];
+    hashes.extend(app.ring.older_lookup_hashes(Lookup::ClientToken, token).map(|(_, hash)| hash));
+    Ok(clients::stored_under(&app.db, &instance.id, &hashes).await?.unwrap_or(first))
 }
 
 /// The instance that answers under `host`.
@@ -203,16 +208,14 @@ async fn key_holder(app: &App, headers: &HeaderMap, outage: Outage) -> Result<Ke
         return Err(code::AUTHENTICATION_INVALID.into());
     }
     let secret = bearer(headers).ok_or(code::AUTHORIZATION_HEADER_FORMAT_INVALID)?;
+    let key = PresentedKey::new(&app.ring, secret);
     let read = async {
-        let holder = app.directory.by_secret_key(&app.db, &app.ring, secret).await?;
+        let holder = app.directory.by_secret_key(&app.db, &app.ring, &key).await?;
         Ok(holder.ok_or(code::CLERK_KEY_INVALID)?)
     };
     match outage {
         Outage::Refuse => read.await,
-        Outage::LastKnown => {
-            let hash = app.ring.lookup_hash(Lookup::SecretKey, secret);
-            app.last_known.holder(*hash.as_bytes(), read).await
-        }
+        Outage::LastKnown => app.last_known.holder(*key.hash().as_bytes(), read).await,
     }
 }
 

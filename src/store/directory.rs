@@ -8,8 +8,8 @@ use sqlx::postgres::types::PgInterval;
 
 use super::pool::PgPool;
 use super::secret_keys;
-use crate::crypto::Lookup;
 use crate::crypto::ring::KeyRing;
+use crate::crypto::{Lookup, LookupHash};
 use crate::model::id::{AppId, InstanceId, SecretKeyId};
 use crate::model::instance::{Environment, Instance, key_host};
 use crate::model::problem::Error;
@@ -29,6 +29,24 @@ pub struct KeyHolder {
     pub instance: Arc<Instance>,
     /// Which of its keys it is.
     pub key: SecretKeyId,
+}
+
+/// A secret key as a caller presents it, with what it is looked up by.
+pub struct PresentedKey<'a> {
+    secret: &'a str,
+    first: LookupHash,
+}
+
+impl<'a> PresentedKey<'a> {
+    /// `secret`, hashed under the ring's first key: once for the whole request.
+    pub fn new(ring: &KeyRing, secret: &'a str) -> Self {
+        Self { secret, first: ring.lookup_hash(Lookup::SecretKey, secret) }
+    }
+
+    /// Its hash under the ring's first key.
+    pub fn hash(&self) -> &LookupHash {
+        &self.first
+    }
 }
 
 /// The cached directory.
@@ -68,17 +86,23 @@ impl Directory {
         Ok(Some(instance))
     }
 
-    /// The instance and key that `secret` names, under any key of the ring.
+    /// The instance and key that `presented` names, under any key of the ring.
     ///
     /// # Errors
     /// Storage faults.
-    pub async fn by_secret_key(&self, db: &PgPool, ring: &KeyRing, secret: &str) -> Result<Option<KeyHolder>, Error> {
-        let first = ring.lookup_hash(Lookup::SecretKey, secret);
+    pub async fn by_secret_key(
+        &self,
+        db: &PgPool,
+        ring: &KeyRing,
+        presented: &PresentedKey<'_>,
+    ) -> Result<Option<KeyHolder>, Error> {
+        let first = presented.first;
         if let Some(known) = self.keys.get(first.as_bytes()).await {
             return Ok(Some(known));
         }
         // The first key's once more at the end: another replica may just have brought the key under it.
-        let older: Vec<_> = ring.older_lookup_hashes(Lookup::SecretKey, secret).map(|(_, hash)| hash).collect();
+        let older: Vec<_> =
+            ring.older_lookup_hashes(Lookup::SecretKey, presented.secret).map(|(_, hash)| hash).collect();
         let again = older.first().map(|_| first);
         for hash in std::iter::once(first).chain(older).chain(again) {
             let Some(key) = secret_key(db, hash.as_bytes()).await? else { continue };

@@ -57,7 +57,7 @@ async fn a_second_start_reuses_the_data() {
     let folder = folder();
     let options = options(folder.path().join("mine, and \"odd\""));
     let (cluster, steps) = start(&options).await.unwrap();
-    assert!(matches!(steps[..], [Step::Found { .. }, Step::InitDb, Step::AttemptKind]), "{steps:?}");
+    assert!(matches!(steps[..], [Step::Found { .. }, Step::InitDb, Step::Started]), "{steps:?}");
     assert!(!cluster.is_guest());
     assert!(cluster.psql_hint().starts_with("psql -h '"), "{}", cluster.psql_hint());
     let mut connection = connect(&cluster).await;
@@ -67,7 +67,7 @@ async fn a_second_start_reuses_the_data() {
     assert!(is_gone(pid), "stop() returns when the server has ended");
 
     let (cluster, steps) = start(&options).await.unwrap();
-    assert!(matches!(steps[..], [Step::Found { .. }, Step::AttemptKind]), "{steps:?}");
+    assert!(matches!(steps[..], [Step::Found { .. }, Step::Started]), "{steps:?}");
     let mut connection = connect(&cluster).await;
     let n: i32 = sqlx::query_scalar("select n from kept").fetch_one(&mut connection).await.unwrap();
     let addresses: String = sqlx::query_scalar("show listen_addresses").fetch_one(&mut connection).await.unwrap();
@@ -166,7 +166,7 @@ async fn kill_9_of_the_owner_leaves_no_server_and_loses_no_row() {
     eventually("the server has ended", || is_gone(server));
 
     let (cluster, steps) = start(&options(&data_dir)).await.unwrap();
-    assert_eq!(steps.last(), Some(&Step::AttemptKind), "the dead owner's lock does not count");
+    assert_eq!(steps.last(), Some(&Step::Started), "the dead owner's lock does not count");
     let mut connection = connect(&cluster).await;
     let found: Vec<i64> = sqlx::query_scalar("select n from acknowledged").fetch_all(&mut connection).await.unwrap();
     let lost: Vec<_> = numbers.iter().filter(|n| !found.contains(n)).collect();
@@ -201,7 +201,7 @@ async fn a_server_that_lost_owner_and_watchdog_is_joined() {
     assert!(!is_gone(server), "a guest stops nothing");
     signal(server, rustix::process::Signal::INT);
     let (cluster, steps) = start(&options(&data_dir)).await.unwrap();
-    assert_eq!(steps.last(), Some(&Step::AttemptKind));
+    assert_eq!(steps.last(), Some(&Step::Started));
     cluster.stop().await;
 }
 
@@ -247,7 +247,7 @@ async fn a_stale_pid_file_is_removed() {
     let mut other = account.command("sleep").arg("60").current_dir("/").spawn().unwrap();
     fs::write(&file, format!("{}\n{rest}", other.id())).unwrap();
     let (cluster, steps) = start(&options).await.unwrap();
-    assert_eq!(steps.last(), Some(&Step::AttemptKind));
+    assert_eq!(steps.last(), Some(&Step::Started));
     cluster.stop().await;
 
     // The old server is a zombie that nobody reaps.
@@ -256,7 +256,7 @@ async fn a_stale_pid_file_is_removed() {
     eventually("it is a zombie", || fs::read_to_string(&status).unwrap().contains("State:\tZ"));
     fs::write(&file, format!("{}\n{rest}", other.id())).unwrap();
     let (cluster, steps) = start(&options).await.unwrap();
-    assert_eq!(steps.last(), Some(&Step::AttemptKind));
+    assert_eq!(steps.last(), Some(&Step::Started));
     cluster.stop().await;
     other.wait().unwrap();
 }

@@ -97,6 +97,41 @@ fn arrows_point_down_and_files_stay_short() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What may end in more than two ways says so in an enum with names; `Ok(Err(…))` names nothing.
+#[test]
+fn no_result_lies_in_a_result() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for file in files(&source) {
+        let text: String = std::fs::read_to_string(&file).unwrap().split_whitespace().collect();
+        let mut rest = text.as_str();
+        while let Some((_, inside)) = rest.split_once("Result<") {
+            rest = inside;
+            let end = inside.find(['<', ',', '>', '(']).unwrap_or(0);
+            let (first, after) = inside.split_at(end);
+            let inner = if first == "Option" { after.trim_start_matches('<') } else { inside };
+            let name: String = inner.chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':').collect();
+            if name == "Result" || name.ends_with("::Result") {
+                wrong.push(format!("{}: Result<{}", file.display(), inside.chars().take(60).collect::<String>()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The hash of a client token travels with the token: made by the guard for the one presented, with the token for one
+/// issued, and for the one that a development instance takes from the query. Nobody else computes it again.
+#[test]
+fn a_client_token_is_hashed_where_it_comes_in_or_is_made() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let hashing: BTreeSet<String> = files(&source)
+        .iter()
+        .filter(|file| std::fs::read_to_string(file).unwrap().contains("lookup_hash(Lookup::ClientToken"))
+        .map(|file| file.strip_prefix(&source).unwrap().display().to_string())
+        .collect();
+    assert_eq!(Vec::from_iter(hashing), ["actions/client.rs", "http/guard.rs", "http/oauth/authorize.rs"]);
+}
+
 /// A code that nobody answers with is a promise that nobody keeps.
 #[test]
 fn every_code_is_answered_somewhere() {

@@ -1,7 +1,7 @@
 //! The question to the person, and their answer.
 
 use super::request::sign_in_url;
-use super::{Answer, Outcome, Visitor, check, issue_code, reauthentication};
+use super::{Answer, Check, Outcome, Visitor, check, issue_code, reauthentication};
 use crate::actions::authorization_steps;
 use crate::context::Ctx;
 use crate::model::oauth::application::Application;
@@ -49,8 +49,8 @@ pub enum ConsentStep {
 /// Storage faults.
 pub async fn prepare(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -> Result<ConsentStep> {
     let checked = match check(ctx, visitor, parameters).await? {
-        Ok(checked) => checked,
-        Err(outcome) => return Ok(ConsentStep::Instead(outcome)),
+        Check::Passed(checked) => *checked,
+        Check::Refused(outcome) => return Ok(ConsentStep::Instead(outcome)),
     };
     let (request, facts) = (checked.request, checked.facts);
     Ok(match (checked.next, facts.person) {
@@ -82,8 +82,8 @@ pub async fn prepare(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -
 /// `signed_out` without that session, `feature_requires_oauth2_consent_screen_enabled`, storage faults.
 pub async fn answer(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters, decision: Decision) -> Result<Outcome> {
     let checked = match check(ctx, visitor, parameters).await? {
-        Ok(checked) => checked,
-        Err(outcome) => return Ok(outcome),
+        Check::Passed(checked) => *checked,
+        Check::Refused(outcome) => return Ok(outcome),
     };
     let (request, facts) = (checked.request, checked.facts);
     let person = facts.person.ok_or(code::SIGNED_OUT)?;

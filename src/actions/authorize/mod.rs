@@ -71,6 +71,14 @@ pub struct Visitor<'a> {
     pub session: Option<&'a SessionId>,
 }
 
+/// What the checks of a request came to.
+enum Check {
+    /// It passed every one.
+    Passed(Box<Checked>),
+    /// It did not: what the browser is answered.
+    Refused(Outcome),
+}
+
 /// A request that passed every check, and the situation it is in.
 struct Checked {
     request: AuthorizationRequest,
@@ -79,12 +87,8 @@ struct Checked {
 }
 
 /// Steps 2 to 20: validates the request and decides what has to happen next.
-async fn check(
-    ctx: &Ctx,
-    visitor: Visitor<'_>,
-    parameters: &Parameters,
-) -> Result<std::result::Result<Checked, Outcome>> {
-    let refused = |refusal| Ok(Err(refused_outcome(ctx, refusal)));
+async fn check(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -> Result<Check> {
+    let refused = |refusal| Ok(Check::Refused(refused_outcome(ctx, refusal)));
     let client_id = match authorize::client_id(parameters) {
         Ok(client_id) => client_id,
         Err(refusal) => return refused(refusal),
@@ -116,7 +120,7 @@ async fn check(
         reauthentication::demanded_at(ctx, parameters, facts.now),
         facts.now,
     );
-    Ok(Ok(Checked { request, facts, next }))
+    Ok(Check::Passed(Box::new(Checked { request, facts, next })))
 }
 
 /// Who the `id_token_hint` names, if it is an id_token of this issuer; how old it is does not matter.

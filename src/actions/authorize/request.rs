@@ -1,6 +1,6 @@
 //! `GET` and `POST /oauth/authorize`: a client sends a browser.
 
-use super::{Answer, Outcome, Visitor, check, issue_code, reauthentication};
+use super::{Answer, Check, Outcome, Visitor, check, issue_code, reauthentication};
 use crate::actions::authorization_steps;
 use crate::context::Ctx;
 use crate::model::oauth::authorize::AuthorizationRequest;
@@ -18,8 +18,8 @@ use crate::model::redirect::with_query;
 /// Storage faults before the redirect URI is known to be good; later ones are shown to the client.
 pub async fn begin(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -> Result<Outcome> {
     let checked = match check(ctx, visitor, parameters).await? {
-        Ok(checked) => checked,
-        Err(outcome) => return Ok(outcome),
+        Check::Passed(checked) => *checked,
+        Check::Refused(outcome) => return Ok(outcome),
     };
     let facts = checked.facts;
     authorization_steps::log_validated(ctx, &facts.application, &checked.request);

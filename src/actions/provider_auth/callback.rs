@@ -87,7 +87,8 @@ async fn stored_state(ctx: &Ctx, state: &str) -> Result<LookupHash> {
     if ring.len() == 1 {
         return Ok(first);
     }
-    let hashes = ring.lookup_hashes(Lookup::State, state);
+    let mut hashes = vec![first];
+    hashes.extend(ring.older_lookup_hashes(Lookup::State, state).map(|(_, hash)| hash));
     Ok(provider_authorizations::stored_under(&ctx.app.db, ctx.instance_id(), &hashes).await?.unwrap_or(first))
 }
 
@@ -159,10 +160,7 @@ async fn fetch_identity(
         flow_steps::log_provider_refusal(ctx, &error);
         return Ok(failed(ctx, &error));
     }
-    match exchange(ctx, authorization, &configured, parameters).await? {
-        Ok(identity) => Ok(ProviderAnswer::ProviderIdentity(Box::new(identity))),
-        Err(error) => Ok(failed(ctx, &error)),
-    }
+    exchange(ctx, authorization, &configured, parameters).await
 }
 
 fn failed(ctx: &Ctx, error: &UpstreamError) -> ProviderAnswer {
@@ -178,12 +176,13 @@ fn failed(ctx: &Ctx, error: &UpstreamError) -> ProviderAnswer {
     ProviderAnswer::Failed(error.failure())
 }
 
+/// Trades the code for tokens, and these for who the person is.
 async fn exchange(
     ctx: &Ctx,
     authorization: &ProviderAuthorization,
     configured: &Configured,
     parameters: &BTreeMap<String, String>,
-) -> Result<Result<ProviderIdentity, UpstreamError>> {
+) -> Result<ProviderAnswer> {
     let code = Secret::from(parameters.get("code").cloned().unwrap_or_default());
     let verifier = match &authorization.pkce_verifier_sealed {
         None => None,
@@ -199,7 +198,7 @@ async fn exchange(
     flow_steps::log_exchange(ctx, &configured.provider.endpoints.token, begun.elapsed(), answer.as_ref().err());
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) => return Ok(Err(error)),
+        Err(error) => return Ok(failed(ctx, &error)),
     };
     let is_ours = |nonce: &str| {
         let hashes = ctx.app.ring.lookup_hashes(Lookup::Nonce, nonce);
@@ -209,7 +208,13 @@ async fn exchange(
     let begun = Instant::now();
     let profile = profile::fetch(upstream, &configured.provider, &answer, nonce, parameters, ctx.now).await;
     flow_steps::log_identity(ctx, begun.elapsed(), profile.as_ref());
-    Ok(profile.map(|profile| ProviderIdentity::new(ctx, authorization, configured, &answer, profile)))
+    Ok(match profile {
+        Ok(profile) => {
+            let identity = ProviderIdentity::new(ctx, authorization, configured, &answer, profile);
+            ProviderAnswer::ProviderIdentity(Box::new(identity))
+        }
+        Err(error) => failed(ctx, &error),
+    })
 }
 
 /// One transaction: apply the decision, keep what a transfer may need, and say where the browser goes.
@@ -247,7 +252,7 @@ async fn finish(
         return Err(invalid(Reason::AttemptReplaced, ""));
     };
     flow_steps::log_redirect(ctx, &url);
-    Ok(CallbackOutcome { url, issued: issued.map(|issued| issued.token) })
+    Ok(CallbackOutcome { url, issued })
 }
 
 /// Locks the client and looks again: while a slow provider was asked, the token may have been replaced by somebody's

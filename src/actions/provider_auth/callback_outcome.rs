@@ -1,9 +1,10 @@
 //! What the ends of all authorizations have in common, whatever the authorization was for: the answer that came back,
 //! the browser that must still be the same, and where it goes.
 
+use crate::actions::client::Issued;
 use crate::actions::identity::ProviderIdentity;
 use crate::context::Ctx;
-use crate::crypto::{LookupHash, Secret};
+use crate::crypto::LookupHash;
 use crate::model::problem::{Error, Result, code};
 use crate::model::reason::{Failure, Reason};
 use crate::store::pool::PgConnection;
@@ -15,7 +16,7 @@ pub struct CallbackOutcome {
     /// Absolute address.
     pub url: String,
     /// Set when a session began.
-    pub issued: Option<Secret>,
+    pub issued: Option<Issued>,
 }
 
 /// What came back from the provider, or why it verifies nothing.

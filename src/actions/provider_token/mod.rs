@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 pub use lease::release_all;
 pub use record_access::{changed, write_token_accesses};
+use shared_refresh::Refreshed;
 pub use token_health::{Checkup, checkup, checkups, reveal};
 
 use crate::app::token_access_log::TokenAccess;
@@ -77,6 +78,27 @@ pub struct UsableTokens {
     pub total: usize,
 }
 
+/// What one account of a call came to.
+enum AccountOutcome {
+    /// A token that the backend may use.
+    Usable(Box<Usable>),
+    /// There is none, for this reason.
+    Refused(Refusal),
+}
+
+/// What was found of an account's tokens, still sealed.
+enum Resolved {
+    /// The newest that are to be had.
+    Newest(SealedTokens),
+    /// There is nothing newer.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// The stored tokens, if they still live.
+        living: Option<SealedTokens>,
+    },
+}
+
 /// What is asked for.
 struct Call<'a> {
     ctx: &'a Ctx,
@@ -115,8 +137,8 @@ pub async fn get(ctx: &Ctx, user: &UserId, provider: &str, part: Part, actor: Ac
     let mut outcomes = futures_util::stream::iter(asked).buffered(AT_A_TIME);
     while let Some(outcome) = outcomes.next().await {
         match outcome? {
-            Ok(token) => tokens.push(token),
-            Err(refused) => {
+            AccountOutcome::Usable(token) => tokens.push(*token),
+            AccountOutcome::Refused(refused) => {
                 failed += 1;
                 refusal = refusal.or(Some(refused));
             }
@@ -142,8 +164,8 @@ pub async fn refresh(ctx: &Ctx, account: &str) -> Result<()> {
     let (user, provider, deadline) = (&named.user, named.provider.as_str(), Instant::now() + CALL);
     let call = Call { ctx, user, provider, version, asked: TokenDemand::Newer, deadline };
     match call.resolve(account).await? {
-        Ok(_) => Ok(()),
-        Err((refusal, _)) => Err(refusal.problem().into()),
+        Resolved::Newest(_) => Ok(()),
+        Resolved::Refused { refusal, .. } => Err(refusal.problem().into()),
     }
 }
 
@@ -165,43 +187,48 @@ fn leeway(ctx: &Ctx) -> PgInterval {
 
 impl Call<'_> {
     /// An account's token to use now, or why there is none.
-    async fn token(&self, account: SealedTokens, actor: &Actor) -> Result<Result<Usable, Refusal>> {
+    async fn token(&self, account: SealedTokens, actor: &Actor) -> Result<AccountOutcome> {
         let id = account.external_account_id.clone();
         let outcome = match self.resolve(account).await? {
-            Ok(held) => Ok(open(self.ctx, self.provider, &held)?),
             // Inside the leeway the old token is as good as before.
-            Err((_, Some(old))) => Ok(open(self.ctx, self.provider, &old)?),
-            Err((refusal, None)) => Err(refusal),
+            Resolved::Newest(held) | Resolved::Refused { living: Some(held), .. } => {
+                AccountOutcome::Usable(Box::new(open(self.ctx, self.provider, &held)?))
+            }
+            Resolved::Refused { refusal, living: None } => AccountOutcome::Refused(refusal),
+        };
+        let refusal = match &outcome {
+            AccountOutcome::Usable(_) => None,
+            AccountOutcome::Refused(refusal) => Some(refusal.to_string()),
         };
         self.ctx.app.token_access_log.note(TokenAccess {
             instance: self.ctx.instance_id().clone(),
             user: self.user.clone(),
             account: id,
             actor: actor.clone(),
-            refusal: outcome.as_ref().err().map(Refusal::to_string),
+            refusal,
             from: self.ctx.from.clone(),
             at: self.ctx.app.clock.now(),
         });
         Ok(outcome)
     }
 
-    /// The newest token that is to be had; beside a refusal the old one, if it still lives.
-    async fn resolve(&self, account: SealedTokens) -> Result<Result<SealedTokens, (Refusal, Option<SealedTokens>)>> {
+    /// Finds the newest token that is to be had.
+    async fn resolve(&self, account: SealedTokens) -> Result<Resolved> {
         let refusal = match decide(&account.row, &ArrivalState::at(&account.row), self.asked) {
-            Step::HandOut => return Ok(Ok(account)),
+            Step::HandOut => return Ok(Resolved::Newest(account)),
             Step::Refuse(refusal) => {
                 record_access::missing(self, &account, &refusal).await?;
                 refusal
             }
             Step::Take | Step::Wait => match self.join_or_lead(&account).await? {
-                Ok(held) => return Ok(Ok(held)),
-                Err(refusal) => refusal,
+                Refreshed::Token(held) => return Ok(Resolved::Newest(*held)),
+                Refreshed::Refused(refusal) => refusal,
             },
         };
         let lives = account.row.has_access_token
             && account.row.life != TokenLife::Over
             && account.expires_at.is_none_or(|end| end > self.ctx.moment());
-        Ok(Err((refusal, lives.then_some(account))))
+        Ok(Resolved::Refused { refusal, living: lives.then_some(account) })
     }
 }
 

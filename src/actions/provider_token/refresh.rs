@@ -27,33 +27,36 @@ const KEEP_TRYING: Duration = Duration::from_secs(40);
 /// How long to wait before the next try, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// The provider as it is configured now, or why it cannot be asked. Found before the lease is taken: an issuer's
-/// metadata may have to be fetched.
-pub(super) async fn prepare(refresh: &SharedRefresh) -> Result<Result<Provider, Refusal>> {
+/// Whether a provider can be asked, as it is configured now.
+pub(super) enum Prepared {
+    /// It can.
+    Usable(Box<Provider>),
+    /// Its configuration does not do, for this reason.
+    Unusable(Refusal),
+}
+
+/// Looks the provider up before the lease is taken: an issuer's metadata may have to be fetched.
+pub(super) async fn prepare(refresh: &SharedRefresh) -> Result<Prepared> {
     let (ctx, slug) = (&refresh.ctx, refresh.provider.as_str());
     let configs = &ctx.app.provider_configs;
     let config = configs.of_version(&ctx.app.db, ctx.instance_id(), slug, refresh.version).await?;
     let config = config.ok_or(code::OAUTH_TOKEN_PROVIDER_NOT_ENABLED)?;
     match configured::configured(ctx, (*config).clone()).await {
-        Ok(configured) => Ok(Ok(configured.provider)),
+        Ok(configured) => Ok(Prepared::Usable(Box::new(configured.provider))),
         Err(Error::Problem(problem)) => {
             let detail = if problem.code() == code::OAUTH_CONFIG_MISSING { "missing" } else { "malformed" };
-            Ok(Err(Refusal::new(Reason::CredentialsUnusable, detail)))
+            Ok(Prepared::Unusable(Refusal::new(Reason::CredentialsUnusable, detail)))
         }
         Err(fault) => Err(fault),
     }
 }
 
 /// Refreshes under `lease`. `None` if newer tokens were stored or the lease was lost meanwhile: look again.
-pub(super) async fn run(
-    refresh: &SharedRefresh,
-    lease: Lease,
-    provider: Result<Provider, Refusal>,
-) -> Result<Option<RefreshOutcome>> {
+pub(super) async fn run(refresh: &SharedRefresh, lease: Lease, prepared: Prepared) -> Result<Option<RefreshOutcome>> {
     let ctx = &refresh.ctx;
-    let provider = match provider {
-        Ok(provider) => provider,
-        Err(refusal) => return note(refresh, &lease, refusal).await,
+    let provider = match prepared {
+        Prepared::Usable(provider) => provider,
+        Prepared::Unusable(refusal) => return note(refresh, &lease, refusal).await,
     };
     let credential = match open(refresh, &lease, &provider) {
         Ok(credential) => credential,

@@ -16,9 +16,17 @@ use crate::store::provider_tokens::SealedTokens;
 /// How often a waiting process looks at the row: notifications can be lost.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// What a shared refresh came to for one of its callers.
+pub(super) enum Refreshed {
+    /// Newer tokens, still sealed.
+    Token(Box<SealedTokens>),
+    /// None: the provider refused, or nobody answered in time.
+    Refused(Refusal),
+}
+
 impl Call<'_> {
     /// Joins the refresh for `account`, or begins it; again, if it ended too early for this call.
-    pub(super) async fn join_or_lead(&self, account: &SealedTokens) -> Result<Result<SealedTokens, Refusal>> {
+    pub(super) async fn join_or_lead(&self, account: &SealedTokens) -> Result<Refreshed> {
         while Instant::now() < self.deadline {
             let mut watch = self.ctx.app.single_flight.join(&account.external_account_id, |leader| {
                 let (db, refresh, account) = (self.ctx.app.db.clone(), self.refresh(), account.clone());
@@ -32,14 +40,14 @@ impl Call<'_> {
                 }
             };
             match outcome {
-                RefreshOutcome::Token(held) => return Ok(Ok(Arc::unwrap_or_clone(held))),
-                RefreshOutcome::Refused(refusal) => return Ok(Err(refusal)),
+                RefreshOutcome::Token(held) => return Ok(Refreshed::Token(Box::new(Arc::unwrap_or_clone(held)))),
+                RefreshOutcome::Refused(refusal) => return Ok(Refreshed::Refused(refusal)),
                 RefreshOutcome::Gone => return Err(code::RESOURCE_NOT_FOUND.into()),
                 RefreshOutcome::Fault => return Err(Error::unavailable("a refresh failed on our side")),
                 RefreshOutcome::Late => {}
             }
         }
-        Ok(Err(timeout_refusal()))
+        Ok(Refreshed::Refused(timeout_refusal()))
     }
 
     fn refresh(&self) -> SharedRefresh {
@@ -72,9 +80,9 @@ impl SharedRefresh {
                 Step::HandOut => return Ok(RefreshOutcome::Token(Arc::new(account))),
                 Step::Refuse(refusal) => return Ok(RefreshOutcome::Refused(refusal)),
                 Step::Take => {
-                    let provider = refresh::prepare(self).await?;
+                    let prepared = refresh::prepare(self).await?;
                     if let Some(lease) = self.take(leader, &account).await? {
-                        let outcome = refresh::run(self, lease, provider).await;
+                        let outcome = refresh::run(self, lease, prepared).await;
                         leader.holds(None);
                         // None: newer tokens were stored, or the lease was lost.
                         if let Some(outcome) = outcome? {

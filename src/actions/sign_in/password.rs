@@ -37,7 +37,7 @@ pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, identifier: &str, type
     let (id, issued) = identify::begin(ctx, token, asked).await?;
     let token = issued.as_ref().map(|issued| &issued.hash).or(token);
     let mut done = guess_at(ctx, place, token, id.as_str(), typed).await?;
-    done.updated.issued = done.updated.issued.or(issued.map(|issued| issued.token));
+    done.updated.issued = done.updated.issued.or(issued);
     Ok(done)
 }
 

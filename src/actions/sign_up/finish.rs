@@ -110,7 +110,7 @@ pub async fn complete_with(
     if let Some(finished) = find_conflict(ctx, db, attempt, &row, identity, is_verified).await? {
         return Ok(finished);
     }
-    if let Err(closed) = check_restrictions(ctx, db, &row, identity).await? {
+    if let Some(closed) = find_restriction(ctx, db, &row, identity).await? {
         record_outcome::sign_up_refused(ctx, db, &refusal(closed).0).await?;
         return Ok(Finished::Refused(closed));
     }
@@ -205,13 +205,13 @@ async fn find_conflict(
     Ok(None)
 }
 
-/// Whether this person may become a user at all.
-async fn check_restrictions(
+/// What keeps this person from becoming a user at all.
+async fn find_restriction(
     ctx: &Ctx,
     db: &mut PgConnection,
     row: &Row,
     identity: Option<&ProviderIdentity>,
-) -> Result<Result<(), SignUpRestriction>, Aborted> {
+) -> Result<Option<SignUpRestriction>, Aborted> {
     let (instance, settings) = (ctx.instance_id(), &ctx.instance.settings);
     let users = match settings.sign_up.user_quota {
         0 => 0,
@@ -224,7 +224,7 @@ async fn check_restrictions(
             is_subaddress = users::has_base(&mut *db, instance, &email.base()).await?;
         }
     }
-    Ok(sign_up::may_sign_up(settings, is_subaddress, users))
+    Ok(sign_up::may_sign_up(settings, is_subaddress, users).err())
 }
 
 /// Makes the user, with address, account and session.

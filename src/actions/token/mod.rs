@@ -101,24 +101,28 @@ fn row_id(rng: &dyn Rng) -> String {
     format!("oat_{}", hex(&bytes))
 }
 
-/// The hashes of the secret a client presents.
-fn secret_hashes(ctx: &Ctx, client: &PresentedClient) -> SecretHashes {
+/// The hashes of the secret a client presents, under the ring's first key and under the older ones; none without one.
+fn client_secret_hashes(ctx: &Ctx, client: &PresentedClient) -> Vec<LookupHash> {
     let hashes =
         client.secret.as_ref().map(|secret| ctx.app.ring.lookup_hashes(Lookup::ClientSecret, secret.expose_secret()));
-    SecretHashes::new(&hashes.unwrap_or_default())
+    hashes.unwrap_or_default()
+}
+
+/// The same, for a statement.
+fn secret_hashes(ctx: &Ctx, client: &PresentedClient) -> SecretHashes {
+    SecretHashes::new(&client_secret_hashes(ctx, client))
 }
 
 /// After a good authentication: while the ring holds older keys, the client's secret is hashed anew under the first
-/// one, so that the older ones can go one day. A fault here must not cost the client its tokens.
-async fn renew_secret_hash(ctx: &Ctx, client: &PresentedClient) {
-    let ring = &ctx.app.ring;
-    let Some(secret) = client.secret.as_ref().map(|secret| secret.expose_secret()).filter(|_| ring.len() > 1) else {
+/// one, so that the older ones can go one day. `hashes` are those of [`client_secret_hashes`]. A fault here must not cost
+/// the client its tokens.
+async fn renew_secret_hash(ctx: &Ctx, client: &PresentedClient, hashes: &[LookupHash]) {
+    let [newest, older @ ..] = hashes else { return };
+    if older.is_empty() {
         return;
-    };
-    let older: Vec<_> = ring.older_lookup_hashes(Lookup::ClientSecret, secret).map(|(_, hash)| hash).collect();
-    let newest = ring.lookup_hash(Lookup::ClientSecret, secret);
-    let (db, newest) = (&ctx.app.db, (&newest, ring.first_id()));
-    let renewed = oauth_applications::rehash_secret(db, ctx.instance_id(), &client.client_id, &older, newest).await;
+    }
+    let (db, newest) = (&ctx.app.db, (newest, ctx.app.ring.first_id()));
+    let renewed = oauth_applications::rehash_secret(db, ctx.instance_id(), &client.client_id, older, newest).await;
     if let Err(error) = renewed {
         tracing::warn!(%error, "a client secret stays under an older key");
     }

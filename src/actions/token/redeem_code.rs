@@ -1,7 +1,8 @@
 //! `grant_type=authorization_code`: a code becomes a grant, an access token and a refresh token.
 
 use super::{
-    Failure, FreshAccess, Tokens, answer, authenticate, end_grant, hashes, lifetime, renew_secret_hash, secret_hashes,
+    Failure, FreshAccess, Tokens, answer, authenticate, client_secret_hashes, end_grant, hashes, lifetime,
+    renew_secret_hash,
 };
 use crate::actions::{authorization_steps, signing_keys};
 use crate::context::Ctx;
@@ -11,6 +12,7 @@ use crate::model::oauth::grant_request::{CodeFacts, CodeRequest, Consequence, Pr
 use crate::model::oauth::token::{Kind, Token};
 use crate::model::signing_key::KeyPurpose;
 use crate::store::interval;
+use crate::store::oauth_applications::SecretHashes;
 use crate::store::oauth_codes;
 use crate::store::oauth_grants::{self, NewRefreshToken, Redemption};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
@@ -38,7 +40,8 @@ async fn try_redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) 
         PresentedVerifier::Impossible => Some(""),
     };
     let settings = &ctx.instance.settings.oauth;
-    let secrets = secret_hashes(ctx, client);
+    let hashes_of_secret = client_secret_hashes(ctx, client);
+    let secrets = SecretHashes::new(&hashes_of_secret);
     let access = FreshAccess::new(ctx);
     let refresh = Token::new(Kind::Refresh, lifetime::last_day(ctx.now, settings.refresh_token_lifetime), ctx.rng());
     let new_refresh = NewRefreshToken {
@@ -62,7 +65,7 @@ async fn try_redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) 
         let (db, row) = (&ctx.app.db, access.row(ctx));
         let issued = oauth_grants::redeem(db, ctx.instance_id(), &redemption, &row, &new_refresh, ctx.offset()).await?;
         if let Some(issued) = issued {
-            renew_secret_hash(ctx, client).await;
+            renew_secret_hash(ctx, client, &hashes_of_secret).await;
             let scopes = issued.scopes.clone();
             authorization_steps::log_redeemed(ctx, issued.flow_id.as_ref(), &scopes);
             return answer(ctx, &client.client_id, &issued, scopes, access.token, refresh).await;

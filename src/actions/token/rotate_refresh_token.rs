@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{
-    Failure, FreshAccess, Tokens, answer, authenticate, end_grant, hashes, lifetime, renew_secret_hash, secret_hashes,
+    Failure, FreshAccess, Tokens, answer, authenticate, client_secret_hashes, end_grant, hashes, lifetime,
+    renew_secret_hash,
 };
 use crate::actions::{authorization_steps, signing_keys};
 use crate::context::Ctx;
@@ -17,6 +18,7 @@ use crate::model::oauth::token::{Kind, Token};
 use crate::model::problem::Error;
 use crate::model::signing_key::KeyPurpose;
 use crate::store::interval;
+use crate::store::oauth_applications::SecretHashes;
 use crate::store::oauth_families::{self, Family};
 use crate::store::oauth_grants::{self, NewRefreshToken, Rotation};
 
@@ -52,7 +54,8 @@ async fn try_rotate(ctx: &Ctx, client: &PresentedClient, request: &RefreshReques
         lifetime: interval::seconds(i64::from(lifetime)),
         key_id: Some(ring.first_id()),
     };
-    let secrets = secret_hashes(ctx, client);
+    let hashes_of_secret = client_secret_hashes(ctx, client);
+    let secrets = SecretHashes::new(&hashes_of_secret);
     let access = FreshAccess::new(ctx);
     for hash in hashes(ctx, Lookup::RefreshToken, token) {
         let rotation = Rotation {
@@ -66,7 +69,7 @@ async fn try_rotate(ctx: &Ctx, client: &PresentedClient, request: &RefreshReques
         let (db, row) = (&ctx.app.db, access.row(ctx));
         let issued = oauth_grants::rotate(db, ctx.instance_id(), &rotation, &row, &new_refresh, ctx.offset()).await?;
         if let Some(issued) = issued {
-            renew_secret_hash(ctx, client).await;
+            renew_secret_hash(ctx, client, &hashes_of_secret).await;
             authorization_steps::log_refreshed(ctx, issued.flow_id.as_ref(), false);
             let scopes = request.scopes.clone().unwrap_or_else(|| issued.scopes.clone());
             return answer(ctx, &client.client_id, &issued, scopes, access.token, next).await;

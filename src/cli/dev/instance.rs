@@ -17,6 +17,7 @@ use crate::cli::home::Home;
 use crate::crypto::{ExposeSecret, Secret};
 use crate::model::instance::Instance;
 use crate::store::directory;
+use crate::store::directory::PresentedKey;
 
 const NAME: &str = "dev";
 
@@ -101,7 +102,8 @@ async fn load(app: &App) -> Result<Instance, Failure> {
 /// The key in `dev.env`, if it is one of this instance's.
 async fn stored_key(app: &App, home: &Home, instance: &Instance) -> Result<Option<Secret>, Failure> {
     let Some(key) = home.secret_key() else { return Ok(None) };
-    let holder = app.directory.by_secret_key(&app.db, &app.ring, key.expose_secret()).await?;
+    let holder =
+        app.directory.by_secret_key(&app.db, &app.ring, &PresentedKey::new(&app.ring, key.expose_secret())).await?;
     Ok(holder.filter(|holder| holder.instance.id == instance.id).map(|_| key))
 }
 

@@ -41,7 +41,7 @@ impl Progress {
             Step::Fetching { .. } => {}
             Step::Fetched => self.step("PostgreSQL fetched", took),
             Step::InitDb => self.step("private database made", took),
-            Step::AttemptKind => self.step("private database started", took),
+            Step::Started => self.step("private database started", took),
             Step::Joined => self.step("private database of another process joined", took),
         }
     }

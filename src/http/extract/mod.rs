@@ -17,8 +17,7 @@ use super::cookies;
 use super::native;
 use super::problem::Failure;
 use crate::context::Ctx;
-use crate::crypto::Lookup;
-use crate::crypto::secret::{ExposeSecret, LookupHash, Secret};
+use crate::crypto::LookupHash;
 use crate::model::problem::Error;
 use crate::model::provider_authorization::Transport;
 use crate::store::directory::KeyHolder;
@@ -46,18 +45,17 @@ impl<S: Sync> FromRequestParts<S> for Backend {
 
 /// The client token that a browser presents, if any: in the cookie, or, from native apps, in `Authorization`.
 pub struct Browser {
-    /// The token itself, stored only to be answered again.
-    pub token: Option<Secret>,
+    /// What the token is looked up by. The guard computed it; nothing in the request computes it again.
+    pub hash: Option<LookupHash>,
     /// The `__client_uat` cookie as the browser holds it.
     pub client_uat: Option<String>,
     /// A native application: its tokens travel in headers, and it neither sends nor gets a cookie.
     pub is_native: bool,
-    stored_under: Option<LookupHash>,
 }
 
-/// The hash under which the guard found the presented token; only while the key ring holds more than one key.
+/// What the client token that the guard found is looked up by.
 #[derive(Clone, Copy)]
-pub struct StoredUnder(pub LookupHash);
+pub struct PresentedToken(pub LookupHash);
 
 /// The client token in a request's cookie, or a native application's in `Authorization`.
 pub fn client_token(query: Option<&str>, headers: &HeaderMap) -> Option<String> {
@@ -72,12 +70,6 @@ impl Browser {
     pub fn transport(&self) -> Transport {
         if self.is_native { Transport::Nonce } else { Transport::Cookie }
     }
-
-    /// What the token is looked up by.
-    pub fn hash(&self, ctx: &Ctx) -> Option<LookupHash> {
-        let first = |token: &Secret| ctx.app.ring.lookup_hash(Lookup::ClientToken, token.expose_secret());
-        self.stored_under.or_else(|| self.token.as_ref().map(first))
-    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Browser {
@@ -85,9 +77,8 @@ impl<S: Sync> FromRequestParts<S> for Browser {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let is_native = native::is_native(parts.uri.query(), &parts.headers);
-        let token = client_token(parts.uri.query(), &parts.headers);
         let client_uat = cookies::read(&parts.headers, cookies::CLIENT_UAT).filter(|_| !is_native);
-        let stored_under = parts.extensions.get::<StoredUnder>().map(|found| found.0);
-        Ok(Self { token: token.map(Secret::from), client_uat, is_native, stored_under })
+        let hash = parts.extensions.get::<PresentedToken>().map(|presented| presented.0);
+        Ok(Self { hash, client_uat, is_native })
     }
 }

@@ -24,13 +24,13 @@ pub async fn show(ctx: Ctx, browser: Browser, Query(query): Query) -> Answer {
 
 /// `POST` or `PUT /v1/client`: the client; one is issued if there is none, and stored once it does something.
 pub async fn create(ctx: Ctx, browser: Browser) -> Answer {
-    let updated = actions::client::ensure(&ctx, browser.hash(&ctx).as_ref()).await?;
+    let updated = actions::client::ensure(&ctx, browser.hash.as_ref()).await?;
     answer::respond(&ctx, &browser, &updated, Resource::Client).await
 }
 
 /// `DELETE /v1/client`: signs out of everything and forgets the client.
 pub async fn forget(ctx: Ctx, browser: Browser) -> Answer {
-    end::forget_client(&ctx, browser.hash(&ctx).as_ref()).await?;
+    end::forget_client(&ctx, browser.hash.as_ref()).await?;
     nobody(&ctx, &browser)
 }
 

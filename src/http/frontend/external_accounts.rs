@@ -31,7 +31,7 @@ pub async fn create(ctx: Ctx, browser: Browser, Query(query): Query, Body(params
     let scopes = connect::scopes(&params.list("additional_scope"))?;
     let request = Request { strategy: params.required("strategy")?, ..request(&params, &browser) };
     let session = query.text(SESSION);
-    let begun = connect::connect(&ctx, browser.hash(&ctx).as_ref(), session, request, scopes).await?;
+    let begun = connect::connect(&ctx, browser.hash.as_ref(), session, request, scopes).await?;
     show(&ctx, &browser, &begun).await
 }
 
@@ -45,7 +45,7 @@ pub async fn reauthorize(
 ) -> Answer {
     let scopes = connect::scopes(&params.list("additional_scope"))?;
     let (session, request) = (query.text(SESSION), request(&params, &browser));
-    let token = browser.hash(&ctx);
+    let token = browser.hash;
     let begun = connect::reauthorize(&ctx, token.as_ref(), session, &id, request, scopes).await?;
     show(&ctx, &browser, &begun).await
 }
@@ -57,14 +57,14 @@ async fn show(ctx: &Ctx, browser: &Browser, begun: &ConnectionStart) -> Answer {
 
 /// `DELETE /v1/me/external_accounts/{id}`.
 pub async fn remove(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(query): Query) -> Answer {
-    let token = browser.hash(&ctx);
+    let token = browser.hash;
     let (id, updated) = disconnect::disconnect(&ctx, token.as_ref(), query.text(SESSION), &id).await?;
     answer::respond(&ctx, &browser, &updated, Resource::Shown(deleted_account(&id))).await
 }
 
 /// `DELETE /v1/me/external_accounts/{id}/tokens`.
 pub async fn forget_tokens(ctx: Ctx, browser: Browser, Path(id): Path<String>, Query(query): Query) -> Answer {
-    let token = browser.hash(&ctx);
+    let token = browser.hash;
     let updated = disconnect::forget_tokens(&ctx, token.as_ref(), query.text(SESSION), &id).await?;
     let accounts = updated.client.sessions.iter().flat_map(|session| &session.user.external_accounts);
     let is_it = |account: &&_| is_named(account, &id);

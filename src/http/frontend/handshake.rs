@@ -21,7 +21,7 @@ const ADDRESS_SIZE: usize = 2000;
 
 /// `GET /v1/client/handshake`: back to the app's page, with the cookies that its server must set.
 pub async fn show(ctx: Ctx, browser: Browser, Query(query): Query) -> Answer {
-    let found = handshake::handshake(&ctx, browser.hash(&ctx).as_ref(), query.text("redirect_url")).await?;
+    let found = handshake::handshake(&ctx, browser.hash.as_ref(), query.text("redirect_url")).await?;
     let directives = directives(&ctx, &found);
     let token = handshake::sign(&ctx, &directives).await?;
     let in_address = ctx.instance.key_form() == KeyForm::Test;

@@ -1,9 +1,10 @@
 //! `rotating_token_nonce`: a native application takes over what a browser finished for it.
 
 use super::super::extract::{Browser, Params};
+use crate::actions::client::Issued;
 use crate::actions::provider_auth::native;
 use crate::context::Ctx;
-use crate::crypto::{LookupHash, Secret};
+use crate::crypto::LookupHash;
 use crate::limits::Limit;
 use crate::model::problem::Result;
 
@@ -12,13 +13,13 @@ use crate::model::problem::Result;
 ///
 /// # Errors
 /// `too_many_requests`; storage faults.
-pub async fn present(ctx: &Ctx, browser: &Browser, query: &Params) -> Result<(Option<LookupHash>, Option<Secret>)> {
-    let presented = browser.hash(ctx);
+pub async fn present(ctx: &Ctx, browser: &Browser, query: &Params) -> Result<(Option<LookupHash>, Option<Issued>)> {
+    let presented = browser.hash;
     let Some(nonce) = query.text(native::NONCE) else { return Ok((presented, None)) };
     // A guess, as others are: each one that is wrong is written into the audit log.
     ctx.app.limits.spend(Limit::AttemptProof, &ctx.instance, ctx.from.ip)?;
     match native::redeem(ctx, presented.as_ref(), nonce).await? {
-        Some(issued) => Ok((Some(issued.hash), Some(issued.token))),
+        Some(issued) => Ok((Some(issued.hash), Some(issued))),
         None => Ok((presented, None)),
     }
 }

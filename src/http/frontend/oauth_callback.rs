@@ -15,7 +15,6 @@ use crate::actions;
 use crate::actions::provider_auth::callback;
 use crate::actions::provider_auth::callback_outcome::CallbackOutcome;
 use crate::context::Ctx;
-use crate::crypto::{ExposeSecret, Lookup};
 use crate::model::problem::Error;
 
 /// The longest parameter that is read; a provider's code is far shorter.
@@ -25,7 +24,7 @@ const VALUE_LENGTH: usize = 8192;
 /// error pages, so that code and state leak nowhere.
 pub async fn show(ctx: Ctx, browser: Browser, uri: Uri, headers: HeaderMap) -> Answer {
     let parameters = parameters(uri.query().unwrap_or_default());
-    match callback::callback(&ctx, browser.hash(&ctx).as_ref(), &parameters).await {
+    match callback::callback(&ctx, browser.hash.as_ref(), &parameters).await {
         Ok(outcome) => respond(&ctx, &browser, outcome).await,
         Err(error) if pages::error::accepts_pages(&headers) => Ok(pages::error::refusal(Some(&ctx.instance), error)),
         Err(error) => Err(Failure(error)),
@@ -47,11 +46,10 @@ async fn respond(ctx: &Ctx, browser: &Browser, outcome: CallbackOutcome) -> Answ
     let mut response: Response = StatusCode::SEE_OTHER.into_response();
     let location = HeaderValue::from_str(&outcome.url).map_err(Error::internal)?;
     response.headers_mut().insert(LOCATION, location);
-    if let Some(token) = &outcome.issued {
-        let hash = ctx.app.ring.lookup_hash(Lookup::ClientToken, token.expose_secret());
-        let client = actions::client::read(ctx, Some(&hash)).await?;
+    if let Some(issued) = &outcome.issued {
+        let client = actions::client::read(ctx, Some(&issued.hash)).await?;
         let uat = client.map_or(0, |client| client.uat());
-        answer::set_cookies(ctx, browser, uat, Some(token), &mut response)?;
+        answer::set_cookies(ctx, browser, uat, Some(issued), &mut response)?;
     }
     Ok(response)
 }

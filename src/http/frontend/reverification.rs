@@ -19,21 +19,21 @@ pub async fn begin(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(para
     if !LEVELS.contains(&params.required("level")?) {
         return Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param("level").into());
     }
-    let begun = reverify::begin(&ctx, browser.hash(&ctx).as_ref(), &parse(&id)?).await?;
+    let begun = reverify::begin(&ctx, browser.hash.as_ref(), &parse(&id)?).await?;
     show(&ctx, &browser, &begun).await
 }
 
 /// `POST /v1/client/sessions/{id}/verify/prepare_first_factor`.
 pub async fn prepare(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
     let (strategy, address) = (params.required("strategy")?, params.text("email_address_id"));
-    let token = browser.hash(&ctx);
+    let token = browser.hash;
     let prepared = reverify::prepare(&ctx, token.as_ref(), &parse(&id)?, strategy, address).await?;
     show(&ctx, &browser, &prepared).await
 }
 
 /// `POST /v1/client/sessions/{id}/verify/attempt_first_factor`.
 pub async fn attempt(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
-    let (token, id) = (browser.hash(&ctx), parse(&id)?);
+    let (token, id) = (browser.hash, parse(&id)?);
     let verified = match params.required("strategy")? {
         "email_code" => reverify::attempt_code(&ctx, token.as_ref(), &id, params.required("code")?).await?,
         "password" => reverify::attempt_password(&ctx, token.as_ref(), &id, params.required("password")?).await?,

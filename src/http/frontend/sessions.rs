@@ -25,14 +25,14 @@ pub(super) fn parse(id: &str) -> Result<SessionId, Problem> {
 
 /// `POST /v1/client/sessions/{id}/tokens`: a session token, not wrapped.
 pub async fn token(ctx: Ctx, browser: Browser, Path(id): Path<String>) -> Answer {
-    let jwt = mint::mint(&ctx, browser.hash(&ctx).as_ref(), &parse(&id)?).await?;
+    let jwt = mint::mint(&ctx, browser.hash.as_ref(), &parse(&id)?).await?;
     Ok(answer::json(&json!({ "object": "token", "jwt": jwt })))
 }
 
 /// `POST /v1/client/sessions/{id}/touch`: marks the session as used and as the active one.
 pub async fn touch(ctx: Ctx, browser: Browser, Path(id): Path<String>) -> Answer {
     let id = parse(&id)?;
-    let updated = touch::touch(&ctx, browser.hash(&ctx).as_ref(), &id).await?;
+    let updated = touch::touch(&ctx, browser.hash.as_ref(), &id).await?;
     let session = updated.client.sessions.iter().find(|session| session.id == id).ok_or(code::RESOURCE_NOT_FOUND)?;
     let jwt = mint::sign(&ctx, session, ctx.from.origin.as_deref()).await?;
     let shown = views::client::session(session, &ctx.instance, Some(&jwt), ctx.now);
@@ -55,7 +55,7 @@ pub async fn end_all(ctx: Ctx, browser: Browser) -> Answer {
 }
 
 async fn finish(ctx: &Ctx, browser: &Browser, what: SessionsToEnd<'_>, ending: Ending) -> Answer {
-    let ended = end::end(ctx, browser.hash(ctx).as_ref(), what, ending).await?;
+    let ended = end::end(ctx, browser.hash.as_ref(), what, ending).await?;
     let Some(updated) = ended else { return nobody(ctx, browser) };
     let resource = match what {
         SessionsToEnd::All => Resource::Client,

@@ -26,7 +26,7 @@ use crate::store::attempts::SignUpFields;
 /// `POST /v1/client/sign_ins`: begins a sign-in with a provider or for an identifier, or takes one over from a sign-up
 /// (`transfer=true`).
 pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
-    let token = browser.hash(&ctx);
+    let token = browser.hash;
     if params.flag("transfer")? == Some(true) {
         let moved = transfer::transfer(&ctx, token.as_ref(), AttemptKind::SignIn, &SignUpFields::default()).await?;
         return respond_with_finished(&ctx, &browser, &moved.updated, &moved.attempt).await;
@@ -105,18 +105,18 @@ pub async fn prepare_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<Str
     params.required("strategy")?;
     if is_social(&params) {
         spend_authorization_start(&ctx)?;
-        let token = browser.hash(&ctx);
+        let token = browser.hash;
         let updated = first_factor::prepare_social(&ctx, token.as_ref(), &id, request(&params, &browser)?).await?;
         return answer::respond(&ctx, &browser, &updated, Resource::SignIn).await;
     }
     let asked = prepare_of(&params).ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("strategy"))?;
-    let updated = first_factor::prepare(&ctx, browser.hash(&ctx).as_ref(), &id, asked).await?;
+    let updated = first_factor::prepare(&ctx, browser.hash.as_ref(), &id, asked).await?;
     answer::respond(&ctx, &browser, &updated, Resource::SignIn).await
 }
 
 /// `POST /v1/client/sign_ins/{id}/attempt_first_factor`: checks a code or password.
 pub async fn attempt_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
-    let (token, strategy) = (browser.hash(&ctx), params.required("strategy")?);
+    let (token, strategy) = (browser.hash, params.required("strategy")?);
     if strategy == "password" {
         let typed = params.required("password")?;
         return respond_with_attempt(&ctx, &browser, &password::attempt(&ctx, token.as_ref(), &id, typed).await?).await;
@@ -132,7 +132,7 @@ pub async fn attempt_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<Str
 
 /// `POST /v1/client/sign_ins/{id}/reset_password`: chooses the new password that the sign-in waits for.
 pub async fn reset_password(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
-    let token = browser.hash(&ctx);
+    let token = browser.hash;
     let updated = password::reset(&ctx, token.as_ref(), &id, params.required("password")?).await?;
     respond_with_finished(&ctx, &browser, &updated, &id).await
 }

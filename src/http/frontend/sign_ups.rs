@@ -23,7 +23,7 @@ use crate::model::problem::{Problem, code};
 /// `POST /v1/client/sign_ups`: begins a sign-up with a provider or an identifier, or takes one over from a sign-in
 /// (`transfer=true`).
 pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
-    let token = browser.hash(&ctx);
+    let token = browser.hash;
     let typed = typed(&params)?;
     if params.flag("transfer")? == Some(true) {
         let moved = transfer::transfer(&ctx, token.as_ref(), AttemptKind::SignUp, &typed.fields).await?;
@@ -35,14 +35,14 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
 
 /// `PATCH /v1/client/sign_ups/{id}`: changes what the attempt has, or adds a provider.
 pub async fn update(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
-    let (token, typed) = (browser.hash(&ctx), typed(&params)?);
+    let (token, typed) = (browser.hash, typed(&params)?);
     let updated = change::change(&ctx, token.as_ref(), &id, &typed, provider(&params, &browser)?).await?;
     respond_with_finished(&ctx, &browser, &updated, &id).await
 }
 
 /// `POST /v1/client/sign_ups/{id}/prepare_verification`: sends a code or link, or the person to a provider.
 pub async fn prepare_verification(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
-    let (token, strategy) = (browser.hash(&ctx), params.required("strategy")?);
+    let (token, strategy) = (browser.hash, params.required("strategy")?);
     if let Some(request) = provider(&params, &browser)? {
         spend_authorization_start(&ctx)?;
         let updated = change::change(&ctx, token.as_ref(), &id, &Typed::default(), Some(request)).await?;
@@ -57,7 +57,7 @@ pub async fn attempt_verification(ctx: Ctx, browser: Browser, Path(id): Path<Str
     if params.required("strategy")? != "email_code" {
         return Err(code::VERIFICATION_STRATEGY_INVALID.into());
     }
-    let token = browser.hash(&ctx);
+    let token = browser.hash;
     let updated = verify::attempt_code(&ctx, token.as_ref(), &id, params.required("code")?).await?;
     respond_with_finished(&ctx, &browser, &updated, &id).await
 }

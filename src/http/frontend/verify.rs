@@ -13,7 +13,6 @@ use crate::actions;
 use crate::actions::email_link::{self, Link, LinkOutcome, Opener};
 use crate::actions::flow_steps;
 use crate::context::Ctx;
-use crate::crypto::{ExposeSecret, Lookup};
 use crate::model::problem::{Error, Problem, Result, code};
 
 /// The form's name inside its forgery check, and its address.
@@ -27,7 +26,7 @@ pub async fn show(ctx: Ctx, browser: Browser, method: Method, headers: HeaderMap
 
 /// `POST /v1/verify`: the button was pressed.
 pub async fn confirm(ctx: Ctx, browser: Browser, headers: HeaderMap, Body(form): Body) -> Answer {
-    let client = actions::client::read(&ctx, browser.hash(&ctx).as_ref()).await?;
+    let client = actions::client::read(&ctx, browser.hash.as_ref()).await?;
     if let Err(refused) = csrf::check(&ctx, client.as_ref().map(|client| &client.id), PATH, &headers, &form) {
         return Ok(error::refusal(Some(&ctx.instance), refused.into()));
     }
@@ -60,7 +59,7 @@ async fn look(
     token: Option<&str>,
 ) -> Result<Response> {
     let link = find(ctx, token).await?;
-    let client = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let client = actions::client::read(ctx, browser.hash.as_ref()).await?;
     let opener = match link.opener(ctx, client.as_ref().map(|client| &client.id)) {
         Ok(opener) => opener,
         Err(status) => return show_refusal(ctx, &link, link.outcome(status, None, None), headers),
@@ -68,7 +67,7 @@ async fn look(
     if opener == Opener::Same && *method == Method::GET && !looks_ahead(headers) {
         return open_link(ctx, browser, &link, opener, headers).await;
     }
-    let updated = actions::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
+    let updated = actions::client::ensure(ctx, browser.hash.as_ref()).await?;
     let page = LinkPage {
         csrf: csrf::field(ctx, &updated.client.id, PATH),
         token: token.unwrap_or_default().to_owned(),
@@ -82,7 +81,7 @@ async fn look(
 
 async fn press(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, token: Option<&str>) -> Result<Response> {
     let link = find(ctx, token).await?;
-    let client = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let client = actions::client::read(ctx, browser.hash.as_ref()).await?;
     match link.opener(ctx, client.as_ref().map(|client| &client.id)) {
         Ok(opener) => open_link(ctx, browser, &link, opener, headers).await,
         Err(status) => show_refusal(ctx, &link, link.outcome(status, None, None), headers),
@@ -103,12 +102,11 @@ fn looks_ahead(headers: &HeaderMap) -> bool {
 }
 
 async fn open_link(ctx: &Ctx, browser: &Browser, link: &Link, opener: Opener, headers: &HeaderMap) -> Result<Response> {
-    let outcome = email_link::open(ctx, browser.hash(ctx).as_ref(), link, opener).await?;
+    let outcome = email_link::open(ctx, browser.hash.as_ref(), link, opener).await?;
     let Some(issued) = &outcome.issued else { return show_refusal(ctx, link, outcome, headers) };
-    let hash = ctx.app.ring.lookup_hash(Lookup::ClientToken, issued.token.expose_secret());
-    let client = actions::client::read(ctx, Some(&hash)).await?;
+    let client = actions::client::read(ctx, Some(&issued.hash)).await?;
     let mut response = Redirect::to(&outcome.url).into_response();
-    answer::set_cookies(ctx, browser, client.map_or(0, |client| client.uat()), Some(&issued.token), &mut response)?;
+    answer::set_cookies(ctx, browser, client.map_or(0, |client| client.uat()), Some(issued), &mut response)?;
     Ok(response)
 }
 

@@ -65,7 +65,7 @@ pub fn client_token(ctx: &Ctx, browser: &Browser, parameters: &Parameters) -> Op
         let is_test = ctx.instance.key_form() == KeyForm::Test;
         parameters.single(DEV_BROWSER).filter(|_| is_test)
     };
-    browser.hash(ctx).or_else(|| Some(ctx.app.ring.lookup_hash(Lookup::ClientToken, in_parameters()?)))
+    browser.hash.or_else(|| Some(ctx.app.ring.lookup_hash(Lookup::ClientToken, in_parameters()?)))
 }
 
 /// The outcome as an answer to the browser.

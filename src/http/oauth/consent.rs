@@ -188,7 +188,7 @@ pub async fn describe(
     Path(client_id): Path<String>,
     Query(query): Query,
 ) -> Result<Json<ConsentInformation>, problem::Failure> {
-    let token = browser.hash(&ctx);
+    let token = browser.hash;
     let session = match query.text(SESSION) {
         Some(text) => Some(SessionId::parse(text).ok_or(code::SIGNED_OUT)?),
         None => None,

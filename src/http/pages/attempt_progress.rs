@@ -6,7 +6,7 @@ use crate::actions::client::ClientUpdate;
 use crate::actions::session::end::{self, SessionsToEnd};
 use crate::actions::start_provider_auth::{self, Request};
 use crate::context::Ctx;
-use crate::crypto::{ExposeSecret, Lookup, LookupHash};
+use crate::crypto::LookupHash;
 use crate::model::client::{Client, Session};
 use crate::model::linking::AttemptKind;
 use crate::model::problem::{Error, Result};
@@ -49,8 +49,7 @@ pub async fn end_too_old(
     }
     let ended = end::end(ctx, token.as_ref(), SessionsToEnd::One(&session.id), Ending::Removed).await?;
     let issued = ended.as_ref().and_then(|ended| ended.issued.as_ref());
-    let hash = issued.map(|token| ctx.app.ring.lookup_hash(Lookup::ClientToken, token.expose_secret()));
-    Ok((hash.or(token), ended))
+    Ok((issued.map(|issued| issued.hash).or(token), ended))
 }
 
 /// Begins an attempt of these pages: it ends at the entry page's target, or comes back to our own callback page.

@@ -193,7 +193,7 @@ async fn redirect_to_provider(
     session: &Session,
     form: &Params,
 ) -> (Result<ConnectionStart>, Option<String>) {
-    let token = browser.hash(ctx);
+    let token = browser.hash;
     let (back, done) = (ctx.instance.url(PATH), ctx.instance.url(&format!("{PATH}?done=connected")));
     let named = Some(session.id.as_str());
     let request = Request { redirect_url: Some(&back), complete_url: Some(&done), ..Request::default() };
@@ -262,7 +262,7 @@ async fn removed(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result
     let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
     csrf::check(ctx, Some(&client.id), REMOVAL, headers, &form)?;
     let id = form.text("account").unwrap_or_default();
-    let token = browser.hash(ctx);
+    let token = browser.hash;
     match disconnect::disconnect(ctx, token.as_ref(), Some(session.id.as_str()), id).await {
         Ok(_) => Ok(Redirect::to(&format!("{PATH}?done=removed")).into_response()),
         Err(Error::Problem(problem)) if wants_reverification(&problem) => {

@@ -67,7 +67,7 @@ pub fn exists(ctx: &Ctx) -> Result<(), Problem> {
 
 async fn index(ctx: &Ctx, browser: &Browser) -> Result<Response> {
     exists(ctx)?;
-    let updated = actions::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
+    let updated = actions::client::ensure(ctx, browser.hash.as_ref()).await?;
     let people = match simulated(ctx).await? {
         Some(_) => PEOPLE.map(|(hint, name)| Person { hint: hint.to_owned(), name: name.to_owned() }).to_vec(),
         None => Vec::new(),
@@ -88,7 +88,7 @@ async fn index(ctx: &Ctx, browser: &Browser) -> Result<Response> {
 async fn begin(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<Body, Failure>) -> Result<Response> {
     exists(ctx)?;
     let Body(form) = body.map_err(|failure| failure.0)?;
-    let token = browser.hash(ctx);
+    let token = browser.hash;
     let client = actions::client::read(ctx, token.as_ref()).await?;
     csrf::check(ctx, client.as_ref().map(|client| &client.id), PATH, headers, &form)?;
     let strategy = simulated(ctx).await?.ok_or(code::OAUTH_PROVIDER_NOT_ENABLED)?;

@@ -163,7 +163,7 @@ async fn act(
         }
         Err(Error::Problem(problem)) if is_about_verification(&problem) => {
             // The count that the guess left behind is read again.
-            let fresh = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+            let fresh = actions::client::read(ctx, browser.hash.as_ref()).await?;
             let verification = fresh.as_ref().and_then(|client| client.sign_in.as_ref()?.first_factor.as_ref());
             let waits = match form.text("password") {
                 Some(_) => CodePageState::after_password(&problem),
@@ -233,7 +233,7 @@ pub async fn send_first(ctx: &Ctx, browser: &Browser, updated: &crate::actions::
         return Ok(());
     }
     let prepare = Prepare { strategy: "email_code", address: None, redirect_url: None };
-    let token = page_request::token_after(ctx, browser, updated);
+    let token = page_request::token_after(browser, updated);
     match first_factor::prepare(ctx, token.as_ref(), attempt.id.as_str(), prepare).await {
         Ok(_) | Err(Error::Problem(_)) => Ok(()),
         Err(fault) => Err(fault),

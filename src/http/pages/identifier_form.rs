@@ -114,7 +114,7 @@ impl IdentifierForm<'_> {
 
     /// To the factors of the account that was named.
     async fn other_ways(&self) -> Result<Response> {
-        let client = actions::client::read(self.ctx, self.browser.hash(self.ctx).as_ref()).await?;
+        let client = actions::client::read(self.ctx, self.browser.hash.as_ref()).await?;
         let client = client.ok_or(code::RESOURCE_NOT_FOUND)?;
         factor_one::send_first(self.ctx, self.browser, &ClientUpdate { client, issued: None }).await?;
         Ok(Redirect::to(&self.redirects.carry(self.entry.next_path())).into_response())

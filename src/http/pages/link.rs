@@ -145,7 +145,7 @@ async fn show_outcome(
     let Query(query) = query.map_err(|failure| failure.0)?;
     let redirects = RedirectParams::read(&ctx.instance, entry, &query);
     let state = State::of(query.text("__clerk_status").unwrap_or_default());
-    let client = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let client = actions::client::read(ctx, browser.hash.as_ref()).await?;
     let is_signed_in = client.as_ref().is_some_and(|client| client.active_session().is_some());
     let action = match (state, is_signed_in) {
         (State::Verified, true) => redirects.target.clone(),

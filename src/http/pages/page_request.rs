@@ -15,7 +15,7 @@ use crate::actions;
 use crate::actions::client::ClientUpdate;
 use crate::actions::sign_up::verify;
 use crate::context::Ctx;
-use crate::crypto::{ExposeSecret, Lookup, LookupHash};
+use crate::crypto::LookupHash;
 use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::sign_in;
@@ -52,7 +52,7 @@ impl<'a> PageRequest<'a> {
         query: Result<Query, Failure>,
     ) -> Result<Option<Self>> {
         let redirects = RedirectParams::of(ctx, entry, query)?;
-        let client = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+        let client = actions::client::read(ctx, browser.hash.as_ref()).await?;
         Ok(client.map(|client| Self { ctx, browser, client, redirects }))
     }
 
@@ -76,7 +76,7 @@ impl<'a> PageRequest<'a> {
 
     /// What the client's token is looked up by.
     pub fn token(&self) -> Option<LookupHash> {
-        self.browser.hash(self.ctx)
+        self.browser.hash
     }
 
     /// The hidden field of a form of the page `path`.
@@ -131,10 +131,8 @@ pub fn is_over(problem: &Problem) -> bool {
 }
 
 /// The token that counts after an act.
-pub fn token_after(ctx: &Ctx, browser: &Browser, updated: &ClientUpdate) -> Option<LookupHash> {
-    let issued = updated.issued.as_ref();
-    let issued = issued.map(|token| ctx.app.ring.lookup_hash(Lookup::ClientToken, token.expose_secret()));
-    issued.or_else(|| browser.hash(ctx))
+pub fn token_after(browser: &Browser, updated: &ClientUpdate) -> Option<LookupHash> {
+    updated.issued.as_ref().map(|issued| issued.hash).or(browser.hash)
 }
 
 /// On from a sign-in that a verification took a step further: to the target, to the new password that it waits for, or
@@ -176,7 +174,7 @@ pub async fn continue_sign_up(
         Some(attempt) => {
             let fields = attempt.fields.clone().unwrap_or_default();
             if fields.missing.is_empty() && fields.unverified.contains(&Field::EmailAddress) {
-                let token = token_after(ctx, browser, updated);
+                let token = token_after(browser, updated);
                 match verify::prepare(ctx, token.as_ref(), attempt.id.as_str(), "email_code", None).await {
                     // One was sent a moment ago; the page has a button for another.
                     Ok(_) | Err(Error::Problem(_)) => {}

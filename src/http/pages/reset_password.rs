@@ -224,7 +224,7 @@ async fn submit_identifier(page: &PageRequest<'_>, sent: &Params) -> Result<Resp
         }
         Err(error) => return Err(error),
     };
-    let token = page_request::token_after(ctx, page.browser, &updated);
+    let token = page_request::token_after(page.browser, &updated);
     let id = updated.client.sign_in.as_ref().map(|attempt| attempt.id.as_str()).unwrap_or_default();
     let prepare = Prepare { strategy: STRATEGY, address: None, redirect_url: None };
     match first_factor::prepare(ctx, token.as_ref(), id, prepare).await {

@@ -109,7 +109,7 @@ async fn show_step(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) 
     if reverify::require_recent_verification(ctx, &request.session).await.is_ok() {
         return Ok(Redirect::to(&request.about.return_path()).into_response());
     }
-    let stands = reverify::read(ctx, browser.hash(ctx).as_ref(), &request.session.id).await?;
+    let stands = reverify::read(ctx, browser.hash.as_ref(), &request.session.id).await?;
     let is_live = stands.asked.as_ref().is_some_and(|asked| {
         asked.strategy == "email_code" && asked.status == Status::Unverified && asked.expires_at > ctx.moment()
     });
@@ -163,7 +163,7 @@ async fn act(
 
 /// Gives the verification that the form holds, or sends the code that it asks for.
 async fn submit_verification(request: &ReverifyRequest<'_>, form: &Params) -> Result<Reverification> {
-    let (ctx, token, id) = (request.ctx, request.browser.hash(request.ctx), &request.session.id);
+    let (ctx, token, id) = (request.ctx, request.browser.hash, &request.session.id);
     if form.text("code").or(form.text("password")).is_some() {
         ctx.app.limits.spend(Limit::AttemptProof, &ctx.instance, ctx.from.ip)?;
     }
@@ -180,7 +180,7 @@ async fn submit_verification(request: &ReverifyRequest<'_>, form: &Params) -> Re
 
 /// The page once more, with what is wrong.
 async fn show_refusal(request: &ReverifyRequest<'_>, form: &Params, problem: &Problem) -> Result<Response> {
-    let stands = reverify::read(request.ctx, request.browser.hash(request.ctx).as_ref(), &request.session.id).await?;
+    let stands = reverify::read(request.ctx, request.browser.hash.as_ref(), &request.session.id).await?;
     // Verified meanwhile, by the same form posted twice or in another tab.
     if reverify::require_recent_verification(request.ctx, &stands.session).await.is_ok() {
         return Ok(Redirect::to(&request.about.return_path()).into_response());

@@ -109,7 +109,7 @@ async fn show(
     query: Result<Query, Failure>,
 ) -> Result<Response> {
     let redirects = RedirectParams::of(ctx, entry, query)?;
-    let updated = actions::client::ensure(ctx, browser.hash(ctx).as_ref()).await?;
+    let updated = actions::client::ensure(ctx, browser.hash.as_ref()).await?;
     let mut response = match progress(ctx, &updated.client, &redirects) {
         AttemptProgress::Done => Redirect::to(&redirects.target).into_response(),
         progress => {
@@ -143,7 +143,7 @@ async fn begin(
 ) -> Result<Response> {
     let redirects = RedirectParams::of(ctx, entry, query)?;
     let Body(form) = body.map_err(|failure| failure.0)?;
-    let token = browser.hash(ctx);
+    let token = browser.hash;
     let client = actions::client::read(ctx, token.as_ref()).await?;
     csrf::check(ctx, client.as_ref().map(|client| &client.id), entry.path(), headers, &form)?;
     let Some(client) = client else { return Err(code::FORM_INVALID.into()) };
@@ -208,7 +208,7 @@ async fn show_result(
     query: Result<Query, Failure>,
 ) -> Result<Response> {
     let redirects = RedirectParams::of(ctx, entry, query)?;
-    let client = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let client = actions::client::read(ctx, browser.hash.as_ref()).await?;
     let start = redirects.carry(entry.path());
     if let Some(step) = client.as_ref().and_then(next_step) {
         return Ok(Redirect::to(&redirects.carry(step)).into_response());

@@ -230,7 +230,7 @@ async fn act(
             Ok(Redirect::to(&page.redirects.carry(CONTINUE)).into_response())
         }
         Err(Error::Problem(problem)) if matches!(problem.status, 422 | 429) || is_dead(&problem) => {
-            let fresh = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+            let fresh = actions::client::read(ctx, browser.hash.as_ref()).await?;
             let verification = fresh.as_ref().and_then(|client| client.sign_up.as_ref()?.email_verification.as_ref());
             Ok(code_page(&page, attempt, CodePageState::after(&problem, verification)))
         }

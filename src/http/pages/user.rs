@@ -44,7 +44,7 @@ async fn sign_out(ctx: Ctx, browser: Browser, headers: HeaderMap, body: Result<B
 }
 
 async fn profile(ctx: &Ctx, browser: &Browser) -> Result<Response> {
-    let client = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let client = actions::client::read(ctx, browser.hash.as_ref()).await?;
     let signed_in = client.as_ref().and_then(|client| Some((client, client.active_session()?)));
     let Some((client, session)) = signed_in else { return Ok(sign_in_first(ctx, "/user")) };
     let offered = configured::enabled_providers(ctx).await?;
@@ -55,7 +55,7 @@ async fn profile(ctx: &Ctx, browser: &Browser) -> Result<Response> {
 
 /// The client with the session that pages act for.
 pub(super) async fn signed_in(ctx: &Ctx, browser: &Browser) -> Result<Option<(Client, Session)>> {
-    let client = actions::client::read(ctx, browser.hash(ctx).as_ref()).await?;
+    let client = actions::client::read(ctx, browser.hash.as_ref()).await?;
     Ok(client.and_then(|client| client.active_session().cloned().map(|session| (client, session))))
 }
 
@@ -74,7 +74,7 @@ async fn end_session(
     body: Result<Body, Failure>,
 ) -> Result<Response> {
     let Body(form) = body.map_err(|failure| failure.0)?;
-    let token = browser.hash(ctx);
+    let token = browser.hash;
     let client = actions::client::read(ctx, token.as_ref()).await?;
     csrf::check(ctx, client.as_ref().map(|client| &client.id), SIGN_OUT, headers, &form)?;
     let mut response = Redirect::to("/sign-in").into_response();

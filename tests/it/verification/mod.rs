@@ -47,7 +47,7 @@ pub async fn form(app: &TestApp, browser: &Browser, path: &str, fields: &[(&str,
 /// A new client.
 async fn client_of(ctx: &Ctx) -> ClientId {
     let updated = client::ensure(ctx, None).await.unwrap();
-    assert!(!updated.issued.unwrap().expose_secret().is_empty());
+    assert!(!updated.issued.unwrap().token.expose_secret().is_empty());
     updated.client.id
 }
 
