@@ -1,6 +1,7 @@
 //! What every request and every job shares. Built once, at start.
 
 mod clock;
+mod counts;
 pub mod last_known;
 mod readiness;
 mod ring;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use clock::CorrectedClock;
+pub use counts::Counts;
 pub use readiness::Lacking;
 pub use ring::RingMismatch;
 
@@ -20,11 +22,11 @@ use single_flight::SingleFlight;
 use token_access_log::TokenAccessLog;
 
 use crate::config::Config;
+use crate::config::limits::Rates;
 use crate::crypto::SystemRng;
 use crate::crypto::password::Passwords;
 use crate::crypto::ring::KeyRing;
 use crate::flow_log::Recorder;
-use crate::limits::Limits;
 use crate::model::random::Rng;
 use crate::model::time::Clock;
 use crate::outbound::mail::{MailStartError, Mailer};
@@ -71,8 +73,10 @@ pub struct App {
     pub mailer: Option<Mailer>,
     /// Hashes passwords.
     pub passwords: Passwords,
-    /// Rate limits: the rates in force, and what is counted in memory.
-    pub limits: Limits,
+    /// How often what may happen: the rates in force.
+    pub rates: Rates,
+    /// What has been counted against them in memory.
+    pub counts: Counts,
     /// Set when the server is asked to stop.
     pub draining: AtomicBool,
     readiness: Readiness,
@@ -124,7 +128,7 @@ impl App {
         let mailer = config.email.as_ref().map(|email| Mailer::new(email, ca_file)).transpose()?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let passwords = Passwords::new(config.passwords, cores);
-        let limits = Limits::new(config.limits.in_force());
+        let rates = config.limits.in_force();
         Ok(Arc::new(Self {
             config,
             db,
@@ -142,7 +146,8 @@ impl App {
             recorder,
             mailer,
             passwords,
-            limits,
+            rates,
+            counts: Counts::default(),
             draining: AtomicBool::new(false),
             readiness: Readiness::default(),
         }))

@@ -31,13 +31,13 @@
 //! | [`crypto`] | `model` |
 //! | [`model`] | nothing of ours |
 //!
-//! [`app`] (what all requests share), [`context`] (what one request carries) and [`limits`] (rates, and budgets counted
-//! in memory) may be named by `actions`, `simulator` and the modules above them; [`flow_log`] (the recorded steps of
-//! sign-ins, sign-ups, connections and authorizations, written after the answer) by all of these; it names `store` and
-//! `model`. [`config`] may be named by what reads settings, [`telemetry`] by what writes log lines of its own.
-//! [`embedded`] (the private PostgreSQL of `vestibule dev`) by `cli` and the tests; [`cli`] and [`server`] by nobody
-//! else. The whole list is `MAY` in `tests/it/house.rs`; inside a module no files know each other in a circle either
-//! (`tests/it/circles.rs`).
+//! [`app`] (what all requests share), [`context`] (what one request carries) and [`limits`] (rates, exact limits and
+//! lockout: one table of what counts where) may be named by `actions`, `simulator` and the modules above them;
+//! [`flow_log`] (the recorded steps of sign-ins, sign-ups, connections and authorizations, written after the answer) by
+//! all of these; it names `store` and `model`. [`config`] may be named by what reads settings, [`telemetry`] by what
+//! writes log lines of its own. [`embedded`] (the private PostgreSQL of `vestibule dev`) by `cli` and the tests; [`cli`]
+//! and [`server`] by nobody else. The whole list is `MAY` in `tests/it/house.rs`; inside a module no files know each
+//! other in a circle either (`tests/it/circles.rs`).
 //!
 //! # What is always true
 //!

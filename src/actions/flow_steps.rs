@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::context::Ctx;
 use crate::flow_log::{FlowSubject, Kind, RequestOutcome, Step};
-use crate::limits::Limit;
+use crate::limits::{self, Limit};
 use crate::model::connecting::ConnectDecision;
 use crate::model::email::EmailAddress;
 use crate::model::id::{ClientId, FlowId, UserId};
@@ -87,7 +87,7 @@ pub fn log_answer(ctx: &Ctx, answered: RequestOutcome) {
 }
 
 fn may_note_stray(ctx: &Ctx) -> bool {
-    ctx.app.limits.spend(Limit::StrayFlow, &ctx.instance, ctx.from.ip).is_ok()
+    limits::spend(ctx, Limit::StrayFlow).is_ok()
 }
 
 /// Begins a flow for a request that belongs to none; ten per minute and address are stored.

@@ -8,7 +8,7 @@
 //! a person), [`start_provider_auth`] (sends the browser there), [`provider_auth`] (the callback and what follows). As
 //! an authorization server: [`authorize`], [`token`]. For backends: [`provider_token`], [`users`]. Administration,
 //! shared by backend API and command line: [`applications`], [`instance`], [`key_ring`], [`providers`],
-//! [`redirect_urls`]. Used by the others: [`record_outcome`] (audit and events), [`exact_limits`] and [`lockout`] (guesses), [`linking_policy`], [`flow_steps`] and
+//! [`redirect_urls`]. Used by the others: [`record_outcome`] (audit and events), [`linking_policy`], [`flow_steps`] and
 //! [`authorization_steps`] (write a flow's steps), [`flow_reader`] and [`replay`] (read them), [`signing_keys`].
 
 pub mod applications;
@@ -18,7 +18,6 @@ pub mod authorize;
 pub mod client;
 pub mod configured;
 pub mod email_link;
-pub mod exact_limits;
 pub mod factors;
 pub mod flow_reader;
 pub mod flow_steps;
@@ -26,7 +25,6 @@ pub mod identity;
 pub mod instance;
 pub mod key_ring;
 pub mod linking_policy;
-pub mod lockout;
 pub mod password;
 pub mod provider_auth;
 pub mod provider_token;

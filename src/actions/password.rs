@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::actions::lockout;
 use crate::context::Ctx;
 use crate::crypto::Secret;
 use crate::crypto::password::{PasswordError, Place};
+use crate::limits::lockout;
 use crate::model::id::{ClientId, UserId};
 use crate::model::password;
 use crate::model::problem::{Error, Problem, Result, code};

@@ -32,6 +32,9 @@ macro_rules! rates {
         }
 
         impl Rates {
+            /// The settings, in this order.
+            pub const SETTINGS: &[&str] = &[$($key),*];
+
             /// Every limit `factor` times as generous.
             #[must_use]
             pub fn times(&self, factor: u32) -> Self {

@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
 use crate::flow_log::{self, RequestOutcome};
+use crate::limits;
 use crate::model::id::RequestId;
 use crate::model::instance::Instance;
 use crate::model::problem::{Error, code};
@@ -130,7 +131,7 @@ async fn admit(
     if let Some(followed) = request.extensions().get::<Followed>() {
         followed.follow(&ctx);
     }
-    guard.app.limits.spend(rules.limit, &instance, ctx.from.ip)?;
+    limits::spend(&ctx, rules.limit)?;
     if rules.caller == Caller::Browser
         && !instance.settings.native_api
         && native::is_native(request.uri().query(), request.headers())

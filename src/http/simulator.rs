@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use super::problem;
 use super::route::{Cache, Caller, Cors, Limit, Outage, Route, Rules, delete, get, post};
 use crate::context::Ctx;
+use crate::limits;
 use crate::model::problem::code;
 use crate::simulator::{self, Answer, Request, Simulator};
 
@@ -62,7 +63,7 @@ async fn serve(
     let request = Request { method: &method, path: &path, query: &query, headers: &headers, body: &body };
     if simulator.decides(&slug, request) {
         // An approval leaves a person and a code behind.
-        ctx.app.limits.spend(Limit::SimulatedAuthorize, &ctx.instance, ctx.from.ip)?;
+        limits::spend(&ctx, Limit::SimulatedAuthorize)?;
     }
     Ok(respond(simulator.answer(&slug, request).await?).await)
 }

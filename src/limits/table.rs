@@ -1,190 +1,143 @@
-//! Counts per key, in memory that does not grow without end.
+//! The table: everything that is counted, how much of it may be, for whom, where, and what is answered to more.
+//!
+//! | what | rate | for whom | counted in | refused with |
+//! |---|---|---|---|---|
+//! | [`Limit::CreateAttempt`] | `limits.create_attempt` | address | memory | `too_many_requests` |
+//! | [`Limit::AttemptProof`] | `limits.attempt_proof` | address | memory | `too_many_requests` |
+//! | [`Limit::Backend`] | `limits.backend_production` or `limits.backend_development` | instance | memory | `too_many_requests` |
+//! | [`Limit::Authorize`] | `limits.authorize` | address | memory | `too_many_requests` |
+//! | [`Limit::SimulatedAuthorize`] | `limits.authorize` | address | memory | `too_many_requests` |
+//! | [`Limit::StrayFlow`] | ten a minute | address | memory | nothing: the flow log keeps no record |
+//! | [`Limit::OAuthClient`] | `limits.oauth_client` | [`ClientBudget`](super::ClientBudget) | memory | `too_many_requests` |
+//! | [`Limit::ClientFailure`] | `limits.client_failure` | OAuth client and address | memory | `too_many_requests` |
+//! | [`Exact::SendAgain`] | `limits.send_again` | recipient, or recipient and known browser | `rate_limits` | `verification_code_too_many_requests` |
+//! | [`Exact::SendToRecipient`] | `limits.send_to_recipient` | the same | `rate_limits` | `verification_code_too_many_requests` |
+//! | [`Exact::SendFromAddress`] | `limits.send_from_address` | address | `rate_limits` | `verification_code_too_many_requests` |
+//! | [`Exact::FailedProofs`] | `limits.failed_proofs` | address | `rate_limits` | `too_many_requests` |
+//! | [`lockout`](super::lockout) | the instance's `lockout` | account, or account and known browser | `users`, `known_clients` | `user_locked` |
+//!
+//! An address is one of IPv4 or a /64 of IPv6. What is counted in memory is counted by each replica for itself; what is
+//! counted in the database is exact.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::config::limits::Rate;
+use crate::context::Ctx;
+use crate::model::problem::{Problem, code};
+use crate::model::reason::Reason;
 
-/// How many parts the table has: requests of different keys seldom wait for each other.
-const SHARDS: usize = 16;
+/// What the flow log keeps of callbacks and token requests that belong to no start: a bound of its table, not of
+/// requests.
+const STRAY_FLOWS: Rate = Rate { count: 10, window: Duration::from_secs(60) };
 
-/// What a key has spent: the window begins with its first request.
-#[derive(Clone, Copy)]
-struct Spent {
-    /// Nanoseconds since the table was made. Monotonic: moving the machine's clock moves nothing here.
-    since: u64,
-    count: u32,
+/// What is counted in memory; a route names the one that its requests spend from before their handler runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// None.
+    Unlimited,
+    /// Beginning a sign-in or sign-up, per address.
+    CreateAttempt,
+    /// Trying a verification (a code, a password, a link), per address.
+    AttemptProof,
+    /// The backend API, per instance.
+    Backend,
+    /// `/oauth/authorize`, per address.
+    Authorize,
+    /// The same at a simulated provider of a development instance.
+    SimulatedAuthorize,
+    /// Callbacks and token requests that belong to no start, of which the flow log keeps a record, per address.
+    StrayFlow,
+    /// Token, userinfo, introspection: per client, which the handler finds out
+    /// ([`admit_client`](super::admit_client)).
+    OAuthClient,
+    /// Failed authentications of an OAuth client, which the handler finds out as well
+    /// ([`spend_client_failure`](super::spend_client_failure)).
+    ClientFailure,
 }
 
-/// One part: the keys seen lately, and those seen before them. When the first is full it takes the place of the second,
-/// which is thrown away: oldest first out.
-#[derive(Default)]
-struct Shard {
-    young: HashMap<u64, Spent>,
-    old: HashMap<u64, Spent>,
+/// For whom a limit in memory is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Per {
+    /// The address a request comes from.
+    Address,
+    /// The instance it is for.
+    Instance,
+    /// The OAuth client that the handler finds out.
+    Client,
 }
 
-/// How often each key was spent from, for at most so many keys. A key is stored as a hash under a secret of this process.
-pub(super) struct Table {
-    hasher: RandomState,
-    shards: [Mutex<Shard>; SHARDS],
-    /// Keys in one half of a shard.
-    half: usize,
-    begun: Instant,
-}
-
-impl Table {
-    /// An empty table of at most `keys` keys.
-    pub(super) fn new(keys: usize) -> Self {
-        let shards = std::array::from_fn(|_| Mutex::default());
-        Self { hasher: RandomState::new(), shards, half: (keys / SHARDS / 2).max(1), begun: Instant::now() }
-    }
-
-    /// Counts one request of `key`.
-    ///
-    /// # Errors
-    /// How long to wait, if the rate is used up; then nothing is counted.
-    pub(super) fn spend(&self, key: impl Hash, rate: Rate) -> Result<(), Duration> {
-        self.visit(key, rate, self.begun.elapsed(), 1)
-    }
-
-    /// Whether one request of `key` would be refused; counts nothing.
-    ///
-    /// # Errors
-    /// How long to wait.
-    pub(super) fn look(&self, key: impl Hash, rate: Rate) -> Result<(), Duration> {
-        self.visit(key, rate, self.begun.elapsed(), 0)
-    }
-
-    fn visit(&self, key: impl Hash, rate: Rate, now: Duration, spends: u32) -> Result<(), Duration> {
-        if rate.count == 0 {
-            return Ok(());
-        }
-        let (key, now) = (self.hasher.hash_one(key), nanoseconds(now));
-        let mut shard = self.shard(key);
-        let mut spent = shard.take(key).unwrap_or(Spent { since: now, count: 0 });
-        let end = spent.since.saturating_add(nanoseconds(rate.window));
-        if now >= end {
-            spent = Spent { since: now, count: 0 };
-        }
-        let refused = spent.count >= rate.count;
-        if !refused {
-            spent.count += spends;
-        }
-        if spent.count > 0 {
-            shard.put(key, spent, self.half);
-        }
-        if refused { Err(Duration::from_nanos(end - now)) } else { Ok(()) }
-    }
-
-    fn shard(&self, key: u64) -> MutexGuard<'_, Shard> {
-        let [first, ..] = &self.shards;
-        let index = usize::try_from(key >> 60).unwrap_or(0) % SHARDS;
-        // A shard is whole after each step, so one that a panic left behind is as good as any.
-        self.shards.get(index).unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        let count = |shard: &Mutex<Shard>| {
-            let shard = shard.lock().unwrap();
-            shard.young.len() + shard.old.len()
-        };
-        self.shards.iter().map(count).sum()
+impl Limit {
+    /// Its line: the rate, and for whom it is counted; `None` where nothing is counted.
+    pub(super) fn line(self, ctx: &Ctx) -> Option<(Rate, Per)> {
+        let rates = &ctx.app.rates;
+        Some(match self {
+            Self::Unlimited => return None,
+            Self::CreateAttempt => (rates.create_attempt, Per::Address),
+            Self::AttemptProof => (rates.attempt_proof, Per::Address),
+            Self::Backend if ctx.instance.allows_simulated_providers() => (rates.backend_development, Per::Instance),
+            Self::Backend => (rates.backend_production, Per::Instance),
+            Self::Authorize | Self::SimulatedAuthorize => (rates.authorize, Per::Address),
+            Self::StrayFlow => (STRAY_FLOWS, Per::Address),
+            Self::OAuthClient => (rates.oauth_client, Per::Client),
+            Self::ClientFailure => (rates.client_failure, Per::Client),
+        })
     }
 }
 
-impl Shard {
-    fn take(&mut self, key: u64) -> Option<Spent> {
-        self.young.get(&key).copied().or_else(|| self.old.remove(&key))
-    }
-
-    fn put(&mut self, key: u64, spent: Spent, half: usize) {
-        if self.young.len() >= half && !self.young.contains_key(&key) {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, spent);
-    }
+/// What is counted exactly, in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exact {
+    /// A code or link to one recipient, soon after another.
+    SendAgain,
+    /// Codes and links to one recipient.
+    SendToRecipient,
+    /// Codes and links asked for by one address of the network.
+    SendFromAddress,
+    /// Failed verifications of one address of the network.
+    FailedProofs,
 }
 
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+impl Exact {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::SendAgain => "send_again",
+            Self::SendToRecipient => "send_to_recipient",
+            Self::SendFromAddress => "send_from_address",
+            Self::FailedProofs => "failed_proofs",
+        }
+    }
+
+    pub(super) fn rate(self, ctx: &Ctx) -> Rate {
+        let rates = &ctx.app.rates;
+        match self {
+            Self::SendAgain => rates.send_again,
+            Self::SendToRecipient => rates.send_to_recipient,
+            Self::SendFromAddress => rates.send_from_address,
+            Self::FailedProofs => rates.failed_proofs,
+        }
+    }
+
+    pub(super) fn refusal(self) -> Problem {
+        match self {
+            Self::FailedProofs => code::TOO_MANY_REQUESTS.because(Reason::RateLimited, "requests"),
+            Self::SendAgain | Self::SendToRecipient | Self::SendFromAddress => {
+                code::VERIFICATION_CODE_TOO_MANY_REQUESTS.because(Reason::RateLimited, "codes")
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::config::limits::Rates;
 
-    const RATE: Rate = Rate { count: 3, window: Duration::from_secs(10) };
-
-    fn at(table: &Table, key: u64, seconds: u64) -> Result<(), u64> {
-        table.visit(key, RATE, Duration::from_secs(seconds), 1).map_err(|wait| wait.as_secs())
-    }
-
+    /// Each rate that can be set has its line, and no line names a rate that cannot be.
     #[test]
-    fn so_many_per_window_which_begins_with_the_first() {
-        let table = Table::new(100);
-        for second in [5, 6, 14] {
-            assert_eq!(at(&table, 1, second), Ok(()));
-        }
-        assert_eq!(at(&table, 1, 14), Err(1));
-        assert_eq!(at(&table, 2, 14), Ok(()), "another key");
-        assert_eq!(at(&table, 1, 15), Ok(()), "refusals are not counted");
-        assert_eq!(at(&table, 1, 15), Ok(()));
-        assert_eq!(at(&table, 1, 24), Ok(()));
-        assert_eq!(at(&table, 1, 24), Err(1));
-    }
-
-    #[test]
-    fn looking_costs_nothing() {
-        let table = Table::new(100);
-        for _ in 0..10 {
-            assert_eq!(table.look("key", RATE), Ok(()));
-        }
-        assert_eq!(table.len(), 0);
-        for _ in 0..3 {
-            assert_eq!(table.spend("key", RATE), Ok(()));
-        }
-        assert!(table.look("key", RATE).is_err());
-        assert_eq!(table.spend("key", Rate { count: 0, ..RATE }), Ok(()), "0 = off");
-    }
-
-    /// The bound of the real table is the same arithmetic with a larger number.
-    #[test]
-    fn ten_times_as_many_keys_as_there_is_room_for_push_the_oldest_out() {
-        let table = Table::new(1_600);
-        for key in 0..16_000 {
-            assert_eq!(at(&table, key, 0), Ok(()));
-            assert!(table.len() <= 1_600, "{}", table.len());
-        }
-        for _ in 0..2 {
-            assert_eq!(at(&table, 15_999, 0), Ok(()));
-        }
-        assert!(at(&table, 15_999, 0).is_err(), "the newest is remembered");
-        for _ in 0..3 {
-            assert_eq!(at(&table, 0, 0), Ok(()), "the oldest is forgotten");
-        }
-    }
-
-    /// A key in use stays, however many strangers pass by.
-    #[test]
-    fn what_is_in_use_is_not_the_oldest() {
-        let table = Table::new(1_600);
-        for key in 0..16_000 {
-            let _ = at(&table, 1 << 40, 0);
-            assert_eq!(at(&table, key, 0), Ok(()));
-        }
-        assert!(at(&table, 1 << 40, 0).is_err());
-    }
-
-    #[test]
-    fn a_million_keys_fit_the_memory_they_may_take() {
-        // hashbrown: one control byte per slot; it doubles when seven of eight slots are taken, and two halves exist.
-        let slot = std::mem::size_of::<(u64, Spent)>() + 1;
-        let half = super::super::KEYS / SHARDS / 2;
-        let slots = (half * 8 / 7).next_power_of_two() * 2 * SHARDS;
-        assert!(slots * slot < 100 * 1024 * 1024, "{} bytes", slots * slot);
+    fn every_setting_has_its_line() {
+        let lines = include_str!("table.rs").lines().filter(|line| line.starts_with("//! | ["));
+        let named: std::collections::BTreeSet<&str> = lines
+            .flat_map(|line| line.split('`').filter(|word| word.starts_with("limits.") && !word.ends_with(".rs")))
+            .collect();
+        assert_eq!(named, Rates::SETTINGS.iter().copied().collect());
     }
 }

@@ -13,9 +13,9 @@ const MAY: &[(&str, &[&str])] = &[
     ("flow_log", &["model", "store"]),
     ("config", &["crypto", "outbound"]),
     ("telemetry", &["config", "model"]),
-    ("limits", &["config", "model"]),
+    ("limits", &["config", "model", "crypto", "store", "app", "context"]),
     ("embedded", &["model"]),
-    ("app", &["config", "crypto", "limits", "model", "outbound", "store", "flow_log", "upstream"]),
+    ("app", &["config", "crypto", "model", "outbound", "store", "flow_log", "upstream"]),
     ("context", &["app", "model", "store", "flow_log"]),
     ("simulator", &["model", "crypto", "upstream", "store", "app", "context", "config"]),
     (

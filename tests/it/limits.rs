@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use vestibule::actions::exact_limits::{self, Exact};
 use vestibule::config::limits::{Rate, Rates};
 use vestibule::context::Ctx;
+use vestibule::limits::{self, Exact, Limit, exact};
 use vestibule::model::id::ClientId;
 use vestibule::model::problem::{Error, Problem};
 use vestibule::store::retention::Remover;
@@ -33,9 +33,9 @@ fn stranger(ctx: &Ctx) -> ClientId {
     ClientId::new(ctx.now, ctx.rng())
 }
 
-async fn spend(ctx: &Ctx, what: Exact, key: &str) -> Result<Option<exact_limits::Spent>, Box<Problem>> {
+async fn spend(ctx: &Ctx, what: Exact, key: &str) -> Result<Option<exact::Spent>, Box<Problem>> {
     let mut db = ctx.app.db.acquire().await.unwrap();
-    exact_limits::spend(ctx, &mut db, what, key).await.map_err(|error| match error {
+    exact::spend(ctx, &mut db, what, key).await.map_err(|error| match error {
         Error::Problem(problem) => problem,
         Error::Fault(fault) => panic!("{}", fault.source),
     })
@@ -60,8 +60,8 @@ async fn two_replicas_count_as_one_to_the_last() {
         spent.push(spend(&one, Exact::SendFromAddress, "net").await.unwrap().unwrap());
     }
     let mut db = one.app.db.acquire().await.unwrap();
-    exact_limits::release(&one, &mut db, &spent[7]).await.unwrap();
-    exact_limits::release(&one, &mut db, &spent[7]).await.unwrap();
+    exact::release(&one, &mut db, &spent[7]).await.unwrap();
+    exact::release(&one, &mut db, &spent[7]).await.unwrap();
     drop(db);
     assert!(spend(&one, Exact::SendFromAddress, "net").await.is_ok());
     assert!(spend(&one, Exact::SendFromAddress, "net").await.is_err());
@@ -91,7 +91,7 @@ async fn what_is_sent_is_counted_with_what_sends_it() {
     let now = ctx(&app, 0, "192.0.2.1").await;
     let send = async |now: &Ctx, commit: bool| {
         let mut tx = now.app.db.begin().await.unwrap();
-        let sent = exact_limits::before_sending(now, &mut tx, "a@example.com", (None, &stranger(now))).await;
+        let sent = exact::before_sending(now, &mut tx, "a@example.com", None, &stranger(now)).await;
         if commit && sent.is_ok() {
             tx.commit().await.unwrap();
         }
@@ -106,26 +106,22 @@ async fn what_is_sent_is_counted_with_what_sends_it() {
     // Another recipient, the same address of the network: twenty in all.
     for index in 0..19 {
         let mut db = now.app.db.acquire().await.unwrap();
-        exact_limits::before_sending(&now, &mut db, &format!("{index}@example.com"), (None, &stranger(&now)))
-            .await
-            .unwrap();
+        exact::before_sending(&now, &mut db, &format!("{index}@example.com"), None, &stranger(&now)).await.unwrap();
     }
     let mut db = now.app.db.acquire().await.unwrap();
-    assert!(exact_limits::before_sending(&now, &mut db, "last@example.com", (None, &stranger(&now))).await.is_err());
+    assert!(exact::before_sending(&now, &mut db, "last@example.com", None, &stranger(&now)).await.is_err());
 }
 
 /// 10 000 addresses of one /64 are one address.
 #[tokio::test]
 async fn addresses_of_one_network_share_an_exact_budget_and_one_in_memory() {
     let app = strict(1).await;
-    let shared = app.app();
-    let instance = app.ctx().await.instance;
+    let mut request = app.ctx().await;
     let mut passed = 0;
     for index in 0..10_000_u128 {
         let ip = std::net::Ipv6Addr::from((0x2001_0db8_0001_0002_u128 << 64) | (index * 0x1_0000_0001));
-        passed += usize::from(
-            shared.limits.spend(vestibule::limits::Limit::AttemptProof, &instance, Some(ip.into())).is_ok(),
-        );
+        request.from.ip = Some(ip.into());
+        passed += usize::from(limits::spend(&request, Limit::AttemptProof).is_ok());
     }
     // A slow machine may begin a second window of ten seconds.
     assert!((3..=9).contains(&passed), "{passed}");
@@ -134,7 +130,7 @@ async fn addresses_of_one_network_share_an_exact_budget_and_one_in_memory() {
         let from = ctx(&app, 0, &format!("2001:db8:7:7::{index:x}")).await;
         let mut db = from.app.db.acquire().await.unwrap();
         let recipient = format!("{index}@example.com");
-        let outcome = exact_limits::before_sending(&from, &mut db, &recipient, (None, &stranger(&from))).await;
+        let outcome = exact::before_sending(&from, &mut db, &recipient, None, &stranger(&from)).await;
         sent += usize::from(outcome.is_ok());
     }
     assert_eq!(sent, 20);
@@ -170,7 +166,7 @@ async fn a_limit_of_nothing_is_off() {
     let now = ctx(&app, 0, "192.0.2.1").await;
     for _ in 0..50 {
         assert!(spend(&now, Exact::SendAgain, "a@example.com").await.unwrap().is_none());
-        assert!(now.app.limits.spend(vestibule::limits::Limit::CreateAttempt, &now.instance, now.from.ip).is_ok());
+        assert!(limits::spend(&now, Limit::CreateAttempt).is_ok());
     }
 }
 

@@ -5,7 +5,7 @@ use crate::actions::client::{self, ClientUpdate};
 use crate::actions::record_outcome;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
-use crate::limits::Limit;
+use crate::limits::{self, Limit};
 use crate::model::id::SessionId;
 use crate::model::problem::{Result, code};
 use crate::store::sessions::Ending;
@@ -43,7 +43,7 @@ pub async fn end(
         (Some(false), SessionsToEnd::One(_)) => return Err(code::RESOURCE_NOT_FOUND.into()),
         // Nobody is signed in, and the token is replaced all the same: whoever has no account may have that written as often
         // as they may begin something.
-        (Some(false), SessionsToEnd::All) => ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip)?,
+        (Some(false), SessionsToEnd::All) => limits::spend(ctx, Limit::CreateAttempt)?,
         (Some(true), _) => {}
     }
     let issued = transact(&ctx.app.db, "session.end", |tx| {

@@ -3,9 +3,10 @@
 use crate::actions::client::{self, ClientUpdate};
 use crate::actions::verification::check::{self, Guess, Guesser};
 use crate::actions::verification::issue::{self, Recipient, VerificationMethod, VerificationRequest};
-use crate::actions::{exact_limits, factors, password};
+use crate::actions::{factors, password};
 use crate::context::Ctx;
 use crate::crypto::{LookupHash, Secret};
+use crate::limits::exact;
 use crate::model::client::Session;
 use crate::model::factor::Factor;
 use crate::model::first_factors;
@@ -132,8 +133,7 @@ pub async fn prepare(
             let ways = ways(ctx, tx, &session).await?;
             let factor = factors::find_factor(&ways, strategy, address)?;
             let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
-            let asks = (Some(&session.user.id), &client);
-            exact_limits::before_sending(ctx, tx, address.value.as_str(), asks).await?;
+            exact::before_sending(ctx, tx, address.value.as_str(), Some(&session.user.id), &client).await?;
             let ask = VerificationRequest {
                 owner: id.as_str(),
                 role: Role::FirstFactor,

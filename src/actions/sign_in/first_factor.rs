@@ -2,7 +2,6 @@
 
 use super::finish::{self, Finished, PresentedFactor, SignInAttempt};
 use crate::actions::client::{self, ClientUpdate};
-use crate::actions::exact_limits;
 use crate::actions::factors;
 use crate::actions::flow_steps;
 use crate::actions::record_outcome;
@@ -11,6 +10,7 @@ use crate::actions::verification::check::{self, Guess, Guesser};
 use crate::actions::verification::issue::{self, Recipient, VerificationMethod, VerificationRequest};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
+use crate::limits::exact;
 use crate::model::client::SignIn;
 use crate::model::factor::RESET;
 use crate::model::id::{ClientId, IdentificationId, UserId};
@@ -147,8 +147,7 @@ pub(super) async fn send(
         None => VerificationMethod::Code,
     };
     let is_known = attempt.user_id.is_some() || attempt.sign_up_if_missing;
-    let asks = (attempt.user_id.as_ref(), client);
-    exact_limits::before_sending(ctx, &mut *db, address.value.as_str(), asks).await?;
+    exact::before_sending(ctx, &mut *db, address.value.as_str(), attempt.user_id.as_ref(), client).await?;
     let ask = VerificationRequest {
         owner: attempt.id.as_str(),
         role: Role::FirstFactor,

@@ -3,13 +3,13 @@
 //! nothing, and the steps of [`password`](super::password), one statement each, find out why and refuse.
 
 use crate::actions::client::{self, Issued};
-use crate::actions::exact_limits::{Counter, Exact};
-use crate::actions::lockout::{self, ReservedGuess};
 use crate::actions::session::begin;
 use crate::actions::{factors, flow_steps, record_outcome};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
-use crate::limits::address_key;
+use crate::limits::exact::Counter;
+use crate::limits::lockout::{self, ReservedGuess};
+use crate::limits::{Exact, address_key};
 use crate::model::client::SignIn;
 use crate::model::defences::Defences;
 use crate::model::id::{ClientId, SessionActivityId, UserId};

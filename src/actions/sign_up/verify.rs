@@ -2,11 +2,12 @@
 
 use super::change::{complete_or_wait, current};
 use crate::actions::client::{self, ClientUpdate, Issued};
+use crate::actions::factors;
 use crate::actions::verification::check::{self, Guess, Guesser};
 use crate::actions::verification::issue::{self, Recipient, VerificationMethod, VerificationRequest};
-use crate::actions::{exact_limits, factors};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
+use crate::limits::exact;
 use crate::model::client::SignUp;
 use crate::model::email::EmailAddress;
 use crate::model::id::ClientId;
@@ -66,7 +67,7 @@ async fn send(
         }
         _ => None,
     };
-    exact_limits::before_sending(ctx, &mut *db, address.as_str(), (None, client)).await?;
+    exact::before_sending(ctx, &mut *db, address.as_str(), None, client).await?;
     let ask = VerificationRequest {
         owner: attempt.id.as_str(),
         role: Role::EmailAddress,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{Failure, hashes};
 use crate::context::Ctx;
 use crate::crypto::Lookup;
-use crate::limits::ClientBudget;
+use crate::limits::{self, ClientBudget};
 use crate::model::oauth::claims::{cover_userinfo, userinfo};
 use crate::model::oauth::error::{ErrorCode, OAuthError};
 use crate::model::oauth::scope::OPENID;
@@ -34,7 +34,7 @@ pub async fn show(ctx: &Ctx, presented: &str) -> Result<Map<String, Value>, Fail
         }
     }
     let bearer = found.ok_or(NOT_LIVE)?;
-    ctx.app.limits.spend_client(&ctx.instance, ClientBudget::Authenticated(&bearer.client_id)).map_err(Error::from)?;
+    limits::spend_client(ctx, ClientBudget::Authenticated(&bearer.client_id)).map_err(Error::from)?;
     // A token for another API opens this one only if the person agreed to OpenID Connect as well.
     if !bearer.audience.is_empty() && !bearer.audience.contains(&ctx.instance.origin) && !bearer.scopes.has(OPENID) {
         return Err(NOT_LIVE.into());

@@ -1,9 +1,10 @@
 //! A code comes back. The guess is counted before it is believed, by one statement, so that parallel guesses cannot
 //! outrun the count.
 
-use crate::actions::{flow_steps, lockout};
+use crate::actions::flow_steps;
 use crate::context::Ctx;
 use crate::crypto::Lookup;
+use crate::limits::lockout;
 use crate::model::id::{ClientId, UserId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;

@@ -5,7 +5,7 @@ use crate::actions::client::Issued;
 use crate::actions::provider_auth::native;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
-use crate::limits::Limit;
+use crate::limits::{self, Limit};
 use crate::model::problem::Result;
 
 /// Presents the nonce that the query carries, if it carries one: the client token that counts from here on, and the new
@@ -17,7 +17,7 @@ pub async fn present(ctx: &Ctx, browser: &Browser, query: &Params) -> Result<(Op
     let presented = browser.hash;
     let Some(nonce) = query.text(native::NONCE) else { return Ok((presented, None)) };
     // A guess, as others are: each one that is wrong is written into the audit log.
-    ctx.app.limits.spend(Limit::AttemptProof, &ctx.instance, ctx.from.ip)?;
+    limits::spend(ctx, Limit::AttemptProof)?;
     match native::redeem(ctx, presented.as_ref(), nonce).await? {
         Some(issued) => Ok((Some(issued.hash), Some(issued))),
         None => Ok((presented, None)),

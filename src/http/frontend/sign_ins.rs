@@ -17,6 +17,7 @@ use crate::actions::sign_in::password::{self, SignInUpdate};
 use crate::actions::start_provider_auth::{self, Request};
 use crate::actions::{attempt, email_link};
 use crate::context::Ctx;
+use crate::limits;
 use crate::model::client::SignIn;
 use crate::model::factor::RESET;
 use crate::model::linking::AttemptKind;
@@ -72,7 +73,7 @@ pub fn is_social(params: &Params) -> bool {
 /// # Errors
 /// `too_many_requests`.
 pub fn spend_authorization_start(ctx: &Ctx) -> Result<(), Problem> {
-    ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip)
+    limits::spend(ctx, Limit::CreateAttempt)
 }
 
 /// True if a body names no way to sign in or up: the SDK resets an attempt with such.

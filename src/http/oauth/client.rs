@@ -8,7 +8,7 @@ use super::error::OAuthFailure;
 use super::form;
 use crate::actions::token::Failure;
 use crate::context::Ctx;
-use crate::limits::ClientBudget;
+use crate::limits::{self, ClientBudget};
 use crate::model::oauth::client_auth::{PresentedClient, Refused, presented_client};
 use crate::model::oauth::error::{ErrorCode, OAuthError, invalid_request};
 use crate::model::oauth::parameters::Parameters;
@@ -48,7 +48,7 @@ pub fn present(headers: &HeaderMap, form: &Parameters) -> Result<PresentedClient
 /// # Errors
 /// 429 `temporarily_unavailable`.
 pub fn admit(ctx: &Ctx, client: &PresentedClient) -> Result<(), OAuthFailure> {
-    Ok(ctx.app.limits.admit_client(&ctx.instance, budget(ctx, client)).map_err(Error::from)?)
+    Ok(limits::admit_client(ctx, budget(ctx, client)).map_err(Error::from)?)
 }
 
 /// What the client receives, counted as what it was. Failed authentications have a budget of their own, and more than
@@ -58,13 +58,12 @@ pub fn admit(ctx: &Ctx, client: &PresentedClient) -> Result<(), OAuthFailure> {
 /// # Errors
 /// What the flow refused.
 pub fn note_refusal<T>(ctx: &Ctx, client: &PresentedClient, outcome: Result<T, Failure>) -> Result<T, OAuthFailure> {
-    let (limits, instance) = (&ctx.app.limits, &ctx.instance);
     match &outcome {
         Err(Failure::Refused(error)) if error.code == ErrorCode::InvalidClient => {
-            limits.spend_client_failure(&client.client_id, instance, ctx.from.ip).map_err(Error::from)?;
+            limits::spend_client_failure(ctx, &client.client_id).map_err(Error::from)?;
         }
         // Whoever asked at the same moment was let in together; the next one is not.
-        _ => drop(limits.spend_client(instance, budget(ctx, client))),
+        _ => drop(limits::spend_client(ctx, budget(ctx, client))),
     }
     outcome.map_err(|failure| OAuthFailure::from(failure).to_client(client.method))
 }

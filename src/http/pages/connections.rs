@@ -23,6 +23,7 @@ use crate::actions::session::reverify;
 use crate::actions::start_provider_auth::Request;
 use crate::context::Ctx;
 use crate::http::pages::messages::{fill, text};
+use crate::limits;
 use crate::model::client::{Client, Session};
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::provider_token::Health;
@@ -169,7 +170,7 @@ async fn start_connection(
     let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
     csrf::check(ctx, Some(&client.id), PATH, headers, &form)?;
     let offered = configured::enabled_providers(ctx).await?;
-    if let Err(refused) = ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip) {
+    if let Err(refused) = limits::spend(ctx, Limit::CreateAttempt) {
         let remark = ConnectionsMessage::Wait(refused.retry_after.unwrap_or(10));
         return shown(ctx, &client, &session, remark).await;
     }

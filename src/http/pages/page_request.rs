@@ -16,6 +16,7 @@ use crate::actions::client::ClientUpdate;
 use crate::actions::sign_up::verify;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
+use crate::limits;
 use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::sign_in;
@@ -89,7 +90,7 @@ impl<'a> PageRequest<'a> {
     /// # Errors
     /// `too_many_requests`.
     pub fn spend_guess(&self) -> Result<(), Problem> {
-        self.ctx.app.limits.spend(Limit::AttemptProof, &self.ctx.instance, self.ctx.from.ip)
+        limits::spend(self.ctx, Limit::AttemptProof)
     }
 
     /// Spends one start of an attempt, or one change of it.
@@ -97,7 +98,7 @@ impl<'a> PageRequest<'a> {
     /// # Errors
     /// `too_many_requests`.
     pub fn spend_start(&self) -> Result<(), Problem> {
-        self.ctx.app.limits.spend(Limit::CreateAttempt, &self.ctx.instance, self.ctx.from.ip)
+        limits::spend(self.ctx, Limit::CreateAttempt)
     }
 
     /// To `path`, with the cookies of what was done.

@@ -14,6 +14,7 @@ use super::outcome::page;
 use super::user::{sign_in_first, signed_in};
 use crate::actions::session::reverify::{self, Reverification};
 use crate::context::Ctx;
+use crate::limits;
 use crate::model::client::{Client, Session};
 use crate::model::email::EmailAddress;
 use crate::model::problem::{Error, Problem, Result};
@@ -165,7 +166,7 @@ async fn act(
 async fn submit_verification(request: &ReverifyRequest<'_>, form: &Params) -> Result<Reverification> {
     let (ctx, token, id) = (request.ctx, request.browser.hash, &request.session.id);
     if form.text("code").or(form.text("password")).is_some() {
-        ctx.app.limits.spend(Limit::AttemptProof, &ctx.instance, ctx.from.ip)?;
+        limits::spend(ctx, Limit::AttemptProof)?;
     }
     if let Some(guess) = form.text("code") {
         return reverify::attempt_code(ctx, token.as_ref(), id, guess.trim()).await;

@@ -22,6 +22,7 @@ use crate::actions::configured::{self, EnabledProvider};
 use crate::actions::flow_reader;
 use crate::actions::start_provider_auth::Request;
 use crate::context::Ctx;
+use crate::limits;
 use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::verification::{Status, Verification};
@@ -148,7 +149,7 @@ async fn begin(
     csrf::check(ctx, client.as_ref().map(|client| &client.id), entry.path(), headers, &form)?;
     let Some(client) = client else { return Err(code::FORM_INVALID.into()) };
     let offered = start_page::selectable_providers(ctx).await?;
-    if let Err(refused) = ctx.app.limits.spend(Limit::CreateAttempt, &ctx.instance, ctx.from.ip) {
+    if let Err(refused) = limits::spend(ctx, Limit::CreateAttempt) {
         let remark = StartMessage::Wait(refused.retry_after.unwrap_or(10));
         return start_page(ctx, &client, entry, &redirects, &offered, remark).await;
     }

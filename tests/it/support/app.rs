@@ -16,7 +16,6 @@ use vestibule::crypto::password::Cost;
 use vestibule::crypto::{ExposeSecret, KeyRing, RingEntry, Secret, SystemRng};
 use vestibule::http::router;
 use vestibule::jobs::{self, Jobs};
-use vestibule::limits::Limits;
 use vestibule::model::id::{InstanceId, RequestId};
 use vestibule::model::random::Rng;
 use vestibule::model::request::Origin;
@@ -393,7 +392,7 @@ async fn build(db: &TestDb, ring: &[RingEntry], config: &Config) -> Arc<App> {
     // Every request of a test comes from one address: limits are evaluated, but out of the way. A test that is about
     // them switches `limits.relaxed` off.
     if config.limits.relaxed {
-        Arc::get_mut(&mut app).unwrap().limits = Limits::new(config.limits.rates.times(1_000));
+        Arc::get_mut(&mut app).unwrap().rates = config.limits.rates.times(1_000);
     }
     app
 }

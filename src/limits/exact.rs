@@ -1,57 +1,16 @@
-//! Limits that are counted exactly, in the database, over all replicas.
+//! What is counted exactly: in the database, over all replicas.
 
+use super::keys::{address_key, seconds};
+use super::table::Exact;
 use crate::config::limits::Rate;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
-use crate::limits::{address_key, seconds};
 use crate::model::id::{ClientId, UserId};
-use crate::model::problem::{Problem, Result, code};
-use crate::model::reason::Reason;
+use crate::model::problem::Result;
 use crate::model::time::Timestamp;
 use crate::store::lockouts;
 use crate::store::pool::PgConnection;
 use crate::store::rate_limits::{self, Log};
-
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exact {
-    /// A code or link to one recipient, soon after another.
-    SendAgain,
-    /// Codes and links to one recipient.
-    SendToRecipient,
-    /// Codes and links asked for by one address of the network.
-    SendFromAddress,
-    /// Failed verifications of one address of the network.
-    FailedProofs,
-}
-
-impl Exact {
-    fn name(self) -> &'static str {
-        match self {
-            Self::SendAgain => "send_again",
-            Self::SendToRecipient => "send_to_recipient",
-            Self::SendFromAddress => "send_from_address",
-            Self::FailedProofs => "failed_proofs",
-        }
-    }
-
-    fn rate(self, ctx: &Ctx) -> Rate {
-        let rates = ctx.app.limits.rates();
-        match self {
-            Self::SendAgain => rates.send_again,
-            Self::SendToRecipient => rates.send_to_recipient,
-            Self::SendFromAddress => rates.send_from_address,
-            Self::FailedProofs => rates.failed_proofs,
-        }
-    }
-
-    fn refusal(self) -> Problem {
-        match self {
-            Self::FailedProofs => code::TOO_MANY_REQUESTS.because(Reason::RateLimited, "requests"),
-            _ => code::VERIFICATION_CODE_TOO_MANY_REQUESTS.because(Reason::RateLimited, "codes"),
-        }
-    }
-}
 
 /// An event that was counted, to be taken back if it turns out not to be one.
 #[derive(Clone, Debug)]
@@ -66,11 +25,14 @@ pub struct Spent {
 /// # Errors
 /// 429 with the seconds to wait: `verification_code_too_many_requests` for what is sent, else `too_many_requests`.
 pub async fn spend(ctx: &Ctx, db: &mut PgConnection, what: Exact, key: &str) -> Result<Option<Spent>> {
+    spend_under(ctx, db, what, key_hash(ctx, key)).await
+}
+
+async fn spend_under(ctx: &Ctx, db: &mut PgConnection, what: Exact, key: LookupHash) -> Result<Option<Spent>> {
     let rate = what.rate(ctx);
     if rate.count == 0 {
         return Ok(None);
     }
-    let key = ctx.app.ring.lookup_hash(Lookup::RateLimit, key);
     let log = log(what, rate, &key);
     if let Some(at) = rate_limits::spend(&mut *db, ctx.instance_id(), log, ctx.offset()).await? {
         return Ok(Some(Spent { what, key, at }));
@@ -90,7 +52,7 @@ pub struct Counter {
 impl Counter {
     /// The one of `what` for `key`.
     pub fn new(ctx: &Ctx, what: Exact, key: &str) -> Self {
-        Self { what, key: ctx.app.ring.lookup_hash(Lookup::RateLimit, key), rate: what.rate(ctx) }
+        Self { what, key: key_hash(ctx, key), rate: what.rate(ctx) }
     }
 
     /// Its log; full from the beginning where the limit is off.
@@ -125,6 +87,11 @@ pub async fn release(ctx: &Ctx, db: &mut PgConnection, spent: &Spent) -> Result<
     Ok(rate_limits::release(db, ctx.instance_id(), log, spent.at).await?)
 }
 
+/// What the log of `key` is found by.
+fn key_hash(ctx: &Ctx, key: &str) -> LookupHash {
+    ctx.app.ring.lookup_hash(Lookup::RateLimit, key)
+}
+
 fn log(what: Exact, rate: Rate, key: &LookupHash) -> Log<'_> {
     Log { kind: what.name(), key, count: rate.count, window: rate.window }
 }
@@ -140,14 +107,15 @@ pub async fn before_sending(
     ctx: &Ctx,
     db: &mut PgConnection,
     recipient: &str,
-    (user, client): (Option<&UserId>, &ClientId),
+    user: Option<&UserId>,
+    client: &ClientId,
 ) -> Result<()> {
     let is_known = lockouts::knows_client(&mut *db, ctx.instance_id(), user, client, recipient).await?;
     // No address has a blank in it.
     let own = is_known.then(|| format!("{recipient} {client}"));
-    let budget = own.as_deref().unwrap_or(recipient);
-    spend(ctx, &mut *db, Exact::SendAgain, budget).await?;
-    spend(ctx, &mut *db, Exact::SendToRecipient, budget).await?;
+    let budget = key_hash(ctx, own.as_deref().unwrap_or(recipient));
+    spend_under(ctx, &mut *db, Exact::SendAgain, budget).await?;
+    spend_under(ctx, &mut *db, Exact::SendToRecipient, budget).await?;
     spend(ctx, &mut *db, Exact::SendFromAddress, &address_key(ctx.from.ip)).await?;
     Ok(())
 }

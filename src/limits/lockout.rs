@@ -4,9 +4,10 @@
 //! Where answers must not tell who has an account, a stranger does not learn either that one is locked, or about to be:
 //! the try is refused like a wrong one, unseen. A browser that the user signed in from before learns it.
 
-use super::exact_limits::{self, Counter, Exact, Spent};
+use super::exact::{self, Counter, Spent};
+use super::keys::address_key;
+use super::table::Exact;
 use crate::context::Ctx;
-use crate::limits::address_key;
 use crate::model::id::{AuditEventId, ClientId, UserId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
@@ -85,7 +86,7 @@ pub async fn reserve(
             (Reserved::Nobody | Reserved::Granted { .. }, _) => {}
         }
     }
-    found.from_address = exact_limits::spend(ctx, db, Exact::FailedProofs, &address_key(ctx.from.ip)).await?;
+    found.from_address = exact::spend(ctx, db, Exact::FailedProofs, &address_key(ctx.from.ip)).await?;
     Ok(found)
 }
 
@@ -127,7 +128,7 @@ pub async fn release(ctx: &Ctx, db: &mut PgConnection, done: &ReservedGuess) -> 
         }
     }
     if let Some(spent) = &done.from_address {
-        exact_limits::release(ctx, db, spent).await?;
+        exact::release(ctx, db, spent).await?;
     }
     Ok(())
 }
