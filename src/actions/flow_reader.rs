@@ -1,7 +1,7 @@
 //! Reads what the Flow inspector shows, for the development page and the command line alike.
 
+use crate::actions::flow_hint;
 use crate::context::Ctx;
-use crate::model::hint;
 use crate::model::id::{FlowId, RequestId};
 use crate::model::problem::Result;
 use crate::model::provider_config::ProviderConfig;
@@ -129,7 +129,7 @@ fn hint_of(ctx: &Ctx, flow: &Flow, status: &str, reason: Option<Reason>) -> Opti
         None => return None,
     };
     let callback = ctx.instance.url("/v1/oauth_callback");
-    Some(hint::fill(hint::hint(reason, detail), flow.provider.as_deref(), &callback))
+    Some(flow_hint::fill(flow_hint::hint(reason, detail), flow.provider.as_deref(), &callback))
 }
 
 async fn configuration(ctx: &Ctx, flow: &Flow) -> Result<Option<Configuration>> {

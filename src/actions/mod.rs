@@ -9,7 +9,7 @@
 //! an authorization server: [`authorize`], [`token`]. For backends: [`provider_token`], [`users`]. Administration,
 //! shared by backend API and command line: [`applications`], [`instance`], [`key_ring`], [`providers`],
 //! [`redirect_urls`]. Used by the others: [`record_outcome`] (audit and events), [`linking_policy`], [`flow_steps`] and
-//! [`authorization_steps`] (write a flow's steps), [`flow_reader`] and [`replay`] (read them), [`signing_keys`].
+//! [`authorization_steps`] (write a flow's steps), [`flow_reader`] and [`replay`] (read them), [`flow_hint`] (what an operator should look at), [`signing_keys`].
 
 pub mod applications;
 pub mod attempt;
@@ -19,6 +19,7 @@ pub mod client;
 pub mod configured;
 pub mod email_link;
 pub mod factors;
+pub mod flow_hint;
 pub mod flow_reader;
 pub mod flow_steps;
 pub mod identity;

@@ -29,6 +29,7 @@ pub mod problem;
 pub mod route;
 pub mod router;
 pub mod simulator;
+pub mod status;
 pub mod trace;
 mod typed;
 pub mod version;

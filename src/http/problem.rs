@@ -6,6 +6,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
+use super::status;
 use crate::model::problem::{Error, FaultKind, Problem, code};
 
 /// What a handler returns.
@@ -69,20 +70,24 @@ pub fn to_problem(error: Error) -> Problem {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let problem = to_problem(self.0);
-        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(envelope(&problem))).into_response();
-        // The backend SDK compares the whole header: no charset.
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(seconds) = problem.retry_after {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response.extensions_mut().insert(ErrorCode(problem.code().name));
-        response.extensions_mut().insert(Envelope);
-        if let Some(why) = problem.why {
-            response.extensions_mut().insert(why);
-        }
-        response
+        answer(&problem, status::of_problem(&problem))
     }
+}
+
+/// `problem` as an answer with another status than its own.
+pub fn answer(problem: &Problem, status: StatusCode) -> Response {
+    let mut response = (status, Json(envelope(problem))).into_response();
+    // The backend SDK compares the whole header: no charset.
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(seconds) = problem.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response.extensions_mut().insert(ErrorCode(problem.code().name));
+    response.extensions_mut().insert(Envelope);
+    if let Some(why) = problem.why {
+        response.extensions_mut().insert(why);
+    }
+    response
 }
 
 /// Marks a response whose body is an error envelope still lacking its trace id.

@@ -95,6 +95,40 @@ pub struct Policy {
 }
 
 /// What an identity means.
+///
+/// The table that [`decide`] follows. *Account* is an external account with this provider and id; *vouched* says that
+/// the provider has verified the address and is believed in that; *owner* is the user who has the address among their
+/// own, *verified*, *reserved* (made for them by the backend API) or merely *claimed*. Checked from above: the first row
+/// that fits is the answer.
+///
+/// | row | account | address, and its owner | begun as a sign-in | begun as a sign-up |
+/// |---|---|---|---|---|
+/// | 3 | of a user who is banned or locked | any | [`Closed`](Self::Closed) | the same |
+/// | 2 | of a user with an active session on this client | any | [`AlreadySignedIn`](Self::AlreadySignedIn) | the same |
+/// | 1 | of any other user | any | [`SignIn`](Self::SignIn) | [`Transfer`](Self::Transfer) |
+/// | 4 | none | no address | [`Transfer`](Self::Transfer) | [`Create`](Self::Create): the address is still missing |
+/// | 5 | none | vouched, no owner | [`Transfer`](Self::Transfer) | [`Create`](Self::Create): the address is verified |
+/// | 6 | none | not vouched, no owner | [`Transfer`](Self::Transfer) | [`Create`](Self::Create): the address is not verified |
+/// | 12 | none | the owner is banned or locked | [`Closed`](Self::Closed) | the same |
+/// | 7-11 | none | any owner, and the instance never links | [`LinkingOff`](Self::LinkingOff) | the same |
+/// | 7-11 | none | the owner has an active session on this client | [`AlreadySignedIn`](Self::AlreadySignedIn) | the same |
+/// | 7 | none | vouched, verified by its owner | [`Link`](Self::Link) | [`Transfer`](Self::Transfer) |
+/// | 8 | none | not vouched, verified by its owner | [`VerifyFirst`](Self::VerifyFirst) | [`Transfer`](Self::Transfer) |
+/// | 9 | none | vouched, reserved for its owner | [`Link`](Self::Link) | [`Transfer`](Self::Transfer) |
+/// | 9 | none | not vouched, reserved for its owner | [`VerifyFirst`](Self::VerifyFirst) | [`Transfer`](Self::Transfer) |
+/// | 10 | none | vouched, claimed by its owner | [`VerifyFirst`](Self::VerifyFirst): hostile until verified | [`Transfer`](Self::Transfer) |
+/// | 11 | none | not vouched, claimed by its owner | [`VerifyFirst`](Self::VerifyFirst) | [`Transfer`](Self::Transfer) |
+///
+/// What bends a row:
+///
+/// - Where the instance cannot have an address verified, rows 8, 9 and 11 end in [`Unprovable`](Self::Unprovable)
+///   instead of `VerifyFirst`, and row 10 in row 5: nobody can be asked who the claim is of.
+/// - A claim is no owner (rows 5 and 6) when its user may not sign in, or has shown to be somebody else by another
+///   address that is verified or reserved for them.
+/// - In strict mode an address that is not vouched has no owner (row 6): the answer must not tell whether it has one.
+/// - A provider that vouches by its policy alone counts as vouching in row 5, outside of strict mode
+///   ([`is_enough`]), and as not vouching in rows 7 to 11.
+/// - Row 13, an address under an enterprise connection, does not exist here: there are no such connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Row 1: the account's user signs in.

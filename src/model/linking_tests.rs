@@ -174,6 +174,56 @@ fn an_unverified_claim_of_somebody_else_does_not_block_the_owner() {
     }
 }
 
+/// The table in the documentation of [`Decision`] is the one that decides.
+#[test]
+fn each_row_of_the_documented_table_ends_as_it_says() {
+    use EmailTrust::{Unverified as Claimed, Verified as Vouched};
+    let never = Policy { linking: Linking::Never, ..POLICY };
+    let banned = but(owner(Verified), |owner| owner.user_status = UserStatus::Banned);
+    let signed_in = but(owner(Verified), |owner| owner.session = Some(session()));
+    let lines = include_str!("linking.rs").lines().filter_map(|line| line.strip_prefix("/// | "));
+    let rows: Vec<Vec<&str>> =
+        lines.map(|line| line.split(" | ").collect()).filter(|cells: &Vec<&str>| cells[0] != "row").collect();
+    assert_eq!(rows.len(), 15);
+    for cells in rows {
+        let (account_cell, address_cell) = (cells[1], cells[2]);
+        let (known, trust, policy) = match (account_cell, address_cell) {
+            ("of a user who is banned or locked", "any") => {
+                (account(UserStatus::Locked, Some(session())), None, POLICY)
+            }
+            ("of a user with an active session on this client", "any") => {
+                (account(UserStatus::Active, Some(session())), None, POLICY)
+            }
+            ("of any other user", "any") => (account(UserStatus::Active, None), None, POLICY),
+            ("none", "no address") => (Known::default(), None, POLICY),
+            ("none", "vouched, no owner") => (Known::default(), Some(Vouched), POLICY),
+            ("none", "not vouched, no owner") => (Known::default(), Some(Claimed), POLICY),
+            ("none", "the owner is banned or locked") => (banned.clone(), Some(Claimed), POLICY),
+            ("none", "any owner, and the instance never links") => (owner(Reserved), Some(Vouched), never),
+            ("none", "the owner has an active session on this client") => (signed_in.clone(), Some(Vouched), POLICY),
+            ("none", "vouched, verified by its owner") => (owner(Verified), Some(Vouched), POLICY),
+            ("none", "not vouched, verified by its owner") => (owner(Verified), Some(Claimed), POLICY),
+            ("none", "vouched, reserved for its owner") => (owner(Reserved), Some(Vouched), POLICY),
+            ("none", "not vouched, reserved for its owner") => (owner(Reserved), Some(Claimed), POLICY),
+            ("none", "vouched, claimed by its owner") => (owner(Unverified), Some(Vouched), POLICY),
+            ("none", "not vouched, claimed by its owner") => (owner(Unverified), Some(Claimed), POLICY),
+            other => panic!("a row that nothing tries: {other:?}"),
+        };
+        let documented =
+            |cell: &str| cell.split("[`").nth(1).and_then(|rest| rest.split("`]").next()).map(str::to_owned);
+        let sign_in = documented(cells[3]).unwrap();
+        let sign_up = documented(cells[4]).unwrap_or_else(|| sign_in.clone());
+        for (kind, documented) in [(AttemptKind::SignIn, sign_in), (AttemptKind::SignUp, sign_up)] {
+            let decided = format!("{:?}", decide(kind, trust, &known, &policy));
+            let name: String = decided.chars().take_while(char::is_ascii_alphanumeric).collect();
+            assert_eq!(name, documented, "{kind:?} in {cells:?}");
+        }
+        let is_enough = trust.is_some_and(|trust| is_enough(trust, &policy));
+        assert!(!cells[4].contains("is verified") || is_enough, "{cells:?}");
+        assert!(!cells[4].contains("not verified") || !is_enough, "{cells:?}");
+    }
+}
+
 fn any_known() -> impl Strategy<Value = Known> {
     let user_status = prop::sample::select(vec![UserStatus::Active, UserStatus::Banned, UserStatus::Locked]);
     let status = prop::sample::select(vec![Verified, Reserved, Unverified]);

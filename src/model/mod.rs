@@ -10,7 +10,6 @@ pub mod defences;
 pub mod email;
 pub mod factor;
 pub mod first_factors;
-pub mod hint;
 pub mod id;
 pub mod instance;
 pub mod linking;

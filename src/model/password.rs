@@ -41,7 +41,6 @@ mod tests {
     fn refusal(password: &str) -> Option<&'static str> {
         let problem = check(password, &PasswordAttribute::default(), &["ada@example.com", "ada_lovelace"]).err()?;
         assert_eq!(problem.errors[0].meta["param_name"], "password");
-        assert_eq!(problem.status, 422);
         Some(problem.code().name)
     }
 

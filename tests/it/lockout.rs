@@ -224,7 +224,7 @@ async fn a_refusal_says_how_long() {
     let later = ctx(&app, 0).await;
     let refused = prove(&later, Some(&ada.id), &stranger(&later), "x").await;
     let Err(Error::Problem(problem)) = refused else { panic!("let in") };
-    assert_eq!(problem.status, 403);
+    assert_eq!(vestibule::http::status::of_problem(&problem), 403);
     let seconds = problem.errors[0].meta["lockout_expires_in_seconds"].as_i64().unwrap();
     assert!((3_500..=3_600).contains(&seconds), "{seconds}");
 }

@@ -106,10 +106,9 @@ fn page(ctx: &Ctx, error: OAuthError) -> Response {
         ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
         _ => StatusCode::BAD_REQUEST,
     };
-    problem.status = status.as_u16();
     problem.why = error.why();
     authorization_steps::log_refusal(ctx, &error);
-    let page = Refused::new(Some(&ctx.instance), problem)
+    let page = Refused::answered(Some(&ctx.instance), problem, status)
         .with_text(&ctx.instance, "client_request", None, "/sign-in", None)
         .status(status)
         .detail(sentence);

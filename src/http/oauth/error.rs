@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::actions::token::Failure;
 use crate::http::body::Unreadable;
 use crate::http::problem::{ErrorCode as LoggedCode, to_problem};
+use crate::http::status;
 use crate::model::oauth::client_auth::{Method, Refused};
 use crate::model::oauth::error::{ErrorCode, OAuthError, invalid_request};
 use crate::model::problem::Error;
@@ -17,6 +18,17 @@ use crate::model::problem::Error;
 const BUSY: OAuthError = OAuthError::new(ErrorCode::TemporarilyUnavailable, "the server is busy, try again");
 const TOO_OFTEN: OAuthError = OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many requests, try again later");
 const FAILED: OAuthError = OAuthError::new(ErrorCode::ServerError, "the server failed");
+
+/// The status of an error that is answered directly (token endpoint, userinfo, error page).
+pub fn status(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::InvalidClient | ErrorCode::InvalidToken => StatusCode::UNAUTHORIZED,
+        ErrorCode::InsufficientScope | ErrorCode::AccessDenied => StatusCode::FORBIDDEN,
+        ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
 
 /// A refusal on its way to an OAuth client.
 #[derive(Debug)]
@@ -29,8 +41,7 @@ pub struct OAuthFailure {
 
 impl OAuthFailure {
     fn new(error: OAuthError) -> Self {
-        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-        Self { error, status, retry_after: None, challenge: None }
+        Self { error, status: status(error.code), retry_after: None, challenge: None }
     }
 
     /// What the client receives.
@@ -74,13 +85,13 @@ impl From<Error> for OAuthFailure {
     /// Faults are logged and reported without detail; a problem here is the guard's (rate limit, unknown host).
     fn from(error: Error) -> Self {
         let problem = to_problem(error);
-        let error = match problem.status {
+        let status = status::of_problem(&problem);
+        let error = match status.as_u16() {
             429 => problem.why.map_or(TOO_OFTEN, |why| TOO_OFTEN.because(why.reason, why.detail)),
             503 => BUSY,
             500 => FAILED,
             _ => invalid_request("the request cannot be answered here"),
         };
-        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self { error, status, retry_after: problem.retry_after, challenge: None }
     }
 }
@@ -118,4 +129,18 @@ impl IntoResponse for OAuthFailure {
 pub fn uncached(response: &mut Response) {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_follow_the_specification() {
+        assert_eq!(status(ErrorCode::InvalidGrant), 400);
+        assert_eq!(status(ErrorCode::InvalidClient), 401);
+        assert_eq!(status(ErrorCode::InvalidToken), 401);
+        assert_eq!(status(ErrorCode::InsufficientScope), 403);
+        assert_eq!(status(ErrorCode::TemporarilyUnavailable), 503);
+    }
 }

@@ -86,11 +86,7 @@ impl IntoResponse for Refused {
         let (status, challenge, error) = match self {
             Self::Other(failure) => return failure.into_response(),
             Self::Nothing => (StatusCode::UNAUTHORIZED, "Bearer realm=\"oauth\"".to_owned(), None),
-            Self::Bearer(error) => (
-                StatusCode::from_u16(error.status()).unwrap_or(StatusCode::UNAUTHORIZED),
-                challenge(&error),
-                Some(error),
-            ),
+            Self::Bearer(error) => (super::error::status(error.code), challenge(&error), Some(error)),
         };
         let problem = match status {
             StatusCode::UNAUTHORIZED => code::AUTHENTICATION_INVALID,

@@ -11,12 +11,13 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::super::problem::{ErrorCode, Failure, to_problem};
+use super::super::problem::{self, ErrorCode, to_problem};
+use super::super::status;
 use super::layout::{Brand, Layout, PageStatus, Reply, page};
 use super::messages::fill;
 use super::reasons::{self, NextAction};
 use super::{error_kinds, messages};
-use crate::model::hint;
+use crate::actions::flow_hint;
 use crate::model::instance::Instance;
 use crate::model::problem::{Error, Problem, code};
 use crate::model::reason::{Reason, Why};
@@ -68,6 +69,8 @@ impl Action {
 pub struct Refused {
     problem: Problem,
     status: StatusCode,
+    /// For callers that are answered in JSON.
+    json_status: StatusCode,
     brand: Option<Brand>,
     page: &'static str,
     state: &'static str,
@@ -93,9 +96,15 @@ struct ErrorPage<'a> {
 impl Refused {
     /// A refusal with the text of its code or status.
     pub fn new(instance: Option<&Instance>, problem: Problem) -> Self {
-        let kind = error_kinds::of(&problem);
+        let status = status::of_problem(&problem);
+        Self::answered(instance, problem, status)
+    }
+
+    /// The same with another status than its code has.
+    pub fn answered(instance: Option<&Instance>, problem: Problem, status: StatusCode) -> Self {
+        let kind = error_kinds::of(&problem, status);
         let mut next = vec![messages::text(kind.next).to_owned()];
-        if let Some(seconds) = problem.retry_after.filter(|_| problem.status == 429) {
+        if let Some(seconds) = problem.retry_after.filter(|_| status == StatusCode::TOO_MANY_REQUESTS) {
             next.push(fill("error_page.wait", &[("seconds", &seconds.to_string())]));
         }
         let action = match (kind.action, instance) {
@@ -109,6 +118,7 @@ impl Refused {
             // No branding where no instance was found, and none where the database is away: neither is known for sure.
             brand: instance.filter(|_| kind.status != StatusCode::SERVICE_UNAVAILABLE).map(Brand::of),
             status: kind.status,
+            json_status: status,
             page: "error",
             state: kind.state,
             heading: messages::text(kind.heading).to_owned(),
@@ -172,7 +182,7 @@ impl Refused {
     #[must_use]
     pub fn explained(self, instance: &Instance, reason: Reason, detail: &str, provider: Option<&str>) -> Self {
         let condition = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
-        let words = hint::fill(hint::hint(reason, detail), provider, &instance.url("/v1/oauth_callback"));
+        let words = flow_hint::fill(flow_hint::hint(reason, detail), provider, &instance.url("/v1/oauth_callback"));
         self.detail(format!("{reason}{condition}")).detail(words)
     }
 
@@ -279,7 +289,7 @@ pub fn complete(response: Response, accepts_pages: bool, reference: &str) -> Res
     let (mut parts, _) = response.into_parts();
     let finished = match accepts_pages {
         true => refused.render(reference),
-        false => Failure(refused.problem.clone().into()).into_response(),
+        false => problem::answer(&refused.problem, refused.json_status),
     };
     let (said, body) = finished.into_parts();
     parts.headers.remove(CONTENT_LENGTH);

@@ -60,8 +60,8 @@ kinds! {
     UNAVAILABLE = "unavailable" SERVICE_UNAVAILABLE "error_page.unavailable" "error_page.unavailable_next" Reload;
 }
 
-/// The kind of `problem`. A refusal without a kind of its own is a request that cannot be understood.
-pub fn of(problem: &Problem) -> Kind {
+/// The kind of `problem`, which is answered with `status`. A refusal without a kind of its own is a request that cannot be understood.
+pub fn of(problem: &Problem, status: StatusCode) -> Kind {
     let name = problem.code().name;
     if name == code::FORM_INVALID.name {
         return FORM_INVALID;
@@ -70,7 +70,7 @@ pub fn of(problem: &Problem) -> Kind {
     if name == code::HOST_INVALID.name {
         return NOT_FOUND;
     }
-    match problem.status {
+    match status.as_u16() {
         401 => UNAUTHENTICATED,
         403 => FORBIDDEN,
         404 => NOT_FOUND,

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 
 use super::super::extract::{Browser, Params};
+use super::super::status;
 use super::super::typed::typed;
 use super::fields_view::Field;
 use super::outcome::set_cookies;
@@ -87,7 +88,7 @@ impl IdentifierForm<'_> {
             Err(Error::Problem(problem)) if problem.code() == code::SESSION_EXISTS => {
                 Ok(Redirect::to(&self.redirects.target).into_response())
             }
-            Err(Error::Problem(problem)) if matches!(problem.status, 403 | 409 | 422 | 429) => {
+            Err(Error::Problem(problem)) if matches!(status::of_problem(&problem).as_u16(), 403 | 409 | 422 | 429) => {
                 self.show_again(form, &problem).await
             }
             // The account has no password, and that is no secret here: the page offers what it has.
@@ -130,8 +131,10 @@ impl IdentifierForm<'_> {
         let (fields, other) = sign_up_steps::with_problem(fields(self.ctx, self.entry), Some(form), Some(problem));
         let remark = match (other, problem.why) {
             (None, _) => StartMessage::None,
-            _ if matches!(problem.status, 409 | 429) => StartMessage::Wait(problem.retry_after.unwrap_or(1)),
-            (Some(_), Some(why)) if problem.status == 403 => {
+            _ if matches!(status::of_problem(problem).as_u16(), 409 | 429) => {
+                StartMessage::Wait(problem.retry_after.unwrap_or(1))
+            }
+            (Some(_), Some(why)) if status::of_problem(problem) == 403 => {
                 let key = reasons::text_key(why.reason, why.detail).unwrap_or("our_fault");
                 StartMessage::Problem(reasons::sentence(key, None), StatusCode::FORBIDDEN)
             }

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get, post};
+use super::super::status;
 use super::code_view::{CodePage, CodePageState, Method, Step};
 use super::factor_one::{is_about_verification, send_first};
 use super::fields_view::Field;
@@ -117,7 +118,7 @@ fn show_identifier_form(page: &PageRequest<'_>, sent: Option<&Params>, problem: 
 fn show_password_form(page: &PageRequest<'_>, problem: Option<&Problem>) -> Response {
     let rules = &page.ctx.instance.settings.attributes.password;
     let mut fields = Vec::from_iter(Field::chosen("new-password", true, rules));
-    let about_it = problem.filter(|problem| problem.status != 429);
+    let about_it = problem.filter(|problem| status::of_problem(problem) != 429);
     let sentence = about_it.and_then(|problem| problem.errors.first()).map(|item| item.long_message.clone());
     for field in &mut fields {
         field.problem.clone_from(&sentence);
@@ -136,7 +137,9 @@ fn form(
         asks,
         fields,
         problem: other,
-        wait: problem.filter(|problem| problem.status == 429).map(|problem| problem.retry_after.unwrap_or(10)),
+        wait: problem
+            .filter(|problem| status::of_problem(problem) == 429)
+            .map(|problem| problem.retry_after.unwrap_or(10)),
         action: page.redirects.carry(RESET),
         csrf: page.csrf(RESET),
         other_href: page.redirects.carry(EntryPage::SignIn.path()),
@@ -219,7 +222,7 @@ async fn submit_identifier(page: &PageRequest<'_>, sent: &Params) -> Result<Resp
         Err(Error::Problem(problem)) if problem.code() == code::SESSION_EXISTS => {
             return Ok(Redirect::to(&page.redirects.target).into_response());
         }
-        Err(Error::Problem(problem)) if matches!(problem.status, 422 | 429) => {
+        Err(Error::Problem(problem)) if matches!(status::of_problem(&problem).as_u16(), 422 | 429) => {
             return Ok(show_identifier_form(page, Some(sent), Some(&problem)));
         }
         Err(error) => return Err(error),
@@ -233,7 +236,7 @@ async fn submit_identifier(page: &PageRequest<'_>, sent: &Params) -> Result<Resp
             send_first(ctx, page.browser, &updated).await?;
             page.go(&updated, &page.redirects.carry(EntryPage::SignIn.next_path()))
         }
-        Err(Error::Problem(problem)) if problem.status == 429 => {
+        Err(Error::Problem(problem)) if status::of_problem(&problem) == 429 => {
             Ok(show_identifier_form(page, Some(sent), Some(&problem)))
         }
         Err(error) => Err(error),
@@ -280,7 +283,7 @@ async fn submit_password(page: &PageRequest<'_>, attempt: &SignIn, typed: &str) 
     };
     match reset {
         Ok(updated) => page_request::continue_sign_in(page.ctx, page.browser, &page.redirects, &updated),
-        Err(Error::Problem(problem)) if matches!(problem.status, 422 | 429) => {
+        Err(Error::Problem(problem)) if matches!(status::of_problem(&problem).as_u16(), 422 | 429) => {
             Ok(show_password_form(page, Some(&problem)))
         }
         Err(Error::Problem(problem)) if problem.code() == code::VERIFICATION_EXPIRED => {

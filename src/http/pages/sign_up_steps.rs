@@ -7,6 +7,7 @@ use http::HeaderMap;
 use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get, post};
+use super::super::status;
 use super::super::typed::typed;
 use super::code_view::{CodePage, CodePageState, Method, Step};
 use super::fields_view::{Continue, Field};
@@ -94,7 +95,8 @@ async fn form(
     let rules = &page.ctx.instance.settings.attributes.password;
     let fields = missing.iter().filter_map(|field| Field::chosen(field.as_str(), true, rules)).collect();
     let (fields, other) = with_problem(fields, sent, problem);
-    let wait = problem.filter(|problem| problem.status == 429).map(|problem| problem.retry_after.unwrap_or(10));
+    let wait =
+        problem.filter(|problem| status::of_problem(problem) == 429).map(|problem| problem.retry_after.unwrap_or(10));
     let page = Continue {
         instance: &page.ctx.instance,
         begun_with: describe_account(page.ctx, attempt).await?,
@@ -161,7 +163,7 @@ async fn fill_in(
         Err(Error::Problem(problem)) if page_request::is_over(&problem) => {
             page_request::nothing_here(ctx, Some(&page), EntryPage::SignUp)
         }
-        Err(Error::Problem(problem)) if matches!(problem.status, 422 | 429) => {
+        Err(Error::Problem(problem)) if matches!(status::of_problem(&problem).as_u16(), 422 | 429) => {
             form(&page, attempt, Some(&sent), Some(&problem)).await
         }
         Err(error) => Err(error),
@@ -229,7 +231,9 @@ async fn act(
         Err(Error::Problem(problem)) if problem.code() == code::VERIFICATION_ALREADY_VERIFIED => {
             Ok(Redirect::to(&page.redirects.carry(CONTINUE)).into_response())
         }
-        Err(Error::Problem(problem)) if matches!(problem.status, 422 | 429) || is_dead(&problem) => {
+        Err(Error::Problem(problem))
+            if matches!(status::of_problem(&problem).as_u16(), 422 | 429) || is_dead(&problem) =>
+        {
             let fresh = actions::client::read(ctx, browser.hash.as_ref()).await?;
             let verification = fresh.as_ref().and_then(|client| client.sign_up.as_ref()?.email_verification.as_ref());
             Ok(code_page(&page, attempt, CodePageState::after(&problem, verification)))

@@ -1,4 +1,4 @@
-//! OAuth errors: a registered code, its status, and a description that is ours alone.
+//! OAuth errors: a registered code, and a description that is ours alone.
 
 use std::borrow::Cow;
 
@@ -76,17 +76,6 @@ impl ErrorCode {
             Self::ServerError => "server_error",
         }
     }
-
-    /// The HTTP status where the error is answered directly (token endpoint, userinfo, error page).
-    pub fn status(self) -> u16 {
-        match self {
-            Self::InvalidClient | Self::InvalidToken => 401,
-            Self::InsufficientScope | Self::AccessDenied => 403,
-            Self::TemporarilyUnavailable => 503,
-            Self::ServerError => 500,
-            _ => 400,
-        }
-    }
 }
 
 /// An error as a client meets it.
@@ -141,11 +130,6 @@ impl OAuthError {
         }
         Cow::Owned(self.description.chars().map(|c| if allowed(c) { c } else { ' ' }).collect())
     }
-
-    /// The status of a direct answer.
-    pub fn status(&self) -> u16 {
-        self.code.status()
-    }
 }
 
 /// `invalid_request` with `description`.
@@ -164,15 +148,6 @@ pub const INVALID_CLIENT: OAuthError = OAuthError::new(ErrorCode::InvalidClient,
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn statuses_follow_the_specification() {
-        assert_eq!(ErrorCode::InvalidGrant.status(), 400);
-        assert_eq!(ErrorCode::InvalidClient.status(), 401);
-        assert_eq!(ErrorCode::InvalidToken.status(), 401);
-        assert_eq!(ErrorCode::InsufficientScope.status(), 403);
-        assert_eq!(ErrorCode::TemporarilyUnavailable.status(), 503);
-    }
 
     #[test]
     fn descriptions_hold_only_allowed_characters() {

@@ -1,7 +1,7 @@
 //! What a developer or operator should look at when a flow failed: likely causes in order, and the setting. Shown by
 //! the Flow inspector, the command line and development pages; never in a production page or an answer of an API.
 
-use super::reason::Reason;
+use crate::model::reason::Reason;
 
 /// The hint for `detail` of `reason`. `{provider}` and `{callback_url}` stand for what [`fill`] knows.
 ///
