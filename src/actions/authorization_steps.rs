@@ -10,7 +10,7 @@ use serde_json::{Map, json};
 use super::flow_steps::{begin_stray_flow, cut, mask, origin_of};
 use crate::context::Ctx;
 use crate::crypto::CookieUse;
-use crate::flow_log::{FlowSubject, Kind, Step};
+use crate::flow_log::{FlowSubject, Kind, Step, StepName};
 use crate::model::id::FlowId;
 use crate::model::oauth::application::Application;
 use crate::model::oauth::authorize::{AuthorizationRequest, is_recognised};
@@ -33,7 +33,7 @@ pub fn resume_or_begin(ctx: &Ctx, parameters: &Parameters) -> Parameters {
     let flow = ctx.flow_log.begin(Kind::Authorize);
     let bare = parameters.without(PARAMETER);
     let (known, others) = describe_parameters(&bare);
-    let step = Step::new("started")
+    let step = Step::new(StepName::Started)
         .with("client_id", bare.single("client_id").map(cut))
         .with("redirect_uri", bare.single("redirect_uri").map(origin_of))
         .with("parameters", known)
@@ -91,7 +91,7 @@ pub fn set_client(ctx: &Ctx, application: &Application, person: Option<&Person>)
 
 /// The request passed every check.
 pub fn log_validated(ctx: &Ctx, application: &Application, request: &AuthorizationRequest) {
-    let step = Step::new("validated")
+    let step = Step::new(StepName::Validated)
         .with("client", cut(&application.name))
         .with("scopes", json!(request.scopes.as_slice()))
         .with("pkce", request.challenge.is_some());
@@ -100,17 +100,17 @@ pub fn log_validated(ctx: &Ctx, application: &Application, request: &Authorizati
 
 /// The person is sent to the sign-in page; `is_again` although a session exists.
 pub fn log_sign_in_needed(ctx: &Ctx, is_again: bool) {
-    ctx.flow_log.step(Step::new("sign_in_needed").with("again", is_again));
+    ctx.flow_log.step(Step::new(StepName::SignInNeeded).with("again", is_again));
 }
 
 /// The person is asked, allowed it, or the code is on its way: nothing but the step's name.
-pub fn log_step(ctx: &Ctx, step: &'static str) {
+pub fn log_step(ctx: &Ctx, step: StepName) {
     ctx.flow_log.step(Step::new(step));
 }
 
 /// The client receives an error instead of a code.
 pub fn log_refusal(ctx: &Ctx, error: &OAuthError) {
-    let step = if error.code == ErrorCode::AccessDenied { "denied" } else { "refused" };
+    let step = if error.code == ErrorCode::AccessDenied { StepName::Denied } else { StepName::Refused };
     note(ctx, Step::new(step), error);
 }
 
@@ -125,23 +125,23 @@ pub fn resume_grant(ctx: &Ctx, flow: Option<&FlowId>) {
 /// The code became tokens.
 pub fn log_redeemed(ctx: &Ctx, flow: Option<&FlowId>, scopes: &Scopes) {
     resume_grant(ctx, flow);
-    log_step(ctx, "code_redeemed");
-    ctx.flow_log.step(Step::new("tokens_issued").with("scopes", json!(scopes.as_slice())));
+    log_step(ctx, StepName::CodeRedeemed);
+    ctx.flow_log.step(Step::new(StepName::TokensIssued).with("scopes", json!(scopes.as_slice())));
     ctx.flow_log.succeed();
 }
 
 /// The refresh token became the next one; `is_repetition` where that had happened before and its answer was lost.
 pub fn log_refreshed(ctx: &Ctx, flow: Option<&FlowId>, is_repetition: bool) {
     resume_grant(ctx, flow);
-    ctx.flow_log.step(Step::new("refreshed").with("repetition", is_repetition.then_some(true)));
+    ctx.flow_log.step(Step::new(StepName::Refreshed).with("repetition", is_repetition.then_some(true)));
     ctx.flow_log.succeed();
 }
 
 /// A code or refresh token was refused. Without a grant that it belongs to, or where it is a stranger's, it is logged
 /// in a flow of its own.
-pub fn log_refused_grant(ctx: &Ctx, step: &'static str, client_id: &str, error: &OAuthError) {
+pub fn log_refused_grant(ctx: &Ctx, step: StepName, client_id: &str, error: &OAuthError) {
     let step = match error.why() {
-        Some(Why { reason: Reason::GrantReused, detail: "refresh" }) => "reuse_detected",
+        Some(Why { reason: Reason::GrantReused, detail: "refresh" }) => StepName::ReuseDetected,
         _ => step,
     };
     begin_stray_flow(ctx, Kind::Token);
@@ -152,7 +152,7 @@ pub fn log_refused_grant(ctx: &Ctx, step: &'static str, client_id: &str, error: 
 pub fn log_refused_token_request(ctx: &Ctx, error: &OAuthError) {
     if ctx.flow_log.flow().is_none() {
         begin_stray_flow(ctx, Kind::Token);
-        note(ctx, Step::new("refused"), error);
+        note(ctx, Step::new(StepName::Refused), error);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::actions::flow_hint;
 use crate::context::Ctx;
+use crate::model::flow::{ObservedStatus, Status, StepName};
 use crate::model::id::{FlowId, RequestId};
 use crate::model::problem::Result;
 use crate::model::provider_config::ProviderConfig;
@@ -24,12 +25,10 @@ const PAGE: i64 = 50;
 pub struct Shown {
     /// The flow.
     pub flow: Flow,
-    /// `open`, `succeeded`, `failed`, or `silent` where nothing came for an hour.
-    pub status: &'static str,
+    /// How it stands.
+    pub status: ObservedStatus,
     /// Its steps.
     pub steps: Vec<Step>,
-    /// Why it failed or waits; `None` also for a reason of a later version.
-    pub reason: Option<Reason>,
     /// Where to look.
     pub hint: Option<String>,
     /// How many flows had the same reason in the last 24 hours, this one included.
@@ -51,7 +50,7 @@ pub struct Configuration {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn list(ctx: &Ctx, filter: &Filter<'_>) -> Result<Vec<(Flow, &'static str)>> {
+pub async fn list(ctx: &Ctx, filter: &Filter<'_>) -> Result<Vec<(Flow, ObservedStatus)>> {
     let found = flows::list(&ctx.app.db, ctx.instance_id(), filter, PAGE).await?;
     Ok(found.into_iter().map(|flow| (status(&flow, ctx.now), flow)).map(|(status, flow)| (flow, status)).collect())
 }
@@ -75,21 +74,19 @@ pub async fn show(ctx: &Ctx, id: &FlowId) -> Result<Option<Shown>> {
     let Some(flow) = flows::list(&ctx.app.db, ctx.instance_id(), &filter, 1).await?.pop() else { return Ok(None) };
     let steps = flows::steps(&ctx.app.db, ctx.instance_id(), id).await?;
     let status = status(&flow, ctx.now);
-    let name = flow.reason.as_deref();
-    let same_today = match name {
-        Some(name) => flows::count_since(&ctx.app.db, ctx.instance_id(), name, ctx.now - TODAY).await?,
+    let same_today = match flow.reason {
+        Some(reason) => flows::count_since(&ctx.app.db, ctx.instance_id(), reason, ctx.now - TODAY).await?,
         None => 0,
     };
-    let reason = name.and_then(Reason::parse);
-    let hint = hint_of(ctx, &flow, status, reason);
+    let hint = hint_of(ctx, &flow, status);
     let newer = steps.iter().rev().find_map(|step| step.detail.get("newer_flow")).and_then(|id| id.as_str());
-    let newer = newer.filter(|_| reason == Some(Reason::AttemptReplaced));
+    let newer = newer.filter(|_| flow.reason == Some(Reason::AttemptReplaced));
     let hint = match (hint, newer) {
         (Some(hint), Some(newer)) => Some(format!("{hint} It is {newer}.")),
         (hint, _) => hint,
     };
     let configuration = configuration(ctx, &flow).await?;
-    Ok(Some(Shown { status, reason, hint, same_today, configuration, steps, flow }))
+    Ok(Some(Shown { status, hint, same_today, configuration, steps, flow }))
 }
 
 /// The provider's own code and text for the last failure in this request's flow, for its page on a development
@@ -111,18 +108,18 @@ pub async fn flush_notes(ctx: &Ctx) {
 }
 
 /// Open flows that rest for an hour have ended in silence.
-fn status(flow: &Flow, now: Timestamp) -> &'static str {
-    match flow.status.as_str() {
-        "succeeded" => "succeeded",
-        "failed" => "failed",
-        _ if flow.last_step_at.unwrap_or(flow.started_at) + SILENCE <= now => "silent",
-        _ => "open",
+fn status(flow: &Flow, now: Timestamp) -> ObservedStatus {
+    match flow.status {
+        Status::Succeeded => ObservedStatus::Succeeded,
+        Status::Failed => ObservedStatus::Failed,
+        Status::Open if flow.last_step_at.unwrap_or(flow.started_at) + SILENCE <= now => ObservedStatus::Silent,
+        Status::Open => ObservedStatus::Open,
     }
 }
 
-fn hint_of(ctx: &Ctx, flow: &Flow, status: &str, reason: Option<Reason>) -> Option<String> {
-    let stopped_at_the_provider = status == "silent" && flow.last_step.as_deref() == Some("sent_to_provider");
-    let (reason, detail) = match reason {
+fn hint_of(ctx: &Ctx, flow: &Flow, status: ObservedStatus) -> Option<String> {
+    let stopped_at_the_provider = status == ObservedStatus::Silent && flow.last_step == Some(StepName::SentToProvider);
+    let (reason, detail) = match flow.reason {
         Some(reason) => (reason, flow.detail.as_deref().unwrap_or_default()),
         // Most providers show a page of their own and send nobody back.
         None if stopped_at_the_provider => (Reason::CallbackUnregistered, ""),

@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 use url::Url;
 
 use crate::context::Ctx;
-use crate::flow_log::{FlowSubject, Kind, RequestOutcome, Step};
+use crate::flow_log::{FlowSubject, Kind, RequestOutcome, Step, StepName};
 use crate::limits::{self, Limit};
 use crate::model::connecting::ConnectDecision;
 use crate::model::email::EmailAddress;
@@ -41,7 +41,7 @@ pub fn log_start(ctx: &Ctx, kind: Kind, strategy: &str, redirect: Option<&str>, 
 
 /// Somebody asked for a sign-in or sign-up: at the beginning of a flow, or on its way.
 pub fn log_requested_strategy(ctx: &Ctx, strategy: &str, redirect: Option<&str>, complete: Option<&str>) {
-    let step = Step::new("started")
+    let step = Step::new(StepName::Started)
         .with("strategy", cut(strategy))
         .with("origin", ctx.from.origin.as_deref().map(cut))
         .with("redirect_url", redirect.map(origin_of))
@@ -52,7 +52,7 @@ pub fn log_requested_strategy(ctx: &Ctx, strategy: &str, redirect: Option<&str>,
 /// A page dropped targets of its query and goes on with the fallback; noted with the flow that begins there.
 pub fn log_dropped_target(ctx: &Ctx, parameters: &[&'static str]) {
     let why = Why::new(Reason::RedirectUnlisted, "portal");
-    ctx.flow_log.step(Step::new("target_dropped").because(why).with("parameters", json!(parameters)));
+    ctx.flow_log.step(Step::new(StepName::TargetDropped).because(why).with("parameters", json!(parameters)));
 }
 
 /// Passes an outcome on; a refusal with a reason is noted, however it will be shown.
@@ -69,7 +69,7 @@ pub fn record_refusal<T>(ctx: &Ctx, outcome: Result<T>) -> Result<T> {
 /// Notes a refusal that has a reason, however it will be shown.
 pub fn log_refusal(ctx: &Ctx, problem: &Problem) {
     let Some(why) = problem.why else { return };
-    ctx.flow_log.step(Step::new("refused").because(why).with("code", problem.code().name));
+    ctx.flow_log.step(Step::new(StepName::Refused).because(why).with("code", problem.code().name));
     ctx.flow_log.refuse(why);
 }
 
@@ -101,7 +101,7 @@ pub(super) fn begin_stray_flow(ctx: &Ctx, kind: Kind) {
 pub async fn log_replacement(ctx: &Ctx, db: impl sqlx::PgExecutor<'_>, client: &ClientId) {
     let newer = attempts::newest_flow(db, ctx.instance_id(), client).await.ok().flatten();
     if let Some(newer) = newer.filter(|newer| ctx.flow_log.flow().as_ref() != Some(newer)) {
-        ctx.flow_log.step(Step::new("replaced").with("newer_flow", newer.as_str()));
+        ctx.flow_log.step(Step::new(StepName::Replaced).with("newer_flow", newer.as_str()));
     }
 }
 
@@ -112,7 +112,7 @@ pub fn log_refused_nonce(ctx: &Ctx, flow: Option<&FlowId>) {
         None => begin_stray_flow(ctx, Kind::Callback),
     }
     let why = Why::new(Reason::AttemptOtherClient, "nonce");
-    ctx.flow_log.step(Step::new("nonce_presented").because(why));
+    ctx.flow_log.step(Step::new(StepName::NoncePresented).because(why));
     ctx.flow_log.refuse(why);
 }
 
@@ -139,7 +139,7 @@ pub fn log_redirect_to_provider(ctx: &Ctx, provider: &str, client: &ClientId, sc
         };
         parameters.insert(cut(&name), shown.into());
     }
-    let step = Step::new("sent_to_provider")
+    let step = Step::new(StepName::SentToProvider)
         .with("provider", provider)
         .with("scopes", json!(scopes))
         .with("host", url.host_str())
@@ -153,7 +153,7 @@ pub fn log_redirect_to_provider(ctx: &Ctx, provider: &str, client: &ClientId, sc
 pub fn log_callback(ctx: &Ctx, parameters: &BTreeMap<String, String>) {
     let names: Vec<String> = parameters.keys().map(|name| cut(name)).collect();
     let word = |name: &str| parameters.get(name).map(|word| cut(word));
-    let step = Step::new("callback")
+    let step = Step::new(StepName::Callback)
         .with("parameters", json!(names))
         .with("error", word("error"))
         .with("error_description", word("error_description"));
@@ -167,7 +167,7 @@ pub fn log_unusable_state(ctx: &Ctx, flow: Option<&FlowId>, why: Why) {
         Some(flow) => ctx.flow_log.resume(flow),
         None => begin_stray_flow(ctx, Kind::Callback),
     }
-    ctx.flow_log.step(Step::new("state_checked").because(why));
+    ctx.flow_log.step(Step::new(StepName::StateChecked).because(why));
     match why.reason {
         // What the first call did stands.
         Reason::StateUsed => ctx.flow_log.mention(why),
@@ -180,18 +180,18 @@ pub fn log_state(ctx: &Ctx, flow: Option<&FlowId>) {
     if let Some(flow) = flow {
         ctx.flow_log.resume(flow);
     }
-    ctx.flow_log.step(Step::new("state_checked"));
+    ctx.flow_log.step(Step::new(StepName::StateChecked));
 }
 
 /// The code was traded, or not.
 pub fn log_exchange(ctx: &Ctx, endpoint: &Url, took: Duration, error: Option<&UpstreamError>) {
-    let step = Step::new("token_exchange").took(took).with("host", endpoint.host_str()).with("attempt", 1);
+    let step = Step::new(StepName::TokenExchange).took(took).with("host", endpoint.host_str()).with("attempt", 1);
     ctx.flow_log.step(failed(step, error));
 }
 
 /// The provider said who it is, or not.
 pub fn log_identity(ctx: &Ctx, took: Duration, outcome: Result<&Profile, &UpstreamError>) {
-    let step = Step::new("identity_fetched").took(took);
+    let step = Step::new(StepName::IdentityFetched).took(took);
     let profile = match outcome {
         Ok(profile) => profile,
         Err(error) => return ctx.flow_log.step(failed(step, Some(error))),
@@ -223,7 +223,7 @@ pub fn trust(trust: EmailTrust) -> &'static str {
 
 /// The provider sent its error at the callback.
 pub fn log_provider_refusal(ctx: &Ctx, error: &UpstreamError) {
-    ctx.flow_log.step(failed(Step::new("token_exchange"), Some(error)).with("skipped", true));
+    ctx.flow_log.step(failed(Step::new(StepName::TokenExchange), Some(error)).with("skipped", true));
 }
 
 fn failed(step: Step, error: Option<&UpstreamError>) -> Step {
@@ -258,7 +258,7 @@ pub fn log_decision(ctx: &Ctx, kind: AttemptKind, decision: &Decision) {
         Decision::Closed(_, user) | Decision::LinkingOff(user) | Decision::Unprovable(user) => Some(user),
         Decision::Create | Decision::Transfer | Decision::AlreadySignedIn(_) => None,
     };
-    let step = Step::new("decision").with("what", what).with("user_id", user.map(UserId::as_str));
+    let step = Step::new(StepName::Decision).with("what", what).with("user_id", user.map(UserId::as_str));
     ctx.flow_log.step(why.into_iter().fold(step, Step::because));
     ctx.flow_log.set_subject(FlowSubject { user: user.map(ToString::to_string), ..FlowSubject::default() });
 }
@@ -270,7 +270,7 @@ pub fn set_user(ctx: &Ctx, user: &UserId) {
 
 /// What a verified identity means for the signed-in user who connects it; ends the flow.
 pub fn log_connection(ctx: &Ctx, decision: &ConnectDecision) {
-    let step = Step::new("decision");
+    let step = Step::new(StepName::Decision);
     match decision {
         ConnectDecision::Connect(_) => ctx.flow_log.step(step.with("what", "account connected")),
         ConnectDecision::Refresh(account) => {
@@ -294,7 +294,7 @@ pub fn log_missing_fields(ctx: &Ctx, fields: &Fields) {
     } else {
         Why::new(Reason::RequirementsMissing, "")
     };
-    let step = Step::new("requirements").because(why);
+    let step = Step::new(StepName::Requirements).because(why);
     ctx.flow_log
         .step(step.with("missing", json!(names(&fields.missing))).with("unverified", json!(names(&fields.unverified))));
     ctx.flow_log.refuse(why);
@@ -311,25 +311,25 @@ pub fn resume(ctx: &Ctx, flow: Option<&FlowId>, user: Option<&UserId>) {
 
 /// A code or link goes out; `is_sent` says whether there is a message at all.
 pub fn log_message(ctx: &Ctx, strategy: &str, address: &EmailAddress, is_sent: bool) {
-    let step = Step::new("proof_sent").with("strategy", strategy).with("to", mask(address.as_str()));
+    let step = Step::new(StepName::VerificationSent).with("strategy", strategy).with("to", mask(address.as_str()));
     ctx.flow_log.step(step.with("message", is_sent));
 }
 
 /// A code or link came back and was right.
 pub fn log_verification(ctx: &Ctx, strategy: &str) {
-    ctx.flow_log.step(Step::new("proof_checked").with("strategy", strategy));
+    ctx.flow_log.step(Step::new(StepName::VerificationChecked).with("strategy", strategy));
 }
 
 /// A session began.
 pub fn log_session(ctx: &Ctx, user: &str, session: &str) {
-    ctx.flow_log.step(Step::new("session").with("session_id", session).with("user_id", user));
+    ctx.flow_log.step(Step::new(StepName::Session).with("session_id", session).with("user_id", user));
     let (user, session) = (Some(user.to_owned()), Some(session.to_owned()));
     ctx.flow_log.set_subject(FlowSubject { user, session, ..FlowSubject::default() });
 }
 
 /// The browser is sent on.
 pub fn log_redirect(ctx: &Ctx, url: &str) {
-    ctx.flow_log.step(Step::new("handed_over").with("to", origin_of(url)));
+    ctx.flow_log.step(Step::new(StepName::HandedOver).with("to", origin_of(url)));
 }
 
 /// An address without what may be secret in it: scheme, host and port of an absolute one.

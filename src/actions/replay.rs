@@ -16,6 +16,7 @@ use crate::crypto::{Lookup, LookupHash, SealedAt};
 use crate::flow_log::FlowSubject;
 use crate::model::connecting::{self, Aim, ConnectDecision, Rules};
 use crate::model::email::EmailAddress;
+use crate::model::flow::ObservedStatus;
 use crate::model::id::{ClientId, ExternalAccountId, FlowId, SessionId, UserId};
 use crate::model::linking::{self, AttemptKind, Decision, Known, UserStatus};
 use crate::model::problem::{Error, Result};
@@ -146,7 +147,7 @@ enum Verdict {
 #[derive(Clone, Debug)]
 pub struct Replay {
     /// How the flow stands on the record.
-    pub recorded_status: &'static str,
+    pub recorded_status: ObservedStatus,
     /// Its reason there.
     pub recorded_reason: Option<Reason>,
     /// It had come so far that there is something to decide again.
@@ -227,11 +228,11 @@ pub async fn replay(ctx: &Ctx, id: &FlowId) -> Result<Option<Replay>> {
             let inputs: Inputs = serde_json::from_slice(&opened).map_err(Error::internal)?;
             decide(ctx, flow, &inputs).await?
         }
-        None => Verdict::Undecided(cause(ctx, flow, &shown.steps, shown.reason).await?),
+        None => Verdict::Undecided(cause(ctx, flow, &shown.steps).await?),
     };
     Ok(Some(Replay {
         recorded_status: shown.status,
-        recorded_reason: shown.reason,
+        recorded_reason: flow.reason,
         reached_decision: flow.decision_sealed.is_some(),
         verdict,
     }))
@@ -348,7 +349,7 @@ async fn create(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Verdict> {
     let settings = &ctx.instance.settings;
     let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), &inputs.provider).await?;
     // The address itself is not stored, only whether it was refused for what it is.
-    let was_subaddress = flow.reason.as_deref() == Some(Reason::AddressRefused.name());
+    let was_subaddress = flow.reason == Some(Reason::AddressRefused);
     let is_subaddress = was_subaddress && config.is_some_and(|config| config.blocks_email_subaddresses);
     let users = users::count(&ctx.app.db, ctx.instance_id()).await?;
     if let Err(closed) = sign_up::may_sign_up(settings, is_subaddress, users) {

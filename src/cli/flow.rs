@@ -11,9 +11,10 @@ use crate::actions::flow_reader::{self, Shown};
 use crate::actions::replay;
 use crate::context::Ctx;
 use crate::http::pages::flow_document as view;
+use crate::model::flow::ObservedStatus;
 use crate::model::id::{FlowId, RequestId};
 use crate::model::reason::Reason;
-use crate::store::flows::{Filter, Step};
+use crate::store::flows::{Filter, Flow, Step};
 
 /// What to do with recorded flows.
 #[derive(Debug, Subcommand)]
@@ -59,21 +60,13 @@ pub enum Outcome {
     Succeeded,
 }
 
-impl Outcome {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Open => "open",
-            Self::Silent => "silent",
-            Self::Succeeded => "succeeded",
-        }
-    }
-
-    /// As stored: nobody tells that nothing comes any more.
-    fn stored(self) -> &'static str {
-        match self {
-            Self::Silent => "open",
-            other => other.as_str(),
+impl From<Outcome> for ObservedStatus {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Failed => Self::Failed,
+            Outcome::Open => Self::Open,
+            Outcome::Silent => Self::Silent,
+            Outcome::Succeeded => Self::Succeeded,
         }
     }
 }
@@ -101,8 +94,9 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failure> {
 }
 
 async fn list(global: &Global, ctx: &Ctx, options: &List) -> Result<(), Failure> {
+    let outcome = options.outcome.map(ObservedStatus::from);
     let filter = Filter {
-        status: options.outcome.map(Outcome::stored),
+        status: outcome.map(ObservedStatus::stored),
         provider: options.provider.as_deref(),
         reason: options.reason.as_deref(),
         user: options.user.as_deref(),
@@ -110,18 +104,18 @@ async fn list(global: &Global, ctx: &Ctx, options: &List) -> Result<(), Failure>
         ..Filter::default()
     };
     let mut found = flow_reader::list(ctx, &filter).await?;
-    found.retain(|(_, status)| options.outcome.is_none_or(|outcome| outcome.as_str() == *status));
-    let documents: Vec<Value> = found.iter().map(|(flow, status)| view::summary(flow, status)).collect();
+    found.retain(|(_, status)| outcome.is_none_or(|outcome| outcome == *status));
+    let documents: Vec<Value> = found.iter().map(|(flow, status)| view::summary(flow, *status)).collect();
     show::answer(global, &documents, || {
-        let row = |(flow, status): &(crate::store::flows::Flow, &'static str)| {
-            let reason = flow.reason.clone().unwrap_or_default();
+        let row = |(flow, status): &(Flow, ObservedStatus)| {
+            let reason = flow.reason.map(Reason::name).unwrap_or_default();
             let provider = flow.provider.clone().unwrap_or_default();
             vec![
                 flow.id.to_string(),
-                (*status).to_owned(),
-                flow.kind.clone(),
+                status.to_string(),
+                flow.kind.to_string(),
                 provider,
-                reason,
+                reason.to_owned(),
                 view::moment(flow.started_at),
             ]
         };
@@ -152,9 +146,9 @@ async fn show(global: &Global, ctx: &Ctx, reference: &Reference) -> Result<(), F
 
 fn lines(shown: &Shown) -> Vec<String> {
     let flow = &shown.flow;
-    let reason = flow.reason.as_ref().map(|reason| match &flow.detail {
+    let reason = flow.reason.map(|reason| match &flow.detail {
         Some(detail) => format!("{reason} ({detail})"),
-        None => reason.clone(),
+        None => reason.to_string(),
     });
     let configuration = shown.configuration.as_ref().map(|configuration| {
         let words = if configuration.differs { "differs from now" } else { "as it is now" };
@@ -162,12 +156,12 @@ fn lines(shown: &Shown) -> Vec<String> {
     });
     let facts = [
         ("Flow", Some(flow.id.to_string())),
-        ("Outcome", Some(shown.status.to_owned())),
-        ("Began as", Some(flow.kind.clone())),
+        ("Outcome", Some(shown.status.to_string())),
+        ("Began as", Some(flow.kind.to_string())),
         ("Provider", flow.provider.clone()),
         ("User", flow.user_id.clone()),
         ("Reason", reason),
-        ("Try again", shown.reason.map(|reason| view::again(reason.again()).to_owned())),
+        ("Try again", flow.reason.map(|reason| view::again(reason.again()).to_owned())),
         ("Last 24 h", (shown.same_today > 0).then(|| format!("{} with this reason", shown.same_today))),
         ("Configured", configuration),
         ("Look at", shown.hint.clone()),
@@ -185,9 +179,9 @@ fn row(step: &Step) -> Vec<String> {
     let members: Vec<String> = members.map(|(name, value)| format!("{name}={}", text(value))).collect();
     vec![
         view::moment(step.occurred_at).get(11..23).unwrap_or_default().to_owned(),
-        step.name.clone(),
-        step.outcome.clone(),
-        step.reason.clone().unwrap_or_default(),
+        step.name.to_string(),
+        step.outcome.to_string(),
+        step.reason.map(Reason::name).unwrap_or_default().to_owned(),
         step.duration_ms.map(|ms| format!("{ms} ms")).unwrap_or_default(),
         members.join(" "),
     ]

@@ -11,8 +11,10 @@ mod step;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use recorder::Recorder;
-pub use step::{FlowSubject, Kind, Step};
+pub use step::{FlowSubject, Step};
 
+use crate::model::flow::Status;
+pub use crate::model::flow::{Kind, StepName};
 use crate::model::id::{FlowId, FlowStepId, InstanceId, RequestId};
 use crate::model::reason::{Reason, Why};
 use crate::model::time::Timestamp;
@@ -181,7 +183,7 @@ impl FlowLog {
             }),
             RequestOutcome::Refused(Some(why)) | RequestOutcome::Fault(why) => {
                 if self.notes(|notes| notes.refusal) != Some(why) {
-                    self.step(Step::new("refused").because(why));
+                    self.step(Step::new(StepName::Refused).because(why));
                     self.refuse(why);
                 }
             }
@@ -200,7 +202,7 @@ impl Shared {
         if steps.is_empty() && ending.is_none() && about.is_empty() {
             return;
         }
-        let kind = notes.kind.map_or("unknown", Kind::as_str);
+        let kind = notes.kind.unwrap_or(Kind::Unknown);
         drop(notes);
         let now = self.recorder.now() + self.offset;
         let at = steps.first().map_or(now, |(at, _)| *at);
@@ -208,14 +210,14 @@ impl Shared {
         let mut change = FlowChange::new(self.instance.clone(), flow.clone(), kind, at);
         about.write(&mut change);
         let (status, why) = match ending {
-            None => ("open", None),
-            Some(Ending::Succeeded) => ("succeeded", None),
-            Some(Ending::Failed(why)) => ("failed", Some(why)),
-            Some(Ending::Open(why)) => ("open", Some(why)),
+            None => (Status::Open, None),
+            Some(Ending::Succeeded) => (Status::Succeeded, None),
+            Some(Ending::Failed(why)) => (Status::Failed, Some(why)),
+            Some(Ending::Open(why)) => (Status::Open, Some(why)),
         };
         change.status = status;
-        change.ended_at = (status != "open").then_some(ended);
-        change.reason = why.map(|why| why.reason.name());
+        change.ended_at = (status != Status::Open).then_some(ended);
+        change.reason = why.map(|why| why.reason);
         change.detail = why.map(|why| why.detail).filter(|detail| !detail.is_empty());
         let mut steps: Vec<NewStep> = steps.into_iter().map(|(at, step)| self.row(&flow, at, step)).collect();
         if let Some(first) = steps.first_mut() {
@@ -231,7 +233,7 @@ impl Shared {
             id: FlowStepId::new(at, self.recorder.rng()),
             name: step.name,
             outcome: step.outcome(),
-            reason: step.why.map(|why| why.reason.name()),
+            reason: step.why.map(|why| why.reason),
             duration_ms: step.took.map(|took| i32::try_from(took.as_millis()).unwrap_or(i32::MAX)),
             detail: step.shown(),
             request_id: None,

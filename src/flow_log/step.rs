@@ -4,51 +4,15 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::model::flow::{StepName, StepOutcome};
 use crate::model::reason::Why;
 use crate::store::flows::FlowChange;
-
-/// What a flow began as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Signing in.
-    SignIn,
-    /// Signing up.
-    SignUp,
-    /// A signed-in user connects an account.
-    Connect,
-    /// A signed-in user renews the consent of a connected account.
-    Reauthorize,
-    /// An OAuth client asks for authorization.
-    Authorize,
-    /// A callback that belongs to no start we know.
-    Callback,
-    /// A token request that belongs to no authorization we know.
-    Token,
-    /// Another request of a browser or native application that belongs to no flow we know.
-    Request,
-}
-
-impl Kind {
-    /// As stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SignIn => "sign_in",
-            Self::SignUp => "sign_up",
-            Self::Connect => "connect",
-            Self::Reauthorize => "reauthorize",
-            Self::Authorize => "authorize",
-            Self::Callback => "callback",
-            Self::Token => "token",
-            Self::Request => "request",
-        }
-    }
-}
 
 /// One step of a flow. Its members are shown to developers and operators: never a secret, a code, a token, a full
 /// e-mail address, or a URL with its query.
 #[derive(Clone, Debug)]
 pub struct Step {
-    pub(super) name: &'static str,
+    pub(super) name: StepName,
     pub(super) why: Option<Why>,
     pub(super) took: Option<Duration>,
     members: Map<String, Value>,
@@ -56,7 +20,7 @@ pub struct Step {
 
 impl Step {
     /// A step that went well.
-    pub fn new(name: &'static str) -> Self {
+    pub fn new(name: StepName) -> Self {
         Self { name, why: None, took: None, members: Map::new() }
     }
 
@@ -84,11 +48,11 @@ impl Step {
         self
     }
 
-    pub(super) fn outcome(&self) -> &'static str {
+    pub(super) fn outcome(&self) -> StepOutcome {
         match self.why {
-            None => "ok",
-            Some(why) if why.leaves_open() => "open",
-            Some(_) => "failed",
+            None => StepOutcome::Ok,
+            Some(why) if why.leaves_open() => StepOutcome::Open,
+            Some(_) => StepOutcome::Failed,
         }
     }
 

@@ -7,7 +7,9 @@ use sqlx::types::Json;
 use time::serde::rfc3339;
 
 use super::pool::PgConnection;
+use crate::model::flow::{Kind, Status, StepName, StepOutcome};
 use crate::model::id::{ClientId, FlowId, FlowStepId, InstanceId, RequestId};
+use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 
 /// What is new about a flow; members that are `None` stay as they are.
@@ -17,13 +19,12 @@ pub struct FlowChange {
     pub instance_id: InstanceId,
     /// The flow.
     pub id: FlowId,
-    /// `sign_in`, `sign_up`, `connect`, …; `unknown` where a later request does not know.
-    pub kind: &'static str,
-    /// `open`, `succeeded`, `failed`. A success is never taken back, but that of an authorization is: its grant can
-    /// end.
-    pub status: &'static str,
+    /// What it began as, as far as this request knows.
+    pub kind: Kind,
+    /// How it stands.
+    pub status: Status,
     /// Why it failed, or what it waits for.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Reason>,
     /// Which of the reason's conditions.
     pub detail: Option<&'static str>,
     /// Slug.
@@ -50,12 +51,12 @@ pub struct FlowChange {
 
 impl FlowChange {
     /// Nothing new yet.
-    pub fn new(instance_id: InstanceId, id: FlowId, kind: &'static str, at: Timestamp) -> Self {
+    pub fn new(instance_id: InstanceId, id: FlowId, kind: Kind, at: Timestamp) -> Self {
         Self {
             instance_id,
             id,
             kind,
-            status: "open",
+            status: Status::Open,
             reason: None,
             detail: None,
             provider: None,
@@ -72,12 +73,12 @@ impl FlowChange {
 
     /// Takes over what `later` knows of the same flow.
     pub fn merge(&mut self, later: Self) {
-        if self.kind == "unknown" {
+        if self.kind == Kind::Unknown {
             self.kind = later.kind;
         }
-        let is_news = later.status != "open" || later.reason.is_some();
-        if (self.status != "succeeded" || self.kind == "authorize") && is_news {
-            if later.status != "open" {
+        let is_news = later.status != Status::Open || later.reason.is_some();
+        if (self.status != Status::Succeeded || self.kind == Kind::Authorize) && is_news {
+            if later.status != Status::Open {
                 self.status = later.status;
                 self.ended_at = later.ended_at;
             }
@@ -107,12 +108,12 @@ pub struct NewStep {
     pub flow_id: FlowId,
     /// Names it.
     pub id: FlowStepId,
-    /// `started`, `callback`, `token_exchange`, …
-    pub name: &'static str,
-    /// `ok`, `failed`, or `open` where the flow waits for more.
-    pub outcome: &'static str,
+    /// What happened.
+    pub name: StepName,
+    /// How it went.
+    pub outcome: StepOutcome,
     /// Why it failed or waits.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Reason>,
     /// How long it took, in milliseconds.
     pub duration_ms: Option<i32>,
     /// What is worth knowing about it; never a secret, a full address or a URL with its query.
@@ -187,12 +188,12 @@ pub async fn write_steps(db: &mut PgConnection, steps: &[NewStep]) -> sqlx::Resu
 pub struct Flow {
     /// Names it; the reference on error pages.
     pub id: FlowId,
-    /// `sign_in`, `sign_up`, `connect`, …
-    pub kind: String,
-    /// `open`, `succeeded`, `failed`.
-    pub status: String,
+    /// What it began as.
+    pub kind: Kind,
+    /// How it stands on the record.
+    pub status: Status,
     /// Why it failed, or what it waits for.
-    pub reason: Option<String>,
+    pub reason: Option<Reason>,
     /// Which of the reason's conditions.
     pub detail: Option<String>,
     /// Slug.
@@ -216,14 +217,14 @@ pub struct Flow {
     /// When its last step was, and which.
     pub last_step_at: Option<Timestamp>,
     /// The last step's name.
-    pub last_step: Option<String>,
+    pub last_step: Option<StepName>,
 }
 
 /// Which flows to list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter<'a> {
-    /// `open`, `succeeded`, `failed`.
-    pub status: Option<&'a str>,
+    /// How they stand on the record.
+    pub status: Option<Status>,
     /// Slug.
     pub provider: Option<&'a str>,
     /// The reason's name.
@@ -250,9 +251,10 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Flow>> {
     sqlx::query_as!(
         Flow,
-        r#"select f.id as "id: FlowId", f.kind, f.status, f.reason, f.detail, f.provider, f.application_id,
+        r#"select f.id as "id: FlowId", f.kind as "kind: Kind", f.status as "status: Status",
+               f.reason as "reason: Reason", f.detail, f.provider, f.application_id,
                f.client_id as "client_id: ClientId", f.user_id, f.session_id, f.config_hash, f.decision_sealed,
-               f.started_at, f.ended_at, s.occurred_at as "last_step_at?", s.name as "last_step?"
+               f.started_at, f.ended_at, s.occurred_at as "last_step_at?", s.name as "last_step?: StepName"
            from flows f
            left join lateral (select name, occurred_at from flow_steps
                where instance_id = $1 and flow_id = f.id order by occurred_at desc limit 1) s on true
@@ -262,7 +264,7 @@ pub async fn list(
                and ($8::text is null or f.id < $8)
            order by f.id desc limit $9"#,
         instance.as_str(),
-        filter.status,
+        filter.status as Option<Status>,
         filter.provider,
         filter.reason,
         filter.user,
@@ -278,12 +280,12 @@ pub async fn list(
 /// A step as it is read.
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {
-    /// `started`, `callback`, …
-    pub name: String,
-    /// `ok`, `failed`, `open`.
-    pub outcome: String,
+    /// What happened.
+    pub name: StepName,
+    /// How it went.
+    pub outcome: StepOutcome,
     /// Why it failed or waits.
-    pub reason: Option<String>,
+    pub reason: Option<Reason>,
     /// Milliseconds.
     pub duration_ms: Option<i32>,
     /// What is worth knowing about it.
@@ -302,7 +304,9 @@ pub struct Step {
 pub async fn steps(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, flow: &FlowId) -> sqlx::Result<Vec<Step>> {
     sqlx::query_as!(
         Step,
-        r#"select name, outcome, reason, duration_ms, detail, request_id, occurred_at from flow_steps
+        r#"select name as "name: StepName", outcome as "outcome: StepOutcome", reason as "reason: Reason", duration_ms,
+               detail, request_id, occurred_at
+           from flow_steps
            where instance_id = $1 and flow_id = $2 order by occurred_at, id"#,
         instance.as_str(),
         flow.as_str(),
@@ -336,13 +340,13 @@ pub async fn of_request(
 pub async fn count_since(
     db: impl sqlx::PgExecutor<'_>,
     instance: &InstanceId,
-    reason: &str,
+    reason: Reason,
     from: Timestamp,
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from flows where instance_id = $1 and reason = $2 and id >= $3"#,
         instance.as_str(),
-        reason,
+        reason as Reason,
         FlowId::floor(from),
     )
     .fetch_one(db)

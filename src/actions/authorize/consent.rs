@@ -4,6 +4,7 @@ use super::request::sign_in_url;
 use super::{Answer, Check, Outcome, Visitor, check, issue_code, reauthentication};
 use crate::actions::authorization_steps;
 use crate::context::Ctx;
+use crate::flow_log::StepName;
 use crate::model::oauth::application::Application;
 use crate::model::oauth::authorize::AuthorizationRequest;
 use crate::model::oauth::consent::RememberedConsent;
@@ -59,7 +60,7 @@ pub async fn prepare(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -
         )),
         // Opened again after the answer was remembered: asking once more harms nobody.
         (Next::AskConsent | Next::IssueCode, Some(person)) => {
-            authorization_steps::log_step(ctx, "consent_shown");
+            authorization_steps::log_step(ctx, StepName::ConsentShown);
             ConsentStep::Question(Box::new(Question { application: facts.application, person, request }))
         }
         (Next::Refuse(error), _) => ConsentStep::Instead(Outcome::Answer(Answer::error(ctx, request.target, error))),
@@ -102,7 +103,7 @@ pub async fn answer(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters, de
     if decision == Decision::Deny {
         return Ok(Outcome::Answer(Answer::error(ctx, request.target, DENIED)));
     }
-    authorization_steps::log_step(ctx, "consented");
+    authorization_steps::log_step(ctx, StepName::Consented);
     let allowed = RememberedConsent::widened(facts.remembered, &facts.application, &request);
     let answer = issue_code::issue(ctx, &facts.application, &person, &request, Some(allowed)).await;
     Ok(Outcome::Answer(answer))

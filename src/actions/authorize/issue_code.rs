@@ -5,6 +5,7 @@ use crate::actions::authorization_steps;
 use crate::actions::token::lifetime;
 use crate::context::Ctx;
 use crate::crypto::Lookup;
+use crate::flow_log::StepName;
 use crate::model::id::GrantId;
 use crate::model::oauth::application::Application;
 use crate::model::oauth::authorize::AuthorizationRequest;
@@ -41,7 +42,7 @@ pub(super) async fn issue(
     let stored = oauth_codes::insert(&ctx.app.db, ctx.instance_id(), &new, allowed.as_ref(), ctx.offset()).await;
     match stored.map_err(Error::from) {
         Ok(true) => {
-            authorization_steps::log_step(ctx, "code_issued");
+            authorization_steps::log_step(ctx, StepName::CodeIssued);
             Answer::new(ctx, request.target.clone(), vec![("code", code.reveal().to_owned())])
         }
         Ok(false) => {

@@ -3,6 +3,7 @@
 use super::Cause;
 use crate::actions::flow_steps::origin_of;
 use crate::context::Ctx;
+use crate::model::flow::{Kind, StepName};
 use crate::model::problem::Result;
 use crate::model::provider_config::{Credentials, strategy};
 use crate::model::reason::{Again, Reason, Why};
@@ -19,7 +20,11 @@ pub(super) enum Use {
 
 impl Use {
     pub(super) fn of(flow: &Flow) -> Self {
-        if ["connect", "reauthorize"].contains(&flow.kind.as_str()) { Self::Connect } else { Self::SignIn }
+        match flow.kind {
+            Kind::Connect | Kind::Reauthorize => Self::Connect,
+            Kind::SignIn | Kind::SignUp | Kind::Authorize => Self::SignIn,
+            Kind::Callback | Kind::Token | Kind::Request | Kind::Unknown => Self::SignIn,
+        }
     }
 }
 
@@ -49,8 +54,8 @@ pub(super) async fn unavailable(ctx: &Ctx, strategy: &str, use_as: Use) -> Resul
 }
 
 /// Whether what stopped the flow before a decision still stands.
-pub(super) async fn cause(ctx: &Ctx, flow: &Flow, steps: &[Step], reason: Option<Reason>) -> Result<Cause> {
-    let Some(reason) = reason else { return Ok(Cause::Unknown) };
+pub(super) async fn cause(ctx: &Ctx, flow: &Flow, steps: &[Step]) -> Result<Cause> {
+    let Some(reason) = flow.reason else { return Ok(Cause::Unknown) };
     let of_start = |name: &str| of_start(steps, name);
     let use_as = Use::of(flow);
     let stands = |stands: bool| if stands { Cause::Stands } else { Cause::Gone };
@@ -95,7 +100,7 @@ pub(super) async fn cause(ctx: &Ctx, flow: &Flow, steps: &[Step], reason: Option
 
 /// A member of a flow's first step.
 fn of_start<'a>(steps: &'a [Step], name: &str) -> Option<&'a str> {
-    let start = steps.iter().rfind(|step| step.name == "started");
+    let start = steps.iter().rfind(|step| step.name == StepName::Started);
     start.and_then(|start| start.detail.get(name)).and_then(|value| value.as_str())
 }
 

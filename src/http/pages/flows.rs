@@ -17,6 +17,7 @@ use super::flows_view::{Detail, List, Mode};
 use super::outcome::page;
 use crate::actions::flow_reader;
 use crate::context::Ctx;
+use crate::model::flow::ObservedStatus;
 use crate::model::problem::{Result, code};
 use crate::store::flows::Filter;
 
@@ -49,19 +50,26 @@ async fn listed(ctx: &Ctx, query: Result<Query, Failure>, as_page: bool) -> Resu
     exists(ctx)?;
     let Query(query) = query.map_err(|failure| failure.0)?;
     flow_reader::flush_notes(ctx).await;
-    let outcome = query.text("outcome");
+    let outcome = query.text("outcome").map(ObservedStatus::parse);
     let id = match query.text("id") {
         // A reference that names nothing finds nothing.
         Some(reference) => Some(flow_reader::find(ctx, reference).await?.map_or_else(String::new, |id| id.to_string())),
         None => None,
     };
-    let found = flow_reader::list(ctx, &filter(&query, outcome, id.as_deref())).await?;
-    let wanted = |status: &str| outcome.is_none_or(|outcome| outcome == status);
-    let found: Vec<_> = found.into_iter().filter(|(_, status)| wanted(status)).collect();
+    let found = match outcome {
+        // No flow ever ends in a way that has no name.
+        Some(None) => Vec::new(),
+        outcome => {
+            let outcome = outcome.flatten();
+            let mut found = flow_reader::list(ctx, &filter(&query, outcome, id.as_deref())).await?;
+            found.retain(|(_, status)| outcome.is_none_or(|outcome| outcome == *status));
+            found
+        }
+    };
     if as_page {
         return Ok(List { instance: &ctx.instance, flows: &found, mode: mode(&query) }.render());
     }
-    let flows: Vec<_> = found.iter().map(|(flow, status)| flow_document::summary(flow, status)).collect();
+    let flows: Vec<_> = found.iter().map(|(flow, status)| flow_document::summary(flow, *status)).collect();
     Ok(answer::json(&json!({ "flows": flows })))
 }
 
@@ -79,10 +87,9 @@ fn mode(query: &Params) -> Mode {
     }
 }
 
-/// Silent flows are stored as open: nobody tells that nothing comes any more.
-fn filter<'a>(query: &'a Params, outcome: Option<&'a str>, id: Option<&'a str>) -> Filter<'a> {
+fn filter<'a>(query: &'a Params, outcome: Option<ObservedStatus>, id: Option<&'a str>) -> Filter<'a> {
     Filter {
-        status: outcome.map(|outcome| if outcome == "silent" { "open" } else { outcome }),
+        status: outcome.map(ObservedStatus::stored),
         provider: query.text("provider"),
         reason: query.text("reason"),
         user: query.text("user"),

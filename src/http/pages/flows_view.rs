@@ -7,18 +7,17 @@ use super::flow_document::{again, moment};
 use super::layout::{Layout, Reply, page};
 use super::reasons;
 use crate::actions::flow_reader::Shown;
+use crate::model::flow::{Kind, ObservedStatus, StepName, StepOutcome};
 use crate::model::instance::Instance;
+use crate::model::reason::Reason;
 use crate::store::flows::Flow;
-
-/// What the list can be filtered by.
-const OUTCOMES: [&str; 4] = ["failed", "open", "silent", "succeeded"];
 
 /// The list.
 pub struct List<'a> {
     /// Whose.
     pub instance: &'a Instance,
     /// Flows with their status.
-    pub flows: &'a [(Flow, &'static str)],
+    pub flows: &'a [(Flow, ObservedStatus)],
     /// How it is shown.
     pub mode: Mode,
 }
@@ -41,7 +40,7 @@ pub enum Mode {
 #[template(path = "flows.html")]
 struct ListPage<'a> {
     shell: Layout,
-    outcomes: [&'static str; 4],
+    outcomes: &'static [ObservedStatus],
     mode: &'a Mode,
     rows: Vec<Row>,
 }
@@ -49,36 +48,32 @@ struct ListPage<'a> {
 /// A line of the list.
 struct Row {
     id: String,
-    kind: String,
-    status: &'static str,
-    reason: String,
+    kind: Kind,
+    status: ObservedStatus,
+    reason: &'static str,
     provider: String,
     at: String,
 }
 
-/// The class of a status's badge.
-fn badge(status: &str) -> &'static str {
-    match status {
-        "succeeded" | "ok" => "good",
-        "failed" => "bad",
-        _ => "",
-    }
-}
-
 impl Row {
-    fn of(flow: &Flow, status: &'static str) -> Self {
+    fn of(flow: &Flow, status: ObservedStatus) -> Self {
         Self {
             id: flow.id.to_string(),
-            kind: flow.kind.clone(),
+            kind: flow.kind,
             status,
-            reason: flow.reason.clone().unwrap_or_default(),
+            reason: flow.reason.map(Reason::name).unwrap_or_default(),
             provider: flow.provider.clone().unwrap_or_default(),
             at: moment(flow.started_at),
         }
     }
 
+    /// The class of the status's badge.
     fn badge(&self) -> &'static str {
-        badge(self.status)
+        match self.status {
+            ObservedStatus::Succeeded => "good",
+            ObservedStatus::Failed => "bad",
+            ObservedStatus::Open | ObservedStatus::Silent => "",
+        }
     }
 }
 
@@ -91,9 +86,9 @@ impl List<'_> {
         };
         let view = ListPage {
             shell: Layout::new(self.instance, "dev.flows", state, "flows.step"),
-            outcomes: OUTCOMES,
+            outcomes: ObservedStatus::ALL,
             mode: &self.mode,
-            rows: self.flows.iter().map(|(flow, status)| Row::of(flow, status)).collect(),
+            rows: self.flows.iter().map(|(flow, status)| Row::of(flow, *status)).collect(),
         };
         page(&view, Reply::default())
     }
@@ -114,22 +109,27 @@ struct DetailPage<'a> {
     id: &'a str,
     facts: Vec<(&'static str, String)>,
     hint: Option<&'a str>,
-    steps: Vec<Line<'a>>,
+    steps: Vec<Line>,
 }
 
 /// A step of a flow.
-struct Line<'a> {
-    name: &'a str,
-    outcome: &'a str,
-    reason: &'a str,
+struct Line {
+    name: StepName,
+    outcome: StepOutcome,
+    reason: &'static str,
     took: String,
     at: String,
     members: Vec<(String, String)>,
 }
 
-impl Line<'_> {
+impl Line {
+    /// The class of the outcome's badge.
     fn badge(&self) -> &'static str {
-        badge(self.outcome)
+        match self.outcome {
+            StepOutcome::Ok => "good",
+            StepOutcome::Failed => "bad",
+            StepOutcome::Open => "",
+        }
     }
 }
 
@@ -138,7 +138,7 @@ impl Detail<'_> {
     pub fn render(&self) -> Response {
         let shown = self.shown;
         let view = DetailPage {
-            shell: Layout::new(self.instance, "dev.flow", shown.status, "flows.one"),
+            shell: Layout::new(self.instance, "dev.flow", shown.status.as_str(), "flows.one"),
             id: shown.flow.id.as_str(),
             facts: facts(shown),
             hint: shown.hint.as_deref(),
@@ -148,13 +148,13 @@ impl Detail<'_> {
     }
 }
 
-fn line(step: &crate::store::flows::Step) -> Line<'_> {
+fn line(step: &crate::store::flows::Step) -> Line {
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let members = step.detail.as_object().into_iter().flatten();
     Line {
-        name: &step.name,
-        outcome: &step.outcome,
-        reason: step.reason.as_deref().unwrap_or_default(),
+        name: step.name,
+        outcome: step.outcome,
+        reason: step.reason.map(Reason::name).unwrap_or_default(),
         took: step.duration_ms.map(|ms| format!("{ms} ms")).unwrap_or_default(),
         at: moment(step.occurred_at),
         members: members.map(|(name, value)| (name.clone(), text(value))).collect(),
@@ -165,7 +165,7 @@ fn line(step: &crate::store::flows::Step) -> Line<'_> {
 fn facts(shown: &Shown) -> Vec<(&'static str, String)> {
     let flow = &shown.flow;
     let detail = flow.detail.as_deref().unwrap_or_default();
-    let key = shown.reason.and_then(|reason| reasons::text_key(reason, detail));
+    let key = flow.reason.and_then(|reason| reasons::text_key(reason, detail));
     let configuration = shown.configuration.as_ref().map(|configuration| {
         let short = configuration.hash.get(..12).unwrap_or_default();
         let words = if configuration.differs { "differs from now" } else { "as it is now" };
@@ -173,12 +173,12 @@ fn facts(shown: &Shown) -> Vec<(&'static str, String)> {
     });
     let same = (shown.same_today > 0).then(|| shown.same_today.to_string());
     let all = [
-        ("flows.status", Some(shown.status.to_owned())),
-        ("flows.kind", Some(flow.kind.clone())),
-        ("flows.reason", flow.reason.clone()),
+        ("flows.status", Some(shown.status.to_string())),
+        ("flows.kind", Some(flow.kind.to_string())),
+        ("flows.reason", flow.reason.map(|reason| reason.to_string())),
         ("flows.detail", flow.detail.clone()),
         ("flows.sentence", key.map(|key| reasons::sentence(key, None))),
-        ("flows.again", shown.reason.map(|reason| again(reason.again()).to_owned())),
+        ("flows.again", flow.reason.map(|reason| again(reason.again()).to_owned())),
         ("flows.same", same),
         ("flows.provider", flow.provider.clone()),
         ("flows.application", flow.application_id.clone()),
