@@ -15,7 +15,7 @@ use super::show;
 use crate::actions::instance::{self, NewInstance};
 use crate::config::Listen;
 use crate::crypto::{ExposeSecret, Secret};
-use crate::model::instance::Instance;
+use crate::model::instance::{Environment, Instance};
 use crate::store::directory::PresentedKey;
 use crate::store::instances;
 
@@ -128,7 +128,7 @@ async fn create(global: &Global, open: &Open, options: Create) -> Result<(), Fai
 /// The public port: that of a development instance that is there already, else the configured one.
 async fn port(open: &Open) -> Result<u16, Failure> {
     let all = instances::list(&open.app.db).await?;
-    let there = all.iter().filter(|one| one.environment_type == "development");
+    let there = all.iter().filter(|one| one.environment_type == Environment::Development);
     let mut ports = there.filter_map(|one| Url::parse(&one.frontend_api).ok()?.port());
     let configured = || open.app.config.server.listen.first().map_or(8484, Listen::port);
     Ok(ports.next().unwrap_or_else(configured))
@@ -140,7 +140,7 @@ async fn list(global: &Global, open: &Open) -> Result<(), Failure> {
         let row = |one: &instances::Listed| {
             vec![
                 one.name.clone(),
-                one.environment_type.clone(),
+                one.environment_type.to_string(),
                 one.frontend_api.clone(),
                 one.publishable_key.clone(),
                 one.id.clone(),

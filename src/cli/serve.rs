@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::config::{Config, Loaded, Sources, load};
 use crate::http::router;
 use crate::jobs::{self, Jobs};
+use crate::model::instance::Environment;
 use crate::server::{Bound, Caps, Server, bind};
 use crate::store::instances;
 use crate::telemetry::{self, Output};
@@ -76,7 +77,7 @@ async fn refuse_development(app: &App) -> Result<(), Failure> {
         return Ok(());
     }
     let all = instances::list(&app.db).await?;
-    match all.iter().find(|instance| instance.environment_type == "production") {
+    match all.iter().find(|instance| instance.environment_type == Environment::Production) {
         None => Ok(()),
         Some(found) => {
             let message = format!("dev.pages is on, but the database has the production instance \"{}\"", found.name);

@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 
 use super::Stop;
 use crate::app::App;
-use crate::store::{directory, provider_tokens};
+use crate::store::channel::Channel;
 
 /// How long to wait before the next attempt, at first and at most.
 const WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -51,9 +51,10 @@ async fn hear(app: &App, direct: &PgConnectOptions, wait: &mut Duration) -> sqlx
             continue;
         };
         let Some(news) = news? else { return Ok(()) };
-        match news.channel() {
-            provider_tokens::CHANNEL => app.single_flight.notify(news.payload()),
-            _ => app.forget_directory(),
+        match Channel::parse(news.channel()) {
+            Some(Channel::ProviderToken) => app.single_flight.notify(news.payload()),
+            Some(Channel::Directory) => app.forget_directory(),
+            None => return Err(sqlx::Error::Protocol(format!("news on the channel {:?}", news.channel()))),
         }
     }
 }
@@ -65,7 +66,7 @@ async fn connect(direct: &PgConnectOptions, limit: Duration) -> sqlx::Result<PgL
     let mut listener = PgListener::connect_with(&own).await?;
     listener.ignore_pool_close_event(true);
     listener.eager_reconnect(false);
-    listener.listen_all([directory::CHANNEL, provider_tokens::CHANNEL]).await?;
+    listener.listen_all(Channel::ALL.iter().map(|channel| channel.as_str())).await?;
     Ok(listener)
 }
 

@@ -10,7 +10,7 @@ use crate::actions::provider_auth::revoke_at_provider;
 use crate::actions::verification::delivery;
 use crate::app::App;
 use crate::model::problem::{Error, Result};
-use crate::store::outbox::{self, ClaimedEffect};
+use crate::store::outbox::{self, ClaimedEffect, Kind};
 
 /// How often the outbox is looked at while it is empty: notifications can be lost.
 const POLL: Duration = Duration::from_secs(2);
@@ -54,12 +54,12 @@ async fn deliver_all(app: &Arc<App>, worker: &str, taken: Vec<ClaimedEffect>) {
 
 /// Does what one side effect is about.
 async fn deliver(app: &Arc<App>, effect: &ClaimedEffect) -> Result<()> {
-    match effect.kind.as_str() {
+    match &effect.kind {
         // Nobody can subscribe yet; the row itself is what later subscribers will read.
-        "event" => Ok(()),
-        "mail" => delivery::deliver(app, effect).await,
-        "provider_revoke" => revoke_at_provider::deliver(app, effect).await,
-        other => Err(Error::internal(format!("this version does not know side effects of kind {other}"))),
+        Ok(Kind::Event) => Ok(()),
+        Ok(Kind::Mail) => delivery::deliver(app, effect).await,
+        Ok(Kind::ProviderRevoke) => revoke_at_provider::deliver(app, effect).await,
+        Err(other) => Err(Error::internal(format!("this version does not know side effects of kind {other}"))),
     }
 }
 

@@ -2,29 +2,15 @@
 
 use super::id::{AppId, InstanceId};
 use super::settings::Settings;
+use super::text_enum::text_enum;
 
-/// What an instance is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Environment {
-    /// For building an app: simulated providers, loopback redirects, plain http.
-    Development,
-    /// For real users.
-    Production,
-}
-
-impl Environment {
-    /// As stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Development => "development",
-            Self::Production => "production",
-        }
-    }
-
-    /// The environment that `text` names.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Development, Self::Production].into_iter().find(|environment| environment.as_str() == text)
+text_enum! {
+    /// What an instance is for.
+    pub enum Environment {
+        /// For building an app: simulated providers, loopback redirects, plain http.
+        Development = "development",
+        /// For real users.
+        Production = "production",
     }
 }
 
@@ -53,24 +39,17 @@ pub struct Instance {
     pub origins: Vec<String>,
 }
 
-/// The two forms of a publishable and a secret key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyForm {
-    /// `pk_live_`, `sk_live_`.
-    Live,
-    /// `pk_test_`, `sk_test_`: development transport of the browser SDK.
-    Test,
+text_enum! {
+    /// The two forms of a publishable and a secret key, as they are spelled inside it.
+    pub enum KeyForm {
+        /// `pk_live_`, `sk_live_`.
+        Live = "live",
+        /// `pk_test_`, `sk_test_`: development transport of the browser SDK.
+        Test = "test",
+    }
 }
 
 impl KeyForm {
-    /// As stored and as spelled inside a key.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Test => "test",
-        }
-    }
-
     /// The form of a publishable key.
     pub fn of(publishable_key: &str) -> Self {
         if publishable_key.starts_with("pk_test_") { Self::Test } else { Self::Live }

@@ -2,24 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::text_enum::text_enum;
 use super::time::Timestamp;
 
-/// Whose credentials the provider sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Credentials {
-    /// The operator's own: the real service.
-    Custom,
-    /// The simulator's (development instances only).
-    Simulated,
-}
-
-impl Credentials {
-    /// As stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Custom => "custom",
-            Self::Simulated => "simulated",
-        }
+text_enum! {
+    /// Whose credentials the provider sees.
+    pub enum Credentials {
+        /// The operator's own: the real service.
+        Custom = "custom",
+        /// The simulator's (development instances only).
+        Simulated = "simulated",
     }
 }
 

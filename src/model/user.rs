@@ -6,6 +6,7 @@ use time::serde::rfc3339;
 
 use super::id::{ExternalAccountId, IdentificationId, UserId};
 use super::settings::LockoutRule;
+use super::text_enum::text_enum;
 use super::time::Timestamp;
 
 /// A user.
@@ -239,4 +240,14 @@ pub enum ExternalAccountStatus {
 
 fn is_verified<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(ExternalAccountStatus::deserialize(deserializer)? == ExternalAccountStatus::Verified)
+}
+
+text_enum! {
+    /// What locked a user's account.
+    pub enum LockReason {
+        /// An operator.
+        Admin = "admin",
+        /// Too many wrong codes or passwords.
+        Attempts = "attempts",
+    }
 }

@@ -30,12 +30,13 @@ impl Simulated<'_> {
             Some(value) => store::details(&mut connection, self.place(), self.hash(value)).await?,
             None => None,
         };
-        let own = own.and_then(chosen);
+        let own = own.map(chosen).transpose()?.flatten();
         let faults = [own, noted.fail_next, noted.fault].into_iter().flatten();
-        let read = |text: String| Some((next(&text, call)?, text));
-        let found = faults.filter_map(read).find(|(fault, _)| fault.touches(call));
-        let (fault, text) = found.unzip();
-        Ok(CountedCall { call, fault, text, behavior: noted.refresh.as_deref().and_then(Behavior::parse) })
+        let read = |text: String| Ok((next(&text, call).ok_or_else(|| unknown("fault", &text))?, text));
+        let faults: Vec<(Fault, String)> = faults.map(read).collect::<Result<_, Error>>()?;
+        let (fault, text) = faults.into_iter().find(|(fault, _)| fault.touches(call)).unzip();
+        let behavior = |text: &String| Behavior::parse(text).ok_or_else(|| unknown("behavior", text));
+        Ok(CountedCall { call, fault, text, behavior: noted.refresh.as_ref().map(behavior).transpose()? })
     }
 }
 
@@ -47,8 +48,13 @@ fn next(text: &str, call: Call) -> Option<Fault> {
     }
 }
 
-fn chosen(details: Value) -> Option<String> {
-    serde_json::from_value::<Details>(details).ok()?.fault
+fn chosen(details: Value) -> Result<Option<String>, Error> {
+    Ok(serde_json::from_value::<Details>(details).map_err(Error::internal)?.fault)
+}
+
+/// What was stored was read when it was chosen: another text is a fault of ours.
+fn unknown(what: &str, text: &str) -> Error {
+    Error::internal(format!("a simulated provider has the {what} {text:?}, which there is not"))
 }
 
 impl CountedCall {

@@ -8,6 +8,7 @@ use super::pool::PgConnection;
 use crate::model::id::{AuditEventId, UserId};
 use crate::model::random::Rng;
 use crate::model::request::Origin;
+use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
 
 /// The `instance_id` of events that are about the whole deployment.
@@ -48,13 +49,14 @@ impl Actor {
     }
 }
 
-/// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Done.
-    Success,
-    /// Refused or failed.
-    Failure,
+text_enum! {
+    /// How it ended.
+    pub enum Outcome {
+        /// Done.
+        Success = "success",
+        /// Refused or failed.
+        Failure = "failure",
+    }
 }
 
 /// One event.
@@ -112,7 +114,6 @@ impl<'a> AuditEvent<'a> {
 /// Storage faults.
 pub async fn append(db: &mut PgConnection, rng: &dyn Rng, event: AuditEvent<'_>) -> sqlx::Result<()> {
     let id = AuditEventId::new(event.at, rng);
-    let outcome = if event.outcome == Outcome::Success { "success" } else { "failure" };
     sqlx::query!(
         r#"insert into audit_events (instance_id, id, action, outcome, reason, actor_kind, actor_id, user_id,
                target_kind, target_id, ip_address, user_agent, request_id, flow_id, changes, created_at)
@@ -120,7 +121,7 @@ pub async fn append(db: &mut PgConnection, rng: &dyn Rng, event: AuditEvent<'_>)
         event.instance,
         id.as_str(),
         event.action,
-        outcome,
+        event.outcome as Outcome,
         event.reason,
         event.actor.kind(),
         event.actor.id(),

@@ -341,8 +341,8 @@ pub struct OwnedAccount {
     pub id: ExternalAccountId,
     /// Slug.
     pub provider: String,
-    /// It was verified.
-    pub is_verified: bool,
+    /// How far it is.
+    pub status: ExternalAccountStatus,
     /// Something is wrong with it.
     pub has_error: bool,
     /// Scopes granted.
@@ -361,8 +361,8 @@ pub async fn healthy(
 ) -> sqlx::Result<Vec<OwnedAccount>> {
     sqlx::query_as!(
         OwnedAccount,
-        r#"select id as "id: ExternalAccountId", provider, true as "is_verified!", false as "has_error!",
-               approved_scopes
+        r#"select id as "id: ExternalAccountId", provider, status as "status: ExternalAccountStatus",
+               false as "has_error!", approved_scopes
            from external_accounts
            where instance_id = $1 and user_id = $2 and provider = $3 and status = 'verified' and error is null"#,
         instance.as_str(),
@@ -386,7 +386,7 @@ pub async fn own(
 ) -> sqlx::Result<Option<OwnedAccount>> {
     sqlx::query_as!(
         OwnedAccount,
-        r#"select id as "id: ExternalAccountId", provider, status = 'verified' as "is_verified!",
+        r#"select id as "id: ExternalAccountId", provider, status as "status: ExternalAccountStatus",
                error is not null as "has_error!", approved_scopes
            from external_accounts where instance_id = $1 and user_id = $2 and (id = $3 or identification_id = $3)
            for update"#,

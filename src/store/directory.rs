@@ -14,9 +14,6 @@ use crate::model::id::{AppId, InstanceId, SecretKeyId};
 use crate::model::instance::{Environment, Instance, key_host};
 use crate::model::problem::Error;
 
-/// The channel on which a change of instances, hosts, keys or providers is announced to every replica.
-pub const CHANNEL: &str = "vestibule_directory";
-
 /// How long an entry may be served without a look at the database, if no notification comes.
 const HOST_LIFE: Duration = Duration::from_secs(30);
 /// The same for secret keys: a revoked key must not live long.
@@ -172,7 +169,8 @@ async fn secret_key(db: &PgPool, hash: &[u8]) -> Result<Option<(InstanceId, Secr
 
 async fn load(db: &PgPool, key: Key<'_>) -> Result<Option<Instance>, Error> {
     let row = sqlx::query!(
-        r#"select i.id as "id: InstanceId", i.application_id as "application_id: AppId", i.name, i.environment_type,
+        r#"select i.id as "id: InstanceId", i.application_id as "application_id: AppId", i.name,
+               i.environment_type as "environment: Environment",
                i.publishable_key, i.frontend_api_origin, i.settings, i.clock_offset,
                array(select o.origin from instance_origins o where o.instance_id = i.id order by o.origin)
                    as "origins!: Vec<String>"
@@ -192,14 +190,12 @@ async fn load(db: &PgPool, key: Key<'_>) -> Result<Option<Instance>, Error> {
     .fetch_optional(db)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let environment =
-        Environment::parse(&row.environment_type).ok_or_else(|| Error::internal("unknown environment"))?;
     let key_host = key_host(&row.publishable_key).ok_or_else(|| Error::internal("publishable key without host"))?;
     Ok(Some(Instance {
         id: row.id,
         application_id: row.application_id,
         name: row.name,
-        environment,
+        environment: row.environment,
         publishable_key: row.publishable_key,
         origin: row.frontend_api_origin,
         key_host,

@@ -4,10 +4,11 @@
 use serde_json::Value;
 use sqlx::PgExecutor;
 
-use super::directory;
+use super::channel::Channel;
 use super::pool::{PgConnection, PgPool};
 use crate::model::id::{AppId, InstanceId};
 use crate::model::instance::{Environment, KeyForm};
+use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
 
 /// An instance to store.
@@ -45,8 +46,8 @@ pub async fn insert(db: &mut PgConnection, new: &NewInstance<'_>) -> sqlx::Resul
         new.id.as_str(),
         new.application_id.as_str(),
         new.name,
-        new.environment.as_str(),
-        new.key_form.as_str(),
+        new.environment as Environment,
+        new.key_form as KeyForm,
         new.publishable_key,
         new.origin,
         new.settings,
@@ -57,13 +58,14 @@ pub async fn insert(db: &mut PgConnection, new: &NewInstance<'_>) -> sqlx::Resul
     Ok(())
 }
 
-/// What a host name is to its instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostKind {
-    /// The frontend API.
-    FrontendApi,
-    /// The `accounts.` sibling.
-    Accounts,
+text_enum! {
+    /// What a host name is to its instance.
+    pub enum HostKind {
+        /// The frontend API.
+        FrontendApi = "frontend_api",
+        /// The `accounts.` sibling.
+        Accounts = "accounts",
+    }
 }
 
 /// Gives a host name (lower case, punycode, no port) to an instance.
@@ -71,15 +73,11 @@ pub enum HostKind {
 /// # Errors
 /// Storage faults; `instance_hosts_pkey` if it belongs to another one.
 pub async fn add_host(db: &mut PgConnection, instance: &InstanceId, host: &str, kind: HostKind) -> sqlx::Result<()> {
-    let kind = match kind {
-        HostKind::FrontendApi => "frontend_api",
-        HostKind::Accounts => "accounts",
-    };
     sqlx::query!(
         "insert into instance_hosts (host, instance_id, kind) values ($1, $2, $3)",
         host,
         instance.as_str(),
-        kind
+        kind as HostKind
     )
     .execute(db)
     .await?;
@@ -162,7 +160,7 @@ pub async fn drop_origin(db: &mut PgConnection, instance: &InstanceId, origin: &
 /// # Errors
 /// Storage faults.
 pub async fn announce(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
-    sqlx::query!(r#"select pg_notify($1, '') as "notified!: ()""#, directory::CHANNEL).fetch_one(db).await?;
+    sqlx::query!(r#"select pg_notify($1, '') as "notified!: ()""#, Channel::Directory.as_str()).fetch_one(db).await?;
     Ok(())
 }
 
@@ -185,8 +183,8 @@ pub struct Listed {
     pub id: String,
     /// The operator's name for it.
     pub name: String,
-    /// `development` or `production`.
-    pub environment_type: String,
+    /// What it is for.
+    pub environment_type: Environment,
     /// Its publishable key.
     pub publishable_key: String,
     /// The frontend API's origin.
@@ -200,7 +198,8 @@ pub struct Listed {
 pub async fn list(db: &PgPool) -> sqlx::Result<Vec<Listed>> {
     sqlx::query_as!(
         Listed,
-        r#"select id, name, environment_type, publishable_key, frontend_api_origin as frontend_api
+        r#"select id, name, environment_type as "environment_type: Environment", publishable_key,
+               frontend_api_origin as frontend_api
            from instances where deleted_at is null order by created_at, id"#
     )
     .fetch_all(db)

@@ -9,6 +9,7 @@ use crate::model::id::{AuditEventId, ClientId, InstanceId, UserId};
 use crate::model::request::Origin;
 use crate::model::settings::LockoutRule;
 use crate::model::time::Timestamp;
+use crate::model::user::LockReason;
 
 /// Whose budget a try was taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub async fn reserve(
     offset: PgInterval,
 ) -> sqlx::Result<Reserved> {
     let row = sqlx::query!(
-        r#"select u.lock_reason, u.locked_until, (u.locked_at is not null
+        r#"select u.lock_reason as "lock_reason: LockReason", u.locked_until, (u.locked_at is not null
                    and (u.locked_until is null or u.locked_until > now() + $4)) as "is_locked!",
                (k.client_id is not null and (k.locked_until is null or k.locked_until <= now() + $4)) as "is_known!"
            from users u
@@ -83,7 +84,7 @@ pub async fn reserve(
     .fetch_optional(&mut *db)
     .await?;
     let locked = row.as_ref().and_then(|row| {
-        let by_failures = row.lock_reason.as_deref() == Some("attempts");
+        let by_failures = row.lock_reason == Some(LockReason::Attempts);
         let detail = if by_failures { "failures" } else { "operator" };
         let is_shut = row.is_locked && !(by_failures && row.is_known);
         is_shut.then_some(Reserved::Locked { until: row.locked_until, detail, is_known: row.is_known })

@@ -9,6 +9,7 @@ pub mod addresses;
 pub mod attempts;
 pub mod audit;
 pub mod bans;
+pub mod channel;
 pub mod clients;
 pub mod connections;
 pub mod directory;

@@ -23,7 +23,7 @@ pub struct Identity<'a> {
 pub(super) struct Row {
     pub(super) id: ApplicationId,
     pub(super) client_id: String,
-    pub(super) kind: String,
+    pub(super) kind: Kind,
     pub(super) name: String,
     pub(super) is_public: bool,
     pub(super) pkce_required: bool,
@@ -31,7 +31,7 @@ pub(super) struct Row {
     pub(super) redirect_uris: Vec<String>,
     pub(super) scopes: Vec<String>,
     pub(super) client_uri: Option<String>,
-    pub(super) id_token_claims: String,
+    pub(super) id_token_claims: IdTokenClaims,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
 }
@@ -41,7 +41,7 @@ impl From<Row> for Application {
         Self {
             id: row.id,
             client_id: row.client_id,
-            kind: Kind::stored(&row.kind),
+            kind: row.kind,
             name: row.name,
             is_public: row.is_public,
             pkce_required: row.pkce_required,
@@ -49,7 +49,7 @@ impl From<Row> for Application {
             redirect_uris: row.redirect_uris,
             scopes: Scopes::stored(row.scopes),
             client_uri: row.client_uri,
-            id_token_claims: IdTokenClaims::stored(&row.id_token_claims),
+            id_token_claims: row.id_token_claims,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -73,8 +73,9 @@ pub async fn insert(
         r#"insert into oauth_applications (instance_id, id, client_id, kind, name, client_secret_hash, hash_key_id,
                is_public, pkce_required, consent_screen_enabled, redirect_uris, scopes, created_at, updated_at)
            values ($1, $2, $3, 'managed', $4, $5, $6, $7, $8, $9, $10, $11, now() + $12, now() + $12)
-           returning id as "id: ApplicationId", client_id, kind, name, is_public, pkce_required,
-               consent_screen_enabled, redirect_uris, scopes, client_uri, id_token_claims, created_at, updated_at"#,
+           returning id as "id: ApplicationId", client_id, kind as "kind: Kind", name, is_public, pkce_required,
+               consent_screen_enabled, redirect_uris, scopes, client_uri,
+               id_token_claims as "id_token_claims: IdTokenClaims", created_at, updated_at"#,
         instance.as_str(),
         identity.id.as_str(),
         identity.client_id,
@@ -104,8 +105,9 @@ pub async fn by_id(
 ) -> sqlx::Result<Option<Application>> {
     let row = sqlx::query_as!(
         Row,
-        r#"select id as "id: ApplicationId", client_id, kind, name, is_public, pkce_required, consent_screen_enabled,
-               redirect_uris, scopes, client_uri, id_token_claims, created_at, updated_at
+        r#"select id as "id: ApplicationId", client_id, kind as "kind: Kind", name, is_public, pkce_required,
+               consent_screen_enabled, redirect_uris, scopes, client_uri,
+               id_token_claims as "id_token_claims: IdTokenClaims", created_at, updated_at
            from oauth_applications where instance_id = $1 and id = $2"#,
         instance.as_str(),
         id.as_str(),
@@ -168,9 +170,9 @@ pub async fn list(
                    case when $4 then id end, case when not $4 then id end desc
                limit $5 offset $6)
            select (select count(*) from found) as "total!", id as "id?: ApplicationId", client_id as "client_id?",
-               kind as "kind?", name as "name?", is_public as "is_public?", pkce_required as "pkce_required?",
+               kind as "kind?: Kind", name as "name?", is_public as "is_public?", pkce_required as "pkce_required?",
                consent_screen_enabled as "consent_screen_enabled?", redirect_uris as "redirect_uris?",
-               scopes as "scopes?", client_uri as "client_uri?", id_token_claims as "id_token_claims?",
+               scopes as "scopes?", client_uri as "client_uri?", id_token_claims as "id_token_claims?: IdTokenClaims",
                created_at as "created_at?", updated_at as "updated_at?"
            from (select 1) one left join page on true"#,
         instance.as_str(),

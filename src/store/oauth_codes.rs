@@ -5,7 +5,7 @@ use sqlx::postgres::types::PgInterval;
 
 use crate::crypto::LookupHash;
 use crate::model::id::{ApplicationId, FlowId, GrantId, InstanceId, SessionId, UserId};
-use crate::model::oauth::application::Application;
+use crate::model::oauth::application::{Application, IdTokenClaims, Kind};
 use crate::model::oauth::authorize::AuthorizationRequest;
 use crate::model::oauth::consent::RememberedConsent;
 use crate::model::oauth::scope::Scopes;
@@ -46,7 +46,7 @@ struct AuthorizationFactsRow {
     now: Timestamp,
     id: ApplicationId,
     client_id: String,
-    kind: String,
+    kind: Kind,
     name: String,
     is_public: bool,
     pkce_required: bool,
@@ -54,7 +54,7 @@ struct AuthorizationFactsRow {
     redirect_uris: Vec<String>,
     scopes: Vec<String>,
     client_uri: Option<String>,
-    id_token_claims: String,
+    id_token_claims: IdTokenClaims,
     created_at: Timestamp,
     updated_at: Timestamp,
     session_id: Option<SessionId>,
@@ -132,9 +132,10 @@ pub async fn facts(
                select client_id, superseded_at from client_tokens
                where instance_id = $1 and hash = $3
                  and (superseded_at is null or superseded_at + interval '10 s' > now() + $4))
-           select now() + $4 as "now!", a.id as "id: ApplicationId", a.client_id, a.kind, a.name, a.is_public, a.pkce_required,
-               a.consent_screen_enabled, a.redirect_uris, a.scopes, a.client_uri, a.id_token_claims, a.created_at,
-               a.updated_at, p.session_id as "session_id?: SessionId", p.user_id as "user_id?: UserId",
+           select now() + $4 as "now!", a.id as "id: ApplicationId", a.client_id,
+               a.kind as "kind: Kind", a.name, a.is_public, a.pkce_required,
+               a.consent_screen_enabled, a.redirect_uris, a.scopes, a.client_uri,
+               a.id_token_claims as "id_token_claims: IdTokenClaims", a.created_at, a.updated_at, p.session_id as "session_id?: SessionId", p.user_id as "user_id?: UserId",
                p.authenticated_at as "authenticated_at?", p.amr as "amr?", p.account as "account?",
                k.scopes as "allowed_scopes?", k.resources as "allowed_resources?",
                k.application_fingerprint as "fingerprint?"

@@ -8,7 +8,9 @@ use super::oauth_grants::{Issued, NewAccessToken, Row};
 use super::pool::PgConnection;
 use crate::crypto::LookupHash;
 use crate::model::id::{FlowId, GrantId, InstanceId, UserId};
+use crate::model::oauth::application::IdTokenClaims;
 use crate::model::oauth::scope::Scopes;
+use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
 
 /// A family under lock.
@@ -48,7 +50,7 @@ struct FamilyRow {
     generation: i32,
     token_expires_at: Timestamp,
     is_own: bool,
-    id_token_claims: String,
+    id_token_claims: IdTokenClaims,
     grant_id: GrantId,
     flow_id: Option<FlowId>,
     scopes: Vec<String>,
@@ -123,7 +125,7 @@ pub async fn lock(
     let row = sqlx::query_as!(
         FamilyRow,
         r#"select now() + $5 as "now!", t.generation, t.expires_at as token_expires_at, (a.client_id = $2) as "is_own!",
-               a.id_token_claims, g.id as "grant_id: GrantId", g.flow_id as "flow_id: FlowId", g.scopes, g.resources, g.authenticated_at, g.amr,
+               a.id_token_claims as "id_token_claims: IdTokenClaims", g.id as "grant_id: GrantId", g.flow_id as "flow_id: FlowId", g.scopes, g.resources, g.authenticated_at, g.amr,
                g.revoked_at is not null as "is_revoked!", g.family_expires_at, g.refresh_generation,
                g.refresh_issued_at, g.refresh_expires_day, g.refresh_key_id, u.banned_at is null as "user_is_active!",
                u.id as "user_id: UserId", u.first_name, u.last_name, u.username, u.image_url, u.updated_at,
@@ -180,6 +182,16 @@ pub async fn insert_access_token(
     Ok(())
 }
 
+text_enum! {
+    /// What ended a grant.
+    pub enum RevokedReason {
+        /// Its code was redeemed twice.
+        CodeReplay = "code_replay",
+        /// One of its refresh tokens was used twice.
+        RefreshReuse = "refresh_reuse",
+    }
+}
+
 /// Ends a grant: its refresh family and its access tokens die with it. True if it was alive.
 ///
 /// # Errors
@@ -188,7 +200,7 @@ pub async fn revoke(
     db: impl PgExecutor<'_>,
     instance: &InstanceId,
     grant_id: &GrantId,
-    reason: &str,
+    reason: RevokedReason,
     offset: PgInterval,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
@@ -196,7 +208,7 @@ pub async fn revoke(
            where instance_id = $1 and id = $2 and revoked_at is null"#,
         instance.as_str(),
         grant_id.as_str(),
-        reason,
+        reason as RevokedReason,
         offset,
     )
     .execute(db)

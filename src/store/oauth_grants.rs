@@ -85,7 +85,7 @@ pub(super) struct Row {
     pub(super) nonce: Option<String>,
     pub(super) authenticated_at: Timestamp,
     pub(super) amr: Vec<String>,
-    pub(super) id_token_claims: String,
+    pub(super) id_token_claims: IdTokenClaims,
     pub(super) user_id: UserId,
     pub(super) first_name: Option<String>,
     pub(super) last_name: Option<String>,
@@ -105,7 +105,7 @@ impl From<Row> for Issued {
             nonce: row.nonce,
             authenticated_at: row.authenticated_at,
             amr: row.amr,
-            id_token_claims: IdTokenClaims::stored(&row.id_token_claims),
+            id_token_claims: row.id_token_claims,
             subject: Subject {
                 user_id: row.user_id,
                 first_name: row.first_name,
@@ -177,7 +177,7 @@ pub async fn redeem(
                    created_at)
                select $1, $11, $17, grant_id, 1, now() + $9 + least($10, $12::interval), now() + $9 from code)
            select code.grant_id as "grant_id: GrantId", code.flow_id as "flow_id?: FlowId", code.scopes, code.nonce, code.authenticated_at, code.amr,
-               code.id_token_claims, code.user_id as "user_id: UserId", code.first_name, code.last_name, code.username,
+               code.id_token_claims as "id_token_claims: IdTokenClaims", code.user_id as "user_id: UserId", code.first_name, code.last_name, code.username,
                code.image_url, code.user_updated_at as updated_at, e.value as "email?",
                (e.status = 'verified') as "email_is_verified?"
            from code
@@ -267,7 +267,7 @@ pub async fn rotate(
                    created_at)
                select $1, $10, $16, id, refresh_generation, refresh_expires_at, now() + $8 from family)
            select f.id as "grant_id: GrantId", f.flow_id as "flow_id?: FlowId", f.scopes, null::text as nonce, f.authenticated_at, f.amr,
-               f.id_token_claims, f.user_id as "user_id: UserId", u.first_name, u.last_name, u.username, u.image_url,
+               f.id_token_claims as "id_token_claims: IdTokenClaims", f.user_id as "user_id: UserId", u.first_name, u.last_name, u.username, u.image_url,
                u.updated_at, e.value as "email?", (e.status = 'verified') as "email_is_verified?"
            from family f
            join users u on u.instance_id = $1 and u.id = f.user_id

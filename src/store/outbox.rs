@@ -5,26 +5,17 @@ use serde_json::Value;
 use super::pool::PgConnection;
 use crate::crypto::SealedAt;
 use crate::model::id::{InstanceId, OutboxId};
+use crate::model::text_enum::text_enum;
 
-/// What kind of side effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Something happened that subscribers may want to know.
-    Event,
-    /// A mail to be delivered.
-    Mail,
-    /// Tokens that a provider is to revoke.
-    ProviderRevoke,
-}
-
-impl Kind {
-    /// As stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Event => "event",
-            Self::Mail => "mail",
-            Self::ProviderRevoke => "provider_revoke",
-        }
+text_enum! {
+    /// What kind of side effect.
+    pub enum Kind {
+        /// Something happened that subscribers may want to know.
+        Event = "event",
+        /// A mail to be delivered.
+        Mail = "mail",
+        /// Tokens that a provider is to revoke.
+        ProviderRevoke = "provider_revoke",
     }
 }
 
@@ -44,7 +35,7 @@ pub async fn put(
            values ($1, $2, $3, $4, now(), now())"#,
         instance.as_str(),
         id.as_str(),
-        kind.as_str(),
+        kind as Kind,
         payload,
     )
     .execute(db)
@@ -78,7 +69,7 @@ pub async fn put_sealed(
            select $1, $2, $3, $4, now(), now() where $5"#,
         instance.as_str(),
         id.as_str(),
-        kind.as_str(),
+        kind as Kind,
         payload,
         effort == Effort::Real,
     )
@@ -99,8 +90,9 @@ pub struct ClaimedEffect {
     pub instance: String,
     /// Its id.
     pub id: String,
-    /// Its kind, as stored.
-    pub kind: String,
+    /// Its kind; or the text that stands there, where a later version wrote one that this one does not know. That is its
+    /// own failure, not that of the others which are taken with it.
+    pub kind: Result<Kind, String>,
     /// How often it was taken, this time included.
     pub attempts: i16,
     /// What it needs to know, where that is secret.
@@ -113,8 +105,7 @@ pub struct ClaimedEffect {
 /// # Errors
 /// Storage faults.
 pub async fn take(db: &super::pool::PgPool, worker: &str, count: i64) -> sqlx::Result<Vec<ClaimedEffect>> {
-    sqlx::query_as!(
-        ClaimedEffect,
+    let rows = sqlx::query!(
         r#"update outbox o
            set leased_by = $1, leased_until = now() + interval '60 s', attempts = o.attempts + 1
            from (select instance_id, id from outbox
@@ -127,7 +118,15 @@ pub async fn take(db: &super::pool::PgPool, worker: &str, count: i64) -> sqlx::R
         count
     )
     .fetch_all(db)
-    .await
+    .await?;
+    let claimed = rows.into_iter().map(|row| ClaimedEffect {
+        kind: Kind::parse(&row.kind).ok_or(row.kind),
+        instance: row.instance,
+        id: row.id,
+        attempts: row.attempts,
+        payload_sealed: row.payload_sealed,
+    });
+    Ok(claimed.collect())
 }
 
 /// Marks a side effect as done, unless another worker has it by now.

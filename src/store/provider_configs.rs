@@ -7,6 +7,7 @@ use sqlx::types::Json;
 
 use crate::crypto::SealedAt;
 use crate::model::id::InstanceId;
+use crate::model::instance::Environment;
 use crate::model::provider_config::{Credentials, ProviderConfig};
 
 /// Where a provider's client secret is sealed to.
@@ -83,8 +84,8 @@ async fn rows(
 ) -> sqlx::Result<Vec<ProviderConfig>> {
     let rows = sqlx::query!(
         r#"select provider, enabled, authenticatable, is_required, not_selectable, block_email_subaddresses,
-               multiple_accounts, credentials, client_id, client_secret_sealed, scopes, allowed_additional_scopes, version,
-               created_at, updated_at, parameters as "parameters: Json<std::collections::BTreeMap<String, String>>", custom
+               multiple_accounts, credentials as "credentials: Credentials", client_id, client_secret_sealed, scopes,
+               allowed_additional_scopes, version, created_at, updated_at, parameters as "parameters: Json<std::collections::BTreeMap<String, String>>", custom
            from provider_configs where instance_id = $1 and ($2::text is null or provider = $2) order by provider"#,
         instance.as_str(),
         provider,
@@ -99,7 +100,7 @@ async fn rows(
         is_not_selectable: row.not_selectable,
         blocks_email_subaddresses: row.block_email_subaddresses,
         allows_multiple_accounts: row.multiple_accounts,
-        credentials: if row.credentials == "custom" { Credentials::Custom } else { Credentials::Simulated },
+        credentials: row.credentials,
         client_id: row.client_id,
         client_secret_sealed: row.client_secret_sealed,
         scopes: row.scopes,
@@ -146,7 +147,7 @@ pub async fn enable_simulated(
 pub async fn insert(
     db: &mut super::pool::PgConnection,
     instance: &InstanceId,
-    environment: &str,
+    environment: Environment,
     new: &ProviderConfig,
 ) -> sqlx::Result<bool> {
     let written = sqlx::query!(
@@ -157,14 +158,14 @@ pub async fn insert(
            on conflict (instance_id, provider) do nothing"#,
         instance.as_str(),
         new.provider,
-        environment,
+        environment as Environment,
         new.is_enabled,
         new.is_authenticatable,
         new.is_required,
         new.is_not_selectable,
         new.blocks_email_subaddresses,
         new.allows_multiple_accounts,
-        new.credentials.as_str(),
+        new.credentials as Credentials,
         new.client_id,
         new.client_secret_sealed,
         &new.scopes,
@@ -204,7 +205,7 @@ pub async fn replace(
         new.is_not_selectable,
         new.blocks_email_subaddresses,
         new.allows_multiple_accounts,
-        new.credentials.as_str(),
+        new.credentials as Credentials,
         new.client_id,
         new.client_secret_sealed,
         &new.scopes,

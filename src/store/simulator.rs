@@ -5,25 +5,17 @@ use sqlx::postgres::types::PgInterval;
 use super::pool::PgConnection;
 use crate::crypto::LookupHash;
 use crate::model::id::InstanceId;
+use crate::model::text_enum::text_enum;
 
-/// What a row of `simulator_tokens` is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenKind {
-    /// An authorization code.
-    Code,
-    /// An access token.
-    Access,
-    /// A refresh token.
-    Refresh,
-}
-
-impl TokenKind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Code => "code",
-            Self::Access => "access",
-            Self::Refresh => "refresh",
-        }
+text_enum! {
+    /// What a row of `simulator_tokens` is.
+    pub enum TokenKind {
+        /// An authorization code.
+        Code = "code",
+        /// An access token.
+        Access = "access",
+        /// A refresh token.
+        Refresh = "refresh",
     }
 }
 
@@ -74,7 +66,7 @@ pub async fn issue(
         place.instance.as_str(),
         hash as LookupHash,
         place.provider,
-        kind.as_str(),
+        kind as TokenKind,
         issued.family_id,
         issued.provider_user_id,
         issued.client_id,
@@ -111,7 +103,7 @@ pub async fn consume(
         place.instance.as_str(),
         hash as LookupHash,
         place.provider,
-        kind.as_str(),
+        kind as TokenKind,
         place.offset as &PgInterval,
         f64::from(grace),
     )
@@ -141,7 +133,7 @@ pub async fn valid(
         place.instance.as_str(),
         hash as LookupHash,
         place.provider,
-        kind.as_str(),
+        kind as TokenKind,
         place.offset as &PgInterval,
     )
     .fetch_optional(db)
@@ -331,7 +323,7 @@ pub async fn end_family(
         hash as LookupHash,
         place.provider,
         place.offset as &PgInterval,
-        kind.map(TokenKind::as_str),
+        kind as Option<TokenKind>,
     )
     .execute(db)
     .await?;

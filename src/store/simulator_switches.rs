@@ -1,7 +1,7 @@
 //! Switches and counters of simulated providers, as their state call shows and sets them.
 
 use super::pool::PgConnection;
-use super::simulator::Place;
+use super::simulator::{Place, TokenKind};
 use crate::crypto::LookupHash;
 use serde_json::Value;
 use sqlx::postgres::types::PgInterval;
@@ -37,8 +37,8 @@ pub struct Family {
 /// A code or token that was issued.
 #[derive(Clone, Debug)]
 pub struct Described {
-    /// `code`, `access` or `refresh`.
-    pub kind: String,
+    /// Which of them.
+    pub kind: TokenKind,
     /// Who approved.
     pub provider_user_id: String,
     /// How many refreshes came before it.
@@ -92,7 +92,7 @@ pub async fn families(db: &mut PgConnection, place: Place<'_>) -> sqlx::Result<V
 pub async fn describe(db: &mut PgConnection, place: Place<'_>, hash: LookupHash) -> sqlx::Result<Option<Described>> {
     sqlx::query_as!(
         Described,
-        r#"select t.kind, t.provider_user_id, t.generation,
+        r#"select t.kind as "kind: TokenKind", t.provider_user_id, t.generation,
                   (t.used_at is null and t.revoked_at is null and (t.expires_at is null or t.expires_at > now() + $4)
                    and not exists (select 1 from simulator_providers p
                                    where p.instance_id = $1 and p.provider = $3 and t.kind = 'access'

@@ -16,7 +16,7 @@ use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::provider_authorization::Intent;
 use crate::model::provider_config::strategy;
 use crate::model::reason::Reason;
-use crate::model::user::ExternalAccount;
+use crate::model::user::{ExternalAccount, ExternalAccountStatus};
 use crate::model::verification::Role;
 use crate::store::connections::{self, NewPending, OwnedAccount};
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
@@ -165,7 +165,9 @@ async fn start_reauthorization(
     let mut db = ctx.app.db.acquire().await?;
     let own = connections::own(&mut db, instance, user, id).await?;
     drop(db);
-    let own = own.filter(|own| own.is_verified || own.has_error).ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
+    let own = own
+        .filter(|own| own.status == ExternalAccountStatus::Verified || own.has_error)
+        .ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
     require_recent_verification(ctx, &session).await?;
     let strategy = strategy(&own.provider);
     let request = Request { strategy: &strategy, ..request };

@@ -10,6 +10,7 @@ use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::model::id::{ExternalAccountId, UserId};
 use crate::model::problem::{Problem, Result, code};
+use crate::model::user::ExternalAccountStatus;
 use crate::store::audit::Actor;
 use crate::store::connections::{self, OwnedAccount};
 use crate::store::pool::PgConnection;
@@ -94,7 +95,7 @@ async fn try_to_remove(
     actor: &Actor,
 ) -> Result<Option<ExternalAccountId>, Aborted> {
     let Some(own) = find_own(ctx, db, user, id).await? else { return Ok(None) };
-    if own.is_verified {
+    if own.status == ExternalAccountStatus::Verified {
         let settings = &ctx.instance.settings;
         let proves_addresses =
             settings.attributes.email_address.enabled && (settings.email.code || settings.email.link);

@@ -33,7 +33,7 @@ pub async fn add(
     let config = &config;
     transact(&ctx.app.db, "provider.create", |tx| {
         async move {
-            let environment = ctx.instance.environment.as_str();
+            let environment = ctx.instance.environment;
             if !provider_configs::insert(tx, ctx.instance_id(), environment, config).await? {
                 return Err(Aborted::Error(ProviderError::Exists(slug.to_owned())));
             }

@@ -26,7 +26,7 @@ use crate::model::signing_key::KeyPurpose;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::interval;
 use crate::store::oauth_applications::{self, SecretHashes};
-use crate::store::oauth_families;
+use crate::store::oauth_families::{self, RevokedReason};
 use crate::store::oauth_grants::{Issued, NewAccessToken};
 
 /// Why there are no tokens.
@@ -149,14 +149,14 @@ async fn end_grant(
     db: &mut crate::store::pool::PgConnection,
     grant: &GrantId,
     user: &UserId,
-    reason: &'static str,
+    reason: RevokedReason,
 ) -> Result<(), Failure> {
     if !oauth_families::revoke(&mut *db, ctx.instance_id(), grant, reason, ctx.offset()).await? {
         return Ok(());
     }
     let instance = ctx.instance_id().as_str();
     let mut event = AuditEvent::new(instance, "oauth_grant.revoked", Actor::System, ctx.app.clock.now());
-    event.reason = Some(reason);
+    event.reason = Some(reason.as_str());
     event.user = Some(user);
     event.target = Some(("oauth_grant", grant.as_str()));
     event.from = Some(&ctx.from);

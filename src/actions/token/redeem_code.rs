@@ -7,6 +7,7 @@ use super::{
 use crate::actions::{authorization_steps, signing_keys};
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash};
+use crate::flow_log::StepName;
 use crate::model::oauth::client_auth::PresentedClient;
 use crate::model::oauth::grant_request::{CodeFacts, CodeRequest, Consequence, PresentedVerifier, refusal};
 use crate::model::oauth::token::{Kind, Token};
@@ -14,6 +15,7 @@ use crate::model::signing_key::KeyPurpose;
 use crate::store::interval;
 use crate::store::oauth_applications::SecretHashes;
 use crate::store::oauth_codes;
+use crate::store::oauth_families::RevokedReason;
 use crate::store::oauth_grants::{self, NewRefreshToken, Redemption};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 
@@ -24,7 +26,7 @@ use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 pub async fn redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) -> Result<Tokens, Failure> {
     let outcome = try_redeem(ctx, client, request).await;
     if let Err(Failure::Refused(error)) = &outcome {
-        authorization_steps::log_refused_grant(ctx, "code_failed", &client.client_id, error);
+        authorization_steps::log_refused_grant(ctx, StepName::CodeFailed, &client.client_id, error);
     }
     outcome
 }
@@ -131,7 +133,9 @@ async fn apply_consequence(
         Consequence::RevokeGrant => {
             transact(db, "grant.revoke_replayed", |tx| {
                 async move {
-                    end_grant(ctx, tx, &state.grant_id, &state.user_id, "code_replay").await.map_err(Aborted::Error)?;
+                    end_grant(ctx, tx, &state.grant_id, &state.user_id, RevokedReason::CodeReplay)
+                        .await
+                        .map_err(Aborted::Error)?;
                     Ok(Committed::Done(()))
                 }
                 .scope_boxed()

@@ -10,6 +10,7 @@ use super::{
 use crate::actions::{authorization_steps, signing_keys};
 use crate::context::Ctx;
 use crate::crypto::Lookup;
+use crate::flow_log::StepName;
 use crate::model::oauth::client_auth::PresentedClient;
 use crate::model::oauth::family::{FamilyFacts, NOT_LIVE, REUSED, Verdict, verdict};
 use crate::model::oauth::grant_request::RefreshRequest;
@@ -19,7 +20,7 @@ use crate::model::problem::Error;
 use crate::model::signing_key::KeyPurpose;
 use crate::store::interval;
 use crate::store::oauth_applications::SecretHashes;
-use crate::store::oauth_families::{self, Family};
+use crate::store::oauth_families::{self, Family, RevokedReason};
 use crate::store::oauth_grants::{self, NewRefreshToken, Rotation};
 
 /// Rotates a refresh token.
@@ -32,7 +33,7 @@ use crate::store::oauth_grants::{self, NewRefreshToken, Rotation};
 pub async fn rotate(ctx: &Ctx, client: &PresentedClient, request: &RefreshRequest) -> Result<Tokens, Failure> {
     let outcome = try_rotate(ctx, client, request).await;
     if let Err(Failure::Refused(error)) = &outcome {
-        authorization_steps::log_refused_grant(ctx, "refresh_failed", &client.client_id, error);
+        authorization_steps::log_refused_grant(ctx, StepName::RefreshFailed, &client.client_id, error);
     }
     outcome
 }
@@ -106,7 +107,8 @@ async fn explain_unrotated(
         (Verdict::SameSuccessor, Some(family)) => family,
         (Verdict::Reuse, Some(family)) => {
             let issued = &family.issued;
-            end_grant(ctx, &mut transaction, &issued.grant_id, &issued.subject.user_id, "refresh_reuse").await?;
+            end_grant(ctx, &mut transaction, &issued.grant_id, &issued.subject.user_id, RevokedReason::RefreshReuse)
+                .await?;
             transaction.commit().await?;
             return Err(REUSED.into());
         }

@@ -29,6 +29,7 @@ use crate::app::App;
 use crate::config::{Config, Listen, Loaded, LogLevel, Sources, load};
 use crate::crypto::{KeyRing, SystemRng};
 use crate::embedded;
+use crate::model::instance::Environment;
 use crate::store::instances;
 use crate::telemetry::{self, Output};
 use announce::Announcement;
@@ -182,7 +183,7 @@ async fn prepare(
 /// Anybody can sign in as anybody here.
 async fn refuse_production(app: &App) -> Result<(), Failure> {
     let all = instances::list(&app.db).await?;
-    match all.iter().find(|instance| instance.environment_type == "production") {
+    match all.iter().find(|instance| instance.environment_type == Environment::Production) {
         None => Ok(()),
         Some(found) => {
             let message = format!(

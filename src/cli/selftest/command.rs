@@ -14,6 +14,7 @@ use super::super::signals::Signals;
 use super::{Step, Target, walk};
 use crate::actions::instance::{self, NewInstance};
 use crate::model::id::InstanceId;
+use crate::model::instance::Environment;
 use crate::model::random::base62;
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{erase, instances};
@@ -79,7 +80,7 @@ async fn report(global: &Global, target: &Target) -> Result<(), Failure> {
 /// The address of the instance `dev`, where `vestibule dev` runs.
 async fn running(open: &Open) -> Result<Url, Failure> {
     let all = instances::list(&open.app.db).await?;
-    let dev = all.iter().find(|instance| instance.environment_type == "development");
+    let dev = all.iter().find(|instance| instance.environment_type == Environment::Development);
     dev.and_then(|instance| Url::parse(&instance.frontend_api).ok()).ok_or_else(|| {
         Failure::new(Exit::Usage, "there is no development instance: start `vestibule dev`, or say --against")
     })

@@ -88,8 +88,7 @@ pub async fn delete(ctx: Ctx, Backend(caller): Backend, Path(key): Path<String>)
 /// The settings that a body names.
 fn patch(body: &Params) -> Result<Patch, Problem> {
     let credentials = body.text("credentials").map(|text| {
-        let known = [Credentials::Custom, Credentials::Simulated].into_iter().find(|known| known.as_str() == text);
-        known.ok_or_else(|| Problem::new(code::FORM_PARAM_VALUE_INVALID).param("credentials"))
+        Credentials::parse(text).ok_or_else(|| Problem::new(code::FORM_PARAM_VALUE_INVALID).param("credentials"))
     });
     let scopes = match read_list(body, "scopes")? {
         Set::Leave => None,

@@ -6,6 +6,7 @@ use crate::model::id::ApplicationId;
 use crate::model::instance::Instance;
 use crate::model::problem::{Problem, code};
 use crate::model::text::is_plain_name;
+use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
 
 /// The longest name, in characters.
@@ -15,50 +16,25 @@ pub const CLIENT_ID_LENGTH: usize = 16;
 /// Characters of a client secret (base62, 190 bits).
 pub const CLIENT_SECRET_LENGTH: usize = 32;
 
-/// Who made an application known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// An administrator.
-    Managed,
-    /// The application itself (RFC 7591).
-    Registered,
-    /// A client id metadata document.
-    MetadataDocument,
-}
-
-impl Kind {
-    /// As stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Managed => "managed",
-            Self::Registered => "registered",
-            Self::MetadataDocument => "metadata_document",
-        }
-    }
-
-    /// The kind stored as `text`; what is unknown is trusted least.
-    pub fn stored(text: &str) -> Self {
-        match text {
-            "managed" => Self::Managed,
-            "metadata_document" => Self::MetadataDocument,
-            _ => Self::Registered,
-        }
+text_enum! {
+    /// Who made an application known.
+    pub enum Kind {
+        /// An administrator.
+        Managed = "managed",
+        /// The application itself (RFC 7591).
+        Registered = "registered",
+        /// A client id metadata document.
+        MetadataDocument = "metadata_document",
     }
 }
 
-/// Which claims go into an id_token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdTokenClaims {
-    /// Those of the granted scopes too: client libraries that never call userinfo need them.
-    Full,
-    /// The protocol's own only.
-    Minimal,
-}
-
-impl IdTokenClaims {
-    /// The setting stored as `text`.
-    pub fn stored(text: &str) -> Self {
-        if text == "minimal" { Self::Minimal } else { Self::Full }
+text_enum! {
+    /// Which claims go into an id_token.
+    pub enum IdTokenClaims {
+        /// Those of the granted scopes too: client libraries that never call userinfo need them.
+        Full = "full",
+        /// The protocol's own only.
+        Minimal = "minimal",
     }
 }
 

@@ -15,6 +15,7 @@ mod refusal;
 pub use refusal::{Refusal, Verdict, judge};
 
 use super::reason::Reason;
+use super::text_enum::text_enum;
 use super::time::Timestamp;
 
 /// How usable a token is, for the backend API, the pages, the command line and the events.
@@ -42,34 +43,15 @@ impl Health {
     }
 }
 
-/// What is stored of the health: the rest follows from the clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TokenState {
-    /// The last answer was good.
-    Good,
-    /// The last refresh failed and may be tried again.
-    Refused,
-    /// Only the person can mend it.
-    NeedsReconnect,
-}
-
-impl TokenState {
-    /// As stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Good => "ok",
-            Self::Refused => "refused",
-            Self::NeedsReconnect => "needs_reconnect",
-        }
-    }
-
-    /// From what is stored; a value of a later version asks for no more than another try.
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "ok" => Self::Good,
-            "needs_reconnect" => Self::NeedsReconnect,
-            _ => Self::Refused,
-        }
+text_enum! {
+    /// What is stored of the health: the rest follows from the clock.
+    pub enum TokenState {
+        /// The last answer was good.
+        Good = "ok",
+        /// The last refresh failed and may be tried again.
+        Refused = "refused",
+        /// Only the person can mend it.
+        NeedsReconnect = "needs_reconnect",
     }
 }
 
@@ -310,7 +292,7 @@ mod tests {
             assert_eq!(health(&row).0, expected, "{row:?}");
         }
         for state in [TokenState::Good, TokenState::Refused, TokenState::NeedsReconnect] {
-            assert_eq!(TokenState::parse(state.as_str()), state);
+            assert_eq!(TokenState::parse(state.as_str()), Some(state));
         }
     }
 }

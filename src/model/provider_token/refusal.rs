@@ -24,7 +24,7 @@ impl Refusal {
         Self { reason, detail: Cow::Borrowed(detail) }
     }
 
-    /// From what is stored; `None` for a reason of a later version.
+    /// From what is stored; `None` for what is no reason.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, detail) = text.split_once(':').unwrap_or((text, ""));
         Some(Self { reason: Reason::parse(name)?, detail: Cow::Owned(detail.to_owned()) })
@@ -55,6 +55,23 @@ impl Refusal {
             _ => code::OAUTH_TOKEN_RETRIEVAL_ERROR,
         });
         if self.is_retryable() { problem.meta("retryable", true).retry_after(RETRY_AFTER) } else { problem }
+    }
+}
+
+impl sqlx::Type<sqlx::Postgres> for Refusal {
+    fn type_info() -> sqlx::postgres::PgTypeInfo {
+        <str as sqlx::Type<sqlx::Postgres>>::type_info()
+    }
+
+    fn compatible(found: &sqlx::postgres::PgTypeInfo) -> bool {
+        <str as sqlx::Type<sqlx::Postgres>>::compatible(found)
+    }
+}
+
+impl<'r> sqlx::Decode<'r, sqlx::Postgres> for Refusal {
+    fn decode(value: sqlx::postgres::PgValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+        let text = <&str as sqlx::Decode<'r, sqlx::Postgres>>::decode(value)?;
+        Self::parse(text).ok_or_else(|| format!("{text:?} is no reason").into())
     }
 }
 

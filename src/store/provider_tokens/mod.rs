@@ -14,9 +14,6 @@ use crate::model::provider_token::{self as model, Lease, Refusal, Row, TokenLife
 use crate::model::time::Timestamp;
 use crate::store::pool::PgConnection;
 
-/// The channel on which the end of a refresh is announced to whoever waits for it; the payload is the account's id.
-pub const CHANNEL: &str = "vestibule_provider_token";
-
 /// Where a token of this account is sealed to: a value moved elsewhere does not open.
 pub fn sealed_at<'a>(instance: &'a InstanceId, account: &'a ExternalAccountId, column: &'static str) -> SealedAt<'a> {
     SealedAt { table: "provider_tokens", column, row: account.as_str(), instance: instance.as_str() }
@@ -85,7 +82,7 @@ pub async fn store(
                obtained_at = excluded.obtained_at, state = 'ok', reason = null,
                state_since_at = case when t.state = 'ok' then t.state_since_at else excluded.state_since_at end,
                refresh_lease_owner = null, refresh_lease_until = null, updated_at = excluded.updated_at
-           returning (select state from before) as before,
+           returning (select state from before) as "before: model::TokenState",
                (select user_id from external_accounts a where a.instance_id = $1 and a.id = $2) as "user: UserId""#,
         instance.as_str(),
         account.as_str(),
@@ -100,7 +97,7 @@ pub async fn store(
     )
     .fetch_one(db)
     .await?;
-    let before = row.before.as_deref().map(model::TokenState::parse).filter(|state| *state != model::TokenState::Good);
+    let before = row.before.filter(|state| *state != model::TokenState::Good);
     Ok(before.zip(row.user).map(|(before, user)| RecoveredTokens { before, user }))
 }
 
@@ -172,8 +169,8 @@ pub async fn read_tokens(
                a.public_metadata as "public_metadata?", a.label,
                a.error is not null as "has_error!", coalesce(t.scopes, a.approved_scopes) as scopes,
                t.access_token_sealed, t.id_token_sealed, t.refresh_token_sealed is not null as "has_refresh_token!",
-               t.generation as "generation?", t.obtained_at as "obtained_at?", t.expires_at, t.state as "state?",
-               t.reason, t.state_since_at as "state_since_at?", t.last_refresh_at,
+               t.generation as "generation?", t.obtained_at as "obtained_at?", t.expires_at, t.state as "state?: model::TokenState",
+               t.reason as "reason: Refusal", t.state_since_at as "state_since_at?", t.last_refresh_at,
                coalesce(t.expires_at <= now() + $5 + $4, false) as "is_ending!",
                coalesce(t.expires_at <= now() + $5, false) as "is_over!", t.refresh_lease_owner is not null as "has_lease!",
                coalesce(t.refresh_lease_until > now(), false) as "is_leased!",
@@ -210,8 +207,8 @@ pub async fn read_tokens(
                 // The caller knows the providers.
                 exchanges_long_lived: false,
                 life: life(row.is_ending, row.is_over),
-                state: row.state.map_or(model::TokenState::Good, |text| model::TokenState::parse(&text)),
-                refusal: row.reason.and_then(|text| Refusal::parse(&text)),
+                state: row.state.unwrap_or(model::TokenState::Good),
+                refusal: row.reason,
                 last_refresh_at: row.last_refresh_at,
                 lease: lease(row.has_lease, row.is_leased),
             },

@@ -3,10 +3,10 @@
 
 use sqlx::postgres::types::PgInterval;
 
-use super::CHANNEL;
 use crate::model::id::{ExternalAccountId, InstanceId};
 use crate::model::provider_token::{self as model, Refusal, Row, Verdict};
 use crate::model::time::Timestamp;
+use crate::store::channel::Channel;
 use crate::store::pool::PgConnection;
 
 /// A lease that was taken.
@@ -124,7 +124,8 @@ pub async fn keep(
                    updated_at = now() + $10
                from stored where a.instance_id = $1 and a.id = $2
                    and (a.error is not null or a.approved_scopes <> coalesce($8, a.approved_scopes)))
-           select stored.*, pg_notify($11, $2) as "notified!: ()" from stored"#,
+           select before as "before: model::TokenState", generation, id_token_sealed, scopes, expires_at, obtained_at,
+               pg_notify($11, $2) as "notified!: ()" from stored"#,
         instance.as_str(),
         account.as_str(),
         generation,
@@ -135,12 +136,12 @@ pub async fn keep(
         new.scopes,
         new.expires_in,
         offset,
-        CHANNEL,
+        Channel::ProviderToken.as_str(),
     )
     .fetch_optional(db)
     .await?;
     Ok(row.map(|row| StoredToken {
-        before: model::TokenState::parse(&row.before),
+        before: row.before,
         generation: row.generation,
         id_token_sealed: row.id_token_sealed,
         scopes: row.scopes,
@@ -194,22 +195,22 @@ pub async fn fail(
            account as (
                update external_accounts a set error = $9, updated_at = now() + $10
                from noted where a.instance_id = $1 and a.id = $2 and a.error is distinct from $9 and $9 is not null)
-           select noted.before, pg_notify($11, $2) as "notified!: ()" from noted"#,
+           select noted.before as "before: model::TokenState", pg_notify($11, $2) as "notified!: ()" from noted"#,
         instance.as_str(),
         account.as_str(),
         failed.generation,
         failed.owner,
-        verdict.state.as_str(),
+        verdict.state as model::TokenState,
         verdict.refusal.to_string(),
         verdict.drops_refresh_token,
         verdict.is_unanswered,
         failed.error,
         offset,
-        CHANNEL,
+        Channel::ProviderToken.as_str(),
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| model::TokenState::parse(&row.before)))
+    Ok(row.map(|row| row.before))
 }
 
 /// What a lease that ends without an outcome leaves behind.
@@ -243,7 +244,7 @@ pub async fn release_lease(
         instance.as_str(),
         account.as_str(),
         owner,
-        CHANNEL,
+        Channel::ProviderToken.as_str(),
         left == LeaseEnd::Unanswered,
     )
     .fetch_optional(db)

@@ -200,7 +200,7 @@ async fn a_mail_that_comes_too_late_is_dropped() {
     let taken = vestibule::store::outbox::ClaimedEffect {
         instance: app.instance.to_string(),
         id: "msg_1".to_owned(),
-        kind: "mail".to_owned(),
+        kind: Ok(vestibule::store::outbox::Kind::Mail),
         attempts: 1,
         payload_sealed: Some(sealed),
     };
