@@ -13,7 +13,7 @@ use super::{Config, Database, Dev, Jobs, Limits, Listen, Log, LogFormat, LogLeve
 use crate::crypto::password::Cost;
 use crate::crypto::{KeyRing, RingEntry, RingError};
 use crate::outbound::mail::{MailConfig, MailRoute};
-use crate::outbound::{AllowEntry, OutboundConfig};
+use crate::outbound::{AllowEntry, OutboundConfig, is_proxy_address};
 
 /// What is wrong with the configuration: all of it, a line each.
 #[derive(Debug, thiserror::Error)]
@@ -181,7 +181,7 @@ fn outbound(reader: &mut Reader, base: OutboundConfig) -> OutboundConfig {
     }
     let proxy = reader.text("outbound.proxy").filter(|proxy| !proxy.is_empty());
     let proxy = proxy.and_then(|text| match Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => Some(url),
+        Ok(url) if is_proxy_address(&url) => Some(url),
         _ => {
             reader.refuse("outbound.proxy", "must be an address like http://proxy.internal:3128");
             None

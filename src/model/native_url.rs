@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::problem::{Problem, code};
-use super::url_rules::{is_loopback_host, is_prohibited};
+use super::url_rules::{Scheme, is_loopback_host, is_prohibited};
 
 /// The longest address that is listed, in characters.
 const MAX_LENGTH: usize = 1024;
@@ -32,13 +32,13 @@ impl NativeUrl {
         if is_prohibited(url.scheme()) {
             return refused(code::INVALID_URL_SCHEME);
         }
-        let is_web = matches!(url.scheme(), "http" | "https");
+        let scheme = Scheme::of(&url);
         let has_host = raw.split_once("://").is_some_and(|(_, rest)| !rest.starts_with('/') && !rest.is_empty());
-        if !url.username().is_empty() || url.password().is_some() || (is_web && !has_host) {
+        if !url.username().is_empty() || url.password().is_some() || (scheme != Scheme::NotWeb && !has_host) {
             return refused(code::FORM_PARAM_FORMAT_INVALID);
         }
         let is_here = url.host().is_some_and(|host| is_loopback_host(&host.to_owned()));
-        if url.scheme() == "http" && !is_here {
+        if scheme == Scheme::Http && !is_here {
             return refused(code::INSECURE_URL);
         }
         Ok(Self { raw: raw.to_owned(), key: key(&url) })

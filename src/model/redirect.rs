@@ -7,7 +7,7 @@ use super::instance::Instance;
 use super::native_url;
 use super::problem::{Code, Problem, code};
 use super::reason::Reason;
-use super::url_rules::{is_loopback_origin, is_prohibited};
+use super::url_rules::{is_loopback_origin, is_prohibited, is_web};
 
 /// The longest redirect address accepted, in characters.
 pub const MAX_LENGTH: usize = 2048;
@@ -119,7 +119,7 @@ impl RedirectTarget {
         let if_listed = |url: Url, otherwise| {
             Ok(CheckedRedirect::IfListed { key: native_url::key(&url), target: Self(url.into()), otherwise })
         };
-        if !matches!(url.scheme(), "http" | "https") {
+        if !is_web(&url) {
             return if_listed(url, unlisted());
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -183,7 +183,7 @@ fn resolve(raw: &str, base: Option<&str>, param: &str) -> Result<Url, Problem> {
     }
     match Url::parse(raw) {
         // `https:evil` and `https:/evil` are accepted by browsers as absolute; nobody writes them honestly.
-        Ok(url) if matches!(url.scheme(), "http" | "https") && !has_authority(raw) => {
+        Ok(url) if is_web(&url) && !has_authority(raw) => {
             Err(invalid(code::INVALID_REDIRECT_URL, "unparseable", param))
         }
         Ok(url) => Ok(url),

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::settings::Settings;
+use super::url_rules::is_web;
 
 /// A setting that cannot be changed as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +57,7 @@ pub fn change(document: &Value, name: &str, text: &str) -> Result<Value, Setting
         |why: &str| SettingError::Value { name: name.to_owned(), value: text.to_owned(), why: why.to_owned() };
     let value = if text.is_empty() { None } else { Some(read(default, text).map_err(|why| refused(&why))?) };
     if let Some(Value::String(url)) = value.as_ref().filter(|_| name.ends_with("_url"))
-        && !url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        && !url::Url::parse(url).is_ok_and(|url| is_web(&url))
     {
         return Err(refused("it takes an address that begins with https:// or http://"));
     }

@@ -3,6 +3,7 @@
 
 use super::address::is_public;
 use super::exchange::Failure;
+use crate::model::url_rules::Scheme;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -128,7 +129,8 @@ pub(super) fn is_localhost(name: &str) -> bool {
 /// Judges a URL. Returns how to reach it, and the URL with the dot at the end of the name removed.
 pub(super) fn judge(mut url: Url, allow: &AllowList, egress: EgressMode) -> Result<(Route, Url), Failure> {
     let refused = |rule| Failure::Blocked { rule };
-    if !matches!(url.scheme(), "https" | "http") {
+    let scheme = Scheme::of(&url);
+    if scheme == Scheme::NotWeb {
         return Err(refused("scheme"));
     }
     // Credentials in a URL end up in logs, and `https://good@evil` deceives the reader.
@@ -149,7 +151,7 @@ pub(super) fn judge(mut url: Url, allow: &AllowList, egress: EgressMode) -> Resu
         return Err(Failure::Offline);
     }
     let route = route.map_err(refused)?;
-    if !is_listed && url.scheme() != "https" {
+    if !is_listed && scheme != Scheme::Https {
         return Err(refused("scheme"));
     }
     if !is_listed && port != 443 {

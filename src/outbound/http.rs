@@ -4,6 +4,7 @@ use super::breaker::{Breaker, Health};
 use super::egress_rules::{AllowEntry, AllowList, EgressMode, Route, judge};
 use super::exchange::{Failure, Redirects, Request, Response};
 use super::resolver::{Filter, ForbiddenAnswer, GuardedResolver, Resolver, SystemResolver};
+use crate::model::url_rules::{Scheme, is_web};
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION};
@@ -64,6 +65,11 @@ pub struct Outbound {
     breaker: Breaker,
 }
 
+/// True for an address that a proxy can have.
+pub fn is_proxy_address(url: &Url) -> bool {
+    is_web(url)
+}
+
 impl Outbound {
     /// Makes the client. Reads the certificate files: at start, not on the async threads.
     pub fn new(config: &OutboundConfig) -> Result<Self, StartError> {
@@ -100,7 +106,7 @@ impl Outbound {
     /// True if the operator's list lets `url` be reached without TLS; said of addresses that the browser is sent to,
     /// which no request of ours would judge.
     pub fn allows_http(&self, url: &Url) -> bool {
-        url.scheme() == "http" && judge(url.clone(), &self.allow.load(), self.egress).is_ok()
+        Scheme::of(url) == Scheme::Http && judge(url.clone(), &self.allow.load(), self.egress).is_ok()
     }
 
     /// Sends a request and reads its whole answer, or fails by one of the rules.

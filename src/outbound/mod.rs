@@ -15,5 +15,5 @@ mod resolver;
 
 pub use egress_rules::{AllowEntry, AllowEntryError};
 pub use exchange::{Failure, Redirects, Request, Response, limits};
-pub use http::{Outbound, OutboundConfig, StartError};
+pub use http::{Outbound, OutboundConfig, StartError, is_proxy_address};
 pub use resolver::Resolver;

@@ -6,7 +6,7 @@ use super::descriptor::{
 };
 use super::path::{Expression, PathError};
 use crate::crypto::jwt::Algorithm;
-use crate::model::text::is_plain_name;
+use crate::model::{text::is_plain_name, url_rules::Scheme};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -410,7 +410,8 @@ fn claim_path(root: &str, source: &str) -> Result<Expression, PathError> {
 
 fn secure(name: &'static str, url: String, may_be_http: &dyn Fn(&Url) -> bool) -> Result<String, CustomError> {
     let parsed = Url::parse(&url).map_err(|_| CustomError::Insecure(name))?;
-    let is_secure = parsed.scheme() == "https" || (parsed.scheme() == "http" && may_be_http(&parsed));
+    let scheme = Scheme::of(&parsed);
+    let is_secure = scheme == Scheme::Https || (scheme == Scheme::Http && may_be_http(&parsed));
     if is_secure { Ok(url) } else { Err(CustomError::Insecure(name)) }
 }
 

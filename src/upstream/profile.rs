@@ -15,6 +15,7 @@ use crate::model::profile::{EmailTrust, Profile};
 use crate::model::reason::Reason;
 use crate::model::text::{add_metadata, person_name, storable};
 use crate::model::time::Timestamp;
+use crate::model::url_rules::is_web;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use url::Url;
@@ -243,7 +244,7 @@ fn looks_like_address(text: &str) -> bool {
 }
 
 fn is_web_address(text: &str) -> bool {
-    let web = |url: Url| matches!(url.scheme(), "https" | "http") && url.host().is_some();
+    let web = |url: Url| is_web(&url) && url.host().is_some();
     text.len() <= URL_LENGTH && !text.contains(char::is_control) && Url::parse(text).is_ok_and(web)
 }
 

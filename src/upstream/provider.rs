@@ -4,6 +4,7 @@ use super::descriptor::{Descriptor, EmailLevel, Nonce};
 use super::error::{Call, UpstreamError};
 use crate::crypto::Secret;
 use crate::model::reason::Reason;
+use crate::model::url_rules::is_web;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use url::Url;
@@ -209,7 +210,7 @@ fn fill(
 fn parse(slug: &str, text: &str) -> Result<Url, EndpointError> {
     let error = |what: String| EndpointError { slug: slug.to_owned(), what };
     let url = Url::parse(text).map_err(|fault| error(format!("`{text}` is no address: {fault}")))?;
-    if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
+    if !is_web(&url) || url.host().is_none() {
         return Err(error(format!("`{text}` is not a web address")));
     }
     Ok(url)

@@ -5,6 +5,7 @@ use url::Url;
 
 use crate::model::instance::{Environment, KeyForm};
 use crate::model::problem::Error;
+use crate::model::url_rules::{Scheme, is_loopback_origin, is_web};
 use crate::store::instances::HostKind;
 
 /// What an instance is made from.
@@ -106,11 +107,11 @@ impl NewInstance {
     pub fn production(name: &str, frontend_api: &str) -> Result<Self, CreateError> {
         check_name(name)?;
         let origin = origin(frontend_api).map_err(|reason| refuse_api(frontend_api, reason))?;
-        if origin.scheme() != "https" {
+        if Scheme::of(&origin) != Scheme::Https {
             return Err(refuse_api(frontend_api, "a production instance is reached over https"));
         }
         let key_host = authority(&origin);
-        if crate::model::url_rules::is_loopback_origin(&origin.origin().ascii_serialization()) {
+        if is_loopback_origin(&origin.origin().ascii_serialization()) {
             return Err(refuse_api(frontend_api, "a loopback name is for development"));
         }
         if !key_host.contains('.') {
@@ -133,7 +134,7 @@ impl NewInstance {
     pub fn with_home(mut self, home: &str) -> Result<Self, CreateError> {
         let refuse = |reason| CreateError::Home { given: home.to_owned(), reason };
         let url = origin(home).map_err(refuse)?;
-        if self.environment == Environment::Production && url.scheme() != "https" {
+        if self.environment == Environment::Production && Scheme::of(&url) != Scheme::Https {
             return Err(refuse("a production app is reached over https"));
         }
         self.home = Some(url);
@@ -188,7 +189,7 @@ fn check_name(name: &str) -> Result<(), CreateError> {
 /// An address that is nothing but an origin.
 pub(super) fn origin(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).map_err(|_| "it is no URL")?;
-    if !matches!(url.scheme(), "http" | "https") {
+    if !is_web(&url) {
         return Err("it must begin with https://");
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {

@@ -7,7 +7,7 @@ use super::new::origin;
 use crate::app::App;
 use crate::model::instance::{Environment, Instance};
 use crate::model::problem::Error;
-use crate::model::url_rules::is_loopback_origin;
+use crate::model::url_rules::{Scheme, is_loopback_origin};
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::instances;
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
@@ -99,7 +99,9 @@ fn fit(instance: &Instance, given: &str) -> Result<String, OriginError> {
     let unfit = |reason| OriginError::Unfit { given: given.to_owned(), reason };
     let url: Url = origin(given).map_err(unfit)?;
     let origin = url.origin().ascii_serialization();
-    if instance.environment != Environment::Production || (url.scheme() == "https" && !is_loopback_origin(&origin)) {
+    if instance.environment != Environment::Production
+        || (Scheme::of(&url) == Scheme::Https && !is_loopback_origin(&origin))
+    {
         return Ok(origin);
     }
     Err(unfit("a production instance lists https origins of other machines"))

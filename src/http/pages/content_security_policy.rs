@@ -8,6 +8,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 
 use crate::model::oauth::redirect_uri;
+use crate::model::url_rules::is_web;
 
 static EVERY_PAGE: [(HeaderName, &str); 8] = [
     (CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -33,7 +34,7 @@ pub struct FormTarget(String);
 impl FormTarget {
     /// The origin of an address that the server itself configured: a provider's authorization endpoint, the home page.
     pub fn of_url(url: &str) -> Option<Self> {
-        let url = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        let url = url::Url::parse(url).ok().filter(is_web)?;
         Self::checked(url.origin().ascii_serialization())
     }
 

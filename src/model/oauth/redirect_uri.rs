@@ -3,6 +3,7 @@
 //! Matching is byte for byte (RFC 9700 section 2.1) but for the port of a loopback URI (RFC 8252 section 7.3); the
 //! response address is the presented string with parameters appended, never a parsed and re-written one.
 
+use crate::model::url_rules::Scheme;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The longest redirect URI, in bytes.
@@ -99,17 +100,17 @@ pub fn check_registrable(uri: &str, plain_http: PlainHttp) -> Result<Destination
         return Err(Unregistrable::Characters);
     }
     let (scheme, rest) = split_scheme(uri).ok_or(Unregistrable::NotAbsolute)?;
-    let scheme = scheme.to_ascii_lowercase();
-    if FORBIDDEN_SCHEMES.contains(&scheme.as_str()) {
+    if FORBIDDEN_SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()) {
         return Err(Unregistrable::Scheme);
     }
-    if scheme != "http" && scheme != "https" {
+    let scheme = Scheme::of_name(scheme);
+    if scheme == Scheme::NotWeb {
         return Ok(Destination::PrivateUse);
     }
     let host = host_of(rest).ok_or(Unregistrable::Authority)?;
-    match (scheme.as_str(), is_loopback(host), plain_http) {
-        ("http", true, _) => Ok(Destination::Loopback),
-        ("http", false, PlainHttp::LoopbackOnly) => Err(Unregistrable::Insecure),
+    match (scheme, is_loopback(host), plain_http) {
+        (Scheme::Http, true, _) => Ok(Destination::Loopback),
+        (Scheme::Http, false, PlainHttp::LoopbackOnly) => Err(Unregistrable::Insecure),
         _ => Ok(Destination::Web),
     }
 }
@@ -162,7 +163,7 @@ pub fn with_response(uri: &str, fields: &[(&str, &str)]) -> String {
 /// Scheme and authority hold no character with a meaning in a policy (checked at registration).
 pub fn policy_source(uri: &str) -> Option<String> {
     let (scheme, rest) = split_scheme(uri)?;
-    if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
+    if Scheme::of_name(scheme) == Scheme::NotWeb {
         return Some(format!("{scheme}:"));
     }
     host_of(rest)?;
@@ -173,7 +174,7 @@ pub fn policy_source(uri: &str) -> Option<String> {
 /// The host `uri` leads to, as text for a person; `None` for private-use schemes.
 pub fn host(uri: &str) -> Option<&str> {
     let (scheme, rest) = split_scheme(uri)?;
-    matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https").then(|| host_of(rest)).flatten()
+    if Scheme::of_name(scheme) == Scheme::NotWeb { None } else { host_of(rest) }
 }
 
 /// The registrable domain `uri` leads to (Public Suffix List); `None` for addresses, `localhost` and apps.
