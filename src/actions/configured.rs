@@ -103,10 +103,10 @@ async fn descriptor(ctx: &Ctx, config: &ProviderConfig) -> Result<Arc<Descriptor
         return Ok(Arc::clone(known.ok_or(code::OAUTH_UNSUPPORTED_PROVIDER)?));
     };
     let custom: CustomProvider = serde_json::from_value(custom.clone()).map_err(Error::internal)?;
-    let metadata = match custom.discovery_url.as_deref().map(Url::parse) {
+    let url = custom.discovery_url.as_deref().map(Url::parse).transpose();
+    let metadata = match url.map_err(|_| code::MISCONFIGURED_OAUTH_PROVIDER)? {
         None => None,
-        Some(Err(_)) => return Err(code::MISCONFIGURED_OAUTH_PROVIDER.into()),
-        Some(Ok(url)) => {
+        Some(url) => {
             let upstream = &ctx.app.upstream;
             let found = upstream.oidc.discover(&upstream.outbound, &url, custom.issuer.as_deref()).await;
             Some(found.map_err(|error| refused(&error))?)
@@ -117,9 +117,10 @@ async fn descriptor(ctx: &Ctx, config: &ProviderConfig) -> Result<Arc<Descriptor
     let descriptor = custom.descriptor(key, metadata.as_deref(), &may_be_http);
     Ok(Arc::new(descriptor.map_err(|error| {
         tracing::warn!(%error, provider = config.provider, "a custom provider cannot be used");
-        let problem = match is_of_document(&custom, metadata.as_deref(), &error) {
-            true => code::CUSTOM_OAUTH_PROVIDER_CANNOT_USE_DISCOVERY_URL.because(Reason::EndpointRefused, "discovery"),
-            false => code::MISCONFIGURED_OAUTH_PROVIDER.because(Reason::CredentialsUnusable, "malformed"),
+        let problem = if is_of_document(&custom, metadata.as_deref(), &error) {
+            code::CUSTOM_OAUTH_PROVIDER_CANNOT_USE_DISCOVERY_URL.because(Reason::EndpointRefused, "discovery")
+        } else {
+            code::MISCONFIGURED_OAUTH_PROVIDER.because(Reason::CredentialsUnusable, "malformed")
         };
         Error::from(problem)
     })?))

@@ -222,10 +222,10 @@ fn walk(table: &DeTable<'_>, above: &str, visit: &mut dyn FnMut(&str, usize, &De
 fn plain_value(value: &DeValue<'_>) -> toml::Value {
     match value {
         DeValue::String(text) => toml::Value::String(text.to_string()),
-        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) => toml::Value::Integer(number),
-            Err(_) => toml::Value::String(number.as_str().to_owned()),
-        },
+        DeValue::Integer(number) => {
+            let whole = i64::from_str_radix(number.as_str(), number.radix()).map(toml::Value::Integer);
+            whole.unwrap_or_else(|_| toml::Value::String(number.as_str().to_owned()))
+        }
         DeValue::Float(number) => toml::Value::String(number.as_str().to_owned()),
         DeValue::Boolean(flag) => toml::Value::Boolean(*flag),
         DeValue::Datetime(moment) => toml::Value::Datetime(*moment),

@@ -15,7 +15,7 @@ const MARK: &str = "_is_native";
 /// True for a native application: it says so, or it authenticates by a header and brings no cookie.
 pub fn is_native(query: Option<&str>, headers: &HeaderMap) -> bool {
     let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    let says_so = pairs.any(|(key, value)| key == MARK && matches!(value.as_ref(), "1" | "true"));
+    let says_so = pairs.any(|(key, value)| key == MARK && ["1", "true"].contains(&value.as_ref()));
     says_so || (headers.contains_key(AUTHORIZATION) && cookies::read(headers, cookies::CLIENT).is_none())
 }
 

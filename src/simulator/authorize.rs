@@ -3,10 +3,12 @@
 use super::answer::Answer;
 use super::content::FOREIGN_ISSUER;
 use super::faults::{Call, Fault, Mode, OFFERED};
-use super::page::{self, ApprovalPage};
+use super::page::{self, ApprovalPage, ApprovalState};
 use super::people::{AddressFlag, Known, SAVED};
 use super::shapes::Grant;
 use super::{Request, Simulated};
+use crate::model::oauth::authorize::ResponseType;
+use crate::model::oauth::pkce::ChallengeMethod;
 use crate::model::problem::Error;
 use crate::model::random;
 use crate::store::simulator::{self as store, Issued, TokenKind};
@@ -81,7 +83,7 @@ impl Simulated<'_> {
         };
         let hint = parameter(request.query, "login_hint").unwrap_or_default();
         if parameter(request.query, "auto").as_deref() != Some("1") {
-            return self.offer(StatusCode::OK, &asked, &hint, "ready");
+            return self.offer(StatusCode::OK, &asked, &hint, ApprovalState::Ready);
         }
         let choice = Known::by_hint(&hint, AddressFlag::Verified)
             .map_or(Choice::Nobody, |known| Choice::Approve { known, scopes: asked.scopes.clone() });
@@ -111,7 +113,7 @@ impl Simulated<'_> {
         let fail = fail.filter(|text| !text.is_empty());
         let chosen = fail.as_deref().map(Fault::parse);
         if chosen == Some(None) {
-            return self.offer(StatusCode::UNPROCESSABLE_ENTITY, &asked, "", "no-fault");
+            return self.offer(StatusCode::UNPROCESSABLE_ENTITY, &asked, "", ApprovalState::NoFault);
         }
         let seen = self.seen(Call::Authorize, None).await?;
         let chosen = chosen.flatten();
@@ -125,7 +127,7 @@ impl Simulated<'_> {
         asked.details.fault = fail;
         match choice {
             Choice::Deny => Ok(self.denied(request.method, asked)),
-            Choice::Nobody => self.offer(StatusCode::UNPROCESSABLE_ENTITY, &asked, "", "nobody"),
+            Choice::Nobody => self.offer(StatusCode::UNPROCESSABLE_ENTITY, &asked, "", ApprovalState::Nobody),
             Choice::Approve { known, scopes } => {
                 // Nobody says for whom keys and metadata are fetched: the next fetch has the fault.
                 if let Some(fault) = chosen.filter(|fault| matches!(fault.call, Call::Keys | Call::Discovery)) {
@@ -213,7 +215,7 @@ impl Simulated<'_> {
         self.descriptor().email.trust == EmailLevel::Claim
     }
 
-    fn offer(&self, status: StatusCode, asked: &Asked, hint: &str, state: &str) -> Result<Answer, Error> {
+    fn offer(&self, status: StatusCode, asked: &Asked, hint: &str, state: ApprovalState) -> Result<Answer, Error> {
         let people: Vec<(String, String)> = SAVED
             .iter()
             .filter_map(|name| Some((*name, Known::by_hint(name, AddressFlag::Verified)?)))
@@ -266,7 +268,7 @@ impl Simulated<'_> {
             description,
             state: get("state"),
         };
-        if get("response_type").as_deref() != Some("code") {
+        if get("response_type").and_then(|name| ResponseType::parse(&name)) != Some(ResponseType::Code) {
             return Err(refuse("unsupported_response_type", "response_type must be code.".to_owned()));
         }
         for (name, expected) in &authorize.params {
@@ -316,9 +318,9 @@ fn scopes(provider: &Provider, asked: Option<String>) -> Result<Vec<String>, &'s
 
 /// The PKCE challenge of a request: S256 or none (RFC 7636 section 4.3).
 fn challenge(challenge: Option<String>, method: Option<String>) -> Result<Option<String>, &'static str> {
-    match (challenge, method.as_deref()) {
+    match (challenge, method.map(|name| ChallengeMethod::parse(&name))) {
         (None, None) => Ok(None),
-        (Some(challenge), Some("S256")) if challenge.len() == 43 => Ok(Some(challenge)),
+        (Some(challenge), Some(Some(ChallengeMethod::S256))) if challenge.len() == 43 => Ok(Some(challenge)),
         _ => Err("The code challenge must be of method S256."),
     }
 }

@@ -32,7 +32,8 @@ impl Simulated<'_> {
         }
         // The first demanded header is named; our providers demand one.
         let mut demanded = token.headers.keys().filter(|name| self.shapes.demands(name));
-        match demanded.find(|name| !request.headers.contains_key(name.as_str())) {
+        let missing = demanded.find(|name| !request.headers.contains_key(name.as_str()));
+        match missing {
             Some(_) => Err(TokenFault::Header),
             None => Ok(members),
         }

@@ -1,6 +1,7 @@
 //! The pages of a simulated provider. They work without script, and their buttons are a contract for tests.
 
 use super::answer::Answer;
+use crate::model::text_enum::text_enum;
 use askama::Template;
 use http::{StatusCode, header};
 
@@ -20,8 +21,8 @@ use http::{StatusCode, header};
 <main id="main" data-page="simulator.authorize" data-state="{{ state }}">
 <h1>Simulated {{ provider }}</h1>
 <p>This is not {{ provider }}. A development instance without credentials of its own signs in made-up people here.</p>
-{% if state == "nobody" %}<p role="alert">Enter an address, or choose a person.</p>{% endif %}
-{% if state == "no-fault" %}<p role="alert">There is no such fault.</p>{% endif %}
+{% if state.is_without_person() %}<p role="alert">Enter an address, or choose a person.</p>{% endif %}
+{% if state.is_without_fault() %}<p role="alert">There is no such fault.</p>{% endif %}
 <form method="post">
 <label for="email">E-mail address of a new person, or of any other</label>
 <div class="row"><input type="email" id="email" name="email" value="{{ email }}" autocomplete="off">
@@ -47,12 +48,34 @@ use http::{StatusCode, header};
 pub(super) struct ApprovalPage<'a> {
     pub provider: &'a str,
     pub base: &'a str,
-    pub state: &'a str,
+    pub state: ApprovalState,
     pub email: &'a str,
     pub has_email_flag: bool,
     pub scopes: &'a [String],
     pub people: &'a [(String, String)],
     pub faults: &'a [&'a str],
+}
+
+text_enum! {
+    /// What the page says: its `data-state`.
+    pub enum ApprovalState {
+        /// Who shall sign in?
+        Ready = "ready",
+        /// The form named nobody.
+        Nobody = "nobody",
+        /// There is no such fault.
+        NoFault = "no-fault",
+    }
+}
+
+impl ApprovalState {
+    fn is_without_person(self) -> bool {
+        self == Self::Nobody
+    }
+
+    fn is_without_fault(self) -> bool {
+        self == Self::NoFault
+    }
 }
 
 impl ApprovalPage<'_> {

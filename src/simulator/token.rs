@@ -10,6 +10,7 @@ use super::seen::CountedCall;
 use super::shapes::{Consent, Grant, TokenFault, Tokens};
 use super::{Request, Simulated};
 use crate::crypto::secret::same;
+use crate::model::oauth::grant_request::GrantType;
 use crate::model::problem::Error;
 use crate::store::pool::PgConnection;
 use crate::store::simulator::{self as store, Issued, TokenKind};
@@ -52,6 +53,16 @@ struct Fresh {
     refresh: Option<String>,
 }
 
+/// What a token request asks for.
+enum PresentedGrant {
+    /// A code for tokens.
+    Code,
+    /// A refresh token for tokens.
+    Refresh,
+    /// An access token for one that lives longer.
+    Exchange,
+}
+
 impl Simulated<'_> {
     /// Answers a token call, with its fault if it has one.
     pub(super) async fn token(&self, request: Request<'_>) -> Result<Answer, Error> {
@@ -77,13 +88,13 @@ impl Simulated<'_> {
         seen: &CountedCall,
     ) -> Result<Answer, Failed> {
         let members = self.authenticate_client(request, members)?;
-        match members.get("grant_type").map(String::as_str) {
-            Some("authorization_code") => self.redeem(&members, seen).await,
-            Some("refresh_token") => self.refresh(&members, seen).await,
-            Some(grant) if grant == self.exchange().0 && self.exchanges_long_lived(seen) => {
+        match self.presented_grant(&members) {
+            Some(PresentedGrant::Code) => self.redeem(&members, seen).await,
+            Some(PresentedGrant::Refresh) => self.refresh(&members, seen).await,
+            Some(PresentedGrant::Exchange) if self.exchanges_long_lived(seen) => {
                 self.exchange_long_lived(&members, seen).await
             }
-            _ => Err(TokenFault::GrantType.into()),
+            Some(PresentedGrant::Exchange) | None => Err(TokenFault::GrantType.into()),
         }
     }
 
@@ -145,6 +156,16 @@ impl Simulated<'_> {
         Ok(answer)
     }
 
+    /// The grant that a request names; `None` for none, and for one that this provider does not know.
+    fn presented_grant(&self, members: &Members) -> Option<PresentedGrant> {
+        let name = members.get("grant_type")?;
+        match GrantType::parse(name) {
+            Some(GrantType::AuthorizationCode) => Some(PresentedGrant::Code),
+            Some(GrantType::RefreshToken) => Some(PresentedGrant::Refresh),
+            None => (name == self.exchange().0).then_some(PresentedGrant::Exchange),
+        }
+    }
+
     /// The grant that prolongs, and its member.
     fn exchange(&self) -> (&str, &str) {
         let own = self.descriptor().refresh.exchange.as_ref();
@@ -160,10 +181,10 @@ impl Simulated<'_> {
     /// Which call it is, and the secret it presents.
     fn asked<'m>(&self, members: &'m Members) -> (Call, Option<&'m str>) {
         let member = |name: &str| members.get(name).map(String::as_str);
-        match member("grant_type") {
-            Some("refresh_token") => (Call::Refresh, member("refresh_token")),
-            Some(grant) if grant == self.exchange().0 => (Call::Refresh, member(self.exchange().1)),
-            _ => (Call::Token, member("code")),
+        match self.presented_grant(members) {
+            Some(PresentedGrant::Refresh) => (Call::Refresh, member("refresh_token")),
+            Some(PresentedGrant::Exchange) => (Call::Refresh, member(self.exchange().1)),
+            Some(PresentedGrant::Code) | None => (Call::Token, member("code")),
         }
     }
 

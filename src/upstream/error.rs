@@ -3,6 +3,7 @@
 use super::descriptor::{Descriptor, ErrorMapping};
 use super::path::scalar_text;
 use crate::model::reason::{Failure, Reason};
+use crate::model::text_enum::text_enum;
 use crate::outbound::Failure as Failed;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -120,7 +121,10 @@ impl UpstreamError {
             Reason::CallbackUnregistered => "redirect_uri_mismatch",
             Reason::TokenInvalidGrant => "oauth_token_exchange_error",
             Reason::IdentityUnusable | Reason::IdtokenRefused | Reason::ClockSkew => "oauth_fetch_user_error",
-            Reason::IssuerMismatch if matches!(self.call, Call::Callback) => "oauth_callback_invalid",
+            Reason::IssuerMismatch => match self.call {
+                Call::Callback => "oauth_callback_invalid",
+                _ => self.call.code(),
+            },
             _ => self.call.code(),
         }
     }
@@ -179,28 +183,51 @@ impl ErrorAnswer {
 
     /// The code by the terms of RFC 6749: a message that the file knows decides before the code does, because some
     /// providers use one code for everything.
-    fn standard_code<'t>(&'t self, words: &'t BTreeMap<String, String>) -> &'t str {
+    fn standard_code(&self, words: &BTreeMap<String, String>) -> Option<StandardError> {
         let message = self.message.as_deref().unwrap_or_default();
         let by_message = words.iter().find(|(begins, _)| message.starts_with(begins.as_str()));
         let code = self.code.as_deref().unwrap_or_default();
-        by_message.map(|(_, word)| word.as_str()).or_else(|| words.get(code).map(String::as_str)).unwrap_or(code)
+        let word = by_message.map(|(_, word)| word).or_else(|| words.get(code)).map_or(code, String::as_str);
+        StandardError::parse(word)
     }
 }
 
-fn at_callback(word: &str) -> (Reason, &'static str) {
-    match word {
-        "access_denied" => (Reason::ProviderDenied, ""),
-        _ => everywhere(word).unwrap_or((Reason::ProviderRefused, "")),
+text_enum! {
+    /// An error of RFC 6749 sections 4.1.2.1 and 5.2 that tells more than that something failed.
+    pub enum StandardError {
+        /// The person said no.
+        AccessDenied = "access_denied",
+        /// The code or refresh token is no good.
+        InvalidGrant = "invalid_grant",
+        /// Our client id or secret is wrong.
+        InvalidClient = "invalid_client",
+        /// Our client may not do that.
+        UnauthorizedClient = "unauthorized_client",
+        /// A scope is refused.
+        InvalidScope = "invalid_scope",
+        /// Our callback address is not registered: not of the RFC, but everybody's word.
+        RedirectUriMismatch = "redirect_uri_mismatch",
+        /// The provider failed.
+        ServerError = "server_error",
+        /// The provider is overloaded.
+        TemporarilyUnavailable = "temporarily_unavailable",
     }
 }
 
-fn at_token(call: Call, status: Option<u16>, word: &str) -> (Reason, &'static str) {
-    match (word, call) {
-        ("invalid_grant", Call::Refresh) => return (Reason::RefreshRefused, "invalid_grant"),
-        ("invalid_grant", _) => return (Reason::TokenInvalidGrant, ""),
+fn at_callback(error: Option<StandardError>) -> (Reason, &'static str) {
+    match error {
+        Some(StandardError::AccessDenied) => (Reason::ProviderDenied, ""),
+        _ => error.and_then(everywhere).unwrap_or((Reason::ProviderRefused, "")),
+    }
+}
+
+fn at_token(call: Call, status: Option<u16>, error: Option<StandardError>) -> (Reason, &'static str) {
+    match (error, call) {
+        (Some(StandardError::InvalidGrant), Call::Refresh) => return (Reason::RefreshRefused, "invalid_grant"),
+        (Some(StandardError::InvalidGrant), _) => return (Reason::TokenInvalidGrant, ""),
         _ => {}
     }
-    if let Some(known) = everywhere(word) {
+    if let Some(known) = error.and_then(everywhere) {
         return known;
     }
     match (call, status) {
@@ -209,15 +236,15 @@ fn at_token(call: Call, status: Option<u16>, word: &str) -> (Reason, &'static st
     }
 }
 
-/// Words that mean the same at the callback and at the token endpoint.
-fn everywhere(word: &str) -> Option<(Reason, &'static str)> {
-    Some(match word {
-        "invalid_client" | "unauthorized_client" => (Reason::TokenInvalidClient, ""),
-        "invalid_scope" => (Reason::ScopeRefused, ""),
-        "redirect_uri_mismatch" => (Reason::CallbackUnregistered, ""),
-        "server_error" | "temporarily_unavailable" => (Reason::Provider5xx, ""),
-        _ => return None,
-    })
+/// Errors that mean the same at the callback and at the token endpoint.
+fn everywhere(error: StandardError) -> Option<(Reason, &'static str)> {
+    match error {
+        StandardError::InvalidClient | StandardError::UnauthorizedClient => Some((Reason::TokenInvalidClient, "")),
+        StandardError::InvalidScope => Some((Reason::ScopeRefused, "")),
+        StandardError::RedirectUriMismatch => Some((Reason::CallbackUnregistered, "")),
+        StandardError::ServerError | StandardError::TemporarilyUnavailable => Some((Reason::Provider5xx, "")),
+        StandardError::AccessDenied | StandardError::InvalidGrant => None,
+    }
 }
 
 /// At most 200 printable characters of what a provider said; `None` if nothing is left.

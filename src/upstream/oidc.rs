@@ -9,7 +9,7 @@ use super::error::{Call, UpstreamError};
 use super::provider::Provider;
 use super::token::TokenAnswer;
 use super::transport::{self, ProviderRequest};
-use crate::crypto::jwt::{self, Audience, Claims, Expect, FOREIGN_LEEWAY, Issuer, JwtRefusal, KeySet, Keys};
+use crate::crypto::jwt::{self, Algorithm, Audience, Claims, Expect, FOREIGN_LEEWAY, Issuer, JwtRefusal, KeySet, Keys};
 use crate::crypto::signing::TokenType;
 use crate::crypto::{ExposeSecret, Secret, secret::same};
 use crate::model::reason::Reason;
@@ -205,11 +205,11 @@ fn check_access_token_hash(claims: &Claims, id_token: &Secret, access_token: &Se
 fn access_token_hash(id_token: &str, access_token: &str) -> Option<String> {
     let header = URL_SAFE_NO_PAD.decode(id_token.split('.').next()?).ok()?;
     let header: Value = serde_json::from_slice(&header).ok()?;
-    let algorithm = match header.get("alg")?.as_str()? {
-        "RS256" | "PS256" | "ES256" | "HS256" => &digest::SHA256,
-        "ES384" => &digest::SHA384,
-        "EdDSA" => &digest::SHA512,
-        _ => return None,
+    let named = header.get("alg")?.as_str()?;
+    let algorithm = match Algorithm::from_name(named)? {
+        Algorithm::Rs256 | Algorithm::Ps256 | Algorithm::Es256 | Algorithm::Hs256 => &digest::SHA256,
+        Algorithm::Es384 => &digest::SHA384,
+        Algorithm::EdDsa => &digest::SHA512,
     };
     let hash = digest::digest(algorithm, access_token.as_bytes());
     let (left, _) = hash.as_ref().split_at_checked(hash.as_ref().len() / 2)?;

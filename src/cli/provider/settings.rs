@@ -11,6 +11,9 @@ use super::usage;
 use crate::actions::providers::{Patch, Set};
 use crate::model::provider_config::ProviderConfig;
 
+/// As allowed scopes: all that there are.
+const ANY: &str = "any";
+
 /// What both commands take.
 #[derive(Debug, Default, Args)]
 pub struct Settings {
@@ -114,11 +117,7 @@ impl Settings {
             client_id: self.client_id.as_ref().map_or(Set::Leave, |id| Set::To(id.trim().to_owned())),
             client_secret: secret.map_or(Set::Leave, Set::To),
             scopes: self.scopes.as_ref().map(words),
-            allowed_additional_scopes: match self.allowed_scopes.as_deref() {
-                None => Set::Leave,
-                Some("any") => Set::Clear,
-                Some(text) => Set::To(text.split_whitespace().map(str::to_owned).collect()),
-            },
+            allowed_additional_scopes: self.allowed_scopes.as_ref().map_or(Set::Leave, |text| allowed_scopes(text)),
             parameters: (!self.parameters.is_empty()).then_some(parameters),
             custom: self.custom.members(found)?,
             ..Patch::default()
@@ -210,6 +209,11 @@ impl Custom {
         }
         Ok(Value::Object(mapping))
     }
+}
+
+/// What `--allowed-scopes` means.
+fn allowed_scopes(text: &str) -> Set<Vec<String>> {
+    if text == ANY { Set::Clear } else { Set::To(text.split_whitespace().map(str::to_owned).collect()) }
 }
 
 fn split<'a>(pair: &'a str, option: &str) -> Result<(&'a str, &'a str), Failure> {

@@ -3,6 +3,7 @@
 //! booleans are `true`, `false`, `1`, `0`.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use serde_json::{Map, Value};
@@ -165,18 +166,34 @@ impl<S: Sync> FromRequestParts<S> for Query {
     }
 }
 
+/// How a body is written.
+enum BodyFormat {
+    /// `application/x-www-form-urlencoded`
+    Form,
+    /// `application/json`
+    Json,
+}
+
+impl BodyFormat {
+    /// What the headers say; `None` for nothing and for what is not read here.
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let named = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim().to_ascii_lowercase();
+        let known = [("application/x-www-form-urlencoded", Self::Form), ("application/json", Self::Json)];
+        known.into_iter().find(|(name, _)| *name == named).map(|(_, format)| format)
+    }
+}
+
 impl<S: Sync> FromRequest<S> for Body {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
-        let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let format = BodyFormat::of(request.headers());
         let bytes = body::read(request.into_body()).await.map_err(body::Unreadable::code)?;
-        match kind.as_str() {
-            "application/x-www-form-urlencoded" => Ok(Self(Params::from_form(&bytes)?)),
-            "application/json" => Ok(Self(Params::from_json(&bytes)?)),
-            _ if bytes.is_empty() => Ok(Self(Params::default())),
-            _ => Err(code::UNSUPPORTED_CONTENT_TYPE.into()),
+        match format {
+            Some(BodyFormat::Form) => Ok(Self(Params::from_form(&bytes)?)),
+            Some(BodyFormat::Json) => Ok(Self(Params::from_json(&bytes)?)),
+            None if bytes.is_empty() => Ok(Self(Params::default())),
+            None => Err(code::UNSUPPORTED_CONTENT_TYPE.into()),
         }
     }
 }

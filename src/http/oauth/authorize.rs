@@ -13,6 +13,7 @@ use crate::crypto::{Lookup, LookupHash};
 use crate::http::body;
 use crate::http::extract::Browser;
 use crate::http::pages::error::Refused;
+use crate::http::pages::reasons::TextKey;
 use crate::http::pages::{error, redirect_page};
 use crate::model::instance::KeyForm;
 use crate::model::oauth::authorize::ResponseMode;
@@ -109,7 +110,7 @@ fn page(ctx: &Ctx, error: OAuthError) -> Response {
     problem.why = error.why();
     authorization_steps::log_refusal(ctx, &error);
     let page = Refused::answered(Some(&ctx.instance), problem, status)
-        .with_text(&ctx.instance, "client_request", None, "/sign-in", None)
+        .with_text(&ctx.instance, TextKey::ClientRequest, None, "/sign-in", None)
         .status(status)
         .detail(sentence);
     match error.why() {

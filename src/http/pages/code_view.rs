@@ -7,9 +7,9 @@ use http::StatusCode;
 
 use super::content_security_policy::{FormTarget, Opener};
 use super::fields_view::Field;
-use super::layout::{Layout, Reply, page};
+use super::layout::{Layout, PageState, Reply, page};
 use super::messages::{fill, text};
-use super::reasons;
+use super::reasons::{self, TextKey};
 use crate::model::instance::Instance;
 use crate::model::problem::{Problem, code};
 use crate::model::verification::{GUESSES, Verification};
@@ -29,6 +29,17 @@ pub enum Step {
     Reverify,
 }
 
+/// What is wrong with a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeProblem {
+    /// It is another than was sent.
+    Wrong,
+    /// It is over: a new one is to be asked for.
+    Over,
+    /// Too many were asked for or tried.
+    Limited,
+}
+
 /// What the page waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CodePageState {
@@ -45,7 +56,7 @@ pub enum CodePageState {
     /// The password, for what was typed was wrong, or too much: a sentence, and the seconds to wait if it was too much.
     PasswordProblem(String, Option<u32>),
     /// A new code: the old one is over, or wrong; a sentence, and the seconds to wait if there were too many.
-    Problem(&'static str, String, Option<u32>),
+    Problem(CodeProblem, String, Option<u32>),
 }
 
 impl CodePageState {
@@ -56,7 +67,9 @@ impl CodePageState {
 
     /// The same where so many guesses are left.
     pub fn after_guess(problem: &Problem, left: i16) -> Self {
-        let key = problem.why.map_or("our_fault", |why| reasons::text_key(why.reason, why.detail).unwrap_or("wrong"));
+        let key = problem
+            .why
+            .map_or(TextKey::OurFault, |why| reasons::text_key(why.reason, why.detail).unwrap_or(TextKey::Wrong));
         let mut sentence = reasons::sentence(key, None);
         match problem.code() {
             code::FORM_CODE_INCORRECT => {
@@ -64,13 +77,13 @@ impl CodePageState {
                     let left = fill("code.left", &[("count", &left.max(0).to_string())]);
                     sentence = format!("{sentence} {left}");
                 }
-                Self::Problem("error.code", sentence, None)
+                Self::Problem(CodeProblem::Wrong, sentence, None)
             }
-            code::ACCOUNT_LOCKOUT_WARNING => Self::Problem("error.code", explained(problem), None),
+            code::ACCOUNT_LOCKOUT_WARNING => Self::Problem(CodeProblem::Wrong, explained(problem), None),
             code::VERIFICATION_CODE_TOO_MANY_REQUESTS | code::TOO_MANY_REQUESTS => {
-                Self::Problem("rate-limited", waiting_time(problem), Some(seconds(problem)))
+                Self::Problem(CodeProblem::Limited, waiting_time(problem), Some(seconds(problem)))
             }
-            _ => Self::Problem("error.expired", sentence, None),
+            _ => Self::Problem(CodeProblem::Over, sentence, None),
         }
     }
 
@@ -79,25 +92,27 @@ impl CodePageState {
         match problem.code() {
             code::TOO_MANY_REQUESTS => Self::PasswordProblem(waiting_time(problem), Some(seconds(problem))),
             code::ACCOUNT_LOCKOUT_WARNING => Self::PasswordProblem(explained(problem), None),
-            _ => Self::PasswordProblem(reasons::sentence("wrong", None), None),
+            _ => Self::PasswordProblem(reasons::sentence(TextKey::Wrong, None), None),
         }
     }
 
-    fn state(&self, step: Step) -> &'static str {
+    fn state(&self, step: Step) -> PageState {
+        use CodeProblem::{Limited, Over, Wrong};
         match (self, step) {
-            (Self::Problem("error.code" | "error.expired", ..), Step::Link) => "error.proof",
-            (Self::Problem("error.code" | "error.expired", ..), Step::VerifyEmail) => "error.verify",
-            (Self::PasswordProblem(_, Some(_)), _) => "rate-limited",
-            (Self::PasswordProblem(..), _) => "error.credentials",
-            (Self::Password, _) => "password",
-            (Self::Problem(state, ..), _) => state,
-            (Self::Method, Step::Link) => "confirm",
-            (_, Step::Link) => "proof",
-            (_, Step::VerifyEmail) => "verify.email",
-            (Self::Code, _) => "code",
-            (Self::CodeAgain, _) => "code.resent",
-            (Self::Link, _) => "link.waiting",
-            (Self::Method, _) => "methods",
+            (Self::Problem(Wrong | Over, ..), Step::Link) => PageState::error("error.proof"),
+            (Self::Problem(Wrong | Over, ..), Step::VerifyEmail) => PageState::error("error.verify"),
+            (Self::PasswordProblem(_, Some(_)), _) | (Self::Problem(Limited, ..), _) => "rate-limited".into(),
+            (Self::PasswordProblem(..), _) => PageState::error("error.credentials"),
+            (Self::Password, _) => "password".into(),
+            (Self::Problem(Wrong, ..), _) => PageState::error("error.code"),
+            (Self::Problem(Over, ..), _) => PageState::error("error.expired"),
+            (Self::Method, Step::Link) => "confirm".into(),
+            (_, Step::Link) => "proof".into(),
+            (_, Step::VerifyEmail) => "verify.email".into(),
+            (Self::Code, _) => "code".into(),
+            (Self::CodeAgain, _) => "code.resent".into(),
+            (Self::Link, _) => "link.waiting".into(),
+            (Self::Method, _) => "methods".into(),
         }
     }
 }
@@ -202,7 +217,7 @@ impl CodePage<'_> {
             }
             _ => (StatusCode::OK, None, None),
         };
-        let is_over = matches!(self.waits, CodePageState::Problem("error.expired", ..));
+        let is_over = matches!(self.waits, CodePageState::Problem(CodeProblem::Over, ..));
         let wants_password = matches!(self.waits, CodePageState::Password | CodePageState::PasswordProblem(..));
         let nothing_sent = wants_password || self.waits == CodePageState::Method;
         let password = Vec::from_iter(Field::of("password", true).filter(|_| wants_password));

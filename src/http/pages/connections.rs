@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Failure;
 use super::super::route::{Limit, Route, Rules, get, post};
-use super::connections_view::{Connection, Connections, ConnectionsMessage, Removal};
+use super::connections_view::{Connection, Connections, ConnectionsMessage, Done, Removal};
 use super::outcome::page;
 use super::redirect_page::{leads_to, send_to};
 use super::reverify::{CONNECTIONS as PATH, REMOVE, ReverifyTarget};
@@ -25,6 +25,7 @@ use crate::context::Ctx;
 use crate::http::pages::messages::{fill, text};
 use crate::limits;
 use crate::model::client::{Client, Session};
+use crate::model::oauth::scope;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::provider_token::Health;
 use crate::model::user::ExternalAccount;
@@ -68,16 +69,14 @@ async fn render_list(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>
     let Query(query) = query.map_err(|failure| failure.0)?;
     let Some((client, session)) = signed_in(ctx, browser).await? else { return Ok(sign_in_first(ctx, PATH)) };
     let is_fresh = |account: &ExternalAccount| account.is_verified && ctx.now - account.updated_at < FRESH;
-    let remark = match query.text("done") {
-        Some("connected") if session.user.external_accounts.iter().any(is_fresh) => {
-            ConnectionsMessage::Done("connections.connected")
-        }
-        Some("removed") => ConnectionsMessage::Done("connections.removed"),
-        Some("confirmed") if reverify::require_recent_verification(ctx, &session).await.is_ok() => {
-            ConnectionsMessage::Done("connections.confirmed")
-        }
-        _ => ConnectionsMessage::None,
+    let done = query.text("done").and_then(Done::parse);
+    let is_true = match done {
+        Some(Done::Connected) => session.user.external_accounts.iter().any(is_fresh),
+        Some(Done::Removed) => true,
+        Some(Done::Confirmed) => reverify::require_recent_verification(ctx, &session).await.is_ok(),
+        None => false,
     };
+    let remark = done.filter(|_| is_true).map_or(ConnectionsMessage::None, ConnectionsMessage::Done);
     shown(ctx, &client, &session, remark).await
 }
 
@@ -139,19 +138,23 @@ fn connection(
     })
 }
 
+/// The scopes that mean the same at every provider, and the message that says what.
+const SCOPE_TEXTS: [(&str, &str); 4] = [
+    (scope::OPENID, "connections.scope_identity"),
+    (scope::EMAIL, "connections.scope_email"),
+    (scope::PROFILE, "connections.scope_profile"),
+    (scope::OFFLINE_ACCESS, "connections.scope_offline"),
+];
+
 /// What an account may do: in words where every provider means the same, else by name.
 fn scopes(ctx: &Ctx, account: &ExternalAccount) -> Vec<String> {
     let descriptor = ctx.app.catalogue.get(&account.provider);
     let mut words: Vec<String> = Vec::new();
     for scope in &account.approved_scopes {
         let alias = descriptor.and_then(|descriptor| descriptor.token.scope_aliases.get(scope));
-        let word = match alias.unwrap_or(scope).as_str() {
-            "openid" => text("connections.scope_identity").to_owned(),
-            "email" => text("connections.scope_email").to_owned(),
-            "profile" => text("connections.scope_profile").to_owned(),
-            "offline_access" => text("connections.scope_offline").to_owned(),
-            other => other.to_owned(),
-        };
+        let name = alias.unwrap_or(scope);
+        let known = SCOPE_TEXTS.iter().find(|(known, _)| known == name);
+        let word = known.map_or(name.clone(), |(_, key)| text(key).to_owned());
         if !words.contains(&word) {
             words.push(word);
         }
@@ -229,7 +232,7 @@ fn refusal(problem: &Problem, provider: Option<&str>) -> Result<String> {
         return Ok(fill("connections.last_required", &named));
     }
     match reasons::of_code(code.name) {
-        "our_fault" => Err(problem.clone().into()),
+        reasons::TextKey::OurFault => Err(problem.clone().into()),
         key => Ok(reasons::sentence(key, provider)),
     }
 }
@@ -264,7 +267,8 @@ async fn removed(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result
     csrf::check(ctx, Some(&client.id), REMOVAL, headers, &form)?;
     let id = form.text("account").unwrap_or_default();
     let token = browser.hash;
-    match disconnect::disconnect(ctx, token.as_ref(), Some(session.id.as_str()), id).await {
+    let outcome = disconnect::disconnect(ctx, token.as_ref(), Some(session.id.as_str()), id).await;
+    match outcome {
         Ok(_) => Ok(Redirect::to(&format!("{PATH}?done=removed")).into_response()),
         Err(Error::Problem(problem)) if wants_reverification(&problem) => {
             Ok(ReverifyTarget { account: Some(id.to_owned()) }.reverify())

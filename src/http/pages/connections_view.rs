@@ -5,9 +5,10 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::content_security_policy::{FormTarget, Opener};
-use super::layout::{Layout, Reply, page};
+use super::layout::{Layout, PageState, Reply, page};
 use super::start_view::ProviderButton;
 use crate::model::instance::Instance;
+use crate::model::text_enum::text_enum;
 
 /// A connected account, or one that could not be connected.
 #[derive(Clone, Debug)]
@@ -32,14 +33,37 @@ pub struct Connection {
     pub needs_reconnect: bool,
 }
 
+text_enum! {
+    /// What was done before the page is shown again: `done` of its query.
+    pub enum Done {
+        /// An account was connected.
+        Connected = "connected",
+        /// An account was removed.
+        Removed = "removed",
+        /// The person has shown once more who they are.
+        Confirmed = "confirmed",
+    }
+}
+
+impl Done {
+    /// The message that says so.
+    fn message(self) -> &'static str {
+        match self {
+            Self::Connected => "connections.connected",
+            Self::Removed => "connections.removed",
+            Self::Confirmed => "connections.confirmed",
+        }
+    }
+}
+
 /// What there is to say on the page beside the accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ConnectionsMessage {
     /// Nothing.
     #[default]
     None,
-    /// An account was connected or removed: a sentence.
-    Done(&'static str),
+    /// What the person wanted is done.
+    Done(Done),
     /// Something was refused: a sentence.
     Problem(String),
     /// The budget of this address is spent: seconds to wait.
@@ -75,18 +99,18 @@ struct ConnectionsPage<'a> {
 }
 
 impl Connections<'_> {
-    fn state(&self) -> &'static str {
+    fn state(&self) -> PageState {
         match &self.remark {
-            ConnectionsMessage::Problem(_) => "error.refused",
-            ConnectionsMessage::Wait(_) => "rate-limited",
-            ConnectionsMessage::Done("connections.connected") => "reconnected",
+            ConnectionsMessage::Problem(_) => PageState::error("error.refused"),
+            ConnectionsMessage::Wait(_) => "rate-limited".into(),
+            ConnectionsMessage::Done(Done::Connected) => "reconnected".into(),
             ConnectionsMessage::Done(_) | ConnectionsMessage::None => {
                 if self.accounts.iter().any(|account| account.needs_reconnect) {
-                    "needs-attention"
+                    "needs-attention".into()
                 } else if self.accounts.is_empty() {
-                    "empty"
+                    "empty".into()
                 } else {
-                    "connections"
+                    "connections".into()
                 }
             }
         }
@@ -96,7 +120,7 @@ impl Connections<'_> {
     pub fn render(&self) -> Response {
         let shell = Layout::new(self.instance, "user.connections", self.state(), "connections.step");
         let done = match &self.remark {
-            ConnectionsMessage::Done(key) => Some(shell.text(key)),
+            ConnectionsMessage::Done(done) => Some(shell.text(done.message())),
             _ => None,
         };
         let problem = match &self.remark {
@@ -146,8 +170,8 @@ impl Removal<'_> {
     /// The page.
     pub fn render(&self) -> Response {
         let (state, status) = match self.problem {
-            Some(_) => ("error.remove", StatusCode::UNPROCESSABLE_ENTITY),
-            None => ("remove.confirm", StatusCode::OK),
+            Some(_) => (PageState::error("error.remove"), StatusCode::UNPROCESSABLE_ENTITY),
+            None => ("remove.confirm".into(), StatusCode::OK),
         };
         let shell = Layout::new(self.instance, "user.connections", state, "connections.step");
         let view = RemovalPage { shell, account: &self.account, problem: self.problem.as_deref(), csrf: &self.csrf };

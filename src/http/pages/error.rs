@@ -15,7 +15,7 @@ use super::super::problem::{self, ErrorCode, to_problem};
 use super::super::status;
 use super::layout::{Brand, Layout, PageStatus, Reply, page};
 use super::messages::fill;
-use super::reasons::{self, NextAction};
+use super::reasons::{self, NextAction, TextKey};
 use super::{error_kinds, messages};
 use crate::actions::flow_hint;
 use crate::model::instance::Instance;
@@ -64,6 +64,38 @@ impl Action {
     }
 }
 
+/// What an error page speaks of.
+#[derive(Clone, Copy, Debug)]
+enum Subject {
+    /// A refused request: the state of its kind.
+    Request(&'static str),
+    /// A flow that failed.
+    Flow(TextKey),
+}
+
+impl Subject {
+    /// `data-page`. What the application did wrong is no failure of a provider.
+    fn page(self) -> &'static str {
+        match self {
+            Self::Request(_) | Self::Flow(TextKey::AppFault | TextKey::ClientRequest) => "error",
+            Self::Flow(_) => "provider.error",
+        }
+    }
+
+    /// `data-state`.
+    fn state(self) -> &'static str {
+        match self {
+            Self::Request(state) => state,
+            Self::Flow(text_key) => text_key.as_str(),
+        }
+    }
+
+    /// These two never say more than their sentence: no detail that helps guessing.
+    fn is_terse(self) -> bool {
+        matches!(self, Self::Flow(TextKey::Closed | TextKey::AccountClosed))
+    }
+}
+
 /// A refusal on its way to a page or to JSON.
 #[derive(Clone, Debug)]
 pub struct Refused {
@@ -72,8 +104,7 @@ pub struct Refused {
     /// For callers that are answered in JSON.
     json_status: StatusCode,
     brand: Option<Brand>,
-    page: &'static str,
-    state: &'static str,
+    subject: Subject,
     heading: String,
     next: Vec<String>,
     client: Option<String>,
@@ -119,8 +150,7 @@ impl Refused {
             brand: instance.filter(|_| kind.status != StatusCode::SERVICE_UNAVAILABLE).map(Brand::of),
             status: kind.status,
             json_status: status,
-            page: "error",
-            state: kind.state,
+            subject: Subject::Request(kind.state),
             heading: messages::text(kind.heading).to_owned(),
             next,
             client: None,
@@ -132,7 +162,7 @@ impl Refused {
 
     /// A failed flow, in the sentence of its reason, answered with the status of `problem`.
     pub fn of_reason(instance: &Instance, problem: Problem, reason: Reason, detail: &str) -> Self {
-        let key = reasons::text_key(reason, detail).unwrap_or("our_fault");
+        let key = reasons::text_key(reason, detail).unwrap_or(TextKey::OurFault);
         let refused = Self::new(Some(instance), problem).with_text(instance, key, None, "/sign-in", None);
         refused.explained(instance, reason, detail, None)
     }
@@ -140,7 +170,7 @@ impl Refused {
     /// A failed attempt that is shown on a page of its own: the page is the result, not a refusal of its request.
     pub fn of_attempt(
         instance: &Instance,
-        text_key: &'static str,
+        text_key: TextKey,
         provider: Option<&str>,
         start: &str,
         target: &str,
@@ -156,22 +186,21 @@ impl Refused {
     pub fn with_text(
         mut self,
         instance: &Instance,
-        text_key: &'static str,
+        text_key: TextKey,
         provider: Option<&str>,
         start: &str,
         target: Option<&str>,
     ) -> Self {
         let home = super::redirect_params::home(instance);
         let offers = reasons::offers(text_key).iter();
-        self.page = if matches!(text_key, "app_fault" | "client_request") { "error" } else { "provider.error" };
-        self.state = text_key;
+        self.subject = Subject::Flow(text_key);
         self.heading = reasons::sentence(text_key, provider);
         self.next = vec![messages::text("error_page.flow_next").to_owned()];
-        self.actions = match self.page {
-            "error" => vec![Action::home(instance)],
+        self.actions = match text_key {
+            TextKey::AppFault | TextKey::ClientRequest => vec![Action::home(instance)],
             _ => offers.map(|offer| Action::of_offer(*offer, start, target.unwrap_or(&home))).collect(),
         };
-        if is_terse(text_key) {
+        if self.subject.is_terse() {
             self.details.clear();
         }
         self
@@ -204,7 +233,7 @@ impl Refused {
     /// sentence.
     #[must_use]
     pub fn detail(mut self, sentence: impl Into<String>) -> Self {
-        if self.brand.as_ref().is_some_and(|brand| brand.is_development) && !is_terse(self.state) {
+        if self.brand.as_ref().is_some_and(|brand| brand.is_development) && !self.subject.is_terse() {
             self.details.push(sentence.into());
         }
         self
@@ -213,8 +242,8 @@ impl Refused {
     fn render(&self, reference: &str) -> Response {
         let shell = Layout {
             brand: self.brand.clone(),
-            page: self.page,
-            state: self.state,
+            page: self.subject.page(),
+            state: self.subject.state(),
             step: self.heading.clone(),
             mood: PageStatus::Error,
         };
@@ -238,11 +267,6 @@ impl Refused {
         }
         response
     }
-}
-
-/// These two never say more than their sentence: no detail that helps guessing.
-fn is_terse(state: &str) -> bool {
-    matches!(state, "closed" | "account_closed")
 }
 
 /// Left in the extensions of an answer that [`complete`] has to finish.

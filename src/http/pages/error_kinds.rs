@@ -88,10 +88,10 @@ pub fn of(problem: &Problem, status: StatusCode) -> Kind {
 
 /// What a developer should know of `problem`: code, parameter, sentence.
 pub fn details(problem: &Problem) -> Vec<String> {
-    let item =
-        |item: &crate::model::problem::ErrorItem| match item.meta.get("param_name").and_then(|name| name.as_str()) {
-            Some(parameter) => format!("{} ({parameter}): {}", item.code.name, item.long_message),
-            None => format!("{}: {}", item.code.name, item.long_message),
-        };
+    let item = |item: &crate::model::problem::ErrorItem| {
+        let parameter = item.meta.get("param_name").and_then(|name| name.as_str());
+        let parameter = parameter.map(|name| format!(" ({name})")).unwrap_or_default();
+        format!("{}{parameter}: {}", item.code.name, item.long_message)
+    };
     problem.errors.iter().map(item).collect()
 }

@@ -5,10 +5,25 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::content_security_policy::FormTarget;
-use super::layout::{Layout, Reply, page};
+use super::layout::{Layout, PageState, Reply, page};
 use super::messages::{fill, text};
 use crate::model::instance::Instance;
 use crate::model::settings::PasswordAttribute;
+use crate::model::text_enum::text_enum;
+
+text_enum! {
+    /// How a field is filled in: the type of its `input`.
+    pub enum InputType {
+        /// Typed.
+        Text = "text",
+        /// An address, typed.
+        Email = "email",
+        /// Typed, and a secret.
+        Password = "password",
+        /// Ticked.
+        Checkbox = "checkbox",
+    }
+}
 
 /// A field.
 #[derive(Clone, Debug)]
@@ -17,8 +32,8 @@ pub struct Field {
     pub name: &'static str,
     /// Its label.
     pub label: &'static str,
-    /// `text`, `email`, `password`, `checkbox`.
-    pub kind: &'static str,
+    /// How it is filled in.
+    pub input: InputType,
     /// What a browser may fill in.
     pub autocomplete: &'static str,
     /// It cannot be left out.
@@ -34,19 +49,19 @@ pub struct Field {
 impl Field {
     /// The field `name`; `None` for a name that is no field.
     pub fn of(name: &str, is_required: bool) -> Option<Self> {
-        let (name, label, kind, autocomplete) = match name {
-            "identifier" => ("identifier", "fields.identifier", "text", "username"),
-            "first_name" => ("first_name", "fields.first_name", "text", "given-name"),
-            "last_name" => ("last_name", "fields.last_name", "text", "family-name"),
-            "username" => ("username", "fields.username", "text", "username"),
-            "email_address" => ("email_address", "fields.email_address", "email", "email"),
-            "password" => ("password", "fields.password", "password", "current-password"),
-            "new-password" => ("new-password", "fields.new_password", "password", "new-password"),
-            "legal_accepted" => ("legal_accepted", "fields.legal_accepted", "checkbox", "off"),
+        let (name, label, input, autocomplete) = match name {
+            "identifier" => ("identifier", "fields.identifier", InputType::Text, "username"),
+            "first_name" => ("first_name", "fields.first_name", InputType::Text, "given-name"),
+            "last_name" => ("last_name", "fields.last_name", InputType::Text, "family-name"),
+            "username" => ("username", "fields.username", InputType::Text, "username"),
+            "email_address" => ("email_address", "fields.email_address", InputType::Email, "email"),
+            "password" => ("password", "fields.password", InputType::Password, "current-password"),
+            "new-password" => ("new-password", "fields.new_password", InputType::Password, "new-password"),
+            "legal_accepted" => ("legal_accepted", "fields.legal_accepted", InputType::Checkbox, "off"),
             _ => return None,
         };
         let label = text(label);
-        Some(Self { name, label, kind, autocomplete, is_required, hint: None, value: String::new(), problem: None })
+        Some(Self { name, label, input, autocomplete, is_required, hint: None, value: String::new(), problem: None })
     }
 
     /// The same where somebody signs up, or chooses: a password is a new one there, and its rule stands beside it.
@@ -68,7 +83,7 @@ impl Field {
 
     /// What is typed into it is a secret.
     pub fn is_password(&self) -> bool {
-        self.kind == "password"
+        self.input == InputType::Password
     }
 
     /// The ids of what describes it, for assistive technology.
@@ -80,7 +95,7 @@ impl Field {
 
     /// It is ticked, not typed.
     pub fn is_checkbox(&self) -> bool {
-        self.kind == "checkbox"
+        self.input == InputType::Checkbox
     }
 }
 
@@ -120,23 +135,20 @@ struct View<'a> {
 }
 
 impl Continue<'_> {
-    fn state(&self) -> &'static str {
+    fn state(&self) -> PageState {
         let has_problem = self.problem.is_some() || self.fields.iter().any(|field| field.problem.is_some());
         match self.fields.first() {
-            _ if self.wait.is_some() => "rate-limited",
-            _ if has_problem => "error.field",
-            Some(field) if field.name == "email_address" => "continue.email-needed",
-            _ => "continue",
+            _ if self.wait.is_some() => "rate-limited".into(),
+            _ if has_problem => PageState::error("error.field"),
+            Some(field) if field.name == "email_address" => "continue.email-needed".into(),
+            _ => "continue".into(),
         }
     }
 
     /// The page.
     pub fn render(&self) -> Response {
         let shell = Layout::new(self.instance, "sign-up.continue", self.state(), "sign_up.step");
-        let status = match self.state() {
-            "error.field" => StatusCode::UNPROCESSABLE_ENTITY,
-            _ => StatusCode::OK,
-        };
+        let status = if self.state().is_error() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
         let wait = self.wait.map(|seconds| shell.fill("start.wait", "seconds", &seconds.to_string()));
         let view = View {
             lead: self.begun_with.as_deref().map(|with| fill("fields.begun_with", &[("account", with)])),

@@ -5,13 +5,13 @@ use time::format_description::well_known::Rfc3339;
 
 use super::reasons;
 use crate::actions::flow_reader::Shown;
+use crate::model::flow::ObservedStatus;
 use crate::model::reason::{Actor, Again, Reason};
 use crate::model::time::Timestamp;
 use crate::store::flows::Flow;
 
 /// A line of the list.
-pub fn summary(flow: &Flow, status: &str) -> Value {
-    let reason = flow.reason.as_deref().and_then(Reason::parse);
+pub fn summary(flow: &Flow, status: ObservedStatus) -> Value {
     json!({
         "object": "flow",
         "id": flow.id,
@@ -19,8 +19,8 @@ pub fn summary(flow: &Flow, status: &str) -> Value {
         "status": status,
         "reason": flow.reason,
         "detail": flow.detail,
-        "label": reason.map(Reason::label),
-        "text_key": reason.and_then(|reason| text_key(flow, reason)),
+        "label": flow.reason.map(Reason::label),
+        "text_key": flow.reason.and_then(|reason| text_key(flow, reason)),
         "provider": flow.provider,
         "application_id": flow.application_id,
         "client_id": flow.client_id,
@@ -35,8 +35,8 @@ pub fn summary(flow: &Flow, status: &str) -> Value {
 pub fn flow(shown: &Shown) -> Value {
     let mut value = summary(&shown.flow, shown.status);
     let more = json!({
-        "again": shown.reason.map(|reason| again(reason.again())),
-        "sentence": shown.reason.and_then(|reason| text_key(&shown.flow, reason)).map(|key| reasons::sentence(key, None)),
+        "again": shown.flow.reason.map(|reason| again(reason.again())),
+        "sentence": shown.flow.reason.and_then(|reason| text_key(&shown.flow, reason)).map(|key| reasons::sentence(key, None)),
         "hint": shown.hint,
         "same_reason_in_24_hours": shown.same_today,
         "configuration": shown.configuration.as_ref().map(|configuration| json!({
@@ -51,7 +51,7 @@ pub fn flow(shown: &Shown) -> Value {
     value
 }
 
-fn text_key(flow: &Flow, reason: Reason) -> Option<&'static str> {
+fn text_key(flow: &Flow, reason: Reason) -> Option<reasons::TextKey> {
     reasons::text_key(reason, flow.detail.as_deref().unwrap_or_default())
 }
 

@@ -24,6 +24,7 @@ use super::user_view::{Account, Email, Profile};
 use super::{error_kinds, reasons, redirect_page};
 use crate::actions::flow_reader::{Configuration, Shown};
 use crate::http::extract::Params;
+use crate::model::flow::{Kind, ObservedStatus, Status, StepName, StepOutcome};
 use crate::model::id::{FlowId, RequestId};
 use crate::model::instance::Instance;
 use crate::model::problem::{Problem, code};
@@ -158,8 +159,8 @@ fn connections(instance: &Instance) -> Vec<Response> {
         page(vec![account("eac_1", false)], connections_view::ConnectionsMessage::None).render(),
         page(vec![account("eac_1", false), account("eac_2", true)], connections_view::ConnectionsMessage::None)
             .render(),
-        page(vec![account("eac_1", false)], done("connections.connected")).render(),
-        page(vec![account("eac_1", false)], done("connections.removed")).render(),
+        page(vec![account("eac_1", false)], done(connections_view::Done::Connected)).render(),
+        page(vec![account("eac_1", false)], done(connections_view::Done::Removed)).render(),
         page(Vec::new(), connections_view::ConnectionsMessage::Problem(text())).render(),
         page(Vec::new(), connections_view::ConnectionsMessage::Wait(7)).render(),
         removal(None).render(),
@@ -192,9 +193,9 @@ fn flows(instance: &Instance) -> Vec<Response> {
     let text = || Some(HOSTILE.to_owned());
     let flow = Flow {
         id: FlowId::new(Timestamp::UNIX_EPOCH, &Fixed(3)),
-        kind: HOSTILE.to_owned(),
-        status: "failed".to_owned(),
-        reason: text(),
+        kind: Kind::Authorize,
+        status: Status::Failed,
+        reason: Some(Reason::ProviderTimeout),
         detail: text(),
         provider: text(),
         application_id: text(),
@@ -209,9 +210,9 @@ fn flows(instance: &Instance) -> Vec<Response> {
         last_step: None,
     };
     let step = Step {
-        name: HOSTILE.to_owned(),
-        outcome: HOSTILE.to_owned(),
-        reason: text(),
+        name: StepName::TokenExchange,
+        outcome: StepOutcome::Failed,
+        reason: Some(Reason::ProviderTimeout),
         duration_ms: Some(7),
         detail: serde_json::json!({ HOSTILE: HOSTILE, "list": [HOSTILE] }),
         request_id: text(),
@@ -219,7 +220,7 @@ fn flows(instance: &Instance) -> Vec<Response> {
     };
     let mut pages =
         vec![List { instance, flows: &[], mode: Mode::Live { still: "/_dev/flows?user=%3C".to_owned() } }.render()];
-    for status in ["open", "succeeded", "failed", "silent"] {
+    for status in ObservedStatus::ALL.iter().copied() {
         pages.push(
             List {
                 instance,
@@ -230,10 +231,9 @@ fn flows(instance: &Instance) -> Vec<Response> {
         );
         let shown = Shown {
             status,
-            reason: Some(Reason::ProviderTimeout),
             hint: text(),
             same_today: 3,
-            configuration: Some(Configuration { hash: "0".repeat(64), differs: status == "open" }),
+            configuration: Some(Configuration { hash: "0".repeat(64), differs: status == ObservedStatus::Open }),
             steps: vec![step.clone(), step.clone()],
             flow: flow.clone(),
         };
@@ -368,7 +368,7 @@ async fn every_state_renders_and_keeps_the_rules_of_all_pages() {
     for state in ["no-opener", "refused"] {
         assert!(seen.contains(&format!("popup.callback {state}")), "{state}");
     }
-    for kind in error_kinds::ALL.iter().filter(|kind| kind.state != "gone") {
+    for kind in error_kinds::ALL.iter().filter(|kind| kind.status != StatusCode::GONE) {
         assert!(seen.contains(&format!("error {}", kind.state)), "{}", kind.state);
     }
     let shown = Reason::ALL.iter().filter_map(|reason| reasons::text_key(*reason, ""));

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 
-use super::code_view::{self, CodePage, CodePageState, Method};
+use super::code_view::{self, CodePage, CodePageState, CodeProblem, Method};
 use super::fields_view::{Continue, Field};
 use super::fixtures::HOSTILE;
 use super::popup::{Popup, PopupMessage};
@@ -32,9 +32,9 @@ pub fn codes(instance: &Instance) -> Vec<Response> {
         CodePageState::Password,
         CodePageState::PasswordProblem(text(), None),
         CodePageState::PasswordProblem(text(), Some(7)),
-        problem("error.code"),
-        problem("error.expired"),
-        CodePageState::Problem("rate-limited", text(), Some(7)),
+        problem(CodeProblem::Wrong),
+        problem(CodeProblem::Over),
+        CodePageState::Problem(CodeProblem::Limited, text(), Some(7)),
     ];
     let page = |step, waits: &CodePageState| {
         let methods = vec![Method { value: text(), label: text() }];

@@ -135,7 +135,7 @@ impl IdentifierForm<'_> {
                 StartMessage::Wait(problem.retry_after.unwrap_or(1))
             }
             (Some(_), Some(why)) if status::of_problem(problem) == 403 => {
-                let key = reasons::text_key(why.reason, why.detail).unwrap_or("our_fault");
+                let key = reasons::text_key(why.reason, why.detail).unwrap_or(reasons::TextKey::OurFault);
                 StartMessage::Problem(reasons::sentence(key, None), StatusCode::FORBIDDEN)
             }
             (Some(sentence), _) => StartMessage::Problem(sentence, StatusCode::UNPROCESSABLE_ENTITY),

@@ -10,6 +10,8 @@ use super::assets;
 use super::content_security_policy::{self, FormTarget, Opener, Policy, Robots};
 use super::messages::{fill, text};
 use crate::model::instance::Instance;
+use crate::model::url_rules::is_web;
+use url::Url;
 
 /// What an instance puts on its pages. A page under an unknown host has none.
 #[derive(Clone, Debug)]
@@ -37,11 +39,13 @@ impl Brand {
     /// The brand of `instance`.
     pub fn of(instance: &Instance) -> Self {
         let settings = &instance.settings;
-        let is_web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
-        let help = match (settings.help_url.as_str(), settings.support_email.as_str()) {
-            (page, _) if is_web(page) => Help::Page(page.to_owned()),
-            (_, mail) if mail.contains('@') => Help::Mail(mail.to_owned()),
-            _ => Help::Unknown,
+        let is_page = Url::parse(&settings.help_url).is_ok_and(|url| is_web(&url));
+        let help = if is_page {
+            Help::Page(settings.help_url.clone())
+        } else if settings.support_email.contains('@') {
+            Help::Mail(settings.support_email.clone())
+        } else {
+            Help::Unknown
         };
         Self {
             application: instance.display_name().to_owned(),
@@ -75,10 +79,35 @@ pub enum PageStatus {
     Error,
 }
 
+/// What a page is about to show: its `data-state`, and whether that is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageState {
+    text: &'static str,
+    mood: PageStatus,
+}
+
+impl PageState {
+    /// A state in which something is wrong.
+    pub const fn error(text: &'static str) -> Self {
+        Self { text, mood: PageStatus::Error }
+    }
+
+    /// Something is wrong.
+    pub fn is_error(self) -> bool {
+        self.mood == PageStatus::Error
+    }
+}
+
+impl From<&'static str> for PageState {
+    fn from(text: &'static str) -> Self {
+        Self { text, mood: PageStatus::Calm }
+    }
+}
+
 impl Layout {
     /// The shell of a page of `instance`; `step` is a key of the message file.
-    pub fn new(instance: &Instance, page: &'static str, state: &'static str, step: &str) -> Self {
-        let mood = if state.starts_with("error.") { PageStatus::Error } else { PageStatus::Calm };
+    pub fn new(instance: &Instance, page: &'static str, state: impl Into<PageState>, step: &str) -> Self {
+        let PageState { text: state, mood } = state.into();
         Self { brand: Some(Brand::of(instance)), page, state, step: text(step).to_owned(), mood }
     }
 

@@ -4,38 +4,92 @@ use serde_json::Value;
 
 use super::messages::{fill, text};
 use crate::model::reason::Reason;
+use crate::model::text_enum::text_enum;
 
-/// The sentence for `reason`, as a key of the message file without its section; it is the page's `data-state` too.
-/// `None` where the person reads nothing: the flow goes on, or the client speaks.
-pub fn text_key(reason: Reason, detail: &str) -> Option<&'static str> {
+text_enum! {
+    /// The sentence that a person reads, as a key of the message file without its section; it is the page's `data-state`
+    /// too.
+    pub enum TextKey {
+        /// The application is set up wrongly.
+        AppFault = "app_fault",
+        /// Begin once more.
+        StartAgain = "start_again",
+        /// It was begun again elsewhere.
+        BeganAgain = "began_again",
+        /// It was cancelled at the provider.
+        Cancelled = "cancelled",
+        /// The provider does not answer.
+        NotAnswering = "not_answering",
+        /// The provider is not set up here.
+        NotSetUp = "not_set_up",
+        /// The provider answered what cannot be used.
+        BadAnswer = "bad_answer",
+        /// One more step is needed.
+        OneMoreStep = "one_more_step",
+        /// It cannot be done with that account.
+        NotPossible = "not_possible",
+        /// It belongs to another account.
+        BelongsElsewhere = "belongs_elsewhere",
+        /// An account is there: sign in first.
+        SignInFirst = "sign_in_first",
+        /// It is connected already.
+        AlreadyConnected = "already_connected",
+        /// Somebody is signed in already.
+        AlreadySignedIn = "already_signed_in",
+        /// Nobody may sign up, or not with that address.
+        Closed = "closed",
+        /// The company's way to sign in is to be used.
+        UseCompany = "use_company",
+        /// The account is locked.
+        Locked = "locked",
+        /// The account is closed.
+        AccountClosed = "account_closed",
+        /// Too much was asked for.
+        TooMany = "too_many",
+        /// What was typed is wrong.
+        Wrong = "wrong",
+        /// The code or link is over.
+        AskAgain = "ask_again",
+        /// The account has to be connected again.
+        Reconnect = "reconnect",
+        /// The application's request is wrong.
+        ClientRequest = "client_request",
+        /// A fault of ours.
+        OurFault = "our_fault",
+    }
+}
+
+/// The sentence for `reason`. `None` where the person reads nothing: the flow goes on, or the client speaks.
+pub fn text_key(reason: Reason, detail: &str) -> Option<TextKey> {
     use Reason as R;
+    use TextKey as T;
     Some(match reason {
-        R::ProviderUnavailable | R::RedirectInvalid | R::RedirectUnlisted | R::NativeRefused => "app_fault",
-        R::StateMissing | R::StateUsed | R::StateExpired | R::StateOtherBrowser | R::CookieMissing => "start_again",
-        R::AttemptReplaced => "began_again",
-        R::AttemptExpired | R::AttemptOtherClient | R::TokenInvalidGrant => "start_again",
-        R::ProviderDenied => "cancelled",
-        R::ProviderTimeout | R::ProviderUnreachable | R::Provider5xx | R::ProviderRateLimited => "not_answering",
-        R::CredentialsUnusable | R::TokenInvalidClient | R::CallbackUnregistered => "not_set_up",
-        R::ScopeRefused | R::EndpointRefused | R::ProviderRefused => "not_set_up",
-        R::ProviderUnreadable | R::ProviderWrongType | R::IdentityUnusable => "bad_answer",
-        R::IdtokenRefused | R::IssuerMismatch | R::ClockSkew => "bad_answer",
-        R::EmailUnverified if detail == "unprovable" => "not_possible",
-        R::EmailMissing | R::EmailUnverified | R::RequirementsMissing => "one_more_step",
-        R::AccountInUse => "belongs_elsewhere",
-        R::LinkingOff => "sign_in_first",
-        R::AccountConnectedAlready => "already_connected",
-        R::EmailImmutable => "not_possible",
-        R::AlreadySignedIn => "already_signed_in",
-        R::SignupClosed | R::AddressRefused => "closed",
-        R::UserLocked => "locked",
-        R::UserBanned => "account_closed",
-        R::RateLimited => "too_many",
-        R::CredentialsWrong => "wrong",
-        R::ProofDead => "ask_again",
-        R::TokenMissing | R::RefreshRefused => "reconnect",
-        R::ClientUnknown | R::ClientRedirectMismatch | R::ClientRequestInvalid => "client_request",
-        R::Internal => "our_fault",
+        R::ProviderUnavailable | R::RedirectInvalid | R::RedirectUnlisted | R::NativeRefused => T::AppFault,
+        R::StateMissing | R::StateUsed | R::StateExpired | R::StateOtherBrowser | R::CookieMissing => T::StartAgain,
+        R::AttemptReplaced => T::BeganAgain,
+        R::AttemptExpired | R::AttemptOtherClient | R::TokenInvalidGrant => T::StartAgain,
+        R::ProviderDenied => T::Cancelled,
+        R::ProviderTimeout | R::ProviderUnreachable | R::Provider5xx | R::ProviderRateLimited => T::NotAnswering,
+        R::CredentialsUnusable | R::TokenInvalidClient | R::CallbackUnregistered => T::NotSetUp,
+        R::ScopeRefused | R::EndpointRefused | R::ProviderRefused => T::NotSetUp,
+        R::ProviderUnreadable | R::ProviderWrongType | R::IdentityUnusable => T::BadAnswer,
+        R::IdtokenRefused | R::IssuerMismatch | R::ClockSkew => T::BadAnswer,
+        R::EmailUnverified if detail == "unprovable" => T::NotPossible,
+        R::EmailMissing | R::EmailUnverified | R::RequirementsMissing => T::OneMoreStep,
+        R::AccountInUse => T::BelongsElsewhere,
+        R::LinkingOff => T::SignInFirst,
+        R::AccountConnectedAlready => T::AlreadyConnected,
+        R::EmailImmutable => T::NotPossible,
+        R::AlreadySignedIn => T::AlreadySignedIn,
+        R::SignupClosed | R::AddressRefused => T::Closed,
+        R::UserLocked => T::Locked,
+        R::UserBanned => T::AccountClosed,
+        R::RateLimited => T::TooMany,
+        R::CredentialsWrong => T::Wrong,
+        R::ProofDead => T::AskAgain,
+        R::TokenMissing | R::RefreshRefused => T::Reconnect,
+        R::ClientUnknown | R::ClientRedirectMismatch | R::ClientRequestInvalid => T::ClientRequest,
+        R::Internal => T::OurFault,
         R::Transfer | R::InteractionNeeded | R::ConsentDenied | R::ClientAuthFailed => return None,
         R::GrantEnded | R::GrantReused | R::GrantMismatch | R::PkceFailed => return None,
     })
@@ -49,66 +103,67 @@ pub fn read_reason(error: &Value) -> Option<(Reason, &str)> {
 }
 
 /// The text key of a failed verification: by the reason that the flow noted, else by the code that the app sees.
-pub fn of_verification(error: &Value) -> &'static str {
+pub fn of_verification(error: &Value) -> TextKey {
     let by_reason = read_reason(error).and_then(|(reason, detail)| text_key(reason, detail));
     by_reason.unwrap_or_else(|| of_code(error.get("code").and_then(Value::as_str).unwrap_or_default()))
 }
 
-/// The text key of a code inside a verification or of a refused start .
-pub fn of_code(code: &str) -> &'static str {
+/// The text key of a code inside a verification or of a refused start.
+pub fn of_code(code: &str) -> TextKey {
+    use TextKey as T;
     match code {
-        "oauth_access_denied" => "cancelled",
-        "oauth_token_exchange_error" | "oauth_fetch_user_error" => "bad_answer",
-        "misconfigured_oauth_provider" | "redirect_uri_mismatch" | "oauth_config_missing" => "not_set_up",
-        "external_account_email_address_verification_required" => "not_possible",
-        "oauth_identification_claimed" | "identification_claimed" => "belongs_elsewhere",
-        "external_account_exists" => "sign_in_first",
-        "oauth_account_already_connected" => "already_connected",
-        "oauth_connection_blocked_by_immutable_attribute" => "not_possible",
-        "external_account_missing_refresh_token" => "reconnect",
-        "identifier_already_signed_in" | "session_exists" => "already_signed_in",
-        "sign_up_mode_restricted" | "sign_up_restricted_waitlist" | "user_quota_exceeded" => "closed",
-        "not_allowed_access" | "form_email_address_blocked" => "closed",
-        "oauth_email_domain_reserved_by_saml" => "use_company",
-        "user_locked" => "locked",
-        "user_banned" | "user_deactivated" => "account_closed",
-        "oauth_unsupported_provider" | "oauth_provider_not_enabled" => "app_fault",
-        "oauth_non_authenticatable_provider" => "app_fault",
-        _ => "our_fault",
+        "oauth_access_denied" => T::Cancelled,
+        "oauth_token_exchange_error" | "oauth_fetch_user_error" => T::BadAnswer,
+        "misconfigured_oauth_provider" | "redirect_uri_mismatch" | "oauth_config_missing" => T::NotSetUp,
+        "external_account_email_address_verification_required" => T::NotPossible,
+        "oauth_identification_claimed" | "identification_claimed" => T::BelongsElsewhere,
+        "external_account_exists" => T::SignInFirst,
+        "oauth_account_already_connected" => T::AlreadyConnected,
+        "oauth_connection_blocked_by_immutable_attribute" => T::NotPossible,
+        "external_account_missing_refresh_token" => T::Reconnect,
+        "identifier_already_signed_in" | "session_exists" => T::AlreadySignedIn,
+        "sign_up_mode_restricted" | "sign_up_restricted_waitlist" | "user_quota_exceeded" => T::Closed,
+        "not_allowed_access" | "form_email_address_blocked" => T::Closed,
+        "oauth_email_domain_reserved_by_saml" => T::UseCompany,
+        "user_locked" => T::Locked,
+        "user_banned" | "user_deactivated" => T::AccountClosed,
+        "oauth_unsupported_provider" | "oauth_provider_not_enabled" => T::AppFault,
+        "oauth_non_authenticatable_provider" => T::AppFault,
+        _ => T::OurFault,
     }
 }
 
 /// The sentence under a text key, with the provider's name in it.
-pub fn sentence(text_key: &str, provider: Option<&str>) -> String {
+pub fn sentence(text_key: TextKey, provider: Option<&str>) -> String {
     fill(message(text_key), &[("provider", provider.unwrap_or(text("reason.the_provider")))])
 }
 
 /// The message file's key for a text key. Spelled out, so that the test of the message file sees each.
-fn message(text_key: &str) -> &'static str {
+fn message(text_key: TextKey) -> &'static str {
     match text_key {
-        "app_fault" => "reason.app_fault",
-        "start_again" => "reason.start_again",
-        "began_again" => "reason.began_again",
-        "cancelled" => "reason.cancelled",
-        "not_answering" => "reason.not_answering",
-        "not_set_up" => "reason.not_set_up",
-        "bad_answer" => "reason.bad_answer",
-        "one_more_step" => "reason.one_more_step",
-        "not_possible" => "reason.not_possible",
-        "belongs_elsewhere" => "reason.belongs_elsewhere",
-        "sign_in_first" => "reason.sign_in_first",
-        "already_connected" => "reason.already_connected",
-        "already_signed_in" => "reason.already_signed_in",
-        "closed" => "reason.closed",
-        "use_company" => "reason.use_company",
-        "locked" => "reason.locked",
-        "account_closed" => "reason.account_closed",
-        "too_many" => "reason.too_many",
-        "wrong" => "reason.wrong",
-        "ask_again" => "reason.ask_again",
-        "reconnect" => "reason.reconnect",
-        "client_request" => "reason.client_request",
-        _ => "reason.our_fault",
+        TextKey::AppFault => "reason.app_fault",
+        TextKey::StartAgain => "reason.start_again",
+        TextKey::BeganAgain => "reason.began_again",
+        TextKey::Cancelled => "reason.cancelled",
+        TextKey::NotAnswering => "reason.not_answering",
+        TextKey::NotSetUp => "reason.not_set_up",
+        TextKey::BadAnswer => "reason.bad_answer",
+        TextKey::OneMoreStep => "reason.one_more_step",
+        TextKey::NotPossible => "reason.not_possible",
+        TextKey::BelongsElsewhere => "reason.belongs_elsewhere",
+        TextKey::SignInFirst => "reason.sign_in_first",
+        TextKey::AlreadyConnected => "reason.already_connected",
+        TextKey::AlreadySignedIn => "reason.already_signed_in",
+        TextKey::Closed => "reason.closed",
+        TextKey::UseCompany => "reason.use_company",
+        TextKey::Locked => "reason.locked",
+        TextKey::AccountClosed => "reason.account_closed",
+        TextKey::TooMany => "reason.too_many",
+        TextKey::Wrong => "reason.wrong",
+        TextKey::AskAgain => "reason.ask_again",
+        TextKey::Reconnect => "reason.reconnect",
+        TextKey::ClientRequest => "reason.client_request",
+        TextKey::OurFault => "reason.our_fault",
     }
 }
 
@@ -130,15 +185,17 @@ pub enum NextAction {
 }
 
 /// What the page for `text_key` offers, the main action first. Help stands in the footer of every page.
-pub fn offers(text_key: &str) -> &'static [NextAction] {
+pub fn offers(text_key: TextKey) -> &'static [NextAction] {
     use NextAction::*;
+    use TextKey as T;
     match text_key {
-        "cancelled" | "not_answering" | "bad_answer" => &[TryAgain, OtherMethod],
-        "not_set_up" | "not_possible" | "closed" | "account_closed" | "too_many" => &[OtherMethod],
-        "sign_in_first" | "use_company" | "locked" | "one_more_step" => &[OtherMethod],
-        "belongs_elsewhere" | "already_connected" => &[ThatAccount, OtherAccount],
-        "already_signed_in" => &[GoOn, OtherAccount],
-        _ => &[StartAgain],
+        T::Cancelled | T::NotAnswering | T::BadAnswer => &[TryAgain, OtherMethod],
+        T::NotSetUp | T::NotPossible | T::Closed | T::AccountClosed | T::TooMany => &[OtherMethod],
+        T::SignInFirst | T::UseCompany | T::Locked | T::OneMoreStep => &[OtherMethod],
+        T::BelongsElsewhere | T::AlreadyConnected => &[ThatAccount, OtherAccount],
+        T::AlreadySignedIn => &[GoOn, OtherAccount],
+        T::AppFault | T::StartAgain | T::BeganAgain | T::Wrong | T::AskAgain => &[StartAgain],
+        T::Reconnect | T::ClientRequest | T::OurFault => &[StartAgain],
     }
 }
 
@@ -161,15 +218,15 @@ mod tests {
     #[test]
     fn a_noted_reason_says_more_than_the_code() {
         let verification = |text: &str| of_verification(&serde_json::from_str(text).unwrap());
-        assert_eq!(verification(r#"{"code":"oauth_token_exchange_error"}"#), "bad_answer");
+        assert_eq!(verification(r#"{"code":"oauth_token_exchange_error"}"#), TextKey::BadAnswer);
         let noted = r#"{"code":"oauth_token_exchange_error","meta":{"reason":"token_invalid_grant"}}"#;
-        assert_eq!(verification(noted), "start_again");
-        assert_eq!(verification(r#"{"code":"tomorrow's","meta":{"reason":"tomorrow's"}}"#), "our_fault");
+        assert_eq!(verification(noted), TextKey::StartAgain);
+        assert_eq!(verification(r#"{"code":"tomorrow's","meta":{"reason":"tomorrow's"}}"#), TextKey::OurFault);
     }
 
     #[test]
     fn names_the_provider_where_it_is_known() {
-        assert_eq!(sentence("not_answering", Some("Google")), "Google does not answer at the moment.");
-        assert_eq!(sentence("not_answering", None), "The provider does not answer at the moment.");
+        assert_eq!(sentence(TextKey::NotAnswering, Some("Google")), "Google does not answer at the moment.");
+        assert_eq!(sentence(TextKey::NotAnswering, None), "The provider does not answer at the moment.");
     }
 }

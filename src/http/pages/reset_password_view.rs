@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::content_security_policy::FormTarget;
 use super::fields_view::Field;
-use super::layout::{Layout, Reply, page};
+use super::layout::{Layout, PageState, Reply, page};
 use crate::model::instance::Instance;
 
 /// What the page asks for.
@@ -57,13 +57,13 @@ struct View<'a> {
 }
 
 impl ResetPage<'_> {
-    fn state(&self) -> &'static str {
+    fn state(&self) -> PageState {
         let has_problem = self.problem.is_some() || self.fields.iter().any(|field| field.problem.is_some());
         match self.asks {
-            _ if self.wait.is_some() => "rate-limited",
-            _ if has_problem => "error.reset",
-            ResetForm::Who => "reset.begin",
-            ResetForm::Password => "reset.new",
+            _ if self.wait.is_some() => "rate-limited".into(),
+            _ if has_problem => PageState::error("error.reset"),
+            ResetForm::Who => "reset.begin".into(),
+            ResetForm::Password => "reset.new".into(),
         }
     }
 
@@ -74,10 +74,7 @@ impl ResetPage<'_> {
             ResetForm::Who => ("new_password.heading_begin", "new_password.lead_begin", "new_password.send"),
             ResetForm::Password => ("new_password.heading", "new_password.lead", "new_password.submit"),
         };
-        let status = match self.state() {
-            "error.reset" => StatusCode::UNPROCESSABLE_ENTITY,
-            _ => StatusCode::OK,
-        };
+        let status = if self.state().is_error() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
         let wait = self.wait.map(|seconds| shell.fill("start.wait", "seconds", &seconds.to_string()));
         let view = View {
             heading: shell.text(heading),

@@ -194,7 +194,7 @@ async fn begin(
 /// What the page says about a refused start; refusals that are not about the provider stay errors.
 fn refused_start(problem: &Problem, strategy: &str, offered: &[EnabledProvider]) -> Result<StartMessage> {
     let key = reasons::of_code(problem.code().name);
-    if key == "our_fault" {
+    if key == reasons::TextKey::OurFault {
         return Err(problem.clone().into());
     }
     let name = offered.iter().find(|offered| offered.strategy == strategy).map(|offered| offered.name.as_str());

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::content_security_policy::{FormTarget, Robots};
 use super::fields_view::Field;
-use super::layout::{Layout, Reply, page};
+use super::layout::{Layout, PageState, Reply, page};
 use super::messages::text;
 use super::redirect_params::{EntryPage, RedirectParams};
 use crate::model::instance::Instance;
@@ -127,17 +127,17 @@ const SIGN_UP: EntryTexts = EntryTexts {
 };
 
 impl Start<'_> {
-    fn state(&self) -> &'static str {
+    fn state(&self) -> PageState {
         let is_alone = self.fields.is_empty();
         match (&self.remark, self.providers.len(), self.entry) {
-            _ if self.has_field_problem() => "error.field",
-            (StartMessage::Wait(_), ..) => "rate-limited",
-            (StartMessage::Problem(..), ..) => "error.provider",
-            (StartMessage::FlashMessage(_), ..) => "notice",
-            (StartMessage::None, 0, _) if is_alone => "no-methods",
-            (StartMessage::None, 1, _) if is_alone => "only-provider",
-            (StartMessage::None, _, EntryPage::SignIn) => "empty",
-            (StartMessage::None, _, EntryPage::SignUp) => "start",
+            _ if self.has_field_problem() => PageState::error("error.field"),
+            (StartMessage::Wait(_), ..) => "rate-limited".into(),
+            (StartMessage::Problem(..), ..) => PageState::error("error.provider"),
+            (StartMessage::FlashMessage(_), ..) => "notice".into(),
+            (StartMessage::None, 0, _) if is_alone => "no-methods".into(),
+            (StartMessage::None, 1, _) if is_alone => "only-provider".into(),
+            (StartMessage::None, _, EntryPage::SignIn) => "empty".into(),
+            (StartMessage::None, _, EntryPage::SignUp) => "start".into(),
         }
     }
 

@@ -7,13 +7,14 @@
 use super::application::Application;
 use super::error::{ErrorCode, OAuthError, invalid_request};
 use super::parameters::Parameters;
-use super::pkce::CodeChallenge;
+use super::pkce::{ChallengeMethod, CodeChallenge};
 use super::redirect_uri;
 use super::resource::{self, Loopback};
 use super::scope::{OPENID, Scopes};
 use crate::model::id::UserId;
 use crate::model::instance::Instance;
 use crate::model::reason::Reason;
+use crate::model::text_enum::text_enum;
 
 /// Every parameter that may occur once; `resource` may repeat, all others are ignored.
 const RECOGNISED: [&str; 21] = [
@@ -232,12 +233,20 @@ fn no_request_object(parameters: &Parameters) -> Result<(), OAuthError> {
     Ok(())
 }
 
+text_enum! {
+    /// What the authorization endpoint answers with (RFC 6749 section 3.1.1).
+    pub enum ResponseType {
+        /// An authorization code.
+        Code = "code",
+    }
+}
+
 /// 10
 fn response_type(parameters: &Parameters) -> Result<(), OAuthError> {
-    match parameters.single("response_type") {
-        Some("code") => Ok(()),
+    match parameters.single("response_type").map(ResponseType::parse) {
+        Some(Some(ResponseType::Code)) => Ok(()),
         None => Err(invalid_request("response_type is missing")),
-        Some(_) => Err(OAuthError::new(ErrorCode::UnsupportedResponseType, "response_type must be code")),
+        Some(None) => Err(OAuthError::new(ErrorCode::UnsupportedResponseType, "response_type must be code")),
     }
 }
 
@@ -251,7 +260,7 @@ fn challenge(parameters: &Parameters, application: &Application) -> Result<Optio
             None => Ok(None),
         };
     };
-    if method != Some("S256") {
+    if method.and_then(ChallengeMethod::parse) != Some(ChallengeMethod::S256) {
         return Err(invalid_request("code_challenge_method must be S256"));
     }
     let challenge = CodeChallenge::parse(challenge);

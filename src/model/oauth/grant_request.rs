@@ -8,6 +8,7 @@ use super::resource;
 use super::scope::Scopes;
 use super::token::{Kind, Token};
 use crate::model::reason::Reason;
+use crate::model::text_enum::text_enum;
 
 /// Parameters of the token endpoint that may occur once; `resource` may repeat.
 const RECOGNISED: [&str; 10] = [
@@ -22,6 +23,16 @@ const RECOGNISED: [&str; 10] = [
     "client_assertion",
     "client_assertion_type",
 ];
+
+text_enum! {
+    /// The grants we know.
+    pub enum GrantType {
+        /// RFC 6749 section 4.1.3
+        AuthorizationCode = "authorization_code",
+        /// RFC 6749 section 6
+        RefreshToken = "refresh_token",
+    }
+}
 
 /// A grant we know, with its parameters read.
 #[derive(Debug)]
@@ -67,15 +78,16 @@ pub struct RefreshRequest {
     pub resources: Vec<String>,
 }
 
-/// The `grant_type` of a token request, after the checks that come before client authentication.
+/// The `grant_type` of a token request, after the checks that come before client authentication; `None` for one that we
+/// do not know.
 ///
 /// # Errors
 /// `invalid_request` for a repeated parameter or a missing `grant_type`.
-pub fn grant_type(form: &Parameters) -> Result<&str, OAuthError> {
+pub fn grant_type(form: &Parameters) -> Result<Option<GrantType>, OAuthError> {
     for name in RECOGNISED {
         form.one(name)?;
     }
-    form.single("grant_type").ok_or(invalid_request("grant_type is missing"))
+    form.single("grant_type").map(GrantType::parse).ok_or(invalid_request("grant_type is missing"))
 }
 
 /// Reads the grant's own parameters; to be answered only to a client that has authenticated.
@@ -85,7 +97,7 @@ pub fn grant_type(form: &Parameters) -> Result<&str, OAuthError> {
 pub fn read(form: &Parameters) -> Result<GrantRequest, OAuthError> {
     let resources: Vec<String> = form.all("resource").map(str::to_owned).collect();
     match grant_type(form)? {
-        "authorization_code" => {
+        Some(GrantType::AuthorizationCode) => {
             let code = form.single("code").ok_or(invalid_request("code is missing"))?;
             Ok(GrantRequest::Code(CodeRequest {
                 code: Token::parse(Kind::Code, code),
@@ -94,7 +106,7 @@ pub fn read(form: &Parameters) -> Result<GrantRequest, OAuthError> {
                 resources,
             }))
         }
-        "refresh_token" => {
+        Some(GrantType::RefreshToken) => {
             let token = form.single("refresh_token").ok_or(invalid_request("refresh_token is missing"))?;
             Ok(GrantRequest::Refresh(RefreshRequest {
                 refresh_token: Token::parse(Kind::Refresh, token),
@@ -102,7 +114,7 @@ pub fn read(form: &Parameters) -> Result<GrantRequest, OAuthError> {
                 resources,
             }))
         }
-        _ => Err(OAuthError::new(ErrorCode::UnsupportedGrantType, "this grant type is not offered")),
+        None => Err(OAuthError::new(ErrorCode::UnsupportedGrantType, "this grant type is not offered")),
     }
 }
 
@@ -160,7 +172,7 @@ pub fn refusal(request: &CodeRequest, facts: Option<CodeFacts<'_>>) -> (OAuthErr
     if facts.is_expired || facts.failures >= MAX_FAILURES {
         return (GONE, Consequence::Nothing);
     }
-    let redirect_uri = match request.redirect_uri.as_deref() {
+    let redirect_uri = match &request.redirect_uri {
         Some(uri) if uri != facts.redirect_uri => {
             Err(invalid_grant("redirect_uri is not the one of the authorization request"))
         }

@@ -4,6 +4,16 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::model::text_enum::text_enum;
+
+text_enum! {
+    /// How a challenge follows from its verifier (RFC 7636 section 4.3).
+    pub enum ChallengeMethod {
+        /// Its SHA-256.
+        S256 = "S256",
+    }
+}
+
 /// A well-formed S256 challenge: 43 base64url characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeChallenge(String);
