@@ -21,6 +21,7 @@ mod conflicts;
 mod database;
 mod dead_path;
 mod embedded;
+mod enum_columns;
 mod flows;
 mod growth;
 mod house;
