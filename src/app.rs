@@ -27,10 +27,12 @@ use crate::crypto::SystemRng;
 use crate::crypto::password::Passwords;
 use crate::crypto::ring::KeyRing;
 use crate::flow_log::Recorder;
+use crate::model::instance::Instance;
 use crate::model::random::Rng;
 use crate::model::time::Clock;
 use crate::outbound::mail::{MailStartError, Mailer};
 use crate::outbound::{Outbound, StartError};
+use crate::store::InstanceConnection;
 use crate::store::directory::Directory;
 use crate::store::pool::PgPool;
 use crate::store::provider_configs::ProviderConfigs;
@@ -112,6 +114,11 @@ impl From<RingMismatch> for BuildError {
 }
 
 impl App {
+    /// The database, for statements about `instance` that need no transaction.
+    pub fn db_of<'a>(&'a self, instance: &'a Instance) -> InstanceConnection<'a> {
+        InstanceConnection::of_pool(&self.db, &instance.id, instance.clock_offset)
+    }
+
     /// Builds the parts over a migrated database: compares the ring with the database, and measures the clocks.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::model::instance::Instance;
 use crate::model::random::Rng;
 use crate::model::request::Origin;
 use crate::model::time::Timestamp;
-use crate::store::interval;
+use crate::store::{InstanceConnection, interval};
 
 /// The context of a request.
 #[derive(Clone)]
@@ -59,7 +59,12 @@ impl Ctx {
         self.app.clock.now() + self.instance.clock_offset
     }
 
-    /// The instance's id: first argument of every statement.
+    /// The database, for statements about the instance that need no transaction.
+    pub fn db(&self) -> InstanceConnection<'_> {
+        InstanceConnection::of_pool(&self.app.db, &self.instance.id, self.instance.clock_offset)
+    }
+
+    /// The instance's id.
     pub fn instance_id(&self) -> &InstanceId {
         &self.instance.id
     }

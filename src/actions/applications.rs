@@ -31,10 +31,9 @@ pub async fn create(ctx: &Ctx, actor: Actor, new: NewApplication) -> Result<Crea
     let hash = |secret: &Secret| (ring.lookup_hash(Lookup::ClientSecret, secret.expose_secret()), ring.first_id());
     let identity = Identity { id: &id, client_id: &client_id, secret: client_secret.as_ref().map(hash) };
     let (identity, checked, actor) = (&identity, &checked, &actor);
-    let application = transact::<_, Error>(&ctx.app.db, "application.create", |tx| {
+    let application = transact::<_, Error>(ctx.db(), "application.create", |tx| {
         async move {
-            let application =
-                oauth_applications::insert(&mut *tx, ctx.instance_id(), identity, checked, ctx.offset()).await?;
+            let application = oauth_applications::insert(&mut *tx, identity, checked).await?;
             let action = "oauth_application.created";
             let mut event = AuditEvent::new(ctx.instance_id().as_str(), action, actor.clone(), ctx.app.clock.now());
             event.target = Some(("oauth_application", application.id.as_str()));
@@ -53,7 +52,7 @@ pub async fn create(ctx: &Ctx, actor: Actor, new: NewApplication) -> Result<Crea
 /// `resource_not_found`, also for texts that are no ids and for applications of other instances.
 pub async fn get(ctx: &Ctx, id: &str) -> Result<Application> {
     let id = ApplicationId::parse(id).ok_or(code::RESOURCE_NOT_FOUND)?;
-    let found = oauth_applications::by_id(&ctx.app.db, ctx.instance_id(), &id).await?;
+    let found = oauth_applications::by_id(&mut ctx.db(), &id).await?;
     Ok(found.ok_or(Problem::new(code::RESOURCE_NOT_FOUND))?)
 }
 
@@ -62,5 +61,5 @@ pub async fn get(ctx: &Ctx, id: &str) -> Result<Application> {
 /// # Errors
 /// Storage faults.
 pub async fn list(ctx: &Ctx, listing: &Listing<'_>) -> Result<(Vec<Application>, i64)> {
-    Ok(oauth_applications::list(&ctx.app.db, ctx.instance_id(), listing).await?)
+    Ok(oauth_applications::list(&mut ctx.db(), listing).await?)
 }

@@ -8,19 +8,20 @@ use crate::model::id::{ClientId, SessionId, SignInId, SignUpId};
 use crate::model::linking::AttemptKind;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
+use crate::store::InstanceConnection;
 use crate::store::attempts::{self, SignUpFields};
-use crate::store::pool::PgConnection;
+
 use crate::store::sessions;
 
 /// A single-session instance has at most one session on a client.
 ///
 /// # Errors
 /// `session_exists` with `meta.session_id`.
-pub async fn refuse_second_session(ctx: &Ctx, db: &mut PgConnection, client: &ClientId) -> Result<()> {
+pub async fn refuse_second_session(ctx: &Ctx, db: &mut InstanceConnection<'_>, client: &ClientId) -> Result<()> {
     if !ctx.instance.settings.single_session_mode {
         return Ok(());
     }
-    match sessions::newest_open(db, ctx.instance_id(), client, ctx.offset()).await? {
+    match sessions::newest_open(db, client).await? {
         None => Ok(()),
         Some(session) => Err(session_exists(ctx, client, &session).into()),
     }
@@ -38,7 +39,7 @@ pub fn session_exists(ctx: &Ctx, client: &ClientId, session: &SessionId) -> Prob
 /// Storage faults.
 pub async fn create(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     kind: AttemptKind,
     fields: &SignUpFields,
@@ -47,12 +48,12 @@ pub async fn create(
     match kind {
         AttemptKind::SignIn => {
             let id = SignInId::new(ctx.now, ctx.rng());
-            attempts::create_sign_in(db, ctx.instance_id(), &id, client, flow.as_ref(), ctx.offset()).await?;
+            attempts::create_sign_in(db, &id, client, flow.as_ref()).await?;
             Ok(id.to_string())
         }
         AttemptKind::SignUp => {
             let id = SignUpId::new(ctx.now, ctx.rng());
-            attempts::create_sign_up(db, ctx.instance_id(), &id, client, fields, flow.as_ref(), ctx.offset()).await?;
+            attempts::create_sign_up(db, &id, client, fields, flow.as_ref()).await?;
             Ok(id.to_string())
         }
     }
@@ -66,7 +67,7 @@ pub async fn sign_in(ctx: &Ctx, client: &Client, id: &str) -> Result<SignIn> {
     if let Some(current) = client.sign_in.as_ref().filter(|attempt| attempt.id.as_str() == id) {
         return Ok(current.clone());
     }
-    let found = attempts::sign_in(&ctx.app.db, ctx.instance_id(), id).await?;
+    let found = attempts::sign_in(&mut ctx.db(), id).await?;
     let mut found = found.ok_or_else(|| Error::internal("a sign-in vanished while it was answered"))?;
     factors::fill(ctx, &mut found);
     Ok(found)
@@ -80,7 +81,7 @@ pub async fn sign_up(ctx: &Ctx, client: &Client, id: &str) -> Result<SignUp> {
     if let Some(current) = client.sign_up.as_ref().filter(|attempt| attempt.id.as_str() == id) {
         return Ok(current.clone());
     }
-    let found = attempts::sign_up(&ctx.app.db, ctx.instance_id(), id).await?;
+    let found = attempts::sign_up(&mut ctx.db(), id).await?;
     let mut found = found.ok_or_else(|| Error::internal("a sign-up vanished while it was answered"))?;
     factors::fill_sign_up(ctx, &mut found);
     Ok(found)

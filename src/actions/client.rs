@@ -8,8 +8,8 @@ use crate::model::id::{ClientId, VerificationId};
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::random;
 use crate::model::verification::{Status, Verification};
+use crate::store::InstanceConnection;
 use crate::store::clients;
-use crate::store::pool::PgConnection;
 
 /// When a browser whose token was just replaced may come again, in seconds.
 const MOMENT: u32 = 3;
@@ -60,13 +60,13 @@ pub async fn read(ctx: &Ctx, token: Option<&LookupHash>) -> Result<Option<Client
 /// theirs that names nobody any more was replaced, and is dead.
 async fn unsaved(ctx: &Ctx) -> Result<Option<&ClientId>> {
     match &ctx.unsaved_client {
-        Some(id) if !clients::is_stored(&ctx.app.db, ctx.instance_id(), id).await? => Ok(Some(id)),
+        Some(id) if !clients::is_stored(&mut ctx.db(), id).await? => Ok(Some(id)),
         _ => Ok(None),
     }
 }
 
 async fn stored(ctx: &Ctx, token: &LookupHash) -> Result<Option<Client>> {
-    let Some(mut client) = clients::tree(&ctx.app.db, ctx.instance_id(), token, ctx.offset()).await? else {
+    let Some(mut client) = clients::tree(&mut ctx.db(), token).await? else {
         return Ok(None);
     };
     let attempts = client.sign_in.iter().map(|sign_in| &sign_in.flow_id);
@@ -139,29 +139,29 @@ pub async fn read_updated(ctx: &Ctx, presented: Option<&LookupHash>, issued: Opt
 /// planted token.
 pub async fn lock_or_create(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     token: Option<&LookupHash>,
 ) -> Result<(ClientId, Option<Issued>)> {
     if let (Some(token), Some(id)) = (token, &ctx.unsaved_client) {
         let key = ctx.app.ring.first_id();
-        if let Some(client) = clients::lock_or_store(db, ctx.instance_id(), token, id, key, ctx.offset()).await? {
+        if let Some(client) = clients::lock_or_store(db, token, id, key).await? {
             return Ok((client, None));
         }
     }
     // Also for what was issued: another request of the same browser may just have stored it.
     if let Some(token) = token
-        && let Some(client) = clients::lock_by_token(db, ctx.instance_id(), token).await?
+        && let Some(client) = clients::lock_by_token(db, token).await?
     {
         return Ok((client, None));
     }
     if let Some(token) = token
-        && clients::is_overtaken(db, ctx.instance_id(), token, ctx.offset()).await?
+        && clients::is_overtaken(db, token).await?
     {
         return Err(Problem::new(code::RESOURCE_LOCKED).retry_after(MOMENT).into());
     }
     let id = ClientId::new(ctx.now, ctx.rng());
     let issued = new_token(ctx);
-    clients::create(db, ctx.instance_id(), &id, &issued.hash, ctx.app.ring.first_id(), ctx.offset()).await?;
+    clients::create(db, &id, &issued.hash, ctx.app.ring.first_id()).await?;
     Ok((id, Some(issued)))
 }
 

@@ -47,7 +47,7 @@ pub async fn to_connect(ctx: &Ctx, strategy: &str) -> Result<Configured> {
 async fn enabled(ctx: &Ctx, strategy: &str) -> Result<ProviderConfig> {
     let named = ctx.app.catalogue.by_strategy(strategy);
     let named = named.ok_or_else(|| unavailable(code::OAUTH_UNSUPPORTED_PROVIDER, "unknown"))?;
-    let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), named.slug()).await?;
+    let config = provider_configs::get(&mut ctx.db(), named.slug()).await?;
     let config = config.filter(|config| config.is_enabled);
     Ok(config.ok_or_else(|| unavailable(code::OAUTH_PROVIDER_NOT_ENABLED, "disabled"))?)
 }
@@ -57,7 +57,7 @@ async fn enabled(ctx: &Ctx, strategy: &str) -> Result<ProviderConfig> {
 /// # Errors
 /// `oauth_provider_not_enabled` if its configuration was removed; what [`to_sign_in_with`] says about credentials.
 pub async fn by_slug(ctx: &Ctx, slug: &str) -> Result<Configured> {
-    let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), slug).await?;
+    let config = provider_configs::get(&mut ctx.db(), slug).await?;
     configured(ctx, config.ok_or_else(|| unavailable(code::OAUTH_PROVIDER_NOT_ENABLED, "disabled"))?).await
 }
 
@@ -180,7 +180,7 @@ pub struct EnabledProvider {
 /// # Errors
 /// Storage faults.
 pub async fn enabled_providers(ctx: &Ctx) -> Result<Vec<EnabledProvider>> {
-    let configs = provider_configs::all(&ctx.app.db, ctx.instance_id()).await?;
+    let configs = provider_configs::all(&mut ctx.db()).await?;
     let offered = configs.into_iter().filter(|config| config.is_enabled).filter_map(|config| {
         let said = |member: &str| config.custom.as_ref()?.get(member)?.as_str().map(str::to_owned);
         let known = ctx.app.catalogue.get(&config.provider).map(|descriptor| descriptor.name.clone());

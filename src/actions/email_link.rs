@@ -12,7 +12,8 @@ use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::redirect::{CREATED_SESSION, with_query};
 use crate::model::verification as model;
-use crate::store::pool::PgConnection;
+use crate::store::InstanceConnection;
+
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::verifications::{self, PendingVerification};
 use crate::store::{attempts, clients, sign_ins, sign_ups};
@@ -78,8 +79,8 @@ pub enum Opener {
 /// `verification_already_verified`.
 pub async fn find(ctx: &Ctx, token: &str) -> Result<Link> {
     for hash in ctx.app.ring.lookup_hashes(Lookup::EmailLink, token) {
-        let Some(asked) = verifications::by_link(&ctx.app.db, ctx.instance_id(), &hash).await? else { continue };
-        let flow = attempts::flow_of(&ctx.app.db, ctx.instance_id(), &asked.owner).await?;
+        let Some(asked) = verifications::by_link(&mut ctx.db(), &hash).await? else { continue };
+        let flow = attempts::flow_of(&mut ctx.db(), &asked.owner).await?;
         flow_steps::resume(ctx, flow.as_ref(), None);
         if asked.superseded_at.is_some() {
             return Err(code::VERIFICATION_LINK_TOKEN_STALE.because(Reason::ProofDead, "stale").into());
@@ -141,7 +142,7 @@ impl Link {
 /// # Errors
 /// Storage faults; refusals of the attempt become [`Status::Failed`].
 pub async fn open(ctx: &Ctx, token: Option<&LookupHash>, link: &Link, opener: Opener) -> Result<LinkOutcome> {
-    let opened = transact(&ctx.app.db, "email_link.open", |tx| {
+    let opened = transact(ctx.db(), "email_link.open", |tx| {
         async move {
             let outcome = match (opener, token) {
                 (Opener::Same, Some(token)) => finish(ctx, tx, token, link).await?,
@@ -169,8 +170,8 @@ fn failed(ctx: &Ctx, link: &Link, error: Error) -> Result<LinkOutcome> {
     }
 }
 
-async fn believe(ctx: &Ctx, db: &mut PgConnection, link: &Link) -> Result<Status, Aborted> {
-    let opened = verifications::open_link(db, ctx.instance_id(), &link.asked.id, &link.hash, ctx.offset()).await?;
+async fn believe(ctx: &Ctx, db: &mut InstanceConnection<'_>, link: &Link) -> Result<Status, Aborted> {
+    let opened = verifications::open_link(db, &link.asked.id, &link.hash).await?;
     if opened {
         flow_steps::log_verification(ctx, &link.asked.strategy);
     }
@@ -178,8 +179,13 @@ async fn believe(ctx: &Ctx, db: &mut PgConnection, link: &Link) -> Result<Status
 }
 
 /// In the browser that asked: the verification, and what follows from it, in one transaction.
-async fn finish(ctx: &Ctx, db: &mut PgConnection, token: &LookupHash, link: &Link) -> Result<LinkOutcome, Aborted> {
-    let client = clients::lock_by_token(&mut *db, ctx.instance_id(), token).await?;
+async fn finish(
+    ctx: &Ctx,
+    db: &mut InstanceConnection<'_>,
+    token: &LookupHash,
+    link: &Link,
+) -> Result<LinkOutcome, Aborted> {
+    let client = clients::lock_by_token(&mut *db, token).await?;
     let client = client.filter(|client| Some(client) == link.asked.client.as_ref());
     let client = client.ok_or(code::CLIENT_STATE_INVALID).map_err(Problem::from)?;
     let status = believe(ctx, db, link).await?;
@@ -200,7 +206,7 @@ async fn finish(ctx: &Ctx, db: &mut PgConnection, token: &LookupHash, link: &Lin
         }
     };
     let session = match issued {
-        Some(_) => created_session(ctx, db, &client, owner).await?,
+        Some(_) => created_session(db, &client, owner).await?,
         None => None,
     };
     Ok(link.outcome(Status::Verified, session.as_deref(), issued))
@@ -208,7 +214,7 @@ async fn finish(ctx: &Ctx, db: &mut PgConnection, token: &LookupHash, link: &Lin
 
 async fn continue_attempt(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     owner: &str,
     address: Option<&str>,
@@ -222,17 +228,15 @@ async fn continue_attempt(
 }
 
 async fn created_session(
-    ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     owner: &str,
 ) -> Result<Option<String>, Aborted> {
-    let (instance, offset) = (ctx.instance_id(), ctx.offset());
     let session = if owner.starts_with(SignInId::PREFIX) {
-        let found = sign_ins::of_client(db, instance, client, owner, offset).await?;
+        let found = sign_ins::of_client(db, client, owner).await?;
         found.and_then(|found| found.attempt.created_session_id)
     } else {
-        let found = sign_ups::of_client(db, instance, client, owner, offset).await?;
+        let found = sign_ups::of_client(db, client, owner).await?;
         found.and_then(|found| found.attempt.created_session_id)
     };
     Ok(session.map(|session| session.to_string()))
@@ -249,12 +253,12 @@ pub async fn finish_elsewhere_opened(
     owner: &str,
 ) -> Result<Option<client::ClientUpdate>> {
     let Some(token) = token else { return Ok(None) };
-    let resumed = transact(&ctx.app.db, "email_link.resume", |tx| {
+    let resumed = transact(ctx.db(), "email_link.resume", |tx| {
         async move {
-            let Some(client) = clients::lock_by_token(tx, ctx.instance_id(), token).await? else {
+            let Some(client) = clients::lock_by_token(tx, token).await? else {
                 return Ok(Committed::Done(None));
             };
-            let opened = verifications::opened_link(&mut *tx, ctx.instance_id(), owner, ctx.offset()).await?;
+            let opened = verifications::opened_link(&mut *tx, owner).await?;
             let Some(asked) = opened else { return Ok(Committed::Done(None)) };
             Ok(match continue_attempt(ctx, tx, &client, owner, asked.identification.as_deref()).await? {
                 Committed::Done(issued) => Committed::Done(Some(issued)),

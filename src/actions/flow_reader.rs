@@ -51,7 +51,7 @@ pub struct Configuration {
 /// # Errors
 /// Storage faults.
 pub async fn list(ctx: &Ctx, filter: &Filter<'_>) -> Result<Vec<(Flow, ObservedStatus)>> {
-    let found = flows::list(&ctx.app.db, ctx.instance_id(), filter, PAGE).await?;
+    let found = flows::list(&mut ctx.db(), filter, PAGE).await?;
     Ok(found.into_iter().map(|flow| (status(&flow, ctx.now), flow)).map(|(status, flow)| (flow, status)).collect())
 }
 
@@ -62,7 +62,7 @@ pub async fn list(ctx: &Ctx, filter: &Filter<'_>) -> Result<Vec<(Flow, ObservedS
 /// Storage faults.
 pub async fn find(ctx: &Ctx, reference: &str) -> Result<Option<FlowId>> {
     let Some(request) = RequestId::parse(reference) else { return Ok(FlowId::parse(reference)) };
-    Ok(flows::of_request(&ctx.app.db, ctx.instance_id(), &request).await?)
+    Ok(flows::of_request(&mut ctx.db(), &request).await?)
 }
 
 /// One flow; `None` if there is none of that id.
@@ -71,11 +71,11 @@ pub async fn find(ctx: &Ctx, reference: &str) -> Result<Option<FlowId>> {
 /// Storage faults.
 pub async fn show(ctx: &Ctx, id: &FlowId) -> Result<Option<Shown>> {
     let filter = Filter { id: Some(id.as_str()), ..Filter::default() };
-    let Some(flow) = flows::list(&ctx.app.db, ctx.instance_id(), &filter, 1).await?.pop() else { return Ok(None) };
-    let steps = flows::steps(&ctx.app.db, ctx.instance_id(), id).await?;
+    let Some(flow) = flows::list(&mut ctx.db(), &filter, 1).await?.pop() else { return Ok(None) };
+    let steps = flows::steps(&mut ctx.db(), id).await?;
     let status = status(&flow, ctx.now);
     let same_today = match flow.reason {
-        Some(reason) => flows::count_since(&ctx.app.db, ctx.instance_id(), reason, ctx.now - TODAY).await?,
+        Some(reason) => flows::count_since(&mut ctx.db(), reason, ctx.now - TODAY).await?,
         None => 0,
     };
     let hint = hint_of(ctx, &flow, status);
@@ -94,7 +94,7 @@ pub async fn show(ctx: &Ctx, id: &FlowId) -> Result<Option<Shown>> {
 pub async fn provider_error_text(ctx: &Ctx) -> Option<String> {
     let flow = ctx.flow_log.flow()?;
     flush_notes(ctx).await;
-    let steps = flows::steps(&ctx.app.db, ctx.instance_id(), &flow).await.ok()?;
+    let steps = flows::steps(&mut ctx.db(), &flow).await.ok()?;
     let failed = steps.iter().rfind(|step| step.detail.get("call").is_some())?;
     let words =
         ["provider_code", "provider_message"].map(|name| failed.detail.get(name).and_then(|word| word.as_str()));
@@ -131,7 +131,7 @@ fn hint_of(ctx: &Ctx, flow: &Flow, status: ObservedStatus) -> Option<String> {
 
 async fn configuration(ctx: &Ctx, flow: &Flow) -> Result<Option<Configuration>> {
     let (Some(then), Some(provider)) = (&flow.config_hash, &flow.provider) else { return Ok(None) };
-    let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), provider).await?;
+    let config = provider_configs::get(&mut ctx.db(), provider).await?;
     let now = config.map(|config| fingerprint(ctx, &config));
     let hash = then.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Some(Configuration { hash, differs: now.is_none_or(|now| now.as_slice() != then.as_slice()) }))

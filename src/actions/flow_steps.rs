@@ -1,6 +1,7 @@
 //! What social flows note for the flow log, step by step. Only what a log could hold: values of
 //! state, nonce and challenge become their lengths, addresses are masked, and no URL keeps its query.
 
+use crate::store::InstanceConnection;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -98,8 +99,8 @@ pub(super) fn begin_stray_flow(ctx: &Ctx, kind: Kind) {
 }
 
 /// Names the flow that took the place of this one. Nothing that goes wrong here is worth another refusal.
-pub async fn log_replacement(ctx: &Ctx, db: impl sqlx::PgExecutor<'_>, client: &ClientId) {
-    let newer = attempts::newest_flow(db, ctx.instance_id(), client).await.ok().flatten();
+pub async fn log_replacement(ctx: &Ctx, db: &mut InstanceConnection<'_>, client: &ClientId) {
+    let newer = attempts::newest_flow(db, client).await.ok().flatten();
     if let Some(newer) = newer.filter(|newer| ctx.flow_log.flow().as_ref() != Some(newer)) {
         ctx.flow_log.step(Step::new(StepName::Replaced).with("newer_flow", newer.as_str()));
     }

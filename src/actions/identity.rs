@@ -1,6 +1,7 @@
 //! What a provider verified: who somebody is, and the tokens that came with it. Stored sealed while a transfer may need
 //! it.
 
+use crate::store::InstanceConnection;
 use serde::{Deserialize, Serialize};
 
 use crate::actions::configured::Configured;
@@ -13,7 +14,7 @@ use crate::model::problem::{Error, Result};
 use crate::model::profile::Profile;
 use crate::model::provider_token::TokenState;
 use crate::store::external_accounts::{self, NewAccount};
-use crate::store::pool::PgConnection;
+
 use crate::store::provider_authorizations::ProviderAuthorization;
 use crate::store::provider_tokens::{self, MissingRefreshToken, Stored};
 use crate::store::transact::Aborted;
@@ -129,7 +130,7 @@ impl ProviderIdentity {
     pub async fn connect(
         &self,
         ctx: &Ctx,
-        db: &mut PgConnection,
+        db: &mut InstanceConnection<'_>,
         user: &UserId,
         address: Option<&IdentificationId>,
     ) -> Result<ExternalAccountId, Aborted> {
@@ -143,7 +144,7 @@ impl ProviderIdentity {
             address,
             scopes: &self.scopes,
         };
-        external_accounts::create(db, ctx.instance_id(), &new, ctx.offset()).await?;
+        external_accounts::create(db, &new).await?;
         self.store_tokens(ctx, db, &account).await?;
         Ok(account)
     }
@@ -155,7 +156,7 @@ impl ProviderIdentity {
     pub async fn store_tokens(
         &self,
         ctx: &Ctx,
-        db: &mut PgConnection,
+        db: &mut InstanceConnection<'_>,
         account: &ExternalAccountId,
     ) -> Result<(), Aborted> {
         let seal = |column, token: &str| {
@@ -175,7 +176,7 @@ impl ProviderIdentity {
             expires_in: tokens.expires_at.map(|moment| moment - ctx.now.unix_timestamp()),
             missing_refresh_token: self.missing_refresh_token,
         };
-        let mended = provider_tokens::store(db, ctx.instance_id(), account, &stored, ctx.offset()).await?;
+        let mended = provider_tokens::store(db, account, &stored).await?;
         if let Some(mended) = mended {
             let change = (mended.before, TokenState::Good);
             provider_token::changed(ctx, db, (&mended.user, account), change, None).await?;

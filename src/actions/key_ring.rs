@@ -112,8 +112,7 @@ pub async fn reseal(app: &App, actor: Actor) -> Result<Resealed> {
     let mut event = AuditEvent::new(audit::DEPLOYMENT, "key_ring.resealed", actor, app.clock.now());
     event.target = Some(("ring_key", app.ring.first_id()));
     event.changes = json!({ "resealed": done.resealed, "unopened": done.unopened.len() });
-    let mut connection = app.db.acquire().await?;
-    audit::append(&mut connection, app.rng.as_ref(), event).await?;
+    audit::append(&app.db, app.rng.as_ref(), event).await?;
     Ok(done)
 }
 

@@ -1,5 +1,6 @@
 //! Who knows a password. A try is counted before the hash is computed, and no connection is held meanwhile.
 
+use crate::store::InstanceConnection;
 use std::time::Duration;
 
 use crate::context::Ctx;
@@ -11,7 +12,7 @@ use crate::model::password;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::EnumerationProtection;
-use crate::store::pool::PgConnection;
+
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{user_passwords, users};
 
@@ -58,12 +59,11 @@ pub async fn check_password(
     (user, client): (Option<&UserId>, &ClientId),
     password: &Secret,
 ) -> Result<String> {
-    let instance = ctx.instance_id();
-    let reserved = transact(&ctx.app.db, "password.reserve_guess", |tx| {
+    let reserved = transact(ctx.db(), "password.reserve_guess", |tx| {
         async move {
             let mut tried = lockout::reserve(ctx, tx, user, client).await?;
             lockout::record_lock(ctx, tx, &mut tried).await?;
-            let digest = user_passwords::digest(&mut *tx, instance, user).await?;
+            let digest = user_passwords::digest(&mut *tx, user).await?;
             let digest = digest.filter(|_| !tried.is_in_vain());
             Ok(Committed::Done((tried, digest)))
         }
@@ -80,7 +80,7 @@ pub async fn check_password(
     };
     // Right, or nothing that was tried.
     let tried = &tried;
-    let released = transact(&ctx.app.db, "password.release_guess", |tx| {
+    let released = transact(ctx.db(), "password.release_guess", |tx| {
         async move {
             lockout::release(ctx, tx, tried).await?;
             Ok(Committed::Done(()))
@@ -108,13 +108,12 @@ pub async fn verdict(place: &Place<'_>, password: &Secret, digest: Option<&str>)
 /// # Errors
 /// `form_password_incorrect`; storage faults.
 pub async fn require_unchanged(
-    ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     (user, client): (&UserId, &ClientId),
     digest: &str,
 ) -> Result<()> {
-    let is_there = users::lock(db, ctx.instance_id(), user, client, ctx.offset()).await?.is_some();
-    let stored = user_passwords::digest(&mut *db, ctx.instance_id(), Some(user)).await?;
+    let is_there = users::lock(db, user, client).await?.is_some();
+    let stored = user_passwords::digest(&mut *db, Some(user)).await?;
     if is_there && stored.as_deref() == Some(digest) { Ok(()) } else { Err(incorrect().into()) }
 }
 

@@ -1,5 +1,6 @@
 //! What an act leaves behind besides its result: an audit event and an event in the outbox, in the same transaction.
 
+use crate::store::InstanceConnection;
 use serde_json::json;
 
 use crate::context::Ctx;
@@ -13,14 +14,14 @@ use crate::model::time::millis;
 use crate::store::audit::{self, Actor, AuditEvent, Outcome};
 use crate::store::outbox;
 use crate::store::password_sign_ins::SessionRecord;
-use crate::store::pool::PgConnection;
+
 use crate::store::sessions::Ending;
 
 /// A user came into being and is signed in.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn signed_up(ctx: &Ctx, db: &mut PgConnection, user: &UserId, session: &SessionId) -> Result<()> {
+pub async fn signed_up(ctx: &Ctx, db: &mut InstanceConnection<'_>, user: &UserId, session: &SessionId) -> Result<()> {
     event(ctx, db, "user.created", user.as_str()).await?;
     append(ctx, db, "user.created", user, ("user", user.as_str())).await?;
     signed_in(ctx, db, user, session).await
@@ -30,7 +31,7 @@ pub async fn signed_up(ctx: &Ctx, db: &mut PgConnection, user: &UserId, session:
 ///
 /// # Errors
 /// Storage faults.
-pub async fn signed_in(ctx: &Ctx, db: &mut PgConnection, user: &UserId, session: &SessionId) -> Result<()> {
+pub async fn signed_in(ctx: &Ctx, db: &mut InstanceConnection<'_>, user: &UserId, session: &SessionId) -> Result<()> {
     event(ctx, db, "session.created", session.as_str()).await?;
     append(ctx, db, "session.created", user, ("session", session.as_str())).await
 }
@@ -54,7 +55,7 @@ pub fn of_session(ctx: &Ctx, session: &SessionId) -> SessionRecord {
 /// Storage faults.
 pub async fn signed_out(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     session: &SessionId,
     ending: Ending,
@@ -72,7 +73,7 @@ pub async fn signed_out(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn sign_in_refused(ctx: &Ctx, db: &mut PgConnection, user: &UserId, code: &str) -> Result<()> {
+pub async fn sign_in_refused(ctx: &Ctx, db: &mut InstanceConnection<'_>, user: &UserId, code: &str) -> Result<()> {
     let now = ctx.app.clock.now();
     let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "sign_in.refused", Actor::System, now);
     entry.outcome = Outcome::Failure;
@@ -88,7 +89,7 @@ pub async fn sign_in_refused(ctx: &Ctx, db: &mut PgConnection, user: &UserId, co
 ///
 /// # Errors
 /// Storage faults.
-pub async fn sign_up_refused(ctx: &Ctx, db: &mut PgConnection, failure: &Failure) -> Result<()> {
+pub async fn sign_up_refused(ctx: &Ctx, db: &mut InstanceConnection<'_>, failure: &Failure) -> Result<()> {
     let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "sign_up.refused", Actor::System, ctx.app.clock.now());
     entry.outcome = Outcome::Failure;
     entry.reason = Some(failure.reason.name());
@@ -103,7 +104,7 @@ pub async fn sign_up_refused(ctx: &Ctx, db: &mut PgConnection, failure: &Failure
 /// Storage faults.
 pub async fn account_linked(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     account: &ExternalAccountId,
 ) -> Result<()> {
@@ -114,7 +115,12 @@ pub async fn account_linked(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn account_refused(ctx: &Ctx, db: &mut PgConnection, user: &UserId, failure: &Failure) -> Result<()> {
+pub async fn account_refused(
+    ctx: &Ctx,
+    db: &mut InstanceConnection<'_>,
+    user: &UserId,
+    failure: &Failure,
+) -> Result<()> {
     let now = ctx.app.clock.now();
     let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "external_account.refused", Actor::System, now);
     entry.outcome = Outcome::Failure;
@@ -131,7 +137,7 @@ pub async fn account_refused(ctx: &Ctx, db: &mut PgConnection, user: &UserId, fa
 /// Storage faults.
 pub async fn address_verified(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     address: &IdentificationId,
 ) -> Result<()> {
@@ -142,7 +148,7 @@ pub async fn address_verified(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn address_lost(ctx: &Ctx, db: &mut PgConnection, user: &UserId) -> Result<()> {
+pub async fn address_lost(ctx: &Ctx, db: &mut InstanceConnection<'_>, user: &UserId) -> Result<()> {
     event(ctx, db, "user.updated", user.as_str()).await?;
     append(ctx, db, "email_address.lost", user, ("user", user.as_str())).await
 }
@@ -153,7 +159,7 @@ pub async fn address_lost(ctx: &Ctx, db: &mut PgConnection, user: &UserId) -> Re
 /// Storage faults.
 pub async fn address_reassigned(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     address: &IdentificationId,
 ) -> Result<()> {
@@ -190,7 +196,7 @@ impl AccountChange {
 /// Storage faults.
 pub async fn account_changed(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     account: &ExternalAccountId,
     change: AccountChange,
@@ -216,7 +222,7 @@ pub async fn account_changed(
 /// Storage faults.
 pub async fn token_event(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     account: &ExternalAccountId,
     state: TokenState,
     refusal: Option<&Refusal>,
@@ -230,7 +236,7 @@ pub async fn token_event(
         "since": millis(ctx.moment()),
     });
     let id = OutboxId::new(ctx.app.clock.now(), ctx.rng());
-    Ok(outbox::put(db, ctx.instance_id(), &id, outbox::Kind::Event, &payload).await?)
+    Ok(outbox::put(db, &id, outbox::Kind::Event, &payload).await?)
 }
 
 /// An account could not be connected.
@@ -239,7 +245,7 @@ pub async fn token_event(
 /// Storage faults.
 pub async fn connection_refused(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     account: &str,
     failure: &Failure,
@@ -259,7 +265,7 @@ pub async fn connection_refused(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn nonce_refused(ctx: &Ctx, db: &mut PgConnection, client: &ClientId) -> Result<()> {
+pub async fn nonce_refused(ctx: &Ctx, db: &mut InstanceConnection<'_>, client: &ClientId) -> Result<()> {
     let now = ctx.app.clock.now();
     let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "rotating_token_nonce.refused", Actor::System, now);
     entry.outcome = Outcome::Failure;
@@ -270,7 +276,13 @@ pub async fn nonce_refused(ctx: &Ctx, db: &mut PgConnection, client: &ClientId) 
     Ok(audit::append(db, ctx.rng(), entry).await?)
 }
 
-async fn append(ctx: &Ctx, db: &mut PgConnection, action: &str, user: &UserId, target: (&str, &str)) -> Result<()> {
+async fn append(
+    ctx: &Ctx,
+    db: &mut InstanceConnection<'_>,
+    action: &str,
+    user: &UserId,
+    target: (&str, &str),
+) -> Result<()> {
     let actor = Actor::User(user.clone());
     let mut entry = AuditEvent::new(ctx.instance_id().as_str(), action, actor, ctx.app.clock.now());
     entry.user = Some(user);
@@ -281,8 +293,8 @@ async fn append(ctx: &Ctx, db: &mut PgConnection, action: &str, user: &UserId, t
     Ok(audit::append(db, ctx.rng(), entry).await?)
 }
 
-async fn event(ctx: &Ctx, db: &mut PgConnection, name: &str, object: &str) -> Result<()> {
+async fn event(ctx: &Ctx, db: &mut InstanceConnection<'_>, name: &str, object: &str) -> Result<()> {
     let id = OutboxId::new(ctx.app.clock.now(), ctx.rng());
     let payload = json!({ "type": name, "id": object });
-    Ok(outbox::put(db, ctx.instance_id(), &id, outbox::Kind::Event, &payload).await?)
+    Ok(outbox::put(db, &id, outbox::Kind::Event, &payload).await?)
 }

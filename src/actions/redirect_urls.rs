@@ -1,5 +1,6 @@
 //! The addresses of native applications that may receive a sign-in.
 
+use crate::store::InstanceConnection;
 use serde_json::json;
 
 use crate::context::Ctx;
@@ -17,9 +18,9 @@ use crate::store::transact::{Committed, ScopedFutureExt, transact};
 pub async fn create(ctx: &Ctx, url: &NativeUrl, actor: Actor) -> Result<RedirectUrl> {
     let id = RedirectUrlId::new(ctx.now, ctx.rng());
     let (id, actor) = (&id, &actor);
-    transact(&ctx.app.db, "redirect_url.create", |tx| {
+    transact(ctx.db(), "redirect_url.create", |tx| {
         async move {
-            let added = redirect_urls::add(tx, ctx.instance_id(), id, url, MAX_PER_INSTANCE, ctx.offset()).await?;
+            let added = redirect_urls::add(tx, id, url, MAX_PER_INSTANCE).await?;
             let listed = match added {
                 Added::Listed(listed) => listed,
                 Added::Exists => return Err(Problem::new(code::FORM_ALREADY_EXISTS).param("url").into()),
@@ -42,9 +43,9 @@ pub async fn create(ctx: &Ctx, url: &NativeUrl, actor: Actor) -> Result<Redirect
 /// `resource_not_found`.
 pub async fn delete(ctx: &Ctx, id: &RedirectUrlId, actor: Actor) -> Result<()> {
     let actor = &actor;
-    transact(&ctx.app.db, "redirect_url.delete", |tx| {
+    transact(ctx.db(), "redirect_url.delete", |tx| {
         async move {
-            let gone = redirect_urls::remove(tx, ctx.instance_id(), id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+            let gone = redirect_urls::remove(tx, id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
             record(ctx, tx, "redirect_url.deleted", &gone, actor.clone()).await?;
             Ok(Committed::Done(()))
         }
@@ -55,7 +56,7 @@ pub async fn delete(ctx: &Ctx, id: &RedirectUrlId, actor: Actor) -> Result<()> {
 
 async fn record(
     ctx: &Ctx,
-    db: &mut crate::store::pool::PgConnection,
+    db: &mut InstanceConnection<'_>,
     action: &str,
     url: &RedirectUrl,
     actor: Actor,

@@ -282,10 +282,9 @@ async fn connect(ctx: &Ctx, user: &UserId, inputs: &Inputs) -> Result<Verdict> {
         None => None,
         Some(hash) => Some(find_address(ctx, hash).await?.unwrap_or_default()),
     };
-    let connection = &mut *ctx.app.db.acquire().await?;
-    let (instance, provider, id) = (ctx.instance_id(), &inputs.provider, &inputs.provider_user_id);
-    let known = connections::known(connection, instance, user, provider, id, address.as_deref()).await?;
-    let rules = provider_configs::connecting(&mut *connection, instance, provider).await?;
+    let (db, provider, id) = (&mut ctx.db(), &inputs.provider, &inputs.provider_user_id);
+    let known = connections::known(db, user, provider, id, address.as_deref()).await?;
+    let rules = provider_configs::connecting(db, provider).await?;
     let rules = Rules {
         multiple_accounts: rules.is_some_and(|rules| rules.multiple_accounts),
         addresses_changeable: ctx.instance.settings.addresses_changeable,
@@ -307,12 +306,8 @@ async fn find_known(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Known> {
     // A flow always has its client; without one there is no session to be in the way.
     let nobody = ClientId::new(flow.started_at, ctx.rng());
     let client = flow.client_id.as_ref().unwrap_or(&nobody);
-    let connection = &mut *ctx.app.db.acquire().await?;
     let (provider, id) = (&inputs.provider, &inputs.provider_user_id);
-    let offset = ctx.offset();
-    let mut known =
-        external_accounts::known(connection, ctx.instance_id(), provider, id, address.as_deref(), client, offset)
-            .await?;
+    let mut known = external_accounts::known(&mut ctx.db(), provider, id, address.as_deref(), client).await?;
     // The session that the flow itself made is in nobody's way.
     let own = flow.session_id.as_deref();
     let is_own = |session: &mut SessionId| own == Some(session.as_str());
@@ -329,7 +324,7 @@ async fn find_known(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Known> {
 async fn find_address(ctx: &Ctx, hash: &str) -> Result<Option<String>> {
     let mut after = String::new();
     loop {
-        let batch = flows::addresses(&ctx.app.db, ctx.instance_id(), &after, BATCH).await?;
+        let batch = flows::addresses(&mut ctx.db(), &after, BATCH).await?;
         // The ring may have been rotated since.
         let is_it = |address: &&String| {
             ctx.app.ring.lookup_hashes(Lookup::Address, address).iter().any(|one| hexadecimal(one) == hash)
@@ -347,11 +342,11 @@ async fn find_address(ctx: &Ctx, hash: &str) -> Result<Option<String>> {
 /// A new user: whether one may be made, and has everything that is required.
 async fn create(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Verdict> {
     let settings = &ctx.instance.settings;
-    let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), &inputs.provider).await?;
+    let config = provider_configs::get(&mut ctx.db(), &inputs.provider).await?;
     // The address itself is not stored, only whether it was refused for what it is.
     let was_subaddress = flow.reason == Some(Reason::AddressRefused);
     let is_subaddress = was_subaddress && config.is_some_and(|config| config.blocks_email_subaddresses);
-    let users = users::count(&ctx.app.db, ctx.instance_id()).await?;
+    let users = users::count(&mut ctx.db()).await?;
     if let Err(closed) = sign_up::may_sign_up(settings, is_subaddress, users) {
         let (reason, detail) = match closed {
             SignUpRestriction::Restricted => (Reason::SignupClosed, "restricted"),

@@ -1,5 +1,6 @@
 //! Which of an instance's keys signs, and which verify; and an id_token key for instances of a release that had none.
 
+use crate::store::InstanceConnection;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -32,7 +33,7 @@ pub async fn active(ctx: &Ctx, purpose: KeyPurpose) -> Result<Arc<SigningKey>> {
 /// Storage faults.
 pub async fn published(app: &App, instance: &Instance) -> Result<Arc<OwnKeys>> {
     let now = app.clock.now() + instance.clock_offset;
-    let read = || app.signing_keys.of(&app.db, &app.ring, &instance.id, now);
+    let read = async || app.signing_keys.of(&mut app.db_of(instance), &app.ring, now).await;
     let keys = read().await?;
     if keys.has(KeyPurpose::IdToken) || keys.is_without_id_token_key() {
         return Ok(keys);
@@ -72,22 +73,22 @@ pub async fn add_missing(app: &App) -> Result<()> {
 /// Adds the key unless another replica was faster. It is published at once; until verifiers know it, the session key goes
 /// on signing id_tokens ([`OwnKeys::active`]).
 async fn add_id_token_key(app: &App, instance: &Instance, now: Timestamp) -> Result<Added> {
-    if signing_keys::has_ever_existed(&app.db, &instance.id, KeyPurpose::IdToken).await? {
+    if signing_keys::has_ever_existed(&mut app.db_of(instance), KeyPurpose::IdToken).await? {
         return Ok(Added::HadOne);
     }
     let key = generate().await?;
     let sealed = seal(app, &instance.id, &key)?;
     let new = NewKey { purpose: KeyPurpose::IdToken, jwk: key.public_jwk(), sealed: &sealed, published_at: now };
     let (key, new) = (&key, &new);
-    transact(&app.db, "signing_key.create", |tx| {
+    transact(app.db_of(instance), "signing_key.create", |tx| {
         async move {
-            if signing_keys::insert_first(tx, &instance.id, new).await? {
+            if signing_keys::insert_first(tx, new).await? {
                 let event = AuditEvent {
                     target: Some(("signing_key", key.kid())),
                     changes: json!({ "purpose": "id_token" }),
                     ..AuditEvent::new(instance.id.as_str(), "signing_key.created", Actor::System, app.clock.now())
                 };
-                audit::append(tx, app.rng.as_ref(), event).await?;
+                audit::append(&mut *tx, app.rng.as_ref(), event).await?;
                 instances::announce(&mut *tx).await?;
             }
             Ok(Committed::Done(Added::One))
@@ -103,7 +104,7 @@ async fn add_id_token_key(app: &App, instance: &Instance, now: Timestamp) -> Res
 /// Storage faults.
 pub(super) async fn insert_both(
     app: &App,
-    db: &mut crate::store::pool::PgConnection,
+    db: &mut InstanceConnection<'_>,
     instance: &InstanceId,
     keys: &NewKeys,
     now: Timestamp,
@@ -114,7 +115,7 @@ pub(super) async fn insert_both(
     {
         let sealed = seal(app, instance, key)?;
         let new = NewKey { purpose, jwk: key.public_jwk(), sealed: &sealed, published_at: at };
-        signing_keys::insert(db, instance, &new, at).await?;
+        signing_keys::insert(db, &new, at).await?;
     }
     Ok(())
 }

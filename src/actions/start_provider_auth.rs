@@ -14,8 +14,9 @@ use crate::model::random;
 use crate::model::reason::Reason;
 use crate::model::redirect::{CheckedRedirect, RedirectPayload, RedirectTarget};
 use crate::model::verification::Role;
+use crate::store::InstanceConnection;
 use crate::store::attempts::{self, NewProviderVerification, SignUpFields};
-use crate::store::pool::PgConnection;
+
 use crate::store::provider_authorizations::{self, NewAuthorization};
 use crate::store::redirect_urls;
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
@@ -87,11 +88,11 @@ async fn start_attempt(
 ) -> Result<ClientUpdate> {
     let ready = check(ctx, request).await?;
     let ready = &ready;
-    let issued = transact(&ctx.app.db, "attempt.begin_with_provider", |tx| {
+    let issued = transact(ctx.db(), "attempt.begin_with_provider", |tx| {
         async move {
             let (client, issued) = client::lock_or_create(ctx, tx, token).await?;
             attempt::refuse_second_session(ctx, tx, &client).await?;
-            attempts::replace_all(tx, ctx.instance_id(), &client, ctx.offset()).await?;
+            attempts::replace_all(tx, &client).await?;
             let target = attempt::create(ctx, tx, &client, kind, &SignUpFields::default()).await?;
             start_for_attempt(ctx, tx, kind, &target, &client, ready).await?;
             Ok(Committed::Done(issued))
@@ -147,9 +148,9 @@ pub async fn check<'a>(ctx: &Ctx, request: Request<'a>) -> Result<Ready<'a>> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn cancel_authorization(ctx: &Ctx, db: &mut PgConnection, id: &str) -> Result<()> {
-    verifications::supersede_provider_verification(&mut *db, ctx.instance_id(), id, ctx.offset()).await?;
-    provider_authorizations::forget_waiting(&mut *db, ctx.instance_id(), id).await?;
+pub async fn cancel_authorization(db: &mut InstanceConnection<'_>, id: &str) -> Result<()> {
+    verifications::supersede_provider_verification(&mut *db, id).await?;
+    provider_authorizations::forget_waiting(&mut *db, id).await?;
     Ok(())
 }
 
@@ -159,7 +160,7 @@ pub async fn cancel_authorization(ctx: &Ctx, db: &mut PgConnection, id: &str) ->
 /// Storage faults.
 pub async fn start_for_attempt(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     kind: AttemptKind,
     id: &str,
     client: &ClientId,
@@ -187,11 +188,11 @@ pub async fn create_attempt(
     kind: AttemptKind,
     fields: &SignUpFields,
 ) -> Result<ClientUpdate> {
-    let issued = transact(&ctx.app.db, "attempt.begin_blank", |tx| {
+    let issued = transact(ctx.db(), "attempt.begin_blank", |tx| {
         async move {
             let (client, issued) = client::lock_or_create(ctx, tx, token).await?;
             attempt::refuse_second_session(ctx, tx, &client).await?;
-            attempts::replace_all(tx, ctx.instance_id(), &client, ctx.offset()).await?;
+            attempts::replace_all(tx, &client).await?;
             attempt::create(ctx, tx, &client, kind, fields).await?;
             Ok(Committed::Done(issued))
         }
@@ -241,7 +242,7 @@ async fn target(
         CheckedRedirect::IfListed { target, key, otherwise } => (target, key, otherwise),
     };
     let is_free = !target.is_web() && ctx.instance.allows_unlisted_native_targets();
-    match is_free || redirect_urls::is_listed(&ctx.app.db, ctx.instance_id(), &key).await? {
+    match is_free || redirect_urls::is_listed(&mut ctx.db(), &key).await? {
         true => Ok(target),
         false => Err(otherwise.into()),
     }
@@ -265,7 +266,7 @@ pub(super) fn check_hints(request: &Request<'_>) -> Result<(), Problem> {
 /// address. Only hashes and sealed values stay.
 pub(super) async fn start_authorization(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     authorization_start: &AuthorizationStart<'_>,
     configured: &Configured,
     request: &Request<'_>,
@@ -286,7 +287,7 @@ pub(super) async fn start_authorization(
         strategy: request.strategy,
         external_url_sealed: Some(&url_sealed),
     };
-    attempts::create_verification(db, ctx.instance_id(), &new, ctx.offset()).await?;
+    attempts::create_verification(db, &new).await?;
     let seal =
         |verifier: Verifier| ring.seal(ctx.rng(), &verifier_at(ctx, &authorization), verifier.expose().as_bytes());
     let verifier_sealed = prepared.verifier.map(seal).transpose().map_err(Error::internal)?;
@@ -318,7 +319,7 @@ pub(super) async fn start_authorization(
         &prepared.scopes,
         &prepared.url,
     );
-    provider_authorizations::begin(db, ctx.instance_id(), &new, ctx.offset()).await?;
+    provider_authorizations::begin(db, &new).await?;
     Ok(prepared.url.into())
 }
 

@@ -1,5 +1,6 @@
 //! What is done to a user as a whole: shut out, let in, given a new password.
 
+use crate::store::InstanceConnection;
 use serde_json::json;
 
 use crate::actions::record_outcome;
@@ -9,7 +10,7 @@ use crate::model::problem::{Result, code};
 use crate::model::reason::Reason;
 use crate::model::user::User;
 use crate::store::audit::{self, Actor, AuditEvent};
-use crate::store::pool::PgConnection;
+
 use crate::store::sessions::Ending;
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{bans, lockouts, outbox, sign_ins, user_passwords, users};
@@ -44,12 +45,11 @@ impl Change {
 /// `resource_not_found`.
 pub async fn change(ctx: &Ctx, actor: Actor, user: &str, change: Change) -> Result<User> {
     let user = UserId::parse(user).ok_or(code::RESOURCE_NOT_FOUND)?;
-    let (instance, offset) = (ctx.instance_id(), ctx.offset());
     let (user, actor) = (&user, &actor);
-    transact(&ctx.app.db, "user.change_access", |tx| {
+    transact(ctx.db(), "user.change_access", |tx| {
         async move {
             let is_there = match change {
-                Change::Ban => match bans::ban(tx, instance, user, offset).await? {
+                Change::Ban => match bans::ban(tx, user).await? {
                     None => false,
                     Some(ended) => {
                         for session in &ended {
@@ -58,18 +58,18 @@ pub async fn change(ctx: &Ctx, actor: Actor, user: &str, change: Change) -> Resu
                         true
                     }
                 },
-                Change::Unban => bans::unban(tx, instance, user, offset).await?,
+                Change::Unban => bans::unban(tx, user).await?,
                 Change::Lock => {
                     let duration = ctx.instance.settings.lockout.duration();
-                    lockouts::lock(tx, instance, user, duration, offset).await?
+                    lockouts::lock(tx, user, duration).await?
                 }
-                Change::Unlock => lockouts::unlock(tx, instance, user, offset).await?,
+                Change::Unlock => lockouts::unlock(tx, user).await?,
             };
             if !is_there {
                 return Err(code::RESOURCE_NOT_FOUND.into());
             }
             record_change(ctx, tx, actor.clone(), change.action(), user).await?;
-            let changed = users::get(&mut *tx, instance, user).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+            let changed = users::get(&mut *tx, user).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
             Ok(Committed::Done(changed))
         }
         .scope_boxed()
@@ -85,29 +85,34 @@ pub async fn change(ctx: &Ctx, actor: Actor, user: &str, change: Change) -> Resu
 /// `verification_missing` where another password was chosen since the verification; storage faults.
 pub async fn reset_password(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     (client, attempt): (&ClientId, &str),
     digest: &str,
 ) -> Result<()> {
-    let (instance, offset) = (ctx.instance_id(), ctx.offset());
-    users::lock(&mut *db, instance, user, client, offset).await?;
-    if user_passwords::is_newer_than(&mut *db, instance, user, attempt).await? {
+    users::lock(&mut *db, user, client).await?;
+    if user_passwords::is_newer_than(&mut *db, user, attempt).await? {
         return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
     }
-    user_passwords::set(&mut *db, instance, user, digest, offset).await?;
-    sign_ins::replace_others(&mut *db, instance, user, attempt, offset).await?;
+    user_passwords::set(&mut *db, user, digest).await?;
+    sign_ins::replace_others(&mut *db, user, attempt).await?;
     // Strangers who locked the account do not keep its user from a new password in a browser of their own.
-    for session in &bans::end_access(&mut *db, instance, user, "password_reset", Some(client), offset).await? {
+    for session in &bans::end_access(&mut *db, user, "password_reset", Some(client)).await? {
         record_outcome::signed_out(ctx, &mut *db, user, session, Ending::Revoked).await?;
     }
     record_change(ctx, db, Actor::User(user.clone()), "password.reset", user).await
 }
 
-async fn record_change(ctx: &Ctx, db: &mut PgConnection, actor: Actor, action: &str, user: &UserId) -> Result<()> {
+async fn record_change(
+    ctx: &Ctx,
+    db: &mut InstanceConnection<'_>,
+    actor: Actor,
+    action: &str,
+    user: &UserId,
+) -> Result<()> {
     let now = ctx.app.clock.now();
     let payload = json!({ "type": "user.updated", "id": user });
-    outbox::put(db, ctx.instance_id(), &OutboxId::new(now, ctx.rng()), outbox::Kind::Event, &payload).await?;
+    outbox::put(db, &OutboxId::new(now, ctx.rng()), outbox::Kind::Event, &payload).await?;
     let mut entry = AuditEvent::new(ctx.instance_id().as_str(), action, actor, now);
     entry.user = Some(user);
     entry.target = Some(("user", user.as_str()));

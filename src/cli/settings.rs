@@ -67,7 +67,7 @@ fn refused(error: &SettingError) -> Failure {
 /// Shows an instance and its settings.
 pub async fn show_instance(global: &Global, open: &Open) -> Result<(), Failure> {
     let instance = open.instance(global).await?;
-    let listed = redirect_urls::list(&open.app.db, &instance.id).await?;
+    let listed = redirect_urls::list(&mut open.app.db_of(&instance)).await?;
     let urls: Vec<&str> = listed.iter().map(|listed| listed.url.as_str()).collect();
     let settings: Map<String, Value> = setting_names::all(&instance.settings).into_iter().collect();
     let document = json!({

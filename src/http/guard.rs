@@ -158,7 +158,7 @@ async fn token_hash(app: &App, instance: &Instance, token: &str) -> Result<Looku
     }
     let mut hashes = vec![first];
     hashes.extend(app.ring.older_lookup_hashes(Lookup::ClientToken, token).map(|(_, hash)| hash));
-    Ok(clients::stored_under(&app.db, &instance.id, &hashes).await?.unwrap_or(first))
+    Ok(clients::stored_under(&mut app.db_of(instance), &hashes).await?.unwrap_or(first))
 }
 
 /// The instance that answers under `host`.

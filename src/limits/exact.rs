@@ -8,8 +8,9 @@ use crate::crypto::{Lookup, LookupHash};
 use crate::model::id::{ClientId, UserId};
 use crate::model::problem::Result;
 use crate::model::time::Timestamp;
+use crate::store::InstanceConnection;
 use crate::store::lockouts;
-use crate::store::pool::PgConnection;
+
 use crate::store::rate_limits::{self, Log};
 
 /// An event that was counted, to be taken back if it turns out not to be one.
@@ -24,20 +25,25 @@ pub struct Spent {
 ///
 /// # Errors
 /// 429 with the seconds to wait: `verification_code_too_many_requests` for what is sent, else `too_many_requests`.
-pub async fn spend(ctx: &Ctx, db: &mut PgConnection, what: Exact, key: &str) -> Result<Option<Spent>> {
+pub async fn spend(ctx: &Ctx, db: &mut InstanceConnection<'_>, what: Exact, key: &str) -> Result<Option<Spent>> {
     spend_under(ctx, db, what, key_hash(ctx, key)).await
 }
 
-async fn spend_under(ctx: &Ctx, db: &mut PgConnection, what: Exact, key: LookupHash) -> Result<Option<Spent>> {
+async fn spend_under(
+    ctx: &Ctx,
+    db: &mut InstanceConnection<'_>,
+    what: Exact,
+    key: LookupHash,
+) -> Result<Option<Spent>> {
     let rate = what.rate(ctx);
     if rate.count == 0 {
         return Ok(None);
     }
     let log = log(what, rate, &key);
-    if let Some(at) = rate_limits::spend(&mut *db, ctx.instance_id(), log, ctx.offset()).await? {
+    if let Some(at) = rate_limits::spend(&mut *db, log).await? {
         return Ok(Some(Spent { what, key, at }));
     }
-    let wait = rate_limits::wait(db, ctx.instance_id(), log, ctx.offset()).await?;
+    let wait = rate_limits::wait(db, log).await?;
     Err(what.refusal().retry_after(seconds(wait)).into())
 }
 
@@ -82,9 +88,9 @@ impl Spent {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn release(ctx: &Ctx, db: &mut PgConnection, spent: &Spent) -> Result<()> {
+pub async fn release(ctx: &Ctx, db: &mut InstanceConnection<'_>, spent: &Spent) -> Result<()> {
     let log = log(spent.what, spent.what.rate(ctx), &spent.key);
-    Ok(rate_limits::release(db, ctx.instance_id(), log, spent.at).await?)
+    Ok(rate_limits::release(db, log, spent.at).await?)
 }
 
 /// What the log of `key` is found by.
@@ -105,12 +111,12 @@ fn log(what: Exact, rate: Rate, key: &LookupHash) -> Log<'_> {
 /// 429 `verification_code_too_many_requests` with the seconds to wait.
 pub async fn before_sending(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     recipient: &str,
     user: Option<&UserId>,
     client: &ClientId,
 ) -> Result<()> {
-    let is_known = lockouts::knows_client(&mut *db, ctx.instance_id(), user, client, recipient).await?;
+    let is_known = lockouts::knows_client(&mut *db, user, client, recipient).await?;
     // No address has a blank in it.
     let own = is_known.then(|| format!("{recipient} {client}"));
     let budget = key_hash(ctx, own.as_deref().unwrap_or(recipient));

@@ -13,11 +13,11 @@ use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::EnumerationProtection;
 use crate::model::time::Timestamp;
+use crate::store::InstanceConnection;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::lockouts::{self, Budget, LockEntry, Reserved};
 use crate::store::outbox::Effort;
 use crate::store::password_sign_ins::{Counted, Guess};
-use crate::store::pool::PgConnection;
 
 /// From so many tries left on a failure says how many.
 const WARNS_FROM: i16 = 2;
@@ -66,14 +66,14 @@ impl ReservedGuess {
 /// 403 `user_locked` with `meta.lockout_expires_in_seconds`; 429 `too_many_requests`.
 pub async fn reserve(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     user: Option<&UserId>,
     client: &ClientId,
 ) -> Result<ReservedGuess> {
     let rule = ctx.instance.settings.lockout.rule();
     let mut found = ReservedGuess::default();
     if let Some(rule) = rule {
-        let reserved = lockouts::reserve(&mut *db, ctx.instance_id(), user, client, rule, ctx.offset()).await?;
+        let reserved = lockouts::reserve(&mut *db, user, client, rule).await?;
         match (reserved, user) {
             (Reserved::Locked { until, detail, is_known }, _) if may_reveal(ctx) || is_known => {
                 return Err(locked(ctx, until, detail).into());
@@ -117,9 +117,9 @@ fn may_reveal(ctx: &Ctx) -> bool {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn release(ctx: &Ctx, db: &mut PgConnection, done: &ReservedGuess) -> Result<()> {
+pub async fn release(ctx: &Ctx, db: &mut InstanceConnection<'_>, done: &ReservedGuess) -> Result<()> {
     if let Some((user, client, budget)) = &done.account {
-        let was_locked = lockouts::release(&mut *db, ctx.instance_id(), user, client, *budget, ctx.offset()).await?;
+        let was_locked = lockouts::release(&mut *db, user, client, *budget).await?;
         // A lock that this try has set in the same transaction was never there.
         if was_locked && (done.is_recorded || done.left != Some(0)) {
             let mut entry = entry(ctx, "user.unlocked");
@@ -139,7 +139,7 @@ pub async fn release(ctx: &Ctx, db: &mut PgConnection, done: &ReservedGuess) -> 
 ///
 /// # Errors
 /// Storage faults.
-pub async fn record_lock(ctx: &Ctx, db: &mut PgConnection, tried: &mut ReservedGuess) -> Result<()> {
+pub async fn record_lock(ctx: &Ctx, db: &mut InstanceConnection<'_>, tried: &mut ReservedGuess) -> Result<()> {
     let locks = tried.account.as_ref().filter(|_| tried.left == Some(0)).map(|(user, _, _)| user);
     if locks.is_some() || !may_reveal(ctx) {
         let mut entry = entry(ctx, "user.locked");

@@ -1,11 +1,10 @@
 //! Whose an address is: verified by one user at most, claimed by any number; and what goes when an unverified claim
 //! turns out to be somebody else's.
 
-use sqlx::postgres::types::PgInterval;
+use super::InstanceConnection;
 
 use super::bans;
-use super::pool::PgConnection;
-use crate::model::id::{ClientId, IdentificationId, InstanceId, UserId};
+use crate::model::id::{ClientId, IdentificationId, UserId};
 use crate::model::sign_in::Reassignment;
 
 /// Makes an e-mail address its user's: verified now, by `strategy`. False if it is gone, or another user has verified
@@ -14,12 +13,10 @@ use crate::model::sign_in::Reassignment;
 /// # Errors
 /// Storage faults; a violation of `identifications_claimed_key` when somebody else was first just now.
 pub async fn verify(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     address: &IdentificationId,
     strategy: &str,
-    offset: PgInterval,
 ) -> sqlx::Result<bool> {
     let verified = sqlx::query!(
         r#"update identifications i set status = 'verified', verified_at = now() + $5, verification_strategy = $4,
@@ -27,11 +24,11 @@ pub async fn verify(
            where i.instance_id = $1 and i.user_id = $2 and i.id = $3 and i.status <> 'verified'
                and not exists (select from identifications o where o.instance_id = $1 and o.kind = i.kind
                    and o.value_key = i.value_key and o.status in ('verified', 'reserved') and o.user_id <> $2)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
         address.as_str(),
         strategy,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -43,13 +40,7 @@ pub async fn verify(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn drop_claims(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    owner: &UserId,
-    address: &str,
-    offset: PgInterval,
-) -> sqlx::Result<Vec<UserId>> {
+pub async fn drop_claims(db: &mut InstanceConnection<'_>, owner: &UserId, address: &str) -> sqlx::Result<Vec<UserId>> {
     let losers: Vec<UserId> = sqlx::query_scalar!(
         r#"with claim as (
                select id, user_id from identifications
@@ -62,26 +53,21 @@ pub async fn drop_claims(
            )
            delete from identifications i using claim where i.instance_id = $1 and i.id = claim.id
            returning i.user_id as "user_id: UserId""#,
-        instance.as_str(),
+        db.instance().as_str(),
         owner.as_str(),
         address,
-        offset,
+        db.offset(),
     )
     .fetch_all(&mut *db)
     .await?;
     for loser in &losers {
-        choose_primary(&mut *db, instance, loser, offset).await?;
+        choose_primary(&mut *db, loser).await?;
     }
     Ok(losers)
 }
 
 /// Makes a user's best remaining e-mail address the primary one, if none is.
-async fn choose_primary(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    user: &UserId,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+async fn choose_primary(db: &mut InstanceConnection<'_>, user: &UserId) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update identifications set is_primary = true, updated_at = now() + $3
            where instance_id = $1 and id = (
@@ -90,9 +76,9 @@ async fn choose_primary(
                    and not exists (select from identifications p where p.instance_id = $1 and p.user_id = $2
                        and p.kind = 'email_address' and p.is_primary)
                order by o.status = 'unverified', o.created_at limit 1)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -113,25 +99,23 @@ pub struct RetainedAddress<'a> {
 /// # Errors
 /// Storage faults.
 pub async fn reassign_address(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     retained: &RetainedAddress<'_>,
     goes: Reassignment,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     if goes.sessions || goes.grants {
-        bans::end_access(&mut *db, instance, user, "taken_over", Some(retained.client), offset).await?;
+        bans::end_access(&mut *db, user, "taken_over", Some(retained.client)).await?;
     }
     if goes.accounts {
-        let (instance, user) = (instance.as_str(), user.as_str());
+        let (instance, user) = (db.instance().as_str(), user.as_str());
         sqlx::query!("delete from external_accounts where instance_id = $1 and user_id = $2", instance, user)
             .execute(&mut *db)
             .await?;
     }
-    drop_other_claims(&mut *db, instance, user, retained.address, offset).await?;
+    drop_other_claims(&mut *db, user, retained.address).await?;
     if goes.password {
-        let (instance, user) = (instance.as_str(), user.as_str());
+        let (instance, user) = (db.instance().as_str(), user.as_str());
         sqlx::query!("delete from user_passwords where instance_id = $1 and user_id = $2", instance, user)
             .execute(&mut *db)
             .await?;
@@ -141,11 +125,9 @@ pub async fn reassign_address(
 
 /// Drops a user's other addresses that nobody has verified; the stored one becomes the primary one of its kind.
 async fn drop_other_claims(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     retained: &IdentificationId,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"with claim as (
@@ -157,12 +139,12 @@ async fn drop_other_claims(
                where instance_id = $1 and email_identification_id in (select id from claim)
            )
            delete from identifications i using claim where i.instance_id = $1 and i.id = claim.id"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
         retained.as_str(),
-        offset,
+        db.offset(),
     )
     .execute(&mut *db)
     .await?;
-    choose_primary(db, instance, user, offset).await
+    choose_primary(db, user).await
 }

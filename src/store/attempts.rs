@@ -1,13 +1,12 @@
 //! Sign-in and sign-up attempts and their verifications. One attempt of each kind is current on a client; beginning one
 //! replaces both.
 
+use super::InstanceConnection;
 use serde_json::Value;
-use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
-use super::pool::PgConnection;
 use crate::model::client::{SignIn, SignUp};
-use crate::model::id::{ClientId, FlowId, InstanceId, ProviderAuthorizationId, SignInId, SignUpId, VerificationId};
+use crate::model::id::{ClientId, FlowId, ProviderAuthorizationId, SignInId, SignUpId, VerificationId};
 use crate::model::linking::AttemptKind;
 use crate::model::verification::{Role, Status};
 
@@ -16,12 +15,7 @@ use crate::model::verification::{Role, Status};
 ///
 /// # Errors
 /// Storage faults.
-pub async fn replace_all(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    client: &ClientId,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn replace_all(db: &mut InstanceConnection<'_>, client: &ClientId) -> sqlx::Result<()> {
     sqlx::query!(
         r#"with claimed as (
                select id from sign_ins
@@ -37,9 +31,9 @@ pub async fn replace_all(
            )
            update sign_ups set replaced_at = now() + $3, updated_at = now() + $3
            where instance_id = $1 and client_id = $2 and replaced_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -50,11 +44,7 @@ pub async fn replace_all(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn newest_flow(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    client: &ClientId,
-) -> sqlx::Result<Option<FlowId>> {
+pub async fn newest_flow(db: &mut InstanceConnection<'_>, client: &ClientId) -> sqlx::Result<Option<FlowId>> {
     sqlx::query_scalar!(
         r#"select flow_id as "flow!: FlowId" from (
                select flow_id, created_at from sign_ins
@@ -63,7 +53,7 @@ pub async fn newest_flow(
                select flow_id, created_at from sign_ups
                where instance_id = $1 and client_id = $2 and replaced_at is null) attempt
            where flow_id is not null order by created_at desc limit 1"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
     )
     .fetch_optional(db)
@@ -75,20 +65,18 @@ pub async fn newest_flow(
 /// # Errors
 /// Storage faults.
 pub async fn create_sign_in(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &SignInId,
     client: &ClientId,
     flow: Option<&FlowId>,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into sign_ins (instance_id, id, client_id, status, flow_id, abandon_at, created_at, updated_at)
            values ($1, $2, $3, 'needs_identifier', $5, now() + $4 + interval '24 h', now() + $4, now() + $4)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         client.as_str(),
-        offset,
+        db.offset(),
         flow.map(FlowId::as_str),
     )
     .execute(db)
@@ -116,27 +104,25 @@ pub struct SignUpFields {
 /// # Errors
 /// Storage faults.
 pub async fn create_sign_up(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &SignUpId,
     client: &ClientId,
     fields: &SignUpFields,
     flow: Option<&FlowId>,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into sign_ups (instance_id, id, client_id, status, first_name, last_name, locale, unsafe_metadata,
                legal_accepted_at, flow_id, abandon_at, created_at, updated_at)
            values ($1, $2, $3, 'missing_requirements', $4, $5, $6, coalesce($7, '{}'::jsonb),
                case when $9 then now() + $8 end, $10, now() + $8 + interval '24 h', now() + $8, now() + $8)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         client.as_str(),
         fields.first_name,
         fields.last_name,
         fields.locale,
         fields.unsafe_metadata,
-        offset,
+        db.offset(),
         fields.legal_accepted,
         flow.map(FlowId::as_str),
     )
@@ -166,23 +152,21 @@ pub struct NewProviderVerification<'a> {
 /// # Errors
 /// Storage faults.
 pub async fn create_verification(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     new: &NewProviderVerification<'_>,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into verifications (instance_id, id, owner_id, role, client_id, strategy, status,
                external_url_sealed, expires_at, created_at)
            values ($1, $2, $3, $4, $5, $6, 'unverified', $7, now() + $8 + interval '10 min', now() + $8)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         new.id.as_str(),
         new.owner,
         new.role as Role,
         new.client.as_str(),
         new.strategy,
         new.external_url_sealed,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -194,23 +178,21 @@ pub async fn create_verification(
 /// # Errors
 /// Storage faults.
 pub async fn answer_verification(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &VerificationId,
     status: Status,
     error: Option<&Value>,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update verifications set status = $3, error = $4, attempts = 1,
                verified_at = case when $3 = 'verified' then now() + $5 end,
                transferable_until = case when $3 = 'transferable' then now() + $5 + interval '10 min' end
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         status as Status,
         error,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -223,11 +205,9 @@ pub async fn answer_verification(
 /// # Errors
 /// Storage faults.
 pub async fn take_transfer(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     source: AttemptKind,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<ProviderAuthorizationId>> {
     sqlx::query_scalar!(
         r#"with source as (
@@ -244,10 +224,10 @@ pub async fn take_transfer(
            )
            select f.id as "id: ProviderAuthorizationId" from taken t
            join provider_authorizations f on f.instance_id = $1 and f.verification_id = t.id"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
         Role::of_provider(source) as Role,
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
@@ -258,8 +238,7 @@ pub async fn take_transfer(
 /// # Errors
 /// Storage faults.
 pub async fn had_transfer(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     source: AttemptKind,
 ) -> sqlx::Result<bool> {
@@ -270,7 +249,7 @@ pub async fn had_transfer(
                    union all
                    select id from sign_ups where instance_id = $1 and client_id = $2) s on v.owner_id = s.id
                where v.instance_id = $1 and v.role = $3 and v.status = 'transferable') as "had!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
         Role::of_provider(source) as Role,
     )
@@ -291,12 +270,7 @@ pub enum CompletedBy {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn forget_completed(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    client: &ClientId,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn forget_completed(db: &mut InstanceConnection<'_>, client: &ClientId) -> sqlx::Result<()> {
     sqlx::query!(
         r#"with sign_in as (
                update sign_ins set replaced_at = now() + $3
@@ -304,9 +278,9 @@ pub async fn forget_completed(
            )
            update sign_ups set replaced_at = now() + $3
            where instance_id = $1 and client_id = $2 and replaced_at is null and status = 'complete'"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -317,10 +291,10 @@ pub async fn forget_completed(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn sign_in(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, id: &str) -> sqlx::Result<Option<SignIn>> {
+pub async fn sign_in(db: &mut InstanceConnection<'_>, id: &str) -> sqlx::Result<Option<SignIn>> {
     let tree = sqlx::query_scalar!(
         r#"select tree as "tree!: Json<SignIn>" from sign_in_trees where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id,
     )
     .fetch_optional(db)
@@ -332,10 +306,10 @@ pub async fn sign_in(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, id: &
 ///
 /// # Errors
 /// Storage faults.
-pub async fn sign_up(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, id: &str) -> sqlx::Result<Option<SignUp>> {
+pub async fn sign_up(db: &mut InstanceConnection<'_>, id: &str) -> sqlx::Result<Option<SignUp>> {
     let tree = sqlx::query_scalar!(
         r#"select tree as "tree!: Json<SignUp>" from sign_up_trees where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id,
     )
     .fetch_optional(db)
@@ -347,15 +321,11 @@ pub async fn sign_up(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, id: &
 ///
 /// # Errors
 /// Storage faults.
-pub async fn flow_of(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    attempt: &str,
-) -> sqlx::Result<Option<FlowId>> {
+pub async fn flow_of(db: &mut InstanceConnection<'_>, attempt: &str) -> sqlx::Result<Option<FlowId>> {
     let found = sqlx::query_scalar!(
         r#"select flow_id as "flow_id: FlowId" from sign_ins where instance_id = $1 and id = $2
            union all select flow_id from sign_ups where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         attempt,
     )
     .fetch_optional(db)

@@ -1,10 +1,10 @@
 //! The audit log: who did what to whom. Append-only; written in the transaction of the change.
 
 use serde_json::Value;
+use sqlx::PgExecutor;
 use sqlx::types::ipnet::IpNet;
 
 use super::outbox::Effort;
-use super::pool::PgConnection;
 use crate::model::id::{AuditEventId, UserId};
 use crate::model::random::Rng;
 use crate::model::request::Origin;
@@ -112,7 +112,7 @@ impl<'a> AuditEvent<'a> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn append(db: &mut PgConnection, rng: &dyn Rng, event: AuditEvent<'_>) -> sqlx::Result<()> {
+pub async fn append(db: impl PgExecutor<'_>, rng: &dyn Rng, event: AuditEvent<'_>) -> sqlx::Result<()> {
     let id = AuditEventId::new(event.at, rng);
     sqlx::query!(
         r#"insert into audit_events (instance_id, id, action, outcome, reason, actor_kind, actor_id, user_id,

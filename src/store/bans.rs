@@ -1,34 +1,28 @@
 //! Whom an operator shut out.
 
-use sqlx::postgres::types::PgInterval;
+use super::InstanceConnection;
 
-use super::pool::PgConnection;
-use crate::model::id::{ClientId, InstanceId, SessionId, UserId};
+use crate::model::id::{ClientId, SessionId, UserId};
 
 /// Bans a user: open sessions are revoked and grants to OAuth applications end. Returns the sessions; `None` if there
 /// is no such user. The update locks the user, so a sign-in waits, or is seen here.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn ban(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    user: &UserId,
-    offset: PgInterval,
-) -> sqlx::Result<Option<Vec<SessionId>>> {
+pub async fn ban(db: &mut InstanceConnection<'_>, user: &UserId) -> sqlx::Result<Option<Vec<SessionId>>> {
     let banned = sqlx::query!(
         r#"update users set banned_at = coalesce(banned_at, now() + $3), updated_at = now() + $3, version = version + 1
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
-        offset,
+        db.offset(),
     )
     .execute(&mut *db)
     .await?;
     if banned.rows_affected() == 0 {
         return Ok(None);
     }
-    end_access(db, instance, user, "banned", None, offset).await.map(Some)
+    end_access(db, user, "banned", None).await.map(Some)
 }
 
 /// Ends what a user has open, for `reason`: sessions are revoked, and browsers that they signed in from are strangers
@@ -41,12 +35,10 @@ pub async fn ban(
 /// # Errors
 /// Storage faults.
 pub async fn end_access(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     reason: &str,
     keeps: Option<&ClientId>,
-    offset: PgInterval,
 ) -> sqlx::Result<Vec<SessionId>> {
     let ended = sqlx::query_scalar!(
         r#"with known as (delete from known_clients where instance_id = $1 and user_id = $2
@@ -54,9 +46,9 @@ pub async fn end_access(
            update sessions set status = 'revoked', ended_at = now() + $3, updated_at = now() + $3, tasks = '{}'
            where instance_id = $1 and user_id = $2 and status in ('pending', 'active')
            returning id as "id: SessionId""#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
-        offset,
+        db.offset(),
         keeps.map(ClientId::as_str),
     )
     .fetch_all(&mut *db)
@@ -70,9 +62,9 @@ pub async fn end_access(
            consents as (delete from oauth_consents where instance_id = $1 and user_id = $2)
            update oauth_grants set revoked_at = now() + $3, revoked_reason = $4
            where instance_id = $1 and user_id = $2 and revoked_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
-        offset,
+        db.offset(),
         reason,
     )
     .execute(db)
@@ -84,18 +76,13 @@ pub async fn end_access(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn unban(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    user: &UserId,
-    offset: PgInterval,
-) -> sqlx::Result<bool> {
+pub async fn unban(db: &mut InstanceConnection<'_>, user: &UserId) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         r#"update users set banned_at = null, updated_at = now() + $3, version = version + 1
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;

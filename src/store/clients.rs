@@ -1,13 +1,13 @@
 //! Clients (browsers and devices), the tokens that name them, and the tree that every frontend answer carries.
 
+use super::InstanceConnection;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
 use super::interval;
-use super::pool::{PgConnection, PgPool};
 use crate::crypto::LookupHash;
 use crate::model::client::Client;
-use crate::model::id::{ClientId, InstanceId, SessionId};
+use crate::model::id::{ClientId, SessionId};
 
 /// How long a replaced token still reads, for requests that were already on their way.
 const GRACE: PgInterval = interval::seconds(10);
@@ -21,12 +21,7 @@ const UNDER_WAY: PgInterval = interval::seconds(3);
 ///
 /// # Errors
 /// Storage faults.
-pub async fn tree(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    token: &LookupHash,
-    offset: PgInterval,
-) -> sqlx::Result<Option<Client>> {
+pub async fn tree(db: &mut InstanceConnection<'_>, token: &LookupHash) -> sqlx::Result<Option<Client>> {
     let found = sqlx::query_scalar!(
         r#"with token as materialized (
                select client_id, superseded_at from client_tokens
@@ -58,9 +53,9 @@ pub async fn tree(
                    and s.expire_at > now() + $3
                    and (t.superseded_at is null or s.created_at < t.superseded_at)
            ) ss on true"#,
-        instance.as_str(),
+        db.instance().as_str(),
         token.as_bytes(),
-        offset,
+        db.offset(),
         GRACE,
     )
     .fetch_optional(db)
@@ -72,19 +67,14 @@ pub async fn tree(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn is_overtaken(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    token: &LookupHash,
-    offset: PgInterval,
-) -> sqlx::Result<bool> {
+pub async fn is_overtaken(db: &mut InstanceConnection<'_>, token: &LookupHash) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from client_tokens t
                join clients c on c.instance_id = $1 and c.id = t.client_id and c.removed_at is null
                where t.instance_id = $1 and t.hash = $2 and t.superseded_at + $4 > now() + $3) as "is_overtaken!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         token.as_bytes(),
-        offset,
+        db.offset(),
         UNDER_WAY,
     )
     .fetch_one(db)
@@ -95,15 +85,11 @@ pub async fn is_overtaken(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn stored_under(
-    db: &PgPool,
-    instance: &InstanceId,
-    hashes: &[LookupHash],
-) -> sqlx::Result<Option<LookupHash>> {
+pub async fn stored_under(db: &mut InstanceConnection<'_>, hashes: &[LookupHash]) -> sqlx::Result<Option<LookupHash>> {
     let hashes: Vec<&[u8]> = hashes.iter().map(|hash| hash.as_bytes().as_slice()).collect();
     sqlx::query_scalar!(
         r#"select hash as "hash: LookupHash" from client_tokens where instance_id = $1 and hash = any($2)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         hashes as Vec<&[u8]>,
     )
     .fetch_optional(db)
@@ -116,17 +102,13 @@ pub async fn stored_under(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn lock_by_token(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    token: &LookupHash,
-) -> sqlx::Result<Option<ClientId>> {
+pub async fn lock_by_token(db: &mut InstanceConnection<'_>, token: &LookupHash) -> sqlx::Result<Option<ClientId>> {
     sqlx::query_scalar!(
         r#"select c.id as "id: ClientId" from client_tokens t
            join clients c on c.instance_id = $1 and c.id = t.client_id and c.removed_at is null
            where t.instance_id = $1 and t.hash = $2 and t.superseded_at is null
            for update of t, c"#,
-        instance.as_str(),
+        db.instance().as_str(),
         token.as_bytes(),
     )
     .fetch_optional(db)
@@ -137,10 +119,10 @@ pub async fn lock_by_token(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn lock(db: &mut PgConnection, instance: &InstanceId, client: &ClientId) -> sqlx::Result<bool> {
+pub async fn lock(db: &mut InstanceConnection<'_>, client: &ClientId) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         "select id from clients where instance_id = $1 and id = $2 and removed_at is null for update",
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
     )
     .fetch_optional(db)
@@ -155,12 +137,10 @@ pub async fn lock(db: &mut PgConnection, instance: &InstanceId, client: &ClientI
 /// # Errors
 /// Storage faults.
 pub async fn lock_or_store(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     token: &LookupHash,
     id: &ClientId,
     ring_key: &str,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<ClientId>> {
     sqlx::query_scalar!(
         r#"with live as (
@@ -177,11 +157,11 @@ pub async fn lock_or_store(
                select $1, $2, $4, id, 'browser', 1, now() + $5 from stored
            )
            select id as "id!: ClientId" from live union all select id from stored"#,
-        instance.as_str(),
+        db.instance().as_str(),
         token.as_bytes(),
         id.as_str(),
         ring_key,
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
@@ -191,10 +171,10 @@ pub async fn lock_or_store(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn is_stored(db: &PgPool, instance: &InstanceId, id: &ClientId) -> sqlx::Result<bool> {
+pub async fn is_stored(db: &mut InstanceConnection<'_>, id: &ClientId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from clients where instance_id = $1 and id = $2) as "is_stored!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
     )
     .fetch_one(db)
@@ -206,12 +186,10 @@ pub async fn is_stored(db: &PgPool, instance: &InstanceId, id: &ClientId) -> sql
 /// # Errors
 /// Storage faults.
 pub async fn create(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &ClientId,
     token: &LookupHash,
     ring_key: &str,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"with client as (
@@ -220,11 +198,11 @@ pub async fn create(
            )
            insert into client_tokens (instance_id, hash, hash_key_id, client_id, kind, generation, created_at)
            select $1, $3, $4, id, 'browser', 1, now() + $5 from client"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         token.as_bytes(),
         ring_key,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -236,12 +214,10 @@ pub async fn create(
 /// # Errors
 /// Storage faults; a violation of `client_tokens_generation_key` for the loser of a race.
 pub async fn rotate_token(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     token: &LookupHash,
     ring_key: &str,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"with old as (
@@ -251,11 +227,11 @@ pub async fn rotate_token(
            )
            insert into client_tokens (instance_id, hash, hash_key_id, client_id, kind, generation, created_at)
            select $1, $3, $4, $2, 'browser', coalesce((select max(generation) from old), 0) + 1, now() + $5"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
         token.as_bytes(),
         ring_key,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -268,21 +244,19 @@ pub async fn rotate_token(
 /// # Errors
 /// Storage faults.
 pub async fn exchange_token(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     token: &LookupHash,
     ring_key: &str,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update client_tokens set hash = $3, hash_key_id = $4, generation = generation + 1, created_at = now() + $5
            where instance_id = $1 and client_id = $2 and kind = 'browser' and superseded_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
         token.as_bytes(),
         ring_key,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -294,22 +268,20 @@ pub async fn exchange_token(
 /// # Errors
 /// Storage faults.
 pub async fn touch_sign_in_state(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     active: Option<&SessionId>,
     strategy: Option<&str>,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update clients set last_active_session_id = $3, client_uat_at = now() + $5, updated_at = now() + $5,
                last_authentication_strategy = coalesce($4, last_authentication_strategy)
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
         active.map(SessionId::as_str),
         strategy,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -320,18 +292,13 @@ pub async fn touch_sign_in_state(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn remove(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    client: &ClientId,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn remove(db: &mut InstanceConnection<'_>, client: &ClientId) -> sqlx::Result<()> {
     sqlx::query!(
         r#"with gone as (delete from client_tokens where instance_id = $1 and client_id = $2)
            update clients set removed_at = now() + $3, updated_at = now() + $3 where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;

@@ -1,11 +1,10 @@
 //! Accounts on their way to a signed-in user: pending ones, their outcome, and the end of connected ones.
 
+use super::InstanceConnection;
 use serde_json::Value;
-use sqlx::postgres::types::PgInterval;
 
-use super::pool::PgConnection;
 use crate::model::connecting::{Address, Identity, Known};
-use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, SessionId, UserId, VerificationId};
+use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, SessionId, UserId, VerificationId};
 use crate::model::profile::Profile;
 use crate::model::search;
 use crate::model::user::ExternalAccountStatus;
@@ -15,10 +14,10 @@ use crate::model::user::ExternalAccountStatus;
 ///
 /// # Errors
 /// Storage faults.
-pub async fn lock_user(db: &mut PgConnection, instance: &InstanceId, user: &UserId) -> sqlx::Result<bool> {
+pub async fn lock_user(db: &mut InstanceConnection<'_>, user: &UserId) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         "select id from users where instance_id = $1 and id = $2 for no key update",
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
     )
     .fetch_optional(db)
@@ -31,21 +30,19 @@ pub async fn lock_user(db: &mut PgConnection, instance: &InstanceId, user: &User
 /// # Errors
 /// Storage faults.
 pub async fn is_session_active(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     session: &SessionId,
-    offset: PgInterval,
 ) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from sessions s
                join users u on u.instance_id = $1 and u.id = s.user_id and u.banned_at is null
                where s.instance_id = $1 and s.id = $3 and s.client_id = $2 and s.status = 'active'
                    and s.expire_at > now() + $4) as "is_active!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
         session.as_str(),
-        offset,
+        db.offset(),
     )
     .fetch_one(db)
     .await
@@ -68,12 +65,7 @@ pub struct NewPending<'a> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn create_pending(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    new: &NewPending<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn create_pending(db: &mut InstanceConnection<'_>, new: &NewPending<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"with earlier as (
                delete from external_accounts where instance_id = $1 and user_id = $4 and provider = $5
@@ -82,12 +74,12 @@ pub async fn create_pending(
            insert into external_accounts (instance_id, id, identification_id, user_id, provider, status, expires_at,
                created_at, updated_at)
            values ($1, $2, $3, $4, $5, 'pending', now() + $6 + interval '10 min', now() + $6, now() + $6)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         new.id.as_str(),
         new.identification.as_str(),
         new.user.as_str(),
         new.provider,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -98,19 +90,14 @@ pub async fn create_pending(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn renew_pending(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &ExternalAccountId,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn renew_pending(db: &mut InstanceConnection<'_>, id: &ExternalAccountId) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update external_accounts set error = null, expires_at = now() + $3 + interval '10 min',
                updated_at = now() + $3
            where instance_id = $1 and id = $2 and status = 'pending'"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -123,8 +110,7 @@ pub async fn renew_pending(
 /// # Errors
 /// Storage faults.
 pub async fn lock_target(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     account: &str,
     verification: &VerificationId,
 ) -> sqlx::Result<Option<ExternalAccountStatus>> {
@@ -132,7 +118,7 @@ pub async fn lock_target(
         r#"select e.status as "status: ExternalAccountStatus" from external_accounts e
            join verifications v on v.instance_id = $1 and v.id = $3 and v.owner_id = e.id and v.superseded_at is null
            where e.instance_id = $1 and e.id = $2 for no key update of e"#,
-        instance.as_str(),
+        db.instance().as_str(),
         account,
         verification.as_str(),
     )
@@ -146,8 +132,7 @@ pub async fn lock_target(
 /// # Errors
 /// Storage faults.
 pub async fn known(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     provider: &str,
     provider_user_id: &str,
@@ -164,7 +149,7 @@ pub async fn known(
            from (select 1) one
            left join external_accounts a on a.instance_id = $1 and a.provider = $3 and a.provider_user_id = $4
                and a.status = 'verified'"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
         provider,
         provider_user_id,
@@ -191,13 +176,11 @@ pub async fn known(
 /// # Errors
 /// Storage faults; a violation of `external_accounts_identity_key` when somebody else was first.
 pub async fn verify_pending(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &ExternalAccountId,
     profile: &Profile,
     address: Option<&IdentificationId>,
     scopes: &[String],
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update external_accounts set status = 'verified', verified_at = now() + $14, provider_user_id = $3,
@@ -205,7 +188,7 @@ pub async fn verify_pending(
                first_name = $7, last_name = $8, username = $9, avatar_url = $10, phone_number = $11,
                approved_scopes = $12, public_metadata = $13, updated_at = now() + $14
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         profile.provider_user_id,
         profile.email,
@@ -218,7 +201,7 @@ pub async fn verify_pending(
         profile.phone,
         scopes,
         serde_json::Value::Object(profile.public_metadata.clone()),
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -241,13 +224,7 @@ pub struct BroughtAddress<'a> {
 ///
 /// # Errors
 /// Storage faults; a violation of `identifications_claimed_key` when somebody else was first.
-pub async fn add_address(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    user: &UserId,
-    new: &BroughtAddress<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn add_address(db: &mut InstanceConnection<'_>, user: &UserId, new: &BroughtAddress<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into identifications (instance_id, id, user_id, kind, value, value_key, status, is_primary,
                verification_strategy, verified_at, created_at, updated_at, search_terms)
@@ -255,14 +232,14 @@ pub async fn add_address(
                not exists (select from identifications where instance_id = $1 and user_id = $3
                    and kind = 'email_address' and is_primary),
                $6, case when $5 then now() + $7 end, now() + $7, now() + $7, $8)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         new.id.as_str(),
         user.as_str(),
         new.value,
         new.is_verified,
         new.strategy,
-        offset,
-        &search::address_terms(instance, new.value),
+        db.offset(),
+        &search::address_terms(db.instance(), new.value),
     )
     .execute(db)
     .await?;
@@ -274,20 +251,18 @@ pub async fn add_address(
 /// # Errors
 /// Storage faults; a violation of `identifications_claimed_key` when somebody else was first.
 pub async fn verify_address(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     address: &IdentificationId,
     strategy: &str,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update identifications set status = 'verified', verified_at = now() + $4, verification_strategy = $3,
                updated_at = now() + $4
            where instance_id = $1 and id = $2 and status <> 'verified'"#,
-        instance.as_str(),
+        db.instance().as_str(),
         address.as_str(),
         strategy,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -298,20 +273,14 @@ pub async fn verify_address(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn refuse_pending(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &str,
-    error: &Value,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn refuse_pending(db: &mut InstanceConnection<'_>, id: &str, error: &Value) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update external_accounts set error = $3, updated_at = now() + $4
            where instance_id = $1 and id = $2 and status = 'pending'"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id,
         error,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -322,11 +291,11 @@ pub async fn refuse_pending(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn remove(db: &mut PgConnection, instance: &InstanceId, id: &str) -> sqlx::Result<bool> {
+pub async fn remove(db: &mut InstanceConnection<'_>, id: &str) -> sqlx::Result<bool> {
     let removed = sqlx::query!(
         r#"with proofs as (delete from verifications where instance_id = $1 and owner_id = $2)
            delete from external_accounts where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id,
     )
     .execute(db)
@@ -354,8 +323,7 @@ pub struct OwnedAccount {
 /// # Errors
 /// Storage faults.
 pub async fn healthy(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     provider: &str,
 ) -> sqlx::Result<Vec<OwnedAccount>> {
@@ -365,7 +333,7 @@ pub async fn healthy(
                false as "has_error!", approved_scopes
            from external_accounts
            where instance_id = $1 and user_id = $2 and provider = $3 and status = 'verified' and error is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
         provider,
     )
@@ -378,19 +346,14 @@ pub async fn healthy(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn own(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    user: &UserId,
-    id: &str,
-) -> sqlx::Result<Option<OwnedAccount>> {
+pub async fn own(db: &mut InstanceConnection<'_>, user: &UserId, id: &str) -> sqlx::Result<Option<OwnedAccount>> {
     sqlx::query_as!(
         OwnedAccount,
         r#"select id as "id: ExternalAccountId", provider, status as "status: ExternalAccountStatus",
                error is not null as "has_error!", approved_scopes
            from external_accounts where instance_id = $1 and user_id = $2 and (id = $3 or identification_id = $3)
            for update"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
         id,
     )
@@ -412,8 +375,7 @@ pub struct RemainingSignInWays {
 /// # Errors
 /// Storage faults.
 pub async fn remaining_without(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     account: &ExternalAccountId,
     proves_addresses: bool,
@@ -435,7 +397,7 @@ pub async fn remaining_without(
                        and not exists (select from external_accounts o where o.instance_id = $1 and o.user_id = $2
                            and o.provider = e.provider and o.id <> $3 and o.status = 'verified'))
                    as "is_last_required!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
         account.as_str(),
         proves_addresses,

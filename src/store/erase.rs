@@ -1,14 +1,13 @@
 //! Removing an instance with everything that belongs to it: scratch instances of the self-test.
 
-use super::pool::PgConnection;
-use crate::model::id::InstanceId;
+use super::InstanceConnection;
 
 /// Removes every row of an instance. Users, clients and configuration take what hangs below them along.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn instance(db: &mut PgConnection, instance: &InstanceId) -> sqlx::Result<()> {
-    let id = instance.as_str();
+pub async fn instance(db: &mut InstanceConnection<'_>) -> sqlx::Result<()> {
+    let id = db.instance().as_str();
     sqlx::query!("delete from oauth_codes where instance_id = $1", id).execute(&mut *db).await?;
     sqlx::query!("delete from oauth_refresh_tokens where instance_id = $1", id).execute(&mut *db).await?;
     sqlx::query!("delete from oauth_access_tokens where instance_id = $1", id).execute(&mut *db).await?;

@@ -1,9 +1,8 @@
 //! External accounts: accounts of users at providers, and who an identity belongs to.
 
-use sqlx::postgres::types::PgInterval;
+use super::InstanceConnection;
 
-use super::pool::PgConnection;
-use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, InstanceId, SessionId, UserId};
+use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, SessionId, UserId};
 use crate::model::linking::{AddressOwner, Known, KnownAccount, UserStatus};
 use crate::model::profile::Profile;
 use crate::model::user::IdentificationStatus;
@@ -14,13 +13,11 @@ use crate::model::user::IdentificationStatus;
 /// # Errors
 /// Storage faults.
 pub async fn known(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     provider: &str,
     provider_user_id: &str,
     email: Option<&str>,
     client: &ClientId,
-    offset: PgInterval,
 ) -> sqlx::Result<Known> {
     let row = sqlx::query!(
         r#"select a.id as "account?: ExternalAccountId", a.user_id as "user?: UserId",
@@ -54,12 +51,12 @@ pub async fn known(
                    k.locked_at is not null and (k.locked_until is null or k.locked_until > now() + $6), false),
                    i.created_at, i.id limit 1) o on true
            left join users w on w.instance_id = $1 and w.id = o.user_id"#,
-        instance.as_str(),
+        db.instance().as_str(),
         provider,
         provider_user_id,
         email,
         client.as_str(),
-        offset,
+        db.offset(),
     )
     .fetch_one(db)
     .await?;
@@ -102,12 +99,7 @@ pub struct NewAccount<'a> {
 ///
 /// # Errors
 /// Storage faults; a violation of `external_accounts_identity_key` when somebody else was first.
-pub async fn create(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    new: &NewAccount<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn create(db: &mut InstanceConnection<'_>, new: &NewAccount<'_>) -> sqlx::Result<()> {
     let profile = new.profile;
     sqlx::query!(
         r#"insert into external_accounts (instance_id, id, identification_id, user_id, provider, provider_user_id,
@@ -115,7 +107,7 @@ pub async fn create(
                username, avatar_url, phone_number, approved_scopes, public_metadata, created_at, updated_at)
            values ($1, $2, $3, $4, $5, $6, 'verified', now() + $17, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
                now() + $17, now() + $17)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         new.id.as_str(),
         new.identification.as_str(),
         new.user.as_str(),
@@ -131,7 +123,7 @@ pub async fn create(
         profile.phone,
         new.scopes,
         serde_json::Value::Object(profile.public_metadata.clone()),
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -144,19 +136,17 @@ pub async fn create(
 /// # Errors
 /// Storage faults.
 pub async fn refresh(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &ExternalAccountId,
     profile: &Profile,
     scopes: &[String],
-    offset: PgInterval,
 ) -> sqlx::Result<bool> {
     let refreshed = sqlx::query!(
         r#"update external_accounts set email_address = $3, email_verified = $4, first_name = $5, last_name = $6,
                username = $7, avatar_url = $8, phone_number = $9, approved_scopes = $10, error = null,
                updated_at = now() + $11
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         profile.email,
         profile.email.as_ref().map(|_| profile.email_trust.counts_as_verified()),
@@ -166,7 +156,7 @@ pub async fn refresh(
         profile.avatar_url,
         profile.phone,
         scopes,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -178,15 +168,14 @@ pub async fn refresh(
 /// # Errors
 /// Storage faults.
 pub async fn is_connected(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     provider: &str,
     provider_user_id: &str,
 ) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from external_accounts where instance_id = $1 and provider = $2
                and provider_user_id = $3 and status = 'verified') as "is_connected!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         provider,
         provider_user_id,
     )

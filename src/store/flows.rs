@@ -1,6 +1,7 @@
 //! The flow log of browser flows and their steps. Written in batches; what is lost is lost, and nothing but
 //! the flow reader reads it.
 
+use super::InstanceConnection;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::types::Json;
@@ -243,12 +244,7 @@ pub struct Filter<'a> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn list(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    filter: &Filter<'_>,
-    limit: i64,
-) -> sqlx::Result<Vec<Flow>> {
+pub async fn list(db: &mut InstanceConnection<'_>, filter: &Filter<'_>, limit: i64) -> sqlx::Result<Vec<Flow>> {
     sqlx::query_as!(
         Flow,
         r#"select f.id as "id: FlowId", f.kind as "kind: Kind", f.status as "status: Status",
@@ -263,7 +259,7 @@ pub async fn list(
                and ($6::text is null or f.application_id = $6) and ($7::text is null or f.id = $7)
                and ($8::text is null or f.id < $8)
            order by f.id desc limit $9"#,
-        instance.as_str(),
+        db.instance().as_str(),
         filter.status as Option<Status>,
         filter.provider,
         filter.reason,
@@ -301,14 +297,14 @@ pub struct Step {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn steps(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, flow: &FlowId) -> sqlx::Result<Vec<Step>> {
+pub async fn steps(db: &mut InstanceConnection<'_>, flow: &FlowId) -> sqlx::Result<Vec<Step>> {
     sqlx::query_as!(
         Step,
         r#"select name as "name: StepName", outcome as "outcome: StepOutcome", reason as "reason: Reason", duration_ms,
                detail, request_id, occurred_at
            from flow_steps
            where instance_id = $1 and flow_id = $2 order by occurred_at, id"#,
-        instance.as_str(),
+        db.instance().as_str(),
         flow.as_str(),
     )
     .fetch_all(db)
@@ -319,14 +315,10 @@ pub async fn steps(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, flow: &
 ///
 /// # Errors
 /// Storage faults.
-pub async fn of_request(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    request: &RequestId,
-) -> sqlx::Result<Option<FlowId>> {
+pub async fn of_request(db: &mut InstanceConnection<'_>, request: &RequestId) -> sqlx::Result<Option<FlowId>> {
     sqlx::query_scalar!(
         r#"select flow_id as "flow: FlowId" from flow_steps where instance_id = $1 and request_id = $2 limit 1"#,
-        instance.as_str(),
+        db.instance().as_str(),
         request.as_str(),
     )
     .fetch_optional(db)
@@ -337,15 +329,10 @@ pub async fn of_request(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn count_since(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    reason: Reason,
-    from: Timestamp,
-) -> sqlx::Result<i64> {
+pub async fn count_since(db: &mut InstanceConnection<'_>, reason: Reason, from: Timestamp) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from flows where instance_id = $1 and reason = $2 and id >= $3"#,
-        instance.as_str(),
+        db.instance().as_str(),
         reason as Reason,
         FlowId::floor(from),
     )
@@ -358,16 +345,11 @@ pub async fn count_since(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn addresses(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    after: &str,
-    limit: i64,
-) -> sqlx::Result<Vec<String>> {
+pub async fn addresses(db: &mut InstanceConnection<'_>, after: &str, limit: i64) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"select distinct value_key from identifications
            where instance_id = $1 and kind = 'email_address' and value_key > $2 order by value_key limit $3"#,
-        instance.as_str(),
+        db.instance().as_str(),
         after,
         limit,
     )

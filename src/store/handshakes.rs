@@ -1,28 +1,21 @@
 //! Handshake answers waiting behind a nonce.
 
-use sqlx::postgres::types::PgInterval;
+use super::InstanceConnection;
 
 use crate::crypto::LookupHash;
-use crate::model::id::InstanceId;
 
 /// Keeps sealed directives for a minute.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn put(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    nonce: &LookupHash,
-    sealed: &[u8],
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn put(db: &mut InstanceConnection<'_>, nonce: &LookupHash, sealed: &[u8]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into handshakes (instance_id, hash, directives_sealed, expires_at)
            values ($1, $2, $3, now() + $4 + interval '60 s')"#,
-        instance.as_str(),
+        db.instance().as_str(),
         nonce.as_bytes(),
         sealed,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -33,17 +26,12 @@ pub async fn put(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn get(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    nonce: &LookupHash,
-    offset: PgInterval,
-) -> sqlx::Result<Option<Vec<u8>>> {
+pub async fn get(db: &mut InstanceConnection<'_>, nonce: &LookupHash) -> sqlx::Result<Option<Vec<u8>>> {
     sqlx::query_scalar!(
         "select directives_sealed from handshakes where instance_id = $1 and hash = $2 and expires_at > now() + $3",
-        instance.as_str(),
+        db.instance().as_str(),
         nonce.as_bytes(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await

@@ -1,9 +1,8 @@
 //! The development inbox: messages that were stored here instead of being delivered.
 
-use sqlx::postgres::types::PgInterval;
+use super::InstanceConnection;
 
 use super::outbox::Effort;
-use super::pool::PgConnection;
 use crate::crypto::SealedAt;
 use crate::model::id::{InboxMessageId, InstanceId};
 use crate::model::time::Timestamp;
@@ -18,22 +17,20 @@ pub fn content_at<'a>(instance: &'a InstanceId, id: &'a InboxMessageId) -> Seale
 /// # Errors
 /// Storage faults.
 pub async fn keep(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &InboxMessageId,
     recipient: &str,
     content: &[u8],
     effort: Effort,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into inbox_messages (instance_id, id, kind, recipient, content_sealed, created_at)
            select $1, $2, 'mail', $3, $4, now() + $5 where $6"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         recipient,
         content,
-        offset,
+        db.offset(),
         effort == Effort::Real,
     )
     .execute(db)
@@ -56,16 +53,12 @@ pub struct StoredMessage {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn newest(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    count: i64,
-) -> sqlx::Result<Vec<StoredMessage>> {
+pub async fn newest(db: &mut InstanceConnection<'_>, count: i64) -> sqlx::Result<Vec<StoredMessage>> {
     sqlx::query_as!(
         StoredMessage,
         r#"select id as "id: InboxMessageId", content_sealed, created_at
            from inbox_messages where instance_id = $1 order by created_at desc, id desc limit $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         count,
     )
     .fetch_all(db)

@@ -1,11 +1,12 @@
 //! Instances with their hosts and origins. Read through [`directory`](super::directory); written by the command line
 //! and the backend API.
 
+use super::InstanceConnection;
 use serde_json::Value;
 use sqlx::PgExecutor;
 
 use super::channel::Channel;
-use super::pool::{PgConnection, PgPool};
+use super::pool::PgPool;
 use crate::model::id::{AppId, InstanceId};
 use crate::model::instance::{Environment, KeyForm};
 use crate::model::text_enum::text_enum;
@@ -38,7 +39,7 @@ pub struct NewInstance<'a> {
 ///
 /// # Errors
 /// Storage faults; `instances_name_key`, `instances_publishable_key_key` if taken.
-pub async fn insert(db: &mut PgConnection, new: &NewInstance<'_>) -> sqlx::Result<()> {
+pub async fn insert(db: impl PgExecutor<'_>, new: &NewInstance<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into instances (id, application_id, name, environment_type, key_form, publishable_key,
                frontend_api_origin, settings, created_at, updated_at)
@@ -72,11 +73,11 @@ text_enum! {
 ///
 /// # Errors
 /// Storage faults; `instance_hosts_pkey` if it belongs to another one.
-pub async fn add_host(db: &mut PgConnection, instance: &InstanceId, host: &str, kind: HostKind) -> sqlx::Result<()> {
+pub async fn add_host(db: &mut InstanceConnection<'_>, host: &str, kind: HostKind) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into instance_hosts (host, instance_id, kind) values ($1, $2, $3)",
         host,
-        instance.as_str(),
+        db.instance().as_str(),
         kind as HostKind
     )
     .execute(db)
@@ -88,16 +89,11 @@ pub async fn add_host(db: &mut PgConnection, instance: &InstanceId, host: &str, 
 ///
 /// # Errors
 /// Storage faults.
-pub async fn add_home_origin(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    origin: &str,
-    at: Timestamp,
-) -> sqlx::Result<()> {
+pub async fn add_home_origin(db: &mut InstanceConnection<'_>, origin: &str, at: Timestamp) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into instance_origins (instance_id, origin, kind, created_at) values ($1, $2, 'home', $3)
            on conflict (instance_id, origin) do update set kind = 'home'"#,
-        instance.as_str(),
+        db.instance().as_str(),
         origin,
         at
     )
@@ -110,16 +106,11 @@ pub async fn add_home_origin(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn allow_origin(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    origin: &str,
-    at: Timestamp,
-) -> sqlx::Result<bool> {
+pub async fn allow_origin(db: &mut InstanceConnection<'_>, origin: &str, at: Timestamp) -> sqlx::Result<bool> {
     let added = sqlx::query!(
         r#"insert into instance_origins (instance_id, origin, kind, created_at) values ($1, $2, 'allowed', $3)
            on conflict (instance_id, origin) do nothing"#,
-        instance.as_str(),
+        db.instance().as_str(),
         origin,
         at
     )
@@ -132,10 +123,10 @@ pub async fn allow_origin(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn origins(db: &mut PgConnection, instance: &InstanceId) -> sqlx::Result<usize> {
+pub async fn origins(db: &mut InstanceConnection<'_>) -> sqlx::Result<usize> {
     let found = sqlx::query_scalar!(
         r#"select count(*) as "count!" from instance_origins where instance_id = $1"#,
-        instance.as_str()
+        db.instance().as_str()
     );
     Ok(usize::try_from(found.fetch_one(db).await?).unwrap_or(usize::MAX))
 }
@@ -144,10 +135,10 @@ pub async fn origins(db: &mut PgConnection, instance: &InstanceId) -> sqlx::Resu
 ///
 /// # Errors
 /// Storage faults.
-pub async fn drop_origin(db: &mut PgConnection, instance: &InstanceId, origin: &str) -> sqlx::Result<bool> {
+pub async fn drop_origin(db: &mut InstanceConnection<'_>, origin: &str) -> sqlx::Result<bool> {
     let dropped = sqlx::query!(
         "delete from instance_origins where instance_id = $1 and origin = $2 and kind = 'allowed'",
-        instance.as_str(),
+        db.instance().as_str(),
         origin
     )
     .execute(db)
@@ -168,11 +159,15 @@ pub async fn announce(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
 ///
 /// # Errors
 /// Storage faults; `instances_clock_offset_check` for a production instance.
-pub async fn set_clock_offset(db: &PgPool, instance: &InstanceId, microseconds: i64) -> sqlx::Result<()> {
+pub async fn set_clock_offset(db: &mut InstanceConnection<'_>, microseconds: i64) -> sqlx::Result<()> {
     let offset = super::interval::microseconds(microseconds);
-    sqlx::query!("update instances set clock_offset = $2, updated_at = now() where id = $1", instance.as_str(), offset)
-        .execute(db)
-        .await?;
+    sqlx::query!(
+        "update instances set clock_offset = $2, updated_at = now() where id = $1",
+        db.instance().as_str(),
+        offset
+    )
+    .execute(&mut *db)
+    .await?;
     announce(db).await
 }
 
@@ -210,15 +205,10 @@ pub async fn list(db: &PgPool) -> sqlx::Result<Vec<Listed>> {
 ///
 /// # Errors
 /// Storage faults; `instances_publishable_key_key` if the key is another instance's.
-pub async fn change_address(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    origin: &str,
-    publishable_key: &str,
-) -> sqlx::Result<()> {
+pub async fn change_address(db: &mut InstanceConnection<'_>, origin: &str, publishable_key: &str) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update instances set frontend_api_origin = $2, publishable_key = $3, updated_at = now() where id = $1"#,
-        instance.as_str(),
+        db.instance().as_str(),
         origin,
         publishable_key
     )
@@ -231,8 +221,8 @@ pub async fn change_address(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn lock_settings(db: &mut PgConnection, instance: &InstanceId) -> sqlx::Result<Value> {
-    sqlx::query_scalar!("select settings from instances where id = $1 for update", instance.as_str())
+pub async fn lock_settings(db: &mut InstanceConnection<'_>) -> sqlx::Result<Value> {
+    sqlx::query_scalar!("select settings from instances where id = $1 for update", db.instance().as_str())
         .fetch_one(db)
         .await
 }
@@ -241,9 +231,13 @@ pub async fn lock_settings(db: &mut PgConnection, instance: &InstanceId) -> sqlx
 ///
 /// # Errors
 /// Storage faults.
-pub async fn set_settings(db: &mut PgConnection, instance: &InstanceId, settings: &Value) -> sqlx::Result<()> {
-    sqlx::query!("update instances set settings = $2, updated_at = now() where id = $1", instance.as_str(), settings)
-        .execute(db)
-        .await?;
+pub async fn set_settings(db: &mut InstanceConnection<'_>, settings: &Value) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update instances set settings = $2, updated_at = now() where id = $1",
+        db.instance().as_str(),
+        settings
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }

@@ -2,10 +2,10 @@
 //! parallel guesses cannot outrun the count. Strangers share the user's budget; a browser this user signed in from
 //! before has its own (`known_clients`) and is not shut out by theirs.
 
+use super::InstanceConnection;
 use sqlx::postgres::types::PgInterval;
 
-use super::pool::PgConnection;
-use crate::model::id::{AuditEventId, ClientId, InstanceId, UserId};
+use crate::model::id::{AuditEventId, ClientId, UserId};
 use crate::model::request::Origin;
 use crate::model::settings::LockoutRule;
 use crate::model::time::Timestamp;
@@ -61,12 +61,10 @@ pub enum Reserved {
 /// # Errors
 /// Storage faults.
 pub async fn reserve(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     user: Option<&UserId>,
     client: &ClientId,
     rule: LockoutRule,
-    offset: PgInterval,
 ) -> sqlx::Result<Reserved> {
     let row = sqlx::query!(
         r#"select u.lock_reason as "lock_reason: LockReason", u.locked_until, (u.locked_at is not null
@@ -76,10 +74,10 @@ pub async fn reserve(
            left join known_clients k on k.instance_id = $1 and k.user_id = u.id and k.client_id = $3
            where u.instance_id = $1 and u.id = $2
            for no key update of u"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.map(UserId::as_str),
         client.as_str(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(&mut *db)
     .await?;
@@ -94,9 +92,9 @@ pub async fn reserve(
         _ => (None, false),
     };
     let (budget, failed) = if is_known {
-        (Budget::KnownClient, known_client_tries(db, instance, user, client, rule, offset).await?)
+        (Budget::KnownClient, known_client_tries(db, user, client, rule).await?)
     } else {
-        (Budget::Strangers, strangers_try(db, instance, user, rule, offset).await?)
+        (Budget::Strangers, strangers_try(db, user, rule).await?)
     };
     let granted = failed.map(|failed| Reserved::Granted { budget, left: rule.attempts - failed });
     Ok(locked.or(granted).unwrap_or(Reserved::Nobody))
@@ -104,11 +102,9 @@ pub async fn reserve(
 
 /// Failures with this one; `None` for nobody.
 async fn strangers_try(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     user: Option<&UserId>,
     rule: LockoutRule,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<i16>> {
     sqlx::query_scalar!(
         r#"update users u
@@ -119,23 +115,21 @@ async fn strangers_try(
                  from users where instance_id = $1 and id = $2) n
            where u.instance_id = $1 and u.id = $2
            returning u.failed_attempts"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.map(UserId::as_str),
         rule.attempts,
         interval(rule.duration),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
 }
 
 async fn known_client_tries(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     user: Option<&UserId>,
     client: &ClientId,
     rule: LockoutRule,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<i16>> {
     sqlx::query_scalar!(
         r#"update known_clients k
@@ -145,12 +139,12 @@ async fn known_client_tries(
                  from known_clients where instance_id = $1 and user_id = $2 and client_id = $3) n
            where k.instance_id = $1 and k.user_id = $2 and k.client_id = $3
            returning k.failed_attempts"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.map(UserId::as_str),
         client.as_str(),
         rule.attempts,
         interval(rule.duration),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
@@ -162,8 +156,7 @@ async fn known_client_tries(
 /// # Errors
 /// Storage faults.
 pub async fn knows_client(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     user: Option<&UserId>,
     client: &ClientId,
     address: &str,
@@ -173,7 +166,7 @@ pub async fn knows_client(
                join identifications i on i.instance_id = $1 and i.user_id = k.user_id and i.kind = 'email_address'
                    and i.value_key = $4 and i.status = 'verified'
                where k.instance_id = $1 and k.user_id = $2 and k.client_id = $3) as "knows!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.map(UserId::as_str),
         client.as_str(),
         address,
@@ -187,12 +180,10 @@ pub async fn knows_client(
 /// # Errors
 /// Storage faults.
 pub async fn release(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     client: &ClientId,
     budget: Budget,
-    offset: PgInterval,
 ) -> sqlx::Result<bool> {
     let was_locked = match budget {
         Budget::Strangers => {
@@ -203,9 +194,9 @@ pub async fn release(
                        from users where instance_id = $1 and id = $2 for no key update) before
                    where u.instance_id = $1 and u.id = before.id and u.lock_reason is distinct from 'admin'
                    returning before.was_locked as "was_locked!""#,
-                instance.as_str(),
+                db.instance().as_str(),
                 user.as_str(),
-                offset,
+                db.offset(),
             )
             .fetch_optional(db)
             .await?
@@ -217,10 +208,10 @@ pub async fn release(
                        from known_clients where instance_id = $1 and user_id = $2 and client_id = $3 for update) before
                    where k.instance_id = $1 and k.user_id = $2 and k.client_id = before.client_id
                    returning before.was_locked as "was_locked!""#,
-                instance.as_str(),
+                db.instance().as_str(),
                 user.as_str(),
                 client.as_str(),
-                offset,
+                db.offset(),
             )
             .fetch_optional(db)
             .await?
@@ -241,20 +232,18 @@ pub(super) fn interval(time: Option<time::Duration>) -> Option<PgInterval> {
 /// # Errors
 /// Storage faults.
 pub async fn lock(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     duration: Option<time::Duration>,
-    offset: PgInterval,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         r#"update users set locked_at = now() + $4, locked_until = now() + $4 + $3::interval, lock_reason = 'admin',
                updated_at = now() + $4, version = version + 1
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
         interval(duration),
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -265,12 +254,7 @@ pub async fn lock(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn unlock(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    user: &UserId,
-    offset: PgInterval,
-) -> sqlx::Result<bool> {
+pub async fn unlock(db: &mut InstanceConnection<'_>, user: &UserId) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         r#"with known as (
                update known_clients set failed_attempts = 0, locked_until = null
@@ -279,9 +263,9 @@ pub async fn unlock(
            update users set locked_at = null, locked_until = null, lock_reason = null, failed_attempts = 0,
                updated_at = now() + $3, version = version + 1
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;

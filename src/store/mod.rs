@@ -18,6 +18,7 @@ pub mod external_accounts;
 pub mod flows;
 pub mod handshakes;
 pub mod inbox;
+mod instance_connection;
 pub mod instances;
 pub mod interval;
 pub mod jobs;
@@ -53,6 +54,8 @@ pub mod user_passwords;
 pub mod user_search;
 pub mod users;
 pub mod verifications;
+
+pub use instance_connection::{InstanceConnection, InstanceTransaction};
 
 use crate::model::problem::Error;
 

@@ -1,30 +1,27 @@
 //! What waits behind a nonce until the native application that began presents it, once.
 
-use sqlx::postgres::types::PgInterval;
+use super::InstanceConnection;
 
-use super::pool::PgConnection;
 use crate::crypto::LookupHash;
-use crate::model::id::{ClientId, FlowId, InstanceId, ProviderAuthorizationId, SessionId, VerificationId};
+use crate::model::id::{ClientId, FlowId, ProviderAuthorizationId, SessionId, VerificationId};
 
 /// Puts a finished authorization behind a nonce, for five minutes.
 ///
 /// # Errors
 /// Storage faults.
 pub async fn put(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &ProviderAuthorizationId,
     nonce: &LookupHash,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update provider_authorizations set rotating_token_nonce_hash = $3,
                rotating_token_nonce_expires_at = now() + $4 + interval '5 min'
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         nonce.as_bytes(),
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -45,11 +42,9 @@ pub struct RedeemedNonce {
 /// # Errors
 /// Storage faults.
 pub async fn take(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     nonce: &[LookupHash],
     client: &ClientId,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<RedeemedNonce>> {
     let hashes: Vec<Vec<u8>> = nonce.iter().map(|hash| hash.as_bytes().to_vec()).collect();
     sqlx::query_as!(
@@ -58,10 +53,10 @@ pub async fn take(
            where instance_id = $1 and rotating_token_nonce_hash = any($2) and client_id = $3
                and rotating_token_nonce_used_at is null and rotating_token_nonce_expires_at > now() + $4
            returning id as "id: ProviderAuthorizationId", outcome_url"#,
-        instance.as_str(),
+        db.instance().as_str(),
         &hashes,
         client.as_str(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
@@ -71,16 +66,12 @@ pub async fn take(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn flow_of(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    nonce: &[LookupHash],
-) -> sqlx::Result<Option<FlowId>> {
+pub async fn flow_of(db: &mut InstanceConnection<'_>, nonce: &[LookupHash]) -> sqlx::Result<Option<FlowId>> {
     let hashes: Vec<Vec<u8>> = nonce.iter().map(|hash| hash.as_bytes().to_vec()).collect();
     let flow = sqlx::query_scalar!(
         r#"select flow_id as "flow: FlowId" from provider_authorizations
            where instance_id = $1 and rotating_token_nonce_hash = any($2)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         &hashes,
     )
     .fetch_optional(db)
@@ -92,16 +83,12 @@ pub async fn flow_of(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn created_session(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    attempt: &str,
-) -> sqlx::Result<Option<SessionId>> {
+pub async fn created_session(db: &mut InstanceConnection<'_>, attempt: &str) -> sqlx::Result<Option<SessionId>> {
     sqlx::query_scalar!(
         r#"select coalesce(
                (select created_session_id from sign_ins where instance_id = $1 and id = $2),
                (select created_session_id from sign_ups where instance_id = $1 and id = $2)) as "id: SessionId""#,
-        instance.as_str(),
+        db.instance().as_str(),
         attempt,
     )
     .fetch_one(db)
@@ -113,13 +100,12 @@ pub async fn created_session(
 /// # Errors
 /// Storage faults.
 pub async fn shown_code(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     verification: &VerificationId,
 ) -> sqlx::Result<Option<String>> {
     let code = sqlx::query_scalar!(
         "select error ->> 'code' from verifications where instance_id = $1 and id = $2",
-        instance.as_str(),
+        db.instance().as_str(),
         verification.as_str(),
     )
     .fetch_optional(db)

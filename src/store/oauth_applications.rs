@@ -1,10 +1,9 @@
 //! OAuth applications: made and read. A secret's hash is written and compared here, and never read.
 
-use sqlx::PgExecutor;
-use sqlx::postgres::types::PgInterval;
+use super::InstanceConnection;
 
 use crate::crypto::LookupHash;
-use crate::model::id::{ApplicationId, InstanceId};
+use crate::model::id::ApplicationId;
 use crate::model::oauth::application::{Application, CheckedApplication, IdTokenClaims, Kind};
 use crate::model::oauth::scope::Scopes;
 use crate::model::time::Timestamp;
@@ -61,11 +60,9 @@ impl From<Row> for Application {
 /// # Errors
 /// Storage faults.
 pub async fn insert(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     identity: &Identity<'_>,
     application: &CheckedApplication,
-    offset: PgInterval,
 ) -> sqlx::Result<Application> {
     let (hash, key_id) = identity.secret.unzip();
     let row = sqlx::query_as!(
@@ -76,7 +73,7 @@ pub async fn insert(
            returning id as "id: ApplicationId", client_id, kind as "kind: Kind", name, is_public, pkce_required,
                consent_screen_enabled, redirect_uris, scopes, client_uri,
                id_token_claims as "id_token_claims: IdTokenClaims", created_at, updated_at"#,
-        instance.as_str(),
+        db.instance().as_str(),
         identity.id.as_str(),
         identity.client_id,
         application.name,
@@ -87,7 +84,7 @@ pub async fn insert(
         application.consent_screen_enabled,
         &application.redirect_uris,
         application.scopes.as_slice(),
-        offset,
+        db.offset(),
     )
     .fetch_one(db)
     .await?;
@@ -98,18 +95,14 @@ pub async fn insert(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn by_id(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
-    id: &ApplicationId,
-) -> sqlx::Result<Option<Application>> {
+pub async fn by_id(db: &mut InstanceConnection<'_>, id: &ApplicationId) -> sqlx::Result<Option<Application>> {
     let row = sqlx::query_as!(
         Row,
         r#"select id as "id: ApplicationId", client_id, kind as "kind: Kind", name, is_public, pkce_required,
                consent_screen_enabled, redirect_uris, scopes, client_uri,
                id_token_claims as "id_token_claims: IdTokenClaims", created_at, updated_at
            from oauth_applications where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
     )
     .fetch_optional(db)
@@ -152,11 +145,7 @@ pub struct Listing<'a> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn list(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
-    listing: &Listing<'_>,
-) -> sqlx::Result<(Vec<Application>, i64)> {
+pub async fn list(db: &mut InstanceConnection<'_>, listing: &Listing<'_>) -> sqlx::Result<(Vec<Application>, i64)> {
     let (by, direction) = listing.order;
     let rows = sqlx::query!(
         r#"with found as materialized (
@@ -175,7 +164,7 @@ pub async fn list(
                scopes as "scopes?", client_uri as "client_uri?", id_token_claims as "id_token_claims?: IdTokenClaims",
                created_at as "created_at?", updated_at as "updated_at?"
            from (select 1) one left join page on true"#,
-        instance.as_str(),
+        db.instance().as_str(),
         listing.query,
         by == OrderBy::Name,
         direction == Direction::Ascending,
@@ -225,8 +214,7 @@ impl SecretHashes {
 /// # Errors
 /// Storage faults.
 pub async fn is_authentic(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client_id: &str,
     secrets: &SecretHashes,
 ) -> sqlx::Result<bool> {
@@ -234,7 +222,7 @@ pub async fn is_authentic(
         r#"select id from oauth_applications
            where instance_id = $1 and client_id = $2 and blocked_at is null
              and case when is_public then cardinality($3::bytea[]) = 0 else client_secret_hash = any($3) end"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client_id,
         secrets.as_slice(),
     )
@@ -249,8 +237,7 @@ pub async fn is_authentic(
 /// # Errors
 /// Storage faults.
 pub async fn rehash_secret(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client_id: &str,
     older: &[LookupHash],
     newest: (&LookupHash, &str),
@@ -259,7 +246,7 @@ pub async fn rehash_secret(
     sqlx::query!(
         r#"update oauth_applications set client_secret_hash = $4, hash_key_id = $5
            where instance_id = $1 and client_id = $2 and client_secret_hash = any($3)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client_id,
         older as Vec<&[u8]>,
         newest.0.as_bytes().as_slice(),

@@ -1,10 +1,10 @@
 //! Authorization codes: what stands before one is made, making one, and why one was not redeemed.
 
-use sqlx::PgExecutor;
+use super::InstanceConnection;
 use sqlx::postgres::types::PgInterval;
 
 use crate::crypto::LookupHash;
-use crate::model::id::{ApplicationId, FlowId, GrantId, InstanceId, SessionId, UserId};
+use crate::model::id::{ApplicationId, FlowId, GrantId, SessionId, UserId};
 use crate::model::oauth::application::{Application, IdTokenClaims, Kind};
 use crate::model::oauth::authorize::AuthorizationRequest;
 use crate::model::oauth::consent::RememberedConsent;
@@ -120,11 +120,9 @@ pub struct Presented<'a> {
 /// # Errors
 /// Storage faults.
 pub async fn facts(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client_id: &str,
     presented: Presented<'_>,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<AuthorizationFacts>> {
     let row = sqlx::query_as!(
         AuthorizationFactsRow,
@@ -156,10 +154,10 @@ pub async fn facts(
                limit 1) p on true
            left join oauth_consents k on k.instance_id = $1 and k.user_id = p.user_id and k.application_id = a.id
            where a.instance_id = $1 and a.client_id = $2 and a.blocked_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client_id,
         presented.client_token.map(|hash| hash.as_bytes().as_slice()),
-        offset,
+        db.offset(),
         presented.session.map(SessionId::as_str),
         presented.preferred_user.map(UserId::as_str),
     )
@@ -194,11 +192,9 @@ pub struct NewCode<'a> {
 /// # Errors
 /// Storage faults.
 pub async fn insert(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     code: &NewCode<'_>,
     allowed: Option<&RememberedConsent>,
-    offset: PgInterval,
 ) -> sqlx::Result<bool> {
     let nothing = RememberedConsent { scopes: Scopes::default(), resources: Vec::new(), fingerprint: Vec::new() };
     let consent = allowed.unwrap_or(&nothing);
@@ -221,7 +217,7 @@ pub async fn insert(
            select $1, $2, $3, $4, $5, user_id, session_id, $8, $9, $10, $11, $12, $13, $14, $21, $22, now() + $16 + $15,
                now() + $16
            from person"#,
-        instance.as_str(),
+        db.instance().as_str(),
         code.day,
         code.hash.as_bytes().as_slice(),
         code.grant_id.as_str(),
@@ -236,7 +232,7 @@ pub async fn insert(
         code.request.nonce.as_deref(),
         code.person.authenticated_at,
         code.lifetime,
-        offset,
+        db.offset(),
         consent.scopes.as_slice(),
         &consent.resources,
         consent.fingerprint,
@@ -279,12 +275,10 @@ pub struct CodeState {
 /// # Errors
 /// Storage faults.
 pub async fn state(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client_id: &str,
     day: i32,
     hash: &LookupHash,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<CodeState>> {
     let row = sqlx::query_as!(
         CodeState,
@@ -295,11 +289,11 @@ pub async fn state(
            from oauth_codes c
            left join oauth_applications a on a.instance_id = $1 and a.id = c.application_id
            where c.instance_id = $1 and c.expires_day = $3 and c.hash = $4"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client_id,
         day,
         hash.as_bytes().as_slice(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await?;
@@ -310,16 +304,11 @@ pub async fn state(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn count_failure(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
-    day: i32,
-    hash: &LookupHash,
-) -> sqlx::Result<()> {
+pub async fn count_failure(db: &mut InstanceConnection<'_>, day: i32, hash: &LookupHash) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update oauth_codes set failures = failures + 1
            where instance_id = $1 and expires_day = $2 and hash = $3 and consumed_at is null and failures < 5"#,
-        instance.as_str(),
+        db.instance().as_str(),
         day,
         hash.as_bytes().as_slice(),
     )

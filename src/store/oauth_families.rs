@@ -1,13 +1,11 @@
 //! Refresh families: what happens to one beside the ordinary rotation. A repetition of a lost answer, theft, and the
 //! end of a grant.
 
-use sqlx::PgExecutor;
-use sqlx::postgres::types::PgInterval;
+use super::InstanceConnection;
 
 use super::oauth_grants::{Issued, NewAccessToken, Row};
-use super::pool::PgConnection;
 use crate::crypto::LookupHash;
-use crate::model::id::{FlowId, GrantId, InstanceId, UserId};
+use crate::model::id::{FlowId, GrantId, UserId};
 use crate::model::oauth::application::IdTokenClaims;
 use crate::model::oauth::scope::Scopes;
 use crate::model::text_enum::text_enum;
@@ -115,12 +113,10 @@ impl From<FamilyRow> for Family {
 /// # Errors
 /// Storage faults.
 pub async fn lock(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client_id: &str,
     day: i32,
     hash: &LookupHash,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<Family>> {
     let row = sqlx::query_as!(
         FamilyRow,
@@ -139,11 +135,11 @@ pub async fn lock(
            join users u on u.instance_id = $1 and u.id = g.user_id
            where t.instance_id = $1 and t.expires_day = $3 and t.hash = $4
            for update of g"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client_id,
         day,
         hash.as_bytes().as_slice(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await?;
@@ -155,19 +151,17 @@ pub async fn lock(
 /// # Errors
 /// Storage faults.
 pub async fn insert_access_token(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     grant_id: &GrantId,
     access: &NewAccessToken<'_>,
     scopes: &Scopes,
     audience: &[String],
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into oauth_access_tokens (instance_id, expires_day, hash, id, grant_id, format, scopes, audience,
                expires_at, created_at)
            values ($1, $2, $3, $4, $5, 'opaque', $6, $7, now() + $9 + $8, now() + $9)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         access.day,
         access.hash.as_bytes().as_slice(),
         access.id,
@@ -175,7 +169,7 @@ pub async fn insert_access_token(
         scopes.as_slice(),
         audience,
         access.lifetime,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -196,20 +190,14 @@ text_enum! {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn revoke(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
-    grant_id: &GrantId,
-    reason: RevokedReason,
-    offset: PgInterval,
-) -> sqlx::Result<bool> {
+pub async fn revoke(db: &mut InstanceConnection<'_>, grant_id: &GrantId, reason: RevokedReason) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         r#"update oauth_grants set revoked_at = now() + $4, revoked_reason = $3
            where instance_id = $1 and id = $2 and revoked_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         grant_id.as_str(),
         reason as RevokedReason,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;

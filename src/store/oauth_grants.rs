@@ -1,12 +1,12 @@
 //! Grants: redeeming a code, rotating a refresh token. What may happen once is one statement here, and the grant's row is
 //! the lock of its family; what else happens to a family is in [`super::oauth_families`].
 
-use sqlx::PgExecutor;
+use super::InstanceConnection;
 use sqlx::postgres::types::PgInterval;
 
 use super::oauth_applications::SecretHashes;
 use crate::crypto::LookupHash;
-use crate::model::id::{FlowId, GrantId, InstanceId, UserId};
+use crate::model::id::{FlowId, GrantId, UserId};
 use crate::model::oauth::application::IdTokenClaims;
 use crate::model::oauth::claims::Subject;
 use crate::model::oauth::scope::Scopes;
@@ -128,12 +128,10 @@ impl From<Row> for Issued {
 /// # Errors
 /// Storage faults.
 pub async fn redeem(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     redemption: &Redemption<'_>,
     access: &NewAccessToken<'_>,
     refresh: &NewRefreshToken<'_>,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<Issued>> {
     let row = sqlx::query_as!(
         Row,
@@ -183,7 +181,7 @@ pub async fn redeem(
            from code
            left join identifications e on e.instance_id = $1 and e.user_id = code.user_id
                and e.kind = 'email_address' and e.is_primary"#,
-        instance.as_str(),
+        db.instance().as_str(),
         redemption.client_id,
         redemption.secrets.as_slice(),
         redemption.day,
@@ -191,7 +189,7 @@ pub async fn redeem(
         redemption.redirect_uri,
         redemption.challenge,
         redemption.resources,
-        offset,
+        db.offset(),
         refresh.lifetime,
         refresh.day,
         redemption.family_lifetime,
@@ -229,12 +227,10 @@ pub struct Rotation<'a> {
 /// # Errors
 /// Storage faults.
 pub async fn rotate(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     rotation: &Rotation<'_>,
     access: &NewAccessToken<'_>,
     refresh: &NewRefreshToken<'_>,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<Issued>> {
     let row = sqlx::query_as!(
         Row,
@@ -273,14 +269,14 @@ pub async fn rotate(
            join users u on u.instance_id = $1 and u.id = f.user_id
            left join identifications e on e.instance_id = $1 and e.user_id = f.user_id
                and e.kind = 'email_address' and e.is_primary"#,
-        instance.as_str(),
+        db.instance().as_str(),
         rotation.client_id,
         rotation.secrets.as_slice(),
         rotation.day,
         rotation.hash.as_bytes().as_slice(),
         rotation.scopes.map(Scopes::as_slice),
         rotation.resources,
-        offset,
+        db.offset(),
         refresh.lifetime,
         refresh.day,
         refresh.key_id,

@@ -1,12 +1,11 @@
 //! Access and refresh tokens as their holders use them: userinfo, introspection, revocation. Every read joins the
 //! grant, so a revoked grant has no live token, and the user, so a banned one has none either.
 
-use sqlx::PgExecutor;
-use sqlx::postgres::types::PgInterval;
+use super::InstanceConnection;
 
 use super::oauth_applications::SecretHashes;
 use crate::crypto::LookupHash;
-use crate::model::id::{InstanceId, UserId};
+use crate::model::id::UserId;
 use crate::model::oauth::claims::{Metadata, Subject};
 use crate::model::oauth::scope::Scopes;
 use crate::model::time::Timestamp;
@@ -30,13 +29,7 @@ pub struct Bearer {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn bearer(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
-    day: i32,
-    hash: &LookupHash,
-    offset: PgInterval,
-) -> sqlx::Result<Option<Bearer>> {
+pub async fn bearer(db: &mut InstanceConnection<'_>, day: i32, hash: &LookupHash) -> sqlx::Result<Option<Bearer>> {
     let row = sqlx::query!(
         r#"select a.client_id, t.scopes, t.audience, u.id as "user_id: UserId", u.first_name, u.last_name, u.username,
                u.image_url, u.public_metadata, u.private_metadata, u.unsafe_metadata, u.updated_at, e.value as "email?",
@@ -49,10 +42,10 @@ pub async fn bearer(
                and e.is_primary
            where t.instance_id = $1 and t.expires_day = $2 and t.hash = $3 and t.revoked_at is null
              and t.expires_at > now() + $4"#,
-        instance.as_str(),
+        db.instance().as_str(),
         day,
         hash.as_bytes().as_slice(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await?;
@@ -150,12 +143,10 @@ impl From<Option<Row>> for Introspected {
 /// # Errors
 /// Storage faults.
 pub async fn introspect_access(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     asker: TokenOwner<'_>,
     day: i32,
     hash: &LookupHash,
-    offset: PgInterval,
 ) -> sqlx::Result<Introspected> {
     let row = sqlx::query_as!(
         Row,
@@ -171,12 +162,12 @@ pub async fn introspect_access(
                join users u on u.instance_id = $1 and u.id = g.user_id and u.banned_at is null)
              on t.instance_id = $1 and t.expires_day = $4 and t.hash = $5 and t.revoked_at is null
                and t.expires_at > now() + $6"#,
-        instance.as_str(),
+        db.instance().as_str(),
         asker.client_id,
         asker.secrets.as_slice(),
         day,
         hash.as_bytes().as_slice(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await?;
@@ -188,12 +179,10 @@ pub async fn introspect_access(
 /// # Errors
 /// Storage faults.
 pub async fn introspect_refresh(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     asker: TokenOwner<'_>,
     day: i32,
     hash: &LookupHash,
-    offset: PgInterval,
 ) -> sqlx::Result<Introspected> {
     let row = sqlx::query_as!(
         Row,
@@ -211,12 +200,12 @@ pub async fn introspect_refresh(
                join users u on u.instance_id = $1 and u.id = g.user_id and u.banned_at is null)
              on t.instance_id = $1 and t.expires_day = $4 and t.hash = $5 and t.expires_at > now() + $6
                and g.application_id = app.id"#,
-        instance.as_str(),
+        db.instance().as_str(),
         asker.client_id,
         asker.secrets.as_slice(),
         day,
         hash.as_bytes().as_slice(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await?;
@@ -248,12 +237,10 @@ fn revoked(row: Option<bool>) -> Revoked {
 /// # Errors
 /// Storage faults.
 pub async fn revoke_access(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     asker: TokenOwner<'_>,
     day: i32,
     hash: &LookupHash,
-    offset: PgInterval,
 ) -> sqlx::Result<Revoked> {
     let row = sqlx::query_scalar!(
         r#"with app as materialized (
@@ -272,12 +259,12 @@ pub async fn revoke_access(
                where g.instance_id = $1 and g.id = token.grant_id and g.revoked_at is null
                  and app.revoke_grant_on_access_token)
            select exists (select from token) as "done!" from app"#,
-        instance.as_str(),
+        db.instance().as_str(),
         asker.client_id,
         asker.secrets.as_slice(),
         day,
         hash.as_bytes().as_slice(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await?;
@@ -289,12 +276,10 @@ pub async fn revoke_access(
 /// # Errors
 /// Storage faults.
 pub async fn revoke_refresh(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     asker: TokenOwner<'_>,
     day: i32,
     hash: &LookupHash,
-    offset: PgInterval,
 ) -> sqlx::Result<Revoked> {
     let row = sqlx::query_scalar!(
         r#"with app as materialized (
@@ -309,12 +294,12 @@ pub async fn revoke_refresh(
                where g.instance_id = $1 and g.id = t.grant_id and g.application_id = app.id and g.revoked_at is null
                returning g.id)
            select exists (select from ended) as "done!" from app"#,
-        instance.as_str(),
+        db.instance().as_str(),
         asker.client_id,
         asker.secrets.as_slice(),
         day,
         hash.as_bytes().as_slice(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await?;

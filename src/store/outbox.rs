@@ -1,10 +1,10 @@
 //! Side effects waiting to be done, written in the transaction of the change that causes them.
 
+use super::InstanceConnection;
 use serde_json::Value;
 
-use super::pool::PgConnection;
 use crate::crypto::SealedAt;
-use crate::model::id::{InstanceId, OutboxId};
+use crate::model::id::OutboxId;
 use crate::model::text_enum::text_enum;
 
 text_enum! {
@@ -23,17 +23,11 @@ text_enum! {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn put(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &OutboxId,
-    kind: Kind,
-    payload: &Value,
-) -> sqlx::Result<()> {
+pub async fn put(db: &mut InstanceConnection<'_>, id: &OutboxId, kind: Kind, payload: &Value) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into outbox (instance_id, id, kind, payload, run_at, created_at)
            values ($1, $2, $3, $4, now(), now())"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         kind as Kind,
         payload,
@@ -57,8 +51,7 @@ pub enum Effort {
 /// # Errors
 /// Storage faults.
 pub async fn put_sealed(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &OutboxId,
     kind: Kind,
     payload: &[u8],
@@ -67,7 +60,7 @@ pub async fn put_sealed(
     sqlx::query!(
         r#"insert into outbox (instance_id, id, kind, payload_sealed, run_at, created_at)
            select $1, $2, $3, $4, now(), now() where $5"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         kind as Kind,
         payload,

@@ -3,17 +3,16 @@
 //! They do only what can be done: what stands in the way of either is found out by the statements of
 //! [`sign_ins`](super::sign_ins), [`lockouts`](super::lockouts) and [`rate_limits`](super::rate_limits), one by one.
 
+use super::InstanceConnection;
 use serde_json::Value;
-use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
 use super::lockouts::{Budget, LockEntry, interval};
-use super::pool::PgPool;
 use super::rate_limits::Log;
 use super::sessions::NewSession;
 use crate::crypto::LookupHash;
 use crate::model::client::SignIn;
-use crate::model::id::{AuditEventId, ClientId, FlowId, InstanceId, OutboxId, SignInId};
+use crate::model::id::{AuditEventId, ClientId, FlowId, OutboxId, SignInId};
 use crate::model::settings::LockoutRule;
 use crate::model::time::Timestamp;
 
@@ -70,12 +69,7 @@ pub enum Counted {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn count_guess(
-    db: &PgPool,
-    instance: &InstanceId,
-    new: &NewGuess<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<Option<Guess>> {
+pub async fn count_guess(db: &mut InstanceConnection<'_>, new: &NewGuess<'_>) -> sqlx::Result<Option<Guess>> {
     let row = sqlx::query!(
         r#"with attempt as materialized (
                select s.id, s.client_id, s.user_id, s.updated_at, p.digest
@@ -154,10 +148,10 @@ pub async fn count_guess(
                g.is_known as "is_known!", (select failed from stranger) as "of_strangers?",
                (select failed from known) as "of_client?", (select at from spent) as "at?"
            from attempt a cross join guess g join sign_in_trees s on s.instance_id = $1 and s.id = a.id"#,
-        instance.as_str(),
+        db.instance().as_str(),
         new.token.as_bytes(),
         new.attempt,
-        offset,
+        db.offset(),
         new.admits_anybody,
         new.lockout.map(|rule| rule.attempts),
         interval(new.lockout.and_then(|rule| rule.duration)),
@@ -235,12 +229,7 @@ pub struct SessionRecord {
 ///
 /// # Errors
 /// Storage faults; a violation of `client_tokens_generation_key` for the loser of a race.
-pub async fn complete(
-    db: &PgPool,
-    instance: &InstanceId,
-    done: &Completion<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<Option<Option<String>>> {
+pub async fn complete(db: &mut InstanceConnection<'_>, done: &Completion<'_>) -> sqlx::Result<Option<Option<String>>> {
     let new = &done.session;
     let (log, at) = (done.address.as_ref().map(|(log, _)| log), done.address.as_ref().map(|(_, at)| *at));
     let row = sqlx::query!(
@@ -347,9 +336,9 @@ pub async fn complete(
            from session s cross join person p
            where a.instance_id = $1 and a.id = p.attempt_id
            returning a.identifier"#,
-        instance.as_str(),
+        db.instance().as_str(),
         done.token.as_bytes(),
-        offset,
+        db.offset(),
         done.attempt.as_str(),
         done.seen,
         new.client.as_str(),

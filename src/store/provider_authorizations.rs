@@ -1,11 +1,10 @@
 //! Authorizations at providers: the state is consumed once, by the browser that began.
 
+use super::InstanceConnection;
 use serde_json::Value;
-use sqlx::postgres::types::PgInterval;
 
-use super::pool::{PgConnection, PgPool};
 use crate::crypto::LookupHash;
-use crate::model::id::{ClientId, FlowId, InstanceId, ProviderAuthorizationId, SessionId, UserId, VerificationId};
+use crate::model::id::{ClientId, FlowId, ProviderAuthorizationId, SessionId, UserId, VerificationId};
 use crate::model::provider_authorization::{Intent, Transport};
 
 /// An authorization about to begin.
@@ -52,12 +51,7 @@ pub struct NewAuthorization<'a> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn begin(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    new: &NewAuthorization<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn begin(db: &mut InstanceConnection<'_>, new: &NewAuthorization<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into provider_authorizations (instance_id, id, verification_id, intent, target_id, client_id, provider,
                provider_config_version, state_hash, pkce_verifier_sealed, nonce_hash, callback_url, redirect_url,
@@ -65,7 +59,7 @@ pub async fn begin(
                origin)
            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17,
                now() + $16 + interval '10 min', now() + $16, $18, $19, $20, $21)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         new.id.as_str(),
         new.verification.as_str(),
         new.intent as Intent,
@@ -80,7 +74,7 @@ pub async fn begin(
         new.redirect_url,
         new.complete_url,
         new.scopes,
-        offset,
+        db.offset(),
         new.flow.map(FlowId::as_str),
         new.session.map(|(user, _)| user.as_str()),
         new.session.map(|(_, session)| session.as_str()),
@@ -139,15 +133,11 @@ pub struct ProviderAuthorization {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn stored_under(
-    db: &PgPool,
-    instance: &InstanceId,
-    hashes: &[LookupHash],
-) -> sqlx::Result<Option<LookupHash>> {
+pub async fn stored_under(db: &mut InstanceConnection<'_>, hashes: &[LookupHash]) -> sqlx::Result<Option<LookupHash>> {
     let hashes: Vec<&[u8]> = hashes.iter().map(|hash| hash.as_bytes().as_slice()).collect();
     sqlx::query_scalar!(
         r#"select state_hash as "hash: LookupHash" from provider_authorizations where instance_id = $1 and state_hash = any($2)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         hashes as Vec<&[u8]>,
     )
     .fetch_optional(db)
@@ -174,11 +164,9 @@ impl ProviderAuthorization {
 /// # Errors
 /// Storage faults.
 pub async fn consume(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     state: &LookupHash,
     token: Option<&LookupHash>,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<ProviderAuthorization>> {
     sqlx::query_as!(
         ProviderAuthorization,
@@ -202,10 +190,10 @@ pub async fn consume(
                f.session_id as "session_id: SessionId", f.transport as "transport: Transport", f.origin, f.provider, f.pkce_verifier_sealed,
                f.nonce_hash, f.callback_url, f.redirect_url, f.action_complete_redirect_url, f.scopes, f.profile,
                f.tokens_sealed, f.flow_id as "flow_id: FlowId""#,
-        instance.as_str(),
+        db.instance().as_str(),
         state.as_bytes(),
         token.map(|hash| hash.as_bytes().as_slice()),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
@@ -217,8 +205,7 @@ pub async fn consume(
 /// # Errors
 /// Storage faults.
 pub async fn is_current(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     target: &str,
     verification: &VerificationId,
 ) -> sqlx::Result<bool> {
@@ -229,7 +216,7 @@ pub async fn is_current(
                    and completed_at is null))
                and exists (select from verifications where instance_id = $1 and id = $3 and superseded_at is null)
                as "is_current!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         target,
         verification.as_str(),
     )
@@ -265,11 +252,9 @@ pub struct Unconsumed {
 /// # Errors
 /// Storage faults.
 pub async fn why_not(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     state: &LookupHash,
     token: Option<&LookupHash>,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<Unconsumed>> {
     sqlx::query_as!(
         Unconsumed,
@@ -282,10 +267,10 @@ pub async fn why_not(
                    and s.id = f.session_id and s.status = 'active' and s.expire_at > now() + $4) as "is_session_over!",
                f.outcome_url, f.flow_id as "flow_id: FlowId", f.client_id as "client_id: ClientId"
            from provider_authorizations f where f.instance_id = $1 and f.state_hash = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         state.as_bytes(),
         token.map(|hash| hash.as_bytes().as_slice()),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
@@ -297,24 +282,22 @@ pub async fn why_not(
 /// # Errors
 /// Storage faults.
 pub async fn finish(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &ProviderAuthorizationId,
     received: Option<(&str, &Value, &[u8])>,
     outcome_url: &str,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update provider_authorizations set finished_at = now() + $7, outcome_url = $6, provider_user_id = $3, profile = $4,
                tokens_sealed = $5, pkce_verifier_sealed = null, callback_sealed = null
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         received.map(|received| received.0),
         received.map(|received| received.1),
         received.map(|received| received.2),
         outcome_url,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -325,11 +308,7 @@ pub async fn finish(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn get(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &ProviderAuthorizationId,
-) -> sqlx::Result<ProviderAuthorization> {
+pub async fn get(db: &mut InstanceConnection<'_>, id: &ProviderAuthorizationId) -> sqlx::Result<ProviderAuthorization> {
     sqlx::query_as!(
         ProviderAuthorization,
         r#"select id as "id: ProviderAuthorizationId", verification_id as "verification_id: VerificationId",
@@ -339,7 +318,7 @@ pub async fn get(
                action_complete_redirect_url, scopes, profile, tokens_sealed,
                flow_id as "flow_id: FlowId"
            from provider_authorizations where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
     )
     .fetch_one(db)
@@ -351,11 +330,7 @@ pub async fn get(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn waiting(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    target: &str,
-) -> sqlx::Result<Option<ProviderAuthorization>> {
+pub async fn waiting(db: &mut InstanceConnection<'_>, target: &str) -> sqlx::Result<Option<ProviderAuthorization>> {
     sqlx::query_as!(
         ProviderAuthorization,
         r#"select id as "id: ProviderAuthorizationId", verification_id as "verification_id: VerificationId",
@@ -367,7 +342,7 @@ pub async fn waiting(
            from provider_authorizations where instance_id = $1 and target_id = $2 and tokens_sealed is not null
                and (transport = 'cookie' or rotating_token_nonce_used_at is not null)
            order by id desc limit 1"#,
-        instance.as_str(),
+        db.instance().as_str(),
         target,
     )
     .fetch_optional(db)
@@ -379,15 +354,14 @@ pub async fn waiting(
 /// # Errors
 /// Storage faults.
 pub async fn transfer(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &ProviderAuthorizationId,
     target: &str,
     verification: &VerificationId,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "update provider_authorizations set target_id = $3, verification_id = $4 where instance_id = $1 and id = $2",
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         target,
         verification.as_str(),
@@ -401,14 +375,10 @@ pub async fn transfer(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn forget_tokens(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &ProviderAuthorizationId,
-) -> sqlx::Result<()> {
+pub async fn forget_tokens(db: &mut InstanceConnection<'_>, id: &ProviderAuthorizationId) -> sqlx::Result<()> {
     sqlx::query!(
         "update provider_authorizations set tokens_sealed = null where instance_id = $1 and id = $2",
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
     )
     .execute(db)
@@ -420,11 +390,11 @@ pub async fn forget_tokens(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn forget_waiting(db: &mut PgConnection, instance: &InstanceId, target: &str) -> sqlx::Result<()> {
+pub async fn forget_waiting(db: &mut InstanceConnection<'_>, target: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "update provider_authorizations set tokens_sealed = null
          where instance_id = $1 and target_id = $2 and tokens_sealed is not null",
-        instance.as_str(),
+        db.instance().as_str(),
         target,
     )
     .execute(db)
@@ -437,20 +407,18 @@ pub async fn forget_waiting(db: &mut PgConnection, instance: &InstanceId, target
 /// # Errors
 /// Storage faults.
 pub async fn close(
-    db: &PgPool,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &ProviderAuthorizationId,
     outcome_url: &str,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update provider_authorizations set finished_at = now() + $4, outcome_url = $3, pkce_verifier_sealed = null,
                callback_sealed = null
            where instance_id = $1 and id = $2 and finished_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         outcome_url,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;

@@ -1,5 +1,6 @@
 //! Which providers an instance has enabled, and its credentials there.
 
+use super::InstanceConnection;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,16 +35,15 @@ impl ProviderConfigs {
     /// Storage faults.
     pub async fn of_version(
         &self,
-        db: &super::pool::PgPool,
-        instance: &InstanceId,
+        db: &mut InstanceConnection<'_>,
         provider: &str,
         version: i64,
     ) -> sqlx::Result<Option<Arc<ProviderConfig>>> {
-        let key = (instance.clone(), provider.to_owned(), version);
+        let key = (db.instance().clone(), provider.to_owned(), version);
         if let Some(known) = self.0.get(&key).await {
             return Ok(Some(known));
         }
-        let Some(config) = get(db, instance, provider).await? else { return Ok(None) };
+        let Some(config) = get(db, provider).await? else { return Ok(None) };
         let config = Arc::new(config);
         if config.version == version {
             self.0.insert(key, Arc::clone(&config)).await;
@@ -61,33 +61,25 @@ impl ProviderConfigs {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn get(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    provider: &str,
-) -> sqlx::Result<Option<ProviderConfig>> {
-    Ok(rows(db, instance, Some(provider)).await?.pop())
+pub async fn get(db: &mut InstanceConnection<'_>, provider: &str) -> sqlx::Result<Option<ProviderConfig>> {
+    Ok(rows(db, Some(provider)).await?.pop())
 }
 
 /// Every configured provider, by slug.
 ///
 /// # Errors
 /// Storage faults.
-pub async fn all(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId) -> sqlx::Result<Vec<ProviderConfig>> {
-    rows(db, instance, None).await
+pub async fn all(db: &mut InstanceConnection<'_>) -> sqlx::Result<Vec<ProviderConfig>> {
+    rows(db, None).await
 }
 
-async fn rows(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    provider: Option<&str>,
-) -> sqlx::Result<Vec<ProviderConfig>> {
+async fn rows(db: &mut InstanceConnection<'_>, provider: Option<&str>) -> sqlx::Result<Vec<ProviderConfig>> {
     let rows = sqlx::query!(
         r#"select provider, enabled, authenticatable, is_required, not_selectable, block_email_subaddresses,
                multiple_accounts, credentials as "credentials: Credentials", client_id, client_secret_sealed, scopes,
                allowed_additional_scopes, version, created_at, updated_at, parameters as "parameters: Json<std::collections::BTreeMap<String, String>>", custom
            from provider_configs where instance_id = $1 and ($2::text is null or provider = $2) order by provider"#,
-        instance.as_str(),
+        db.instance().as_str(),
         provider,
     )
     .fetch_all(db)
@@ -119,8 +111,7 @@ async fn rows(
 /// # Errors
 /// Storage faults; `provider_configs_simulated_check` for a production instance.
 pub async fn enable_simulated(
-    db: &mut super::pool::PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     provider: &str,
     blocks_email_subaddresses: bool,
     at: crate::model::time::Timestamp,
@@ -130,7 +121,7 @@ pub async fn enable_simulated(
                credentials, created_at, updated_at)
            values ($1, $2, 'development', true, $3, 'simulated', $4, $4)
            on conflict (instance_id, provider) do nothing"#,
-        instance.as_str(),
+        db.instance().as_str(),
         provider,
         blocks_email_subaddresses,
         at
@@ -145,8 +136,7 @@ pub async fn enable_simulated(
 /// # Errors
 /// Storage faults; `provider_configs_simulated_check` where production would simulate.
 pub async fn insert(
-    db: &mut super::pool::PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     environment: Environment,
     new: &ProviderConfig,
 ) -> sqlx::Result<bool> {
@@ -156,7 +146,7 @@ pub async fn insert(
                scopes, allowed_additional_scopes, parameters, custom, created_at, updated_at)
            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)
            on conflict (instance_id, provider) do nothing"#,
-        instance.as_str(),
+        db.instance().as_str(),
         new.provider,
         environment as Environment,
         new.is_enabled,
@@ -185,8 +175,7 @@ pub async fn insert(
 /// # Errors
 /// Storage faults; `provider_configs_simulated_check` where production would simulate.
 pub async fn replace(
-    db: &mut super::pool::PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     new: &ProviderConfig,
     at: crate::model::time::Timestamp,
 ) -> sqlx::Result<bool> {
@@ -196,7 +185,7 @@ pub async fn replace(
                client_secret_sealed = $12, scopes = $13, allowed_additional_scopes = $14, parameters = $15,
                custom = $16, version = version + 1, updated_at = $17
            where instance_id = $1 and provider = $2 and version = $3"#,
-        instance.as_str(),
+        db.instance().as_str(),
         new.provider,
         new.version,
         new.is_enabled,
@@ -224,15 +213,11 @@ pub async fn replace(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn remove_inactive(
-    db: &mut super::pool::PgConnection,
-    instance: &InstanceId,
-    provider: &str,
-) -> sqlx::Result<bool> {
+pub async fn remove_inactive(db: &mut InstanceConnection<'_>, provider: &str) -> sqlx::Result<bool> {
     let removed = sqlx::query!(
         "delete from provider_configs
          where instance_id = $1 and provider = $2 and not (enabled and custom is not null)",
-        instance.as_str(),
+        db.instance().as_str(),
         provider
     )
     .execute(db)
@@ -253,16 +238,12 @@ pub struct Connecting {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn connecting(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    provider: &str,
-) -> sqlx::Result<Option<Connecting>> {
+pub async fn connecting(db: &mut InstanceConnection<'_>, provider: &str) -> sqlx::Result<Option<Connecting>> {
     sqlx::query_as!(
         Connecting,
         "select multiple_accounts, allowed_additional_scopes from provider_configs
          where instance_id = $1 and provider = $2",
-        instance.as_str(),
+        db.instance().as_str(),
         provider,
     )
     .fetch_optional(db)

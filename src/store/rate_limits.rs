@@ -1,12 +1,11 @@
 //! Exact rate limits: a sliding log of the last events per kind and key, counted over all replicas.
 
+use super::InstanceConnection;
 use std::time::Duration;
 
-use sqlx::PgExecutor;
 use sqlx::postgres::types::PgInterval;
 
 use crate::crypto::LookupHash;
-use crate::model::id::InstanceId;
 use crate::model::time::Timestamp;
 
 /// One log: what is counted, for whom, and how many may stand in it.
@@ -35,12 +34,7 @@ impl Log<'_> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn spend(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
-    log: Log<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<Option<Timestamp>> {
+pub async fn spend(db: &mut InstanceConnection<'_>, log: Log<'_>) -> sqlx::Result<Option<Timestamp>> {
     sqlx::query_scalar!(
         r#"insert into rate_limits as r (instance_id, kind, key_hash, hits, expires_at)
            values ($1, $2, $3, array[now() + $6], now() + $6 + $5)
@@ -51,12 +45,12 @@ pub async fn spend(
                where (select count(*) from unnest(r.hits) h
                        where h > now() + $6 - $5::interval and h <= now() + $6 + interval '1 min') < $4
            returning hits[cardinality(hits)] as "at!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         log.kind,
         log.key.as_bytes().as_slice(),
         i64::from(log.count),
         log.window(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
@@ -66,12 +60,12 @@ pub async fn spend(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn release(db: impl PgExecutor<'_>, instance: &InstanceId, log: Log<'_>, at: Timestamp) -> sqlx::Result<()> {
+pub async fn release(db: &mut InstanceConnection<'_>, log: Log<'_>, at: Timestamp) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update rate_limits
            set hits = hits[:array_position(hits, $4) - 1] || hits[array_position(hits, $4) + 1:]
            where instance_id = $1 and kind = $2 and key_hash = $3 and array_position(hits, $4) is not null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         log.kind,
         log.key.as_bytes().as_slice(),
         at,
@@ -85,24 +79,19 @@ pub async fn release(db: impl PgExecutor<'_>, instance: &InstanceId, log: Log<'_
 ///
 /// # Errors
 /// Storage faults.
-pub async fn wait(
-    db: impl PgExecutor<'_>,
-    instance: &InstanceId,
-    log: Log<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<Duration> {
+pub async fn wait(db: &mut InstanceConnection<'_>, log: Log<'_>) -> sqlx::Result<Duration> {
     let seconds = sqlx::query_scalar!(
         r#"select extract(epoch from h + $5::interval - (now() + $6))::float8 as "seconds!"
            from rate_limits r, unnest(r.hits) h
            where r.instance_id = $1 and r.kind = $2 and r.key_hash = $3
                and h > now() + $6 - $5::interval and h <= now() + $6 + interval '1 min'
            order by h desc offset $4::bigint - 1 limit 1"#,
-        instance.as_str(),
+        db.instance().as_str(),
         log.kind,
         log.key.as_bytes().as_slice(),
         i64::from(log.count),
         log.window(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await?;

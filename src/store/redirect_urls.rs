@@ -1,10 +1,9 @@
 //! The list of addresses of native applications that may receive a sign-in.
 
-use sqlx::postgres::types::PgInterval;
+use super::InstanceConnection;
 
-use super::pool::PgConnection;
 use super::violates;
-use crate::model::id::{InstanceId, RedirectUrlId};
+use crate::model::id::RedirectUrlId;
 use crate::model::native_url::NativeUrl;
 use crate::model::time::Timestamp;
 
@@ -36,14 +35,12 @@ pub enum Added {
 /// # Errors
 /// Storage faults.
 pub async fn add(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &RedirectUrlId,
     url: &NativeUrl,
     most: i64,
-    offset: PgInterval,
 ) -> sqlx::Result<Added> {
-    sqlx::query!("select id from instances where id = $1 for no key update", instance.as_str())
+    sqlx::query!("select id from instances where id = $1 for no key update", db.instance().as_str())
         .fetch_one(&mut *db)
         .await?;
     let added = sqlx::query_as!(
@@ -53,12 +50,12 @@ pub async fn add(
            where (select count(*) from redirect_urls where instance_id = $1) < $5
                or exists (select from redirect_urls where instance_id = $1 and url_key = $4)
            returning id as "id: RedirectUrlId", url, created_at, updated_at"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         url.as_str(),
         url.key(),
         most,
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await;
@@ -74,12 +71,12 @@ pub async fn add(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn list(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId) -> sqlx::Result<Vec<RedirectUrl>> {
+pub async fn list(db: &mut InstanceConnection<'_>) -> sqlx::Result<Vec<RedirectUrl>> {
     sqlx::query_as!(
         RedirectUrl,
         r#"select id as "id: RedirectUrlId", url, created_at, updated_at from redirect_urls
            where instance_id = $1 order by created_at desc, id desc"#,
-        instance.as_str(),
+        db.instance().as_str(),
     )
     .fetch_all(db)
     .await
@@ -89,16 +86,12 @@ pub async fn list(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId) -> sqlx:
 ///
 /// # Errors
 /// Storage faults.
-pub async fn get(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    id: &RedirectUrlId,
-) -> sqlx::Result<Option<RedirectUrl>> {
+pub async fn get(db: &mut InstanceConnection<'_>, id: &RedirectUrlId) -> sqlx::Result<Option<RedirectUrl>> {
     sqlx::query_as!(
         RedirectUrl,
         r#"select id as "id: RedirectUrlId", url, created_at, updated_at from redirect_urls
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
     )
     .fetch_optional(db)
@@ -109,16 +102,12 @@ pub async fn get(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn remove(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &RedirectUrlId,
-) -> sqlx::Result<Option<RedirectUrl>> {
+pub async fn remove(db: &mut InstanceConnection<'_>, id: &RedirectUrlId) -> sqlx::Result<Option<RedirectUrl>> {
     sqlx::query_as!(
         RedirectUrl,
         r#"delete from redirect_urls where instance_id = $1 and id = $2
            returning id as "id: RedirectUrlId", url, created_at, updated_at"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
     )
     .fetch_optional(db)
@@ -129,10 +118,10 @@ pub async fn remove(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn is_listed(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, key: &str) -> sqlx::Result<bool> {
+pub async fn is_listed(db: &mut InstanceConnection<'_>, key: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from redirect_urls where instance_id = $1 and url_key = $2) as "is_listed!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         key,
     )
     .fetch_one(db)

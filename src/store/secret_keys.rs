@@ -1,8 +1,9 @@
 //! Backend secret keys: stored as lookup hashes, kept after revocation so that the audit can name them.
 
-use super::pool::{PgConnection, PgPool};
+use super::InstanceConnection;
+use super::pool::PgPool;
 use crate::crypto::LookupHash;
-use crate::model::id::{InstanceId, SecretKeyId};
+use crate::model::id::SecretKeyId;
 use crate::model::time::Timestamp;
 
 /// A key to store.
@@ -26,11 +27,11 @@ pub struct NewSecretKey<'a> {
 ///
 /// # Errors
 /// Storage faults; `secret_keys_hash_key` if some instance has this very key.
-pub async fn insert(db: &mut PgConnection, instance: &InstanceId, key: &NewSecretKey<'_>) -> sqlx::Result<()> {
+pub async fn insert(db: &mut InstanceConnection<'_>, key: &NewSecretKey<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into secret_keys (instance_id, id, name, hash, hash_key_id, hint, created_at)
            values ($1, $2, $3, $4, $5, $6, $7)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         key.id.as_str(),
         key.name,
         key.hash.as_bytes().as_slice(),

@@ -1,14 +1,14 @@
 //! Sessions: begun in one way only, minted from, touched, ended.
 
+use super::InstanceConnection;
 use serde::Serialize;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
 use super::interval;
-use super::pool::{PgConnection, PgPool};
 use crate::crypto::LookupHash;
 use crate::model::client::Session;
-use crate::model::id::{ClientId, InstanceId, SessionActivityId, SessionId, UserId};
+use crate::model::id::{ClientId, SessionActivityId, SessionId, UserId};
 use crate::model::request::Origin;
 
 /// How long a replaced client token still reads; see `clients::tree`.
@@ -40,12 +40,7 @@ pub struct NewSession<'a> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn begin(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    new: &NewSession<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<bool> {
+pub async fn begin(db: &mut InstanceConnection<'_>, new: &NewSession<'_>) -> sqlx::Result<bool> {
     let ip = new.from.ip.map(ipnet::IpNet::from);
     let begun = sqlx::query_scalar!(
         r#"with signed_in as (
@@ -76,13 +71,13 @@ pub async fn begin(
                on conflict (instance_id, user_id, client_id) do update set failed_attempts = 0, locked_until = null
            )
            select id from session"#,
-        instance.as_str(),
+        db.instance().as_str(),
         new.user.as_str(),
         new.id.as_str(),
         new.client.as_str(),
         new.strategy,
         new.lifetime,
-        offset,
+        db.offset(),
         new.activity.as_str(),
         ip,
         new.amr,
@@ -97,11 +92,9 @@ pub async fn begin(
 /// # Errors
 /// Storage faults.
 pub async fn open(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     token: &LookupHash,
     session: &SessionId,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<Session>> {
     let tree = sqlx::query_scalar!(
         r#"with token as materialized (
@@ -121,10 +114,10 @@ pub async fn open(
                and (t.superseded_at is null or s.created_at < t.superseded_at)
            join user_trees u on u.instance_id = $1 and u.id = s.user_id
            join users w on w.instance_id = $1 and w.id = s.user_id and w.banned_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         token.as_bytes(),
         session.as_str(),
-        offset,
+        db.offset(),
         GRACE,
     )
     .fetch_optional(db)
@@ -151,8 +144,7 @@ pub enum Ending {
 /// # Errors
 /// Storage faults.
 pub async fn has_open(
-    db: &PgPool,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     token: &LookupHash,
     session: Option<&SessionId>,
 ) -> sqlx::Result<Option<bool>> {
@@ -167,7 +159,7 @@ pub async fn has_open(
            from client_tokens t
            join clients c on c.instance_id = $1 and c.id = t.client_id and c.removed_at is null
            where t.instance_id = $1 and t.hash = $2 and t.superseded_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         token.as_bytes(),
         session.map(SessionId::as_str),
     )
@@ -180,23 +172,21 @@ pub async fn has_open(
 /// # Errors
 /// Storage faults.
 pub async fn end(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     session: Option<&SessionId>,
     ending: Ending,
-    offset: PgInterval,
 ) -> sqlx::Result<Vec<(SessionId, UserId)>> {
     let rows = sqlx::query!(
         r#"update sessions set status = $4, ended_at = now() + $5, updated_at = now() + $5, tasks = '{}'
            where instance_id = $1 and client_id = $2 and ($3::text is null or id = $3)
                and status in ('pending', 'active')
            returning id as "id: SessionId", user_id as "user_id: UserId""#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
         session.map(SessionId::as_str),
         ending as Ending,
-        offset,
+        db.offset(),
     )
     .fetch_all(db)
     .await?;
@@ -207,19 +197,14 @@ pub async fn end(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn newest_open(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    client: &ClientId,
-    offset: PgInterval,
-) -> sqlx::Result<Option<SessionId>> {
+pub async fn newest_open(db: &mut InstanceConnection<'_>, client: &ClientId) -> sqlx::Result<Option<SessionId>> {
     sqlx::query_scalar!(
         r#"select id as "id: SessionId" from sessions
            where instance_id = $1 and client_id = $2 and status in ('pending', 'active') and expire_at > now() + $3
            order by id desc limit 1"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
@@ -230,14 +215,13 @@ pub async fn newest_open(
 /// # Errors
 /// Storage faults.
 pub async fn is_of_client(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     session: &SessionId,
 ) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from sessions where instance_id = $1 and id = $2 and client_id = $3) as "is_own!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         session.as_str(),
         client.as_str(),
     )
@@ -251,11 +235,9 @@ pub async fn is_of_client(
 /// # Errors
 /// Storage faults.
 pub async fn touch(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     session: &SessionId,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<bool>> {
     let row = sqlx::query!(
         r#"with touched as (
@@ -267,10 +249,10 @@ pub async fn touch(
            from sessions s join clients c on c.instance_id = $1 and c.id = s.client_id
            where s.instance_id = $1 and s.client_id = $2 and s.id = $3 and s.status in ('pending', 'active')
                and s.expire_at > now() + $4"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
         session.as_str(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await?;
@@ -281,18 +263,13 @@ pub async fn touch(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn record_reverification(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    session: &SessionId,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn record_reverification(db: &mut InstanceConnection<'_>, session: &SessionId) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update sessions set first_factor_verified_at = now() + $3, updated_at = now() + $3
            where instance_id = $1 and id = $2 and status in ('pending', 'active')"#,
-        instance.as_str(),
+        db.instance().as_str(),
         session.as_str(),
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -303,12 +280,7 @@ pub async fn record_reverification(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn page_that_began(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    session: &SessionId,
-    offset: PgInterval,
-) -> sqlx::Result<Option<String>> {
+pub async fn page_that_began(db: &mut InstanceConnection<'_>, session: &SessionId) -> sqlx::Result<Option<String>> {
     let origin = sqlx::query_scalar!(
         r#"select f.origin
            from sessions s
@@ -323,9 +295,9 @@ pub async fn page_that_began(
            join provider_authorizations f on f.instance_id = $1 and f.verification_id = v.id
            where s.instance_id = $1 and s.id = $2 and f.finished_at > now() + $3 - interval '10 min'
            order by f.finished_at desc limit 1"#,
-        instance.as_str(),
+        db.instance().as_str(),
         session.as_str(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await?;

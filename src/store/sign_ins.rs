@@ -1,15 +1,12 @@
 //! A sign-in attempt on its way: read with what its rules need, given its user, finished.
 
+use super::InstanceConnection;
 use serde::{Deserialize, Serialize};
-use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
 use super::attempts::CompletedBy;
-use super::pool::PgConnection;
 use crate::model::client::SignIn;
-use crate::model::id::{
-    ClientId, FlowId, IdentificationId, InstanceId, ProviderAuthorizationId, SessionId, SignInId, UserId,
-};
+use crate::model::id::{ClientId, FlowId, IdentificationId, ProviderAuthorizationId, SessionId, SignInId, UserId};
 use crate::model::sign_in::Status;
 use crate::model::time::Timestamp;
 use crate::model::user::IdentificationStatus;
@@ -58,11 +55,9 @@ pub struct Row {
 /// # Errors
 /// Storage faults.
 pub async fn row(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &str,
     address: Option<&IdentificationId>,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<Row>> {
     sqlx::query_as!(
         Row,
@@ -78,10 +73,10 @@ pub async fn row(
            from sign_ins s
            left join identifications i on i.instance_id = $1 and i.id = $3 and i.user_id = s.user_id
            where s.instance_id = $1 and s.id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id,
         address.map(IdentificationId::as_str),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
@@ -103,25 +98,19 @@ pub struct Identified<'a> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn identify(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &str,
-    who: &Identified<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn identify(db: &mut InstanceConnection<'_>, id: &str, who: &Identified<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update sign_ins set user_id = $3, identification_id = $4, pending_account = $5, status = $6,
                identifier = (select value from identifications where instance_id = $1 and id = $4),
                updated_at = now() + $7
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id,
         who.user.as_str(),
         who.address.map(IdentificationId::as_str),
         who.pending.map(Json) as Option<Json<&PendingAccount>>,
         who.status as Status,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -132,20 +121,15 @@ pub async fn identify(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn forget_user(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &str,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn forget_user(db: &mut InstanceConnection<'_>, id: &str) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update sign_ins set status = 'needs_identifier', user_id = null, identification_id = null,
                pending_account = null, identifier = null, sign_up_if_missing = false,
                updated_at = now() + $3
            where instance_id = $1 and id = $2 and status = 'needs_first_factor'"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -157,20 +141,14 @@ pub async fn forget_user(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn set_status(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &str,
-    status: Status,
-    offset: PgInterval,
-) -> sqlx::Result<bool> {
+pub async fn set_status(db: &mut InstanceConnection<'_>, id: &str, status: Status) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         r#"update sign_ins set status = $3, pending_account = null, updated_at = now() + $4
            where instance_id = $1 and id = $2 and replaced_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id,
         status as Status,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -182,20 +160,14 @@ pub async fn set_status(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn replace_others(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    user: &UserId,
-    pending: &str,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn replace_others(db: &mut InstanceConnection<'_>, user: &UserId, pending: &str) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update sign_ins set replaced_at = now() + $4, pending_account = null
            where instance_id = $1 and user_id = $2 and id <> $3 and replaced_at is null and status <> 'complete'"#,
-        instance.as_str(),
+        db.instance().as_str(),
         user.as_str(),
         pending,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -208,13 +180,11 @@ pub async fn replace_others(
 /// # Errors
 /// Storage faults.
 pub async fn complete(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &str,
     user: &UserId,
     session: &SessionId,
     by: CompletedBy,
-    offset: PgInterval,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         r#"update sign_ins set status = 'complete', user_id = $3, created_session_id = $4, completed_at = now() + $6,
@@ -223,12 +193,12 @@ pub async fn complete(
                identifier = (select i.value from identifications i where i.instance_id = $1 and i.user_id = $3
                    and i.kind = 'email_address' and i.is_primary)
            where instance_id = $1 and id = $2 and replaced_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id,
         user.as_str(),
         session.as_str(),
         by == CompletedBy::Call,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -251,22 +221,16 @@ pub struct Found {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn of_client(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    client: &ClientId,
-    id: &str,
-    offset: PgInterval,
-) -> sqlx::Result<Option<Found>> {
+pub async fn of_client(db: &mut InstanceConnection<'_>, client: &ClientId, id: &str) -> sqlx::Result<Option<Found>> {
     let row = sqlx::query!(
         r#"select t.tree as "tree!: Json<SignIn>", s.replaced_at is not null as "is_replaced!",
                s.abandon_at <= now() + $4 as "is_abandoned!", s.updated_at
            from sign_ins s join sign_in_trees t on t.instance_id = $1 and t.id = s.id
            where s.instance_id = $1 and s.client_id = $2 and s.id = $3"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
         id,
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await?;
@@ -284,8 +248,7 @@ pub async fn of_client(
 /// # Errors
 /// Storage faults.
 pub async fn owner_of_address(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     address: &str,
     claims_count: bool,
 ) -> sqlx::Result<Option<(UserId, IdentificationId)>> {
@@ -294,7 +257,7 @@ pub async fn owner_of_address(
            where instance_id = $1 and kind = 'email_address' and value_key = $2
                and (status in ('verified', 'reserved') or (status = 'unverified' and $3))
            order by status = 'unverified', created_at limit 1"#,
-        instance.as_str(),
+        db.instance().as_str(),
         address,
         claims_count,
     )
@@ -348,12 +311,7 @@ pub enum SignInStart {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn begin(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    new: &NewSignIn<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<SignInStart> {
+pub async fn begin(db: &mut InstanceConnection<'_>, new: &NewSignIn<'_>) -> sqlx::Result<SignInStart> {
     let (address, username) = match new.identifier {
         Identifier::Address(address) => (Some(address), None),
         Identifier::Username(username) => (None, Some(username)),
@@ -404,7 +362,7 @@ pub async fn begin(
                returning id
            )
            select exists (select from begun) as "is_begun!", (select id from open_session) as "session: SessionId""#,
-        instance.as_str(),
+        db.instance().as_str(),
         new.id.as_str(),
         new.client.as_str(),
         new.flow.map(FlowId::as_str),
@@ -414,7 +372,7 @@ pub async fn begin(
         new.is_single_session,
         new.admits_nobody,
         new.sign_up_if_missing,
-        offset,
+        db.offset(),
     )
     .fetch_one(db)
     .await?;

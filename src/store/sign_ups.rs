@@ -1,13 +1,12 @@
 //! A sign-up attempt on its way: filled, read with what its rules need, finished.
 
+use super::InstanceConnection;
 use serde_json::Value;
-use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
 use super::attempts::CompletedBy;
-use super::pool::PgConnection;
 use crate::model::client::SignUp;
-use crate::model::id::{ClientId, InstanceId, SessionId, UserId, VerificationId};
+use crate::model::id::{ClientId, SessionId, UserId, VerificationId};
 use crate::model::sign_up::Status;
 use crate::model::time::Timestamp;
 
@@ -29,11 +28,9 @@ pub struct ProfileFields<'a> {
 /// # Errors
 /// Storage faults.
 pub async fn fill(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &str,
     filling: ProfileFields<'_>,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
         r#"update sign_ups set email_address = coalesce(email_address, $3),
@@ -42,12 +39,12 @@ pub async fn fill(
                username = coalesce(username, case when not exists (select from users u where u.instance_id = $1
                    and u.username_key = lower($7)) then $7 end)
            where instance_id = $1 and id = $2 returning email_address_key"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id,
         filling.email,
         filling.first_name,
         filling.last_name,
-        offset,
+        db.offset(),
         filling.username,
     )
     .fetch_one(db)
@@ -58,17 +55,12 @@ pub async fn fill(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn drop_username(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &str,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn drop_username(db: &mut InstanceConnection<'_>, id: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "update sign_ups set username = null, updated_at = now() + $3 where instance_id = $1 and id = $2",
-        instance.as_str(),
+        db.instance().as_str(),
         id,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -109,12 +101,7 @@ pub struct Row {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn row(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &str,
-    offset: PgInterval,
-) -> sqlx::Result<Option<Row>> {
+pub async fn row(db: &mut InstanceConnection<'_>, id: &str) -> sqlx::Result<Option<Row>> {
     sqlx::query_as!(
         Row,
         r#"select s.status as "status: Status", s.replaced_at is not null as "is_replaced!", s.abandon_at <= now() + $3 as "is_abandoned!",
@@ -127,9 +114,9 @@ pub async fn row(
            left join verifications x on x.instance_id = $1 and x.owner_id = s.id and x.role = 'external_account'
                and x.superseded_at is null and x.status = 'verified'
            where s.instance_id = $1 and s.id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id,
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
@@ -140,24 +127,22 @@ pub async fn row(
 /// # Errors
 /// Storage faults.
 pub async fn complete(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &str,
     user: &UserId,
     session: &SessionId,
     by: CompletedBy,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update sign_ups set status = 'complete', created_user_id = $3, created_session_id = $4,
                completed_at = now() + $6, updated_at = now() + $6, replaced_at = case when $5 then now() + $6 end
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id,
         user.as_str(),
         session.as_str(),
         by == CompletedBy::Call,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -178,21 +163,15 @@ pub struct Found {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn of_client(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    client: &ClientId,
-    id: &str,
-    offset: PgInterval,
-) -> sqlx::Result<Option<Found>> {
+pub async fn of_client(db: &mut InstanceConnection<'_>, client: &ClientId, id: &str) -> sqlx::Result<Option<Found>> {
     let row = sqlx::query!(
         r#"select tree as "tree!: Json<SignUp>", replaced_at is not null as "is_replaced!",
                abandon_at <= now() + $4 as "is_abandoned!"
            from sign_up_trees where instance_id = $1 and client_id = $2 and id = $3"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
         id,
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await?;
@@ -225,13 +204,7 @@ pub struct Change<'a> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn change(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &str,
-    change: &Change<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn change(db: &mut InstanceConnection<'_>, id: &str, change: &Change<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"with outdated as (
                update verifications set superseded_at = now() + $10
@@ -246,7 +219,7 @@ pub async fn change(
                    when not $9 then null else legal_accepted_at end,
                password_digest = coalesce($11, password_digest), updated_at = now() + $10
            where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id,
         change.email,
         change.username,
@@ -255,7 +228,7 @@ pub async fn change(
         change.locale,
         change.unsafe_metadata,
         change.legal_accepted,
-        offset,
+        db.offset(),
         change.password_digest,
     )
     .execute(db)
@@ -268,8 +241,7 @@ pub async fn change(
 /// # Errors
 /// Storage faults.
 pub async fn verified_address(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
 ) -> sqlx::Result<Option<(String, String)>> {
     let row = sqlx::query!(
@@ -277,7 +249,7 @@ pub async fn verified_address(
            join verifications e on e.instance_id = $1 and e.owner_id = s.id and e.role = 'email_address'
                and e.superseded_at is null and e.status = 'verified' and e.value_key = s.email_address_key
            where s.instance_id = $1 and s.client_id = $2 and s.replaced_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
     )
     .fetch_optional(db)

@@ -1,13 +1,14 @@
 //! An instance's RSA keys: what each signs, sealed private halves, and the public ones with the times that say which
 //! signs.
 
+use super::InstanceConnection;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::pool::{PgConnection, PgPool};
+use super::pool::PgPool;
 use crate::crypto::jwt::KeySet;
 use crate::crypto::{KeyRing, PublicJwk, SealedAt, SigningKey};
 use crate::model::id::InstanceId;
@@ -41,17 +42,12 @@ pub struct NewKey<'a> {
 ///
 /// # Errors
 /// Storage faults; `signing_keys_active_from_key` if another key of this purpose begins at the same moment.
-pub async fn insert(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    key: &NewKey<'_>,
-    active_from: Timestamp,
-) -> sqlx::Result<()> {
+pub async fn insert(db: &mut InstanceConnection<'_>, key: &NewKey<'_>, active_from: Timestamp) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into signing_keys (instance_id, kid, purpose, algorithm, private_key_sealed, public_jwk, published_at,
                active_from)
            values ($1, $2, $3, 'RS256', $4, $5, $6, $7)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         key.jwk.kid,
         key.purpose as KeyPurpose,
         key.sealed,
@@ -70,7 +66,7 @@ pub async fn insert(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn insert_first(db: &mut PgConnection, instance: &InstanceId, key: &NewKey<'_>) -> sqlx::Result<bool> {
+pub async fn insert_first(db: &mut InstanceConnection<'_>, key: &NewKey<'_>) -> sqlx::Result<bool> {
     let stored = sqlx::query!(
         r#"insert into signing_keys (instance_id, kid, purpose, algorithm, private_key_sealed, public_jwk, published_at,
                active_from)
@@ -78,7 +74,7 @@ pub async fn insert_first(db: &mut PgConnection, instance: &InstanceId, key: &Ne
            from signing_keys k where k.instance_id = $1
            having min(k.active_from) is not null and not coalesce(bool_or(k.purpose = $3), false)
            on conflict on constraint signing_keys_active_from_key do nothing"#,
-        instance.as_str(),
+        db.instance().as_str(),
         key.jwk.kid,
         key.purpose as KeyPurpose,
         key.sealed,
@@ -110,10 +106,10 @@ pub async fn lacking(db: &PgPool, purpose: KeyPurpose) -> sqlx::Result<Vec<Insta
 ///
 /// # Errors
 /// Storage faults.
-pub async fn has_ever_existed(db: &PgPool, instance: &InstanceId, purpose: KeyPurpose) -> sqlx::Result<bool> {
+pub async fn has_ever_existed(db: &mut InstanceConnection<'_>, purpose: KeyPurpose) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from signing_keys where instance_id = $1 and purpose = $2) as "had!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         purpose as KeyPurpose
     )
     .fetch_one(db)
@@ -143,7 +139,7 @@ pub struct Row {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn published(db: &PgPool, instance: &InstanceId, now: Timestamp) -> sqlx::Result<Vec<Row>> {
+pub async fn published(db: &mut InstanceConnection<'_>, now: Timestamp) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
         r#"select kid, purpose as "purpose: KeyPurpose", private_key_sealed, public_jwk as "public_jwk: _", published_at,
@@ -152,7 +148,7 @@ pub async fn published(db: &PgPool, instance: &InstanceId, now: Timestamp) -> sq
            where instance_id = $1 and published_at <= $2 and revoked_at is null
              and (removed_from is null or removed_from > $2)
            order by active_from desc"#,
-        instance.as_str(),
+        db.instance().as_str(),
         now
     )
     .fetch_all(db)
@@ -267,21 +263,21 @@ impl Default for SigningKeys {
 }
 
 impl SigningKeys {
-    /// The keys of `instance` at `now`.
+    /// The keys of the instance at `now`.
     ///
     /// # Errors
     /// Storage faults; a key that does not open.
     pub async fn of(
         &self,
-        db: &PgPool,
+        db: &mut InstanceConnection<'_>,
         ring: &KeyRing,
-        instance: &InstanceId,
         now: Timestamp,
     ) -> Result<Arc<OwnKeys>, Error> {
+        let instance = db.instance();
         if let Some(keys) = self.0.get(instance).await {
             return Ok(keys);
         }
-        let keys = Arc::new(OwnKeys::read(ring, instance, &published(db, instance, now).await?)?);
+        let keys = Arc::new(OwnKeys::read(ring, instance, &published(db, now).await?)?);
         self.0.insert(instance.clone(), Arc::clone(&keys)).await;
         Ok(keys)
     }

@@ -6,8 +6,7 @@ use std::time::Duration;
 use scoped_futures::ScopedBoxFuture;
 pub use scoped_futures::ScopedFutureExt;
 
-use super::pool::{PgConnection, PgPool};
-use super::{is_interrupted, violates};
+use super::{InstanceConnection, is_interrupted, violates};
 use crate::model::problem::{Code, Error, Problem, code};
 
 /// How often a transaction is run before its caller is refused.
@@ -96,13 +95,14 @@ impl<T> Committed<T> {
 /// # Errors
 /// Those of `run`; what it was [`Committed::Refused`] with; `resource_locked` after a conflict in each run; storage faults.
 pub async fn transact<'a, T: Send + 'a, E: From<Error> + Send + 'a>(
-    db: &PgPool,
+    mut db: InstanceConnection<'a>,
     name: &'static str,
-    mut run: impl for<'c> FnMut(&'c mut PgConnection) -> ScopedBoxFuture<'a, 'c, Result<Committed<T>, Aborted<E>>> + Send,
+    mut run: impl for<'c> FnMut(&'c mut InstanceConnection<'c>) -> ScopedBoxFuture<'a, 'c, Result<Committed<T>, Aborted<E>>>
+    + Send,
 ) -> Result<T, E> {
     for number in 1..=RUNS {
         let mut tx = db.begin().await.map_err(Error::from)?;
-        let outcome = match run(&mut tx).await {
+        let outcome = match run(&mut tx.connection()).await {
             Ok(committed) => tx.commit().await.map(|()| committed).map_err(Aborted::from),
             Err(aborted) => {
                 // Rolled back off the request's path, and before any wait: others want its locks.

@@ -4,6 +4,7 @@
 //! Columns without a value come last in both directions. An index puts them at one end, so a page is read in two parts:
 //! those with a value, and only where these do not reach, those without.
 
+use super::InstanceConnection;
 use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder};
 
@@ -212,14 +213,10 @@ impl Page {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn position(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    id: &UserId,
-) -> sqlx::Result<Option<Position>> {
+pub async fn position(db: &mut InstanceConnection<'_>, id: &UserId) -> sqlx::Result<Option<Position>> {
     let created_at = sqlx::query_scalar!(
         "select created_at from users where instance_id = $1 and id = $2",
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str()
     );
     Ok(created_at.fetch_optional(db).await?.map(|created_at| Position { created_at, id: id.clone() }))
@@ -229,24 +226,19 @@ pub async fn position(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn list(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    filter: &Filter,
-    page: &Page,
-) -> sqlx::Result<Vec<User>> {
+pub async fn list(db: &mut InstanceConnection<'_>, filter: &Filter, page: &Page) -> sqlx::Result<Vec<User>> {
     let mut query = QueryBuilder::new("with ");
     match &filter.search {
-        _ if filter.is_by_name() => push_named(&mut query, instance, filter, page),
+        _ if filter.is_by_name() => push_named(&mut query, db.instance(), filter, page),
         Some(search) => {
-            push_found(&mut query, instance, search, page);
-            push_sorted(&mut query, instance, page);
+            push_found(&mut query, db.instance(), search, page);
+            push_sorted(&mut query, db.instance(), page);
         }
-        None => push_walk(&mut query, instance, page),
+        None => push_walk(&mut query, db.instance(), page),
     }
     // The limit keeps the planner from reading the trees of all users for a few.
     query.push(" select t.tree from page p cross join lateral (select t.tree from user_trees t where t.instance_id = ");
-    query.push_bind(instance.as_str().to_owned()).push(" and t.id = p.id limit 1) t order by p.place");
+    query.push_bind(db.instance().as_str().to_owned()).push(" and t.id = p.id limit 1) t order by p.place");
     let trees: Vec<Json<User>> = query.build_query_scalar().fetch_all(db).await?;
     Ok(trees.into_iter().map(|tree| tree.0).collect())
 }
@@ -401,16 +393,16 @@ fn push_primary(query: &mut QueryBuilder<Postgres>, instance: &InstanceId, page:
 ///
 /// # Errors
 /// Storage faults.
-pub async fn count(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, filter: &Filter) -> sqlx::Result<i64> {
+pub async fn count(db: &mut InstanceConnection<'_>, filter: &Filter) -> sqlx::Result<i64> {
     let mut query = match &filter.search {
         _ if filter.is_by_name() => {
             let mut query = QueryBuilder::new("select count(*) from users u where u.instance_id = ");
-            query.push_bind(instance.as_str().to_owned());
-            filter.push_names(&mut query, instance);
+            query.push_bind(db.instance().as_str().to_owned());
+            filter.push_names(&mut query, db.instance());
             query
         }
-        Some(search) => user_search::count(instance, search),
-        None => return super::users::count(db, instance).await,
+        Some(search) => user_search::count(db.instance(), search),
+        None => return super::users::count(db).await,
     };
     query.build_query_scalar().fetch_one(db).await
 }

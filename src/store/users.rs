@@ -1,11 +1,10 @@
 //! Users: the tree, and coming into being. Lists of them: `user_lists`.
 
-use sqlx::postgres::types::PgInterval;
+use super::InstanceConnection;
 use sqlx::types::Json;
 
-use super::pool::PgConnection;
 use crate::model::email::Base;
-use crate::model::id::{ClientId, IdentificationId, InstanceId, UserId};
+use crate::model::id::{ClientId, IdentificationId, UserId};
 use crate::model::linking::UserStatus;
 use crate::model::search::{self, Names};
 use crate::model::time::Timestamp;
@@ -18,10 +17,10 @@ const SHARDS: u8 = 16;
 ///
 /// # Errors
 /// Storage faults.
-pub async fn get(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, id: &UserId) -> sqlx::Result<Option<User>> {
+pub async fn get(db: &mut InstanceConnection<'_>, id: &UserId) -> sqlx::Result<Option<User>> {
     let tree = sqlx::query_scalar!(
         r#"select tree as "tree!: Json<User>" from user_trees where instance_id = $1 and id = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
     )
     .fetch_optional(db)
@@ -33,10 +32,10 @@ pub async fn get(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, id: &User
 ///
 /// # Errors
 /// Storage faults.
-pub async fn count(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId) -> sqlx::Result<i64> {
+pub async fn count(db: &mut InstanceConnection<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select coalesce(sum(value), 0)::bigint as "count!" from counters where instance_id = $1 and name = 'users'"#,
-        instance.as_str(),
+        db.instance().as_str(),
     )
     .fetch_one(db)
     .await
@@ -83,16 +82,11 @@ pub struct NewAddress<'a> {
 ///
 /// # Errors
 /// Storage faults; a violation of `users_username_key` when somebody else was first.
-pub async fn create(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    new: &NewUser<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<bool> {
+pub async fn create(db: &mut InstanceConnection<'_>, new: &NewUser<'_>) -> sqlx::Result<bool> {
     let email = new.email.as_ref();
     let names = Names::new(new.first_name, new.last_name, new.username);
-    let terms = names.terms(instance, new.id.as_str());
-    let email_terms = email.map(|email| search::address_terms(instance, email.value)).unwrap_or_default();
+    let terms = names.terms(db.instance(), new.id.as_str());
+    let email_terms = email.map(|email| search::address_terms(db.instance(), email.value)).unwrap_or_default();
     let created = sqlx::query_scalar!(
         r#"with claimed as (
                insert into identifications (instance_id, id, user_id, kind, value, value_key, status, is_primary,
@@ -122,7 +116,7 @@ pub async fn create(
            select $1, $2, $15, lower($15), $3, $11, $4, $12, coalesce($13, '{}'::jsonb), $16, now() + $10, now() + $10
            where $6::text is null or exists (select from claimed)
            returning id"#,
-        instance.as_str(),
+        db.instance().as_str(),
         new.id.as_str(),
         new.first_name,
         new.image_url,
@@ -131,7 +125,7 @@ pub async fn create(
         email.map(|email| email.value),
         email.is_some_and(|email| email.is_verified),
         email.map(|email| email.strategy),
-        offset,
+        db.offset(),
         new.last_name,
         new.locale,
         new.unsafe_metadata,
@@ -153,10 +147,10 @@ pub async fn create(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn has_username(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, username: &str) -> sqlx::Result<bool> {
+pub async fn has_username(db: &mut InstanceConnection<'_>, username: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from users where instance_id = $1 and username_key = lower($2)) as "is_taken!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         username,
     )
     .fetch_one(db)
@@ -168,7 +162,7 @@ pub async fn has_username(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, 
 ///
 /// # Errors
 /// Storage faults.
-pub async fn has_base(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, base: &Base) -> sqlx::Result<bool> {
+pub async fn has_base(db: &mut InstanceConnection<'_>, base: &Base) -> sqlx::Result<bool> {
     // How the index has it: without dots. Where a hyphen separates as well, everything up to the next character counts.
     let stem = base.local.replace('.', "");
     let end = format!("{stem}{}", if base.separators.contains('-') { '.' } else { '\u{1}' });
@@ -180,7 +174,7 @@ pub async fn has_base(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, base
                    and replace(regexp_replace(split_part(value_key, '@', 1), '[+=#].*$', ''), '.', '') < $4
                    and case when $6 then replace(regexp_replace(split_part(value_key, '@', 1), $7, ''), '.', '')
                        else regexp_replace(split_part(value_key, '@', 1), $7, '') end = $5) as "is_taken!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         &base.domains,
         stem,
         end,
@@ -198,13 +192,7 @@ pub async fn has_base(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, base
 ///
 /// # Errors
 /// Storage faults.
-pub async fn lock(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &UserId,
-    client: &ClientId,
-    offset: PgInterval,
-) -> sqlx::Result<Option<UserStatus>> {
+pub async fn lock(db: &mut InstanceConnection<'_>, id: &UserId, client: &ClientId) -> sqlx::Result<Option<UserStatus>> {
     let row = sqlx::query!(
         r#"select u.banned_at is not null as "is_banned!", coalesce(u.locked_at is not null
                and (u.locked_until is null or u.locked_until > now() + $3), false)
@@ -212,9 +200,9 @@ pub async fn lock(
                    and k.user_id = u.id and k.client_id = $4
                    and (k.locked_until is null or k.locked_until <= now() + $3))) as "is_locked!"
            from users u where u.instance_id = $1 and u.id = $2 for no key update of u"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
-        offset,
+        db.offset(),
         client.as_str(),
     )
     .fetch_optional(db)
@@ -233,13 +221,11 @@ fn shard(id: &UserId) -> i16 {
 /// # Errors
 /// Storage faults.
 pub async fn fill_if_empty(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &UserId,
     first_name: Option<&str>,
     last_name: Option<&str>,
     image_url: Option<&str>,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     let filled = sqlx::query!(
         r#"update users set first_name = coalesce(first_name, $3), last_name = coalesce(last_name, $4),
@@ -248,18 +234,18 @@ pub async fn fill_if_empty(
                and ((first_name is null and $3::text is not null) or (last_name is null and $4::text is not null)
                    or (image_url is null and $5::text is not null))
            returning first_name, last_name, username"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         first_name,
         last_name,
         image_url,
-        offset,
+        db.offset(),
     )
     .fetch_optional(&mut *db)
     .await?;
     let Some(filled) = filled.filter(|_| first_name.is_some() || last_name.is_some()) else { return Ok(()) };
     let names = Names::new(filled.first_name.as_deref(), filled.last_name.as_deref(), filled.username.as_deref());
-    update_listing(db, instance, id, &names).await
+    update_listing(db, id, &names).await
 }
 
 /// Writes the names by which lists sort and search a user, in the transaction that changed them: the user's row is locked,
@@ -267,15 +253,15 @@ pub async fn fill_if_empty(
 ///
 /// # Errors
 /// Storage faults.
-async fn update_listing(db: &mut PgConnection, instance: &InstanceId, id: &UserId, names: &Names) -> sqlx::Result<()> {
-    let terms = names.terms(instance, id.as_str());
+async fn update_listing(db: &mut InstanceConnection<'_>, id: &UserId, names: &Names) -> sqlx::Result<()> {
+    let terms = names.terms(db.instance(), id.as_str());
     sqlx::query!(
         r#"insert into user_listings as l (instance_id, user_id, first_name, last_name, username, search_terms)
            values ($1, $2, $3, $4, $5, $6)
            on conflict (instance_id, user_id) do update
            set first_name = $3, last_name = $4, username = $5, search_terms = $6
            where (l.first_name, l.last_name, l.username) is distinct from ($3, $4, $5)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         names.first.as_deref(),
         names.last.as_deref(),
@@ -291,10 +277,10 @@ async fn update_listing(db: &mut PgConnection, instance: &InstanceId, id: &UserI
 ///
 /// # Errors
 /// Storage faults.
-pub async fn has_password(db: impl sqlx::PgExecutor<'_>, instance: &InstanceId, id: &UserId) -> sqlx::Result<bool> {
+pub async fn has_password(db: &mut InstanceConnection<'_>, id: &UserId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from user_passwords where instance_id = $1 and user_id = $2) as "has!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
     )
     .fetch_one(db)

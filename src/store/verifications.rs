@@ -1,10 +1,9 @@
 //! Verifications by code and link: asked once per owner and role, counted before they are believed.
 
-use sqlx::postgres::types::PgInterval;
+use super::InstanceConnection;
 
-use super::pool::PgConnection;
 use crate::crypto::LookupHash;
-use crate::model::id::{ClientId, FlowId, InstanceId, SessionId, VerificationId};
+use crate::model::id::{ClientId, FlowId, SessionId, VerificationId};
 use crate::model::time::Timestamp;
 use crate::model::verification::{Role, Status};
 
@@ -39,19 +38,14 @@ pub struct NewVerification<'a> {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn create(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    new: &NewVerification<'_>,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
-    supersede(&mut *db, instance, new.owner, new.role, offset).await?;
+pub async fn create(db: &mut InstanceConnection<'_>, new: &NewVerification<'_>) -> sqlx::Result<()> {
+    supersede(&mut *db, new.owner, new.role).await?;
     sqlx::query!(
         r#"insert into verifications (instance_id, id, owner_id, role, client_id, session_id, strategy, status,
                identification_id, value_key, code_hash, link_hash, redirect_url, sent_at, expires_at, created_at)
            values ($1, $2, $3, $4, $5, $6, $7, 'unverified', $8, $9, $10, $11, $12, now() + $13,
                now() + $13 + interval '10 min', now() + $13)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         new.id.as_str(),
         new.owner,
         new.role as Role,
@@ -63,7 +57,7 @@ pub async fn create(
         new.code.map(|hash| hash.as_bytes().as_slice()),
         new.link.map(|hash| hash.as_bytes().as_slice()),
         new.redirect_url,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -74,19 +68,14 @@ pub async fn create(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn supersede_provider_verification(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    owner: &str,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn supersede_provider_verification(db: &mut InstanceConnection<'_>, owner: &str) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update verifications set superseded_at = now() + $3
            where instance_id = $1 and owner_id = $2 and role in ('external_account', 'first_factor')
                and superseded_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         owner,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -97,20 +86,14 @@ pub async fn supersede_provider_verification(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn supersede(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    owner: &str,
-    role: Role,
-    offset: PgInterval,
-) -> sqlx::Result<()> {
+pub async fn supersede(db: &mut InstanceConnection<'_>, owner: &str, role: Role) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update verifications set superseded_at = now() + $4
            where instance_id = $1 and owner_id = $2 and role = $3 and superseded_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         owner,
         role as Role,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -151,8 +134,7 @@ pub struct PendingVerification {
 /// # Errors
 /// Storage faults.
 pub async fn current(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     owner: &str,
     role: Role,
 ) -> sqlx::Result<Option<PendingVerification>> {
@@ -163,7 +145,7 @@ pub async fn current(
                redirect_url, sent_at, expires_at, superseded_at
            from verifications
            where instance_id = $1 and owner_id = $2 and role = $3 and superseded_at is null"#,
-        instance.as_str(),
+        db.instance().as_str(),
         owner,
         role as Role,
     )
@@ -175,18 +157,14 @@ pub async fn current(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn by_link(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    link: &LookupHash,
-) -> sqlx::Result<Option<PendingVerification>> {
+pub async fn by_link(db: &mut InstanceConnection<'_>, link: &LookupHash) -> sqlx::Result<Option<PendingVerification>> {
     sqlx::query_as!(
         PendingVerification,
         r#"select id as "id: VerificationId", owner_id as owner, strategy, status as "status: Status", attempts,
                client_id as "client: ClientId", identification_id as identification, value_key as address,
                redirect_url, sent_at, expires_at, superseded_at
            from verifications where instance_id = $1 and link_hash = $2"#,
-        instance.as_str(),
+        db.instance().as_str(),
         link.as_bytes(),
     )
     .fetch_optional(db)
@@ -199,12 +177,10 @@ pub async fn by_link(
 /// # Errors
 /// Storage faults.
 pub async fn guess(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &VerificationId,
     client: &ClientId,
     hashes: &[Vec<u8>],
-    offset: PgInterval,
 ) -> sqlx::Result<Option<Status>> {
     sqlx::query_scalar!(
         r#"update verifications set attempts = attempts + 1,
@@ -213,11 +189,11 @@ pub async fn guess(
            where instance_id = $1 and id = $2 and client_id = $3 and status = 'unverified' and superseded_at is null
                and attempts < 5 and expires_at > now() + $5 and code_hash is not null
            returning status as "status: Status""#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         client.as_str(),
         hashes,
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
@@ -227,21 +203,15 @@ pub async fn guess(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn open_link(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    id: &VerificationId,
-    link: &LookupHash,
-    offset: PgInterval,
-) -> sqlx::Result<bool> {
+pub async fn open_link(db: &mut InstanceConnection<'_>, id: &VerificationId, link: &LookupHash) -> sqlx::Result<bool> {
     let opened = sqlx::query!(
         r#"update verifications set attempts = attempts + 1, status = 'verified', verified_at = now() + $4
            where instance_id = $1 and id = $2 and link_hash = $3 and status = 'unverified' and superseded_at is null
                and expires_at > now() + $4"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         link.as_bytes(),
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;
@@ -252,12 +222,7 @@ pub async fn open_link(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn opened_link(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
-    owner: &str,
-    offset: PgInterval,
-) -> sqlx::Result<Option<PendingVerification>> {
+pub async fn opened_link(db: &mut InstanceConnection<'_>, owner: &str) -> sqlx::Result<Option<PendingVerification>> {
     sqlx::query_as!(
         PendingVerification,
         r#"select id as "id: VerificationId", owner_id as owner, strategy, status as "status: Status", attempts,
@@ -266,9 +231,9 @@ pub async fn opened_link(
            from verifications
            where instance_id = $1 and owner_id = $2 and strategy = 'email_link' and status = 'verified'
                and superseded_at is null and verified_at > now() + $3 - interval '10 min'"#,
-        instance.as_str(),
+        db.instance().as_str(),
         owner,
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
@@ -288,12 +253,7 @@ pub struct VerifiedAddress {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn take_address(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    client: &ClientId,
-    offset: PgInterval,
-) -> sqlx::Result<Option<VerifiedAddress>> {
+pub async fn take_address(db: &mut InstanceConnection<'_>, client: &ClientId) -> sqlx::Result<Option<VerifiedAddress>> {
     sqlx::query_as!(
         VerifiedAddress,
         r#"update verifications v set transferred_at = now() + $3
@@ -303,9 +263,9 @@ pub async fn take_address(
                and v.strategy in ('email_code', 'email_link') and v.status = 'transferable'
                and v.transferred_at is null and v.transferable_until > now() + $3
            returning v.strategy, v.value_key as "address!", s.flow_id as "flow_id: FlowId""#,
-        instance.as_str(),
+        db.instance().as_str(),
         client.as_str(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await
@@ -316,26 +276,24 @@ pub async fn take_address(
 /// # Errors
 /// Storage faults.
 pub async fn transfer(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: &VerificationId,
     owner: &str,
     client: &ClientId,
     verified: &VerifiedAddress,
-    offset: PgInterval,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"insert into verifications (instance_id, id, owner_id, role, client_id, strategy, status, value_key, attempts,
                sent_at, expires_at, verified_at, created_at)
            values ($1, $2, $3, 'email_address', $4, $5, 'verified', $6, 1, now() + $7, now() + $7 + interval '10 min',
                now() + $7, now() + $7)"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.as_str(),
         owner,
         client.as_str(),
         verified.strategy,
         verified.address,
-        offset,
+        db.offset(),
     )
     .execute(db)
     .await?;

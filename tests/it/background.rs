@@ -26,11 +26,12 @@ fn eventually<'a>(app: &'a TestApp, query: &'static str) -> impl Future<Output =
 
 async fn put(app: &TestApp, count: usize) {
     let ctx = app.ctx().await;
-    let mut transaction = ctx.app.db.begin().await.unwrap();
+    let mut db = ctx.db();
+    let mut transaction = db.begin().await.unwrap();
     for _ in 0..count {
         let id = OutboxId::new(ctx.now, ctx.rng());
         let payload = json!({ "type": "test" });
-        outbox::put(&mut transaction, ctx.instance_id(), &id, Kind::Event, &payload).await.unwrap();
+        outbox::put(&mut transaction.connection(), &id, Kind::Event, &payload).await.unwrap();
     }
     transaction.commit().await.unwrap();
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use vestibule::model::problem::{Error, Problem, Result, code};
-use vestibule::store::pool::PgConnection;
+use vestibule::store::InstanceConnection;
 use vestibule::store::transact::{Committed, ScopedFutureExt, transact};
 
 use crate::provider_auth::connecting::connect_as;
@@ -133,11 +133,11 @@ async fn transaction_ended_by_a_conflict_leaves_one_result() {
     assert!(missing.is_empty(), "never met: {missing:?}; met: {met:?}");
 }
 
-async fn write(tx: &mut PgConnection, number: i32) -> sqlx::Result<()> {
+async fn write(tx: &mut InstanceConnection<'_>, number: i32) -> sqlx::Result<()> {
     sqlx::query("insert into written values ($1)").bind(number).execute(tx).await.map(drop)
 }
 
-async fn end_with_conflict(tx: &mut PgConnection) -> sqlx::Result<()> {
+async fn end_with_conflict(tx: &mut InstanceConnection<'_>) -> sqlx::Result<()> {
     let raise = "do $$ begin raise exception 'injected' using errcode = '40001'; end $$";
     sqlx::query(raise).execute(tx).await.map(drop)
 }
@@ -145,7 +145,7 @@ async fn end_with_conflict(tx: &mut PgConnection) -> sqlx::Result<()> {
 #[tokio::test]
 async fn transact_runs_three_times_and_commits_what_it_refuses_with() {
     let app = TestApp::start().await;
-    let db = &app.app().db;
+    let (ctx, db) = (app.ctx().await, &app.app().db);
     sqlx::query("create table written (number int)").execute(db).await.unwrap();
     let written =
         async || sqlx::query_scalar::<_, i32>("select number from written order by 1").fetch_all(db).await.unwrap();
@@ -153,7 +153,7 @@ async fn transact_runs_three_times_and_commits_what_it_refuses_with() {
     let until = |last: i32| {
         let runs = &runs;
         runs.store(0, std::sync::atomic::Ordering::Relaxed);
-        transact::<_, Error>(db, "test", move |tx| {
+        transact::<_, Error>(ctx.db(), "test", move |tx| {
             async move {
                 let run = runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
                 write(tx, run).await?;
@@ -172,7 +172,7 @@ async fn transact_runs_three_times_and_commits_what_it_refuses_with() {
     assert_eq!(written().await, [3]);
     assert_eq!(db.conflicts(), BTreeMap::from([("test", 5)]));
 
-    let refused: Result<()> = transact(db, "test", |tx| {
+    let refused: Result<()> = transact(ctx.db(), "test", |tx| {
         async move {
             write(tx, 10).await?;
             Ok(Committed::Refused(Problem::new(code::RESOURCE_NOT_FOUND)))
@@ -181,7 +181,7 @@ async fn transact_runs_three_times_and_commits_what_it_refuses_with() {
     })
     .await;
     assert!(matches!(refused, Err(Error::Problem(problem)) if problem.code() == code::RESOURCE_NOT_FOUND));
-    let failed: Result<()> = transact(db, "test", |tx| {
+    let failed: Result<()> = transact(ctx.db(), "test", |tx| {
         async move {
             write(tx, 11).await?;
             Err(code::RESOURCE_NOT_FOUND.into())

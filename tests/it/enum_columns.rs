@@ -155,7 +155,7 @@ impl World {
         let ctx = app.ctx().await;
         let digest = ctx.app.passwords.hash(ctx.rng(), &Secret::from(PASSWORD.to_owned())).await.unwrap();
         let user = UserId::parse(&user_id).unwrap();
-        user_passwords::set(&ctx.app.db, ctx.instance_id(), &user, &digest, ctx.offset()).await.unwrap();
+        user_passwords::set(&mut ctx.db(), &user, &digest).await.unwrap();
         let settings = r#"{"attributes": {"password": {"enabled": true}}}"#;
         app.execute("update instances set settings = settings || $2::jsonb where id = $1", settings).await;
         app.app().forget_directory();
@@ -248,8 +248,7 @@ impl World {
     async fn put_event(&self) -> String {
         let ctx = self.app.ctx().await;
         let id = OutboxId::new(ctx.now, ctx.rng());
-        let connection = &mut *ctx.app.db.acquire().await.unwrap();
-        outbox::put(connection, ctx.instance_id(), &id, Kind::Event, &json!({ "type": "test" })).await.unwrap();
+        outbox::put(&mut ctx.db(), &id, Kind::Event, &json!({ "type": "test" })).await.unwrap();
         id.to_string()
     }
 

@@ -34,8 +34,7 @@ fn stranger(ctx: &Ctx) -> ClientId {
 }
 
 async fn spend(ctx: &Ctx, what: Exact, key: &str) -> Result<Option<exact::Spent>, Box<Problem>> {
-    let mut db = ctx.app.db.acquire().await.unwrap();
-    exact::spend(ctx, &mut db, what, key).await.map_err(|error| match error {
+    exact::spend(ctx, &mut ctx.db(), what, key).await.map_err(|error| match error {
         Error::Problem(problem) => problem,
         Error::Fault(fault) => panic!("{}", fault.source),
     })
@@ -60,10 +59,8 @@ async fn two_replicas_count_as_one_to_the_last() {
     for _ in 0..20 {
         spent.push(spend(&one, Exact::SendFromAddress, "net").await.unwrap().unwrap());
     }
-    let mut db = one.app.db.acquire().await.unwrap();
-    exact::release(&one, &mut db, &spent[7]).await.unwrap();
-    exact::release(&one, &mut db, &spent[7]).await.unwrap();
-    drop(db);
+    exact::release(&one, &mut one.db(), &spent[7]).await.unwrap();
+    exact::release(&one, &mut one.db(), &spent[7]).await.unwrap();
     assert!(spend(&one, Exact::SendFromAddress, "net").await.is_ok());
     assert!(spend(&one, Exact::SendFromAddress, "net").await.is_err());
 }
@@ -91,8 +88,9 @@ async fn what_is_sent_is_counted_with_what_sends_it() {
     let app = strict(1).await;
     let now = ctx(&app, 0, "192.0.2.1").await;
     let send = async |now: &Ctx, commit: bool| {
-        let mut tx = now.app.db.begin().await.unwrap();
-        let sent = exact::before_sending(now, &mut tx, "a@example.com", None, &stranger(now)).await;
+        let mut db = now.db();
+        let mut tx = db.begin().await.unwrap();
+        let sent = exact::before_sending(now, &mut tx.connection(), "a@example.com", None, &stranger(now)).await;
         if commit && sent.is_ok() {
             tx.commit().await.unwrap();
         }
@@ -106,11 +104,11 @@ async fn what_is_sent_is_counted_with_what_sends_it() {
     assert!((29..=30).contains(&send(&now, true).await.unwrap_err().unwrap()));
     // Another recipient, the same address of the network: twenty in all.
     for index in 0..19 {
-        let mut db = now.app.db.acquire().await.unwrap();
-        exact::before_sending(&now, &mut db, &format!("{index}@example.com"), None, &stranger(&now)).await.unwrap();
+        exact::before_sending(&now, &mut now.db(), &format!("{index}@example.com"), None, &stranger(&now))
+            .await
+            .unwrap();
     }
-    let mut db = now.app.db.acquire().await.unwrap();
-    assert!(exact::before_sending(&now, &mut db, "last@example.com", None, &stranger(&now)).await.is_err());
+    assert!(exact::before_sending(&now, &mut now.db(), "last@example.com", None, &stranger(&now)).await.is_err());
 }
 
 /// 10 000 addresses of one /64 are one address.
@@ -129,9 +127,8 @@ async fn addresses_of_one_network_share_an_exact_budget_and_one_in_memory() {
     let mut sent = 0;
     for index in 0..40 {
         let from = ctx(&app, 0, &format!("2001:db8:7:7::{index:x}")).await;
-        let mut db = from.app.db.acquire().await.unwrap();
         let recipient = format!("{index}@example.com");
-        let outcome = exact::before_sending(&from, &mut db, &recipient, None, &stranger(&from)).await;
+        let outcome = exact::before_sending(&from, &mut from.db(), &recipient, None, &stranger(&from)).await;
         sent += usize::from(outcome.is_ok());
     }
     assert_eq!(sent, 20);
@@ -142,7 +139,7 @@ async fn a_clock_moved_back_an_hour_shuts_nobody_out() {
     let app = strict(1).await;
     let hour = 3_600_000_000;
     let at = async |offset: i64| {
-        instances::set_clock_offset(&app.app().db, &app.instance, offset).await.unwrap();
+        instances::set_clock_offset(&mut app.ctx().await.db(), offset).await.unwrap();
         ctx(&app, 0, "192.0.2.1").await
     };
     let late = at(hour).await;

@@ -36,7 +36,7 @@ async fn person(app: &TestApp, name: &str) -> Person {
     let ctx = ctx(app, 0).await;
     let digest = ctx.app.passwords.hash(ctx.rng(), &Secret::from(PASSWORD.to_owned())).await.unwrap();
     let id = UserId::parse(&id).unwrap();
-    user_passwords::set(&ctx.app.db, ctx.instance_id(), &id, &digest, ctx.offset()).await.unwrap();
+    user_passwords::set(&mut ctx.db(), &id, &digest).await.unwrap();
     let known: String =
         sqlx::query_scalar("select client_id from known_clients where instance_id = $1 and user_id = $2")
             .bind(app.instance.as_str())

@@ -7,7 +7,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use vestibule::model::id::UserId;
-use vestibule::store::{bans, pool};
+use vestibule::store::{InstanceConnection, bans, pool};
 
 /// Where an answer leads without its query, and what it tells the client.
 #[track_caller]
@@ -330,8 +330,10 @@ async fn a_session_that_ends_meanwhile_gives_no_code_and_no_consent() {
         };
         let ctx = app.ctx().await;
         let user = UserId::parse(&person.user_id).unwrap();
-        let mut reset = pool::open(app.db.options(), &app.app().config.database).begin().await.unwrap();
-        bans::end_access(&mut reset, ctx.instance_id(), &user, "password_reset", None, ctx.offset()).await.unwrap();
+        let pool = pool::open(app.db.options(), &app.app().config.database);
+        let mut db = InstanceConnection::of_pool(&pool, ctx.instance_id(), ctx.instance.clock_offset);
+        let mut reset = db.begin().await.unwrap();
+        bans::end_access(&mut reset.connection(), &user, "password_reset", None).await.unwrap();
         let done = AtomicBool::new(false);
         let asked = async {
             let answer = match &page {

@@ -153,7 +153,7 @@ async fn guess_is_counted_before_its_hash_which_holds_no_connection() {
     let ctx = app.ctx().await;
     let digest = slow.hash(ctx.rng(), &Secret::from(PASSWORD.to_owned())).await.unwrap();
     let user = UserId::parse(&id).unwrap();
-    user_passwords::set(&ctx.app.db, ctx.instance_id(), &user, &digest, ctx.offset()).await.unwrap();
+    user_passwords::set(&mut ctx.db(), &user, &digest).await.unwrap();
     let browser = app.browser();
     let (_, path) = begin(&app, &browser, EMAIL).await;
     let counted = "select count(*) from users where instance_id = $1 and id = $2 and failed_attempts = 1";
@@ -411,7 +411,7 @@ async fn finished_sign_in_is_shown_as_it_is_stored() {
     let done = form(&app, &browser, &path, &typed(PASSWORD)).await.expect(200).json();
     let ctx = app.ctx().await;
     let id = done["response"]["id"].as_str().unwrap();
-    let stored = vestibule::store::attempts::sign_in(&ctx.app.db, ctx.instance_id(), id).await.unwrap().unwrap();
+    let stored = vestibule::store::attempts::sign_in(&mut ctx.db(), id).await.unwrap().unwrap();
     let mut shown = vestibule::http::views::sign_in::sign_in(&stored, &ctx.instance, ctx.now);
     shown["first_factor_verification"]["status"] = done["response"]["first_factor_verification"]["status"].clone();
     assert_eq!(done["response"], shown);

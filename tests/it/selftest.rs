@@ -3,7 +3,7 @@
 use vestibule::cli::selftest::{Target, walk};
 use vestibule::crypto::Secret;
 use vestibule::model::id::InstanceId;
-use vestibule::store::erase;
+use vestibule::store::{InstanceConnection, erase};
 
 use crate::support::TestApp;
 
@@ -26,7 +26,8 @@ async fn the_walk_succeeds_and_its_instance_leaves_no_row() {
     // Flow steps are written off the requests' path.
     app.app().recorder.flush().await;
     let mut connection = app.app().db.acquire().await.unwrap();
-    erase::instance(&mut connection, &InstanceId::parse(&id).unwrap()).await.unwrap();
+    let instance = InstanceId::parse(&id).unwrap();
+    erase::instance(&mut InstanceConnection::on(&mut connection, &instance, time::Duration::ZERO)).await.unwrap();
     let tables: Vec<String> = sqlx::query_scalar(
         "select table_name::text from information_schema.columns join information_schema.tables using (table_schema, table_name)
          where table_schema = 'vestibule' and column_name = 'instance_id' and table_type = 'BASE TABLE'",

@@ -17,9 +17,8 @@ async fn publish(app: &TestApp, purpose: KeyPurpose, after: time::Duration) -> S
     let key = tokio::task::spawn_blocking(|| SigningKey::generate().unwrap()).await.unwrap();
     let at = signing_keys::sealed_at(ctx.instance_id(), key.kid());
     let sealed = ctx.app.ring.seal(ctx.rng(), &at, &key.pkcs8().unwrap()).unwrap();
-    let mut db = ctx.app.db.acquire().await.unwrap();
     let new = NewKey { purpose, jwk: key.public_jwk(), sealed: &sealed, published_at: ctx.now };
-    signing_keys::insert(&mut db, ctx.instance_id(), &new, ctx.now + after).await.unwrap();
+    signing_keys::insert(&mut ctx.db(), &new, ctx.now + after).await.unwrap();
     ctx.app.forget_directory();
     key.kid().to_owned()
 }

@@ -132,7 +132,7 @@ pub async fn describe(
     redirect_uri: Option<&str>,
 ) -> Result<Information> {
     let presented = Presented { client_token: visitor.client_token, session: visitor.session, preferred_user: None };
-    let found = oauth_codes::facts(&ctx.app.db, ctx.instance_id(), client_id, presented, ctx.offset()).await?;
+    let found = oauth_codes::facts(&mut ctx.db(), client_id, presented).await?;
     let found = found.ok_or(Problem::new(code::RESOURCE_NOT_FOUND))?;
     if found.person.is_none() {
         return Err(code::SIGNED_OUT.into());

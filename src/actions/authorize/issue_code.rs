@@ -39,7 +39,7 @@ pub(super) async fn issue(
         lifetime: interval::seconds(i64::from(lifetime)),
         flow: flow.as_ref(),
     };
-    let stored = oauth_codes::insert(&ctx.app.db, ctx.instance_id(), &new, allowed.as_ref(), ctx.offset()).await;
+    let stored = oauth_codes::insert(&mut ctx.db(), &new, allowed.as_ref()).await;
     match stored.map_err(Error::from) {
         Ok(true) => {
             authorization_steps::log_step(ctx, StepName::CodeIssued);

@@ -99,7 +99,7 @@ async fn check(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -> Resu
         session: visitor.session,
         preferred_user: hint.as_ref().map(|hint| &hint.user_id),
     };
-    let facts = oauth_codes::facts(&ctx.app.db, ctx.instance_id(), client_id, presented, ctx.offset()).await?;
+    let facts = oauth_codes::facts(&mut ctx.db(), client_id, presented).await?;
     let Some(facts) = facts else {
         return refused(authorize::UNKNOWN_CLIENT);
     };

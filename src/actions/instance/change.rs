@@ -1,11 +1,12 @@
 //! Changing an instance that exists.
 
+use crate::store::InstanceConnection;
 use serde_json::json;
 
 use super::new::NewInstance;
 use crate::app::App;
 use crate::crypto::{ExposeSecret, Lookup, Secret};
-use crate::model::id::{InstanceId, SecretKeyId};
+use crate::model::id::SecretKeyId;
 use crate::model::instance::{Instance, KeyForm, publishable_key};
 use crate::model::problem::{Error, Result};
 use crate::model::random::base62;
@@ -23,14 +24,14 @@ const SECRET_LENGTH: usize = 32;
 /// Storage faults.
 pub async fn add_secret_key(app: &App, instance: &Instance, name: &str, actor: Actor) -> Result<Secret> {
     let actor = &actor;
-    transact::<_, Error>(&app.db, "secret_key.create", |tx| {
+    transact::<_, Error>(app.db_of(instance), "secret_key.create", |tx| {
         async move {
-            let secret = store_secret_key(app, tx, &instance.id, instance.key_form(), name).await?;
+            let secret = store_secret_key(app, tx, instance.key_form(), name).await?;
             let event = AuditEvent {
                 changes: json!({ "name": name, "hint": hint(secret.expose_secret()) }),
                 ..AuditEvent::new(instance.id.as_str(), "secret_key.created", actor.clone(), app.clock.now())
             };
-            audit::append(tx, app.rng.as_ref(), event).await?;
+            audit::append(&mut *tx, app.rng.as_ref(), event).await?;
             Ok(Committed::Done(secret))
         }
         .scope_boxed()
@@ -45,15 +46,15 @@ pub async fn add_secret_key(app: &App, instance: &Instance, name: &str, actor: A
 pub async fn move_to(app: &App, instance: &Instance, new: &NewInstance, actor: Actor) -> Result<()> {
     let key = publishable_key(new.key_form, &new.key_host);
     let (key, actor) = (&key, &actor);
-    transact::<_, Error>(&app.db, "instance.move", |tx| {
+    transact::<_, Error>(app.db_of(instance), "instance.move", |tx| {
         async move {
-            instances::change_address(tx, &instance.id, &new.origin(), key).await?;
+            instances::change_address(tx, &new.origin(), key).await?;
             let event = AuditEvent {
                 target: Some(("instance", instance.id.as_str())),
                 changes: json!({ "frontend_api": [instance.origin, new.origin()] }),
                 ..AuditEvent::new(instance.id.as_str(), "instance.updated", actor.clone(), app.clock.now())
             };
-            audit::append(tx, app.rng.as_ref(), event).await?;
+            audit::append(&mut *tx, app.rng.as_ref(), event).await?;
             instances::announce(&mut *tx).await?;
             Ok(Committed::Done(()))
         }
@@ -66,8 +67,7 @@ pub async fn move_to(app: &App, instance: &Instance, new: &NewInstance, actor: A
 
 pub(super) async fn store_secret_key(
     app: &App,
-    db: &mut crate::store::pool::PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     form: KeyForm,
     name: &str,
 ) -> Result<Secret> {
@@ -81,7 +81,7 @@ pub(super) async fn store_secret_key(
         hint: &hint(&text),
         at: now,
     };
-    secret_keys::insert(db, instance, &key).await?;
+    secret_keys::insert(db, &key).await?;
     Ok(text.into())
 }
 

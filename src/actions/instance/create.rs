@@ -1,5 +1,6 @@
 //! Creating an instance, in one transaction.
 
+use crate::store::InstanceConnection;
 use serde_json::json;
 
 use super::change::store_secret_key;
@@ -35,58 +36,59 @@ pub async fn create(app: &App, new: &NewInstance, actor: Actor) -> Result<Create
     let id = InstanceId::new(now, rng);
     let publishable_key = publishable_key(new.key_form, &new.key_host);
     let (keys, new_id, key, actor) = (&keys, &id, &publishable_key, &actor);
-    let secret_key = transact(&app.db, "instance.create", |tx| {
-        async move {
-            let row = instances::NewInstance {
-                id: new_id,
-                application_id: &AppId::new(now, rng),
-                name: &new.name,
-                environment: new.environment,
-                key_form: new.key_form,
-                publishable_key: key,
-                origin: &new.origin(),
-                settings: &new.settings(),
-                at: now,
-            };
-            write(app, tx, new, &row, keys).await.map_err(|error| Aborted::Error(explain(new, error)))?;
-            let secret_key = store_secret_key(app, tx, new_id, new.key_form, "Default").await.map_err(Aborted::by)?;
-            let event = AuditEvent {
-                target: Some(("instance", new_id.as_str())),
-                changes: json!({
-                    "name": new.name, "environment_type": new.environment.as_str(), "frontend_api": new.origin()
-                }),
-                ..AuditEvent::new(new_id.as_str(), "instance.created", actor.clone(), now)
-            };
-            audit::append(tx, rng, event).await?;
-            instances::announce(&mut *tx).await?;
-            Ok(Committed::Done(secret_key))
-        }
-        .scope_boxed()
-    })
-    .await?;
+    let secret_key =
+        transact(InstanceConnection::of_pool(&app.db, new_id, time::Duration::ZERO), "instance.create", |tx| {
+            async move {
+                let row = instances::NewInstance {
+                    id: new_id,
+                    application_id: &AppId::new(now, rng),
+                    name: &new.name,
+                    environment: new.environment,
+                    key_form: new.key_form,
+                    publishable_key: key,
+                    origin: &new.origin(),
+                    settings: &new.settings(),
+                    at: now,
+                };
+                write(app, tx, new, &row, keys).await.map_err(|error| Aborted::Error(explain(new, error)))?;
+                let secret_key = store_secret_key(app, tx, new.key_form, "Default").await.map_err(Aborted::by)?;
+                let event = AuditEvent {
+                    target: Some(("instance", new_id.as_str())),
+                    changes: json!({
+                        "name": new.name, "environment_type": new.environment.as_str(), "frontend_api": new.origin()
+                    }),
+                    ..AuditEvent::new(new_id.as_str(), "instance.created", actor.clone(), now)
+                };
+                audit::append(&mut *tx, rng, event).await?;
+                instances::announce(&mut *tx).await?;
+                Ok(Committed::Done(secret_key))
+            }
+            .scope_boxed()
+        })
+        .await?;
     app.forget_directory();
     Ok(Created { id, publishable_key, secret_key })
 }
 
 async fn write(
     app: &App,
-    db: &mut crate::store::pool::PgConnection,
+    db: &mut InstanceConnection<'_>,
     new: &NewInstance,
     row: &instances::NewInstance<'_>,
     keys: &NewKeys,
 ) -> Result<(), Error> {
-    instances::insert(db, row).await?;
+    instances::insert(&mut *db, row).await?;
     for (host, kind) in hosts(new) {
-        instances::add_host(db, row.id, &host, kind).await?;
+        instances::add_host(db, &host, kind).await?;
     }
     if let Some(home) = &new.home {
-        instances::add_home_origin(db, row.id, &home.origin().ascii_serialization(), row.at).await?;
+        instances::add_home_origin(db, &home.origin().ascii_serialization(), row.at).await?;
     }
     signing_keys::insert_both(app, db, row.id, keys, row.at).await?;
     if new.environment == Environment::Development {
         for provider in app.catalogue.all() {
             let blocks_subaddresses = provider.blocks_email_subaddresses();
-            provider_configs::enable_simulated(db, row.id, &provider.slug, blocks_subaddresses, row.at).await?;
+            provider_configs::enable_simulated(db, &provider.slug, blocks_subaddresses, row.at).await?;
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The web origins that may receive an instance's redirects and its credentialed answers, beside its own and its home.
 
+use crate::store::InstanceConnection;
 use serde_json::json;
 use url::Url;
 
@@ -50,12 +51,12 @@ impl From<sqlx::Error> for OriginError {
 pub async fn allow_origin(app: &App, instance: &Instance, given: &str, actor: Actor) -> Result<String, OriginError> {
     let origin = fit(instance, given)?;
     let (listed, actor) = (&origin, &actor);
-    transact(&app.db, "origin.allow", |tx| {
+    transact(app.db_of(instance), "origin.allow", |tx| {
         async move {
             // Locked, so that two additions at once cannot both be the last.
-            instances::lock_settings(tx, &instance.id).await?;
-            if instances::allow_origin(tx, &instance.id, listed, app.clock.now()).await? {
-                if instances::origins(tx, &instance.id).await? > MOST {
+            instances::lock_settings(tx).await?;
+            if instances::allow_origin(tx, listed, app.clock.now()).await? {
+                if instances::origins(tx).await? > MOST {
                     return Err(Aborted::Error(OriginError::Full));
                 }
                 tell(app, tx, instance, json!({ "allowed_origins": { "added": listed } }), actor.clone())
@@ -78,9 +79,9 @@ pub async fn allow_origin(app: &App, instance: &Instance, given: &str, actor: Ac
 pub async fn drop_origin(app: &App, instance: &Instance, given: &str, actor: Actor) -> Result<String, OriginError> {
     let origin = fit(instance, given)?;
     let (listed, actor) = (&origin, &actor);
-    transact(&app.db, "origin.drop", |tx| {
+    transact(app.db_of(instance), "origin.drop", |tx| {
         async move {
-            if !instances::drop_origin(tx, &instance.id, listed).await? {
+            if !instances::drop_origin(tx, listed).await? {
                 return Err(Aborted::Error(OriginError::Unlisted(listed.clone())));
             }
             tell(app, tx, instance, json!({ "allowed_origins": { "removed": listed } }), actor.clone())
@@ -109,7 +110,7 @@ fn fit(instance: &Instance, given: &str) -> Result<String, OriginError> {
 
 async fn tell(
     app: &App,
-    db: &mut crate::store::pool::PgConnection,
+    db: &mut InstanceConnection<'_>,
     instance: &Instance,
     changes: serde_json::Value,
     actor: Actor,

@@ -39,21 +39,21 @@ pub async fn change_settings(
     actor: Actor,
 ) -> Result<Settings, ChangeError> {
     let actor = &actor;
-    let is = transact::<_, ChangeError>(&app.db, "instance.change_settings", |tx| {
+    let is = transact::<_, ChangeError>(app.db_of(instance), "instance.change_settings", |tx| {
         async move {
-            let before = instances::lock_settings(tx, &instance.id).await?;
+            let before = instances::lock_settings(tx).await?;
             let mut document = before.clone();
             for (name, text) in changes {
                 document = setting_names::change(&document, name, text).map_err(Aborted::by)?;
             }
             let (was, is) = (read(&before).map_err(Aborted::by)?, read(&document).map_err(Aborted::by)?);
-            instances::set_settings(tx, &instance.id, &document).await?;
+            instances::set_settings(tx, &document).await?;
             let event = AuditEvent {
                 target: Some(("instance", instance.id.as_str())),
                 changes: difference(&was, &is),
                 ..AuditEvent::new(instance.id.as_str(), "instance.updated", actor.clone(), app.clock.now())
             };
-            audit::append(tx, app.rng.as_ref(), event).await?;
+            audit::append(&mut *tx, app.rng.as_ref(), event).await?;
             instances::announce(&mut *tx).await?;
             Ok(Committed::Done(is))
         }

@@ -2,6 +2,7 @@
 //! verification of its address, a transferable verification, or a refusal. One transaction of the caller's; whoever
 //! loses a race decides once more.
 
+use crate::store::InstanceConnection;
 use serde_json::{Map, Value};
 
 use crate::actions::client::Issued;
@@ -27,7 +28,7 @@ use crate::store::addresses;
 use crate::store::attempts::{self, CompletedBy};
 use crate::store::connections;
 use crate::store::external_accounts;
-use crate::store::pool::PgConnection;
+
 use crate::store::sign_ins::{self, Identified, PendingAccount};
 use crate::store::sign_ups::{self, ProfileFields};
 use crate::store::transact::Aborted;
@@ -75,15 +76,15 @@ impl AttemptOutcome {
 /// [`Aborted::Conflict`] after a lost race: roll back and call again.
 pub async fn apply_decision(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     identity: &ProviderIdentity,
 ) -> Result<AttemptOutcome, Aborted> {
-    let (instance, profile) = (ctx.instance_id(), &identity.profile);
+    let profile = &identity.profile;
     let email = identity.address();
     let address = email.as_ref().map(EmailAddress::as_str);
     let (provider, id) = (&identity.provider, &profile.provider_user_id);
-    let known = external_accounts::known(db, instance, provider, id, address, attempt.client, ctx.offset()).await?;
+    let known = external_accounts::known(db, provider, id, address, attempt.client).await?;
     let trust = email.as_ref().map(|_| profile.email_trust);
     let mut policy = policy(ctx);
     if identity.address_verified_by.is_some() {
@@ -96,13 +97,13 @@ pub async fn apply_decision(
     if let Decision::SignIn { user, .. } | Decision::Link { user, .. } = &decision {
         // Before the user's accounts: whoever takes one away has the user first, too. A claim touches nothing of the
         // user's.
-        if !connections::lock_user(db, instance, user).await? {
+        if !connections::lock_user(db, user).await? {
             return Err(Aborted::Conflict);
         }
     }
     match decision {
         Decision::SignIn { user, account } => {
-            if !external_accounts::refresh(db, instance, &account, profile, &identity.scopes, ctx.offset()).await? {
+            if !external_accounts::refresh(db, &account, profile, &identity.scopes).await? {
                 return Err(Aborted::Conflict);
             }
             identity.store_tokens(ctx, db, &account).await?;
@@ -130,7 +131,7 @@ const UNPROVABLE: Failure = Failure::new(Reason::EmailUnverified, "unprovable", 
 /// Row 2.
 async fn refuse_second_session(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     session: &SessionId,
 ) -> Result<AttemptOutcome, Aborted> {
@@ -138,13 +139,13 @@ async fn refuse_second_session(
     let mut meta = meta(&failure);
     meta.insert("session_id".to_owned(), Value::from(session.as_str()));
     ctx.flow_log.refuse(failure.why());
-    fail_with(ctx, db, attempt, failure.code, meta).await
+    fail_with(db, attempt, failure.code, meta).await
 }
 
 /// Rows 3 and 12: a refusal that is about a user stands in the audit log, too.
 async fn refuse_closed_account(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     user_status: UserStatus,
     user: &UserId,
@@ -160,7 +161,7 @@ async fn refuse_closed_account(
 /// Rows 7 to 11 that lead nowhere.
 async fn refuse_link(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     failure: &Failure,
     owner: &UserId,
@@ -172,22 +173,22 @@ async fn refuse_link(
 /// The identity is the user's: the sign-in goes on from there.
 async fn continue_sign_in(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     identity: &ProviderIdentity,
     user: &UserId,
 ) -> Result<AttemptOutcome, Aborted> {
     let status = SignInStatus::NeedsIdentifier;
     let who = Identified { user, address: None, pending: None, status };
-    sign_ins::identify(db, ctx.instance_id(), attempt.id, &who, ctx.offset()).await?;
-    fill(ctx, db, user, identity).await?;
+    sign_ins::identify(db, attempt.id, &who).await?;
+    fill(db, user, identity).await?;
     apply_factor(ctx, db, attempt, PresentedFactor::Provider, &strategy(&identity.provider)).await
 }
 
 /// The sign-in goes on from what was verified.
 async fn apply_factor(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     factor: PresentedFactor<'_>,
     strategy: &str,
@@ -195,11 +196,11 @@ async fn apply_factor(
     let target = sign_in::SignInAttempt { id: attempt.id, client: attempt.client, by: attempt.by };
     match sign_in::apply_first_factor(ctx, db, &target, factor, strategy).await? {
         sign_in::Finished::Complete(issued) => {
-            mark_verified(ctx, db, attempt).await?;
+            mark_verified(db, attempt).await?;
             Ok(AttemptOutcome::Complete(issued))
         }
         sign_in::Finished::Waits(_) => {
-            mark_verified(ctx, db, attempt).await?;
+            mark_verified(db, attempt).await?;
             Ok(AttemptOutcome::GoesOn)
         }
         sign_in::Finished::Closed(user_status, user) => {
@@ -211,14 +212,14 @@ async fn apply_factor(
 /// Row 7, and row 9 where the provider vouches: the account becomes the user's.
 async fn link(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     identity: &ProviderIdentity,
     (user, address): (&UserId, &IdentificationId),
 ) -> Result<AttemptOutcome, Aborted> {
     let account = identity.connect(ctx, db, user, Some(address)).await?;
     let from = format!("from_{}", strategy(&identity.provider));
-    if addresses::verify(db, ctx.instance_id(), user, address, &from, ctx.offset()).await? {
+    if addresses::verify(db, user, address, &from).await? {
         record_outcome::address_verified(ctx, db, user, address).await?;
     }
     record_outcome::account_linked(ctx, db, user, &account).await?;
@@ -228,7 +229,7 @@ async fn link(
 /// Rows 8 to 11: the account waits until the person has verified the address; nothing else counts in this attempt.
 async fn wait(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     identity: &ProviderIdentity,
     (user, address): (&UserId, &IdentificationId),
@@ -240,21 +241,21 @@ async fn wait(
     };
     let status = SignInStatus::NeedsFirstFactor;
     let who = Identified { user, address: Some(address), pending: Some(&pending), status };
-    sign_ins::identify(db, ctx.instance_id(), attempt.id, &who, ctx.offset()).await?;
+    sign_ins::identify(db, attempt.id, &who).await?;
     if let Some(strategy) = &identity.address_verified_by {
         return apply_factor(ctx, db, attempt, PresentedFactor::Address(address), strategy).await;
     }
     let failure = Failure::new(Reason::EmailUnverified, "proof", social_error::UNPROVABLE);
     let error = social_error::object(failure.code, meta(&failure));
     ctx.flow_log.refuse(failure.why());
-    answer(ctx, db, attempt, Status::Unverified, Some(&error)).await?;
+    answer(db, attempt, Status::Unverified, Some(&error)).await?;
     Ok(AttemptOutcome::Waits)
 }
 
 /// Nobody has the identity: a new user, unless the instance wants more than the provider gave.
 async fn create(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     identity: &ProviderIdentity,
     address: Option<&str>,
@@ -267,8 +268,8 @@ async fn create(
         first_name: profile.first_name.as_deref().filter(|_| rules.first_name.is_enabled()),
         last_name: profile.last_name.as_deref().filter(|_| rules.last_name.is_enabled()),
     };
-    let named = sign_ups::fill(db, ctx.instance_id(), attempt.id, filling, ctx.offset()).await?;
-    mark_verified(ctx, db, attempt).await?;
+    let named = sign_ups::fill(db, attempt.id, filling).await?;
+    mark_verified(db, attempt).await?;
     let target = sign_up::SignUpAttempt { id: attempt.id, client: attempt.client, by: attempt.by };
     let finished = match sign_up::complete_with(ctx, db, &target, Some(identity)).await {
         Err(Aborted::Error(Error::Problem(problem))) if problem.code() == code::IDENTIFICATION_CLAIMED => {
@@ -295,7 +296,7 @@ async fn create(
 /// The verification is good, but belongs in the other kind of attempt.
 async fn transferable(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
 ) -> Result<AttemptOutcome, Aborted> {
     let (code, to) = match attempt.kind {
@@ -304,22 +305,22 @@ async fn transferable(
     };
     ctx.flow_log.refuse(Why::new(Reason::Transfer, to));
     let error = social_error::object(code, Map::new());
-    answer(ctx, db, attempt, Status::Transferable, Some(&error)).await?;
-    end_without_target(ctx, db, attempt).await?;
+    answer(db, attempt, Status::Transferable, Some(&error)).await?;
+    end_without_target(db, attempt).await?;
     Ok(AttemptOutcome::Transferable)
 }
 
 /// A sign-in whose provider did not verify a user is for nobody, whomever it was for before: in any other state the SDK
 /// asks for a first factor instead of showing why it failed.
-async fn end_without_target(ctx: &Ctx, db: &mut PgConnection, attempt: &CurrentAttempt<'_>) -> Result<(), Aborted> {
+async fn end_without_target(db: &mut InstanceConnection<'_>, attempt: &CurrentAttempt<'_>) -> Result<(), Aborted> {
     if attempt.kind == AttemptKind::SignIn {
-        sign_ins::forget_user(db, ctx.instance_id(), attempt.id, ctx.offset()).await?;
+        sign_ins::forget_user(db, attempt.id).await?;
     }
     Ok(())
 }
 
-async fn mark_verified(ctx: &Ctx, db: &mut PgConnection, attempt: &CurrentAttempt<'_>) -> Result<(), Aborted> {
-    answer(ctx, db, attempt, Status::Verified, None).await
+async fn mark_verified(db: &mut InstanceConnection<'_>, attempt: &CurrentAttempt<'_>) -> Result<(), Aborted> {
+    answer(db, attempt, Status::Verified, None).await
 }
 
 /// Refuses the verification for good.
@@ -328,24 +329,23 @@ async fn mark_verified(ctx: &Ctx, db: &mut PgConnection, attempt: &CurrentAttemp
 /// Storage faults.
 pub async fn fail(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     failure: &Failure,
 ) -> Result<AttemptOutcome, Aborted> {
     ctx.flow_log.refuse(failure.why());
-    fail_with(ctx, db, attempt, failure.code, meta(failure)).await
+    fail_with(db, attempt, failure.code, meta(failure)).await
 }
 
 async fn fail_with(
-    ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     code: &str,
     meta: Map<String, Value>,
 ) -> Result<AttemptOutcome, Aborted> {
     let error = social_error::object(code, meta);
-    answer(ctx, db, attempt, Status::Failed, Some(&error)).await?;
-    end_without_target(ctx, db, attempt).await?;
+    answer(db, attempt, Status::Failed, Some(&error)).await?;
+    end_without_target(db, attempt).await?;
     Ok(AttemptOutcome::Failed)
 }
 
@@ -360,13 +360,11 @@ pub(super) fn meta(failure: &Failure) -> Map<String, Value> {
 }
 
 async fn answer(
-    ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     status: Status,
     error: Option<&Value>,
 ) -> Result<(), Aborted> {
-    let instance = ctx.instance_id();
-    attempts::answer_verification(db, instance, attempt.verification, status, error, ctx.offset()).await?;
+    attempts::answer_verification(db, attempt.verification, status, error).await?;
     Ok(())
 }

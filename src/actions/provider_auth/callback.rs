@@ -1,6 +1,7 @@
 //! The person comes back from the provider: the state is consumed before anything is believed, the provider is asked
 //! with no connection held, and one transaction writes down what it means.
 
+use crate::store::InstanceConnection;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -51,8 +52,7 @@ pub async fn callback(
     let state = parameters.get("state").filter(|state| !state.is_empty());
     let state = state.ok_or_else(|| unusable(ctx, None, Reason::StateMissing, ""))?;
     let state = stored_state(ctx, state).await?;
-    let consumed =
-        provider_authorizations::consume(&ctx.app.db, ctx.instance_id(), &state, token, ctx.offset()).await?;
+    let consumed = provider_authorizations::consume(&mut ctx.db(), &state, token).await?;
     let Some(authorization) = consumed else { return join_or_refuse(ctx, token, &state).await };
     flow_steps::log_state(ctx, authorization.flow_id.as_ref());
     let outcome = handle_callback(ctx, token, &authorization, parameters).await;
@@ -89,7 +89,7 @@ async fn stored_state(ctx: &Ctx, state: &str) -> Result<LookupHash> {
     }
     let mut hashes = vec![first];
     hashes.extend(ring.older_lookup_hashes(Lookup::State, state).map(|(_, hash)| hash));
-    Ok(provider_authorizations::stored_under(&ctx.app.db, ctx.instance_id(), &hashes).await?.unwrap_or(first))
+    Ok(provider_authorizations::stored_under(&mut ctx.db(), &hashes).await?.unwrap_or(first))
 }
 
 /// The state cannot be used; `flow` is that of its authorization, if it has one.
@@ -103,8 +103,7 @@ async fn join_or_refuse(ctx: &Ctx, token: Option<&LookupHash>, state: &LookupHas
     let mut waited = Duration::ZERO;
     let mut was_at_work = false;
     loop {
-        let found =
-            provider_authorizations::why_not(&ctx.app.db, ctx.instance_id(), state, token, ctx.offset()).await?;
+        let found = provider_authorizations::why_not(&mut ctx.db(), state, token).await?;
         let found = found.ok_or_else(|| unusable(ctx, None, Reason::StateMissing, ""))?;
         let unusable = |reason, detail| Err(unusable(ctx, found.flow_id.as_ref(), reason, detail));
         // Whoever knows the state may be the one who waits for somebody else's approval: the outcome is shown once.
@@ -124,7 +123,7 @@ async fn join_or_refuse(ctx: &Ctx, token: Option<&LookupHash>, state: &LookupHas
             if found.is_expired {
                 return unusable(Reason::StateExpired, "");
             }
-            flow_steps::log_replacement(ctx, &ctx.app.db, &found.client_id).await;
+            flow_steps::log_replacement(ctx, &mut ctx.db(), &found.client_id).await;
             return unusable(Reason::AttemptReplaced, "");
         }
         if was_at_work
@@ -225,9 +224,9 @@ async fn finish(
     kind: AttemptKind,
     answered: &ProviderAnswer,
 ) -> Result<CallbackOutcome> {
-    let finished = transact(&ctx.app.db, "callback.finish", |tx| {
+    let finished = transact(ctx.db(), "callback.finish", |tx| {
         async move {
-            if !is_still_wanted(ctx, tx, token, authorization).await? {
+            if !is_still_wanted(tx, token, authorization).await? {
                 return Ok(Committed::Done(None));
             }
             let outcome = match answered {
@@ -241,14 +240,13 @@ async fn finish(
             let received = received(ctx, authorization, answered, &outcome)?;
             let received = received.as_ref().map(|(id, profile, tokens)| (id.as_str(), profile, tokens.as_slice()));
             let (url, issued) = destination(ctx, tx, authorization, outcome).await?;
-            provider_authorizations::finish(tx, ctx.instance_id(), &authorization.id, received, &url, ctx.offset())
-                .await?;
+            provider_authorizations::finish(tx, &authorization.id, received, &url).await?;
             Ok(Committed::Done(Some((url, issued))))
         }
         .scope_boxed()
     });
     let Some((url, issued)) = finished.await? else {
-        flow_steps::log_replacement(ctx, &ctx.app.db, &authorization.client_id).await;
+        flow_steps::log_replacement(ctx, &mut ctx.db(), &authorization.client_id).await;
         return Err(invalid(Reason::AttemptReplaced, ""));
     };
     flow_steps::log_redirect(ctx, &url);
@@ -258,19 +256,12 @@ async fn finish(
 /// Locks the client and looks again: while a slow provider was asked, the token may have been replaced by somebody's
 /// sign-in, whose session the holder of the old token must not reach, or the attempt by a newer one.
 async fn is_still_wanted(
-    ctx: &Ctx,
-    db: &mut crate::store::pool::PgConnection,
+    db: &mut InstanceConnection<'_>,
     token: Option<&LookupHash>,
     authorization: &ProviderAuthorization,
 ) -> Result<bool> {
-    Ok(lock_client(ctx, db, token, authorization).await?
-        && provider_authorizations::is_current(
-            db,
-            ctx.instance_id(),
-            &authorization.target_id,
-            &authorization.verification_id,
-        )
-        .await?)
+    Ok(lock_client(db, token, authorization).await?
+        && provider_authorizations::is_current(db, &authorization.target_id, &authorization.verification_id).await?)
 }
 
 fn attempt(authorization: &ProviderAuthorization, kind: AttemptKind) -> CurrentAttempt<'_> {
@@ -288,7 +279,7 @@ fn attempt(authorization: &ProviderAuthorization, kind: AttemptKind) -> CurrentA
 /// step between.
 async fn apply_identity(
     ctx: &Ctx,
-    db: &mut crate::store::pool::PgConnection,
+    db: &mut InstanceConnection<'_>,
     authorization: &ProviderAuthorization,
     kind: AttemptKind,
     identity: &ProviderIdentity,
@@ -334,7 +325,7 @@ fn received(
 /// that ends a sign-in in a popup sees no cookie: it is shown which session began.
 async fn destination(
     ctx: &Ctx,
-    db: &mut crate::store::pool::PgConnection,
+    db: &mut InstanceConnection<'_>,
     authorization: &ProviderAuthorization,
     outcome: AttemptOutcome,
 ) -> Result<(String, Option<Issued>)> {
@@ -343,7 +334,7 @@ async fn destination(
     if !redirect::is_popup_page(&ctx.instance, url) {
         return Ok((url.clone(), Some(issued)));
     }
-    let session = nonces::created_session(db, ctx.instance_id(), &authorization.target_id).await?;
+    let session = nonces::created_session(db, &authorization.target_id).await?;
     let with_session = session.map(|session| with_query(url, CREATED_SESSION, session.as_str()));
     Ok((with_session.unwrap_or_else(|| url.clone()), Some(issued)))
 }

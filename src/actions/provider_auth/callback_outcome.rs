@@ -7,7 +7,8 @@ use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::model::problem::{Error, Result, code};
 use crate::model::reason::{Failure, Reason};
-use crate::store::pool::PgConnection;
+use crate::store::InstanceConnection;
+
 use crate::store::provider_authorizations::ProviderAuthorization;
 use crate::store::{clients, provider_authorizations};
 
@@ -35,23 +36,20 @@ pub(super) fn invalid(reason: Reason, detail: &'static str) -> Error {
 
 /// Locks the client that began; false if the token is not its token any more.
 pub(super) async fn lock_client(
-    ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     token: Option<&LookupHash>,
     authorization: &ProviderAuthorization,
 ) -> Result<bool> {
     let Some(token) = token else { return Ok(false) };
-    let client = clients::lock_by_token(db, ctx.instance_id(), token).await?;
+    let client = clients::lock_by_token(db, token).await?;
     Ok(client.as_ref() == Some(&authorization.client_id))
 }
 
 /// Ends an authorization that led nowhere, whatever the way out was. What cannot be closed either is emptied by the
 /// periodic task.
 pub(super) async fn close(ctx: &Ctx, authorization: &ProviderAuthorization) {
-    let (instance, url) = (ctx.instance_id(), &authorization.redirect_url);
-    if let Err(error) =
-        provider_authorizations::close(&ctx.app.db, instance, &authorization.id, url, ctx.offset()).await
-    {
+    let url = &authorization.redirect_url;
+    if let Err(error) = provider_authorizations::close(&mut ctx.db(), &authorization.id, url).await {
         tracing::warn!(%error, "an authorization that failed could not be closed");
     }
 }

@@ -18,6 +18,7 @@ use crate::model::provider_config::strategy;
 use crate::model::reason::Reason;
 use crate::model::user::{ExternalAccount, ExternalAccountStatus};
 use crate::model::verification::Role;
+use crate::store::InstanceConnection;
 use crate::store::connections::{self, NewPending, OwnedAccount};
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{clients, provider_configs, verifications};
@@ -98,10 +99,10 @@ async fn start_connection(
     let wanted = check_request(ctx, request, configured, scopes).await?;
     let slug = &wanted.configured.config.provider;
     let (session, wanted) = (&session, &wanted);
-    let (id, url) = transact(&ctx.app.db, "connection.begin", |tx| {
+    let (id, url) = transact(ctx.db(), "connection.begin", |tx| {
         async move {
-            let client = lock(ctx, tx, token, session).await?;
-            let there = connections::healthy(tx, ctx.instance_id(), &session.user.id, slug).await?;
+            let client = lock(tx, token, session).await?;
+            let there = connections::healthy(tx, &session.user.id, slug).await?;
             let asks_for_more = |own: &OwnedAccount| {
                 let approved = approved(&wanted.configured, own);
                 wanted.scopes.iter().any(|scope| !approved.contains(scope))
@@ -114,7 +115,7 @@ async fn start_connection(
             let id = ExternalAccountId::new(ctx.now, ctx.rng());
             let identification = IdentificationId::new(ctx.now, ctx.rng());
             let new = NewPending { id: &id, identification: &identification, user: &session.user.id, provider: slug };
-            connections::create_pending(tx, ctx.instance_id(), &new, ctx.offset()).await?;
+            connections::create_pending(tx, &new).await?;
             let approved = there.iter().flat_map(|own| approved(&wanted.configured, own));
             let more: Vec<String> = approved.chain(wanted.scopes.iter().cloned()).collect();
             let authorization_start = authorization_start(Intent::Connect, &id, &client, session, &more);
@@ -161,10 +162,8 @@ async fn start_reauthorization(
 ) -> Result<ConnectionStart> {
     let session = active::session(ctx, token, session).await?;
     flow_steps::set_user(ctx, &session.user.id);
-    let (instance, user) = (ctx.instance_id(), &session.user.id);
-    let mut db = ctx.app.db.acquire().await?;
-    let own = connections::own(&mut db, instance, user, id).await?;
-    drop(db);
+    let user = &session.user.id;
+    let own = connections::own(&mut ctx.db(), user, id).await?;
     let own = own
         .filter(|own| own.status == ExternalAccountStatus::Verified || own.has_error)
         .ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
@@ -175,11 +174,11 @@ async fn start_reauthorization(
     flow_steps::log_configuration(ctx, &configured.config);
     let wanted = check_request(ctx, request, configured, scopes).await?;
     let (session, own, wanted) = (&session, &own, &wanted);
-    let url = transact(&ctx.app.db, "connection.reauthorize", |tx| {
+    let url = transact(ctx.db(), "connection.reauthorize", |tx| {
         async move {
-            let client = lock(ctx, tx, token, session).await?;
-            verifications::supersede_provider_verification(tx, instance, own.id.as_str(), ctx.offset()).await?;
-            connections::renew_pending(tx, instance, &own.id, ctx.offset()).await?;
+            let client = lock(tx, token, session).await?;
+            verifications::supersede_provider_verification(tx, own.id.as_str()).await?;
+            connections::renew_pending(tx, &own.id).await?;
             let mut more = approved(&wanted.configured, own);
             more.extend(wanted.scopes.iter().cloned());
             let authorization_start = authorization_start(Intent::Reauthorize, &own.id, &client, session, &more);
@@ -214,7 +213,7 @@ async fn check_request<'a>(
 ) -> Result<CheckedRequest<'a>> {
     let targets = start_provider_auth::targets(ctx, &request).await?;
     start_provider_auth::check_hints(&request)?;
-    let rules = provider_configs::connecting(&ctx.app.db, ctx.instance_id(), &configured.config.provider).await?;
+    let rules = provider_configs::connecting(&mut ctx.db(), &configured.config.provider).await?;
     let rules = rules.ok_or(code::OAUTH_PROVIDER_NOT_ENABLED)?;
     let allowed = rules.allowed_additional_scopes;
     if allowed.is_some_and(|allowed| scopes.iter().any(|scope| !allowed.contains(scope))) {
@@ -226,16 +225,11 @@ async fn check_request<'a>(
 }
 
 /// Locks the client, on which the session must still be active, and the user.
-async fn lock(
-    ctx: &Ctx,
-    db: &mut crate::store::pool::PgConnection,
-    token: Option<&LookupHash>,
-    session: &Session,
-) -> Result<ClientId> {
+async fn lock(db: &mut InstanceConnection<'_>, token: Option<&LookupHash>, session: &Session) -> Result<ClientId> {
     let token = token.ok_or(code::AUTHENTICATION_INVALID)?;
-    let client = clients::lock_by_token(db, ctx.instance_id(), token).await?.ok_or(code::RESOURCE_LOCKED)?;
-    let is_active = connections::is_session_active(db, ctx.instance_id(), &client, &session.id, ctx.offset()).await?;
-    if !is_active || !connections::lock_user(db, ctx.instance_id(), &session.user.id).await? {
+    let client = clients::lock_by_token(db, token).await?.ok_or(code::RESOURCE_LOCKED)?;
+    let is_active = connections::is_session_active(db, &client, &session.id).await?;
+    if !is_active || !connections::lock_user(db, &session.user.id).await? {
         return Err(code::AUTHENTICATION_INVALID.into());
     }
     Ok(client)

@@ -1,6 +1,7 @@
 //! The person comes back to connect an account: one transaction writes down what the verified identity means for the
 //! signed-in user, or why nothing was connected. No session begins here and no user is made.
 
+use crate::store::InstanceConnection;
 use serde_json::Value;
 
 use super::apply_decision;
@@ -22,7 +23,7 @@ use crate::model::user::ExternalAccountStatus;
 use crate::model::verification::Status;
 use crate::store::audit::Actor;
 use crate::store::connections::{self, BroughtAddress};
-use crate::store::pool::PgConnection;
+
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{attempts, external_accounts, provider_configs};
@@ -47,14 +48,14 @@ pub async fn finish(
     authorization: &ProviderAuthorization,
     answered: &ProviderAnswer,
 ) -> Result<CallbackOutcome> {
-    let finished = transact(&ctx.app.db, "connection.finish", |tx| {
+    let finished = transact(ctx.db(), "connection.finish", |tx| {
         async move {
-            if !callback_outcome::lock_client(ctx, tx, token, authorization).await? {
+            if !callback_outcome::lock_client(tx, token, authorization).await? {
                 return Err(callback_outcome::invalid(Reason::AttemptReplaced, "").into());
             }
             let outcome = apply_connection(ctx, tx, authorization, answered).await?;
             let url = destination(authorization, &outcome);
-            provider_authorizations::finish(tx, ctx.instance_id(), &authorization.id, None, url, ctx.offset()).await?;
+            provider_authorizations::finish(tx, &authorization.id, None, url).await?;
             Ok(Committed::Done(url))
         }
         .scope_boxed()
@@ -71,20 +72,17 @@ pub async fn finish(
 /// `oauth_callback_invalid`; [`Aborted::Conflict`] after a lost race: roll back and call again.
 pub async fn apply_connection(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     authorization: &ProviderAuthorization,
     answered: &ProviderAnswer,
 ) -> Result<Outcome, Aborted> {
     let gone = || Error::internal("a connecting authorization without its user");
     let (user, session) = authorization.user_id.as_ref().zip(authorization.session_id.as_ref()).ok_or_else(gone)?;
-    let instance = ctx.instance_id();
-    let is_active =
-        connections::is_session_active(db, instance, &authorization.client_id, session, ctx.offset()).await?;
-    if !is_active || !connections::lock_user(db, instance, user).await? {
+    let is_active = connections::is_session_active(db, &authorization.client_id, session).await?;
+    if !is_active || !connections::lock_user(db, user).await? {
         return Err(callback_outcome::invalid(Reason::StateOtherBrowser, "session").into());
     }
-    let target =
-        connections::lock_target(db, instance, &authorization.target_id, &authorization.verification_id).await?;
+    let target = connections::lock_target(db, &authorization.target_id, &authorization.verification_id).await?;
     let target = target.ok_or_else(|| callback_outcome::invalid(Reason::AttemptReplaced, ""))?;
     let identity = match answered {
         ProviderAnswer::ProviderIdentity(identity) => identity,
@@ -100,7 +98,7 @@ pub async fn apply_connection(
 /// Decides by what is known now.
 async fn decide(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     authorization: &ProviderAuthorization,
     user: &UserId,
     target: ExternalAccountStatus,
@@ -108,9 +106,9 @@ async fn decide(
 ) -> Result<ConnectDecision, Aborted> {
     let email = identity.address();
     let email = email.as_ref().map(EmailAddress::as_str);
-    let (instance, provider) = (ctx.instance_id(), identity.provider.as_str());
-    let known = connections::known(db, instance, user, provider, &identity.profile.provider_user_id, email).await?;
-    let rules = provider_configs::connecting(&mut *db, instance, provider).await?;
+    let provider = identity.provider.as_str();
+    let known = connections::known(db, user, provider, &identity.profile.provider_user_id, email).await?;
+    let rules = provider_configs::connecting(&mut *db, provider).await?;
     let rules = Rules {
         multiple_accounts: rules.is_some_and(|rules| rules.multiple_accounts),
         addresses_changeable: ctx.instance.settings.addresses_changeable,
@@ -133,7 +131,7 @@ fn account_of(authorization: &ProviderAuthorization) -> Result<ExternalAccountId
 /// The pending account becomes the user's, with its address and its tokens.
 async fn connect(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     authorization: &ProviderAuthorization,
     user: &UserId,
     identity: &ProviderIdentity,
@@ -141,12 +139,11 @@ async fn connect(
 ) -> Result<Outcome, Aborted> {
     let account = account_of(authorization)?;
     let address = resolve_address(ctx, db, user, identity, claim).await?;
-    let (instance, scopes) = (ctx.instance_id(), &identity.scopes);
-    connections::verify_pending(db, instance, &account, &identity.profile, address.as_ref(), scopes, ctx.offset())
-        .await?;
+    let scopes = &identity.scopes;
+    connections::verify_pending(db, &account, &identity.profile, address.as_ref(), scopes).await?;
     identity.store_tokens(ctx, db, &account).await?;
-    fill(ctx, db, user, identity).await?;
-    answer(ctx, db, authorization, Status::Verified, None).await?;
+    fill(db, user, identity).await?;
+    answer(db, authorization, Status::Verified, None).await?;
     record_outcome::account_changed(ctx, db, user, &account, AccountChange::Connected, Actor::User(user.clone()))
         .await?;
     Ok(Outcome::Connected)
@@ -155,18 +152,17 @@ async fn connect(
 /// What the account brings along: the id of the user's address that it vouches for.
 async fn resolve_address(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     identity: &ProviderIdentity,
     claim: Claim,
 ) -> Result<Option<IdentificationId>, Aborted> {
-    let (instance, offset) = (ctx.instance_id(), ctx.offset());
     let strategy = format!("from_{}", strategy(&identity.provider));
     match claim {
         Claim::Nothing => Ok(None),
         Claim::Link(address, proves) => {
             if proves == Verify::Yes {
-                connections::verify_address(db, instance, &address, &strategy, offset).await?;
+                connections::verify_address(db, &address, &strategy).await?;
             }
             Ok(Some(address))
         }
@@ -175,7 +171,7 @@ async fn resolve_address(
             let id = IdentificationId::new(ctx.now, ctx.rng());
             let is_verified = proves == Verify::Yes;
             let new = BroughtAddress { id: &id, value: email.as_str(), is_verified, strategy: &strategy };
-            connections::add_address(db, instance, user, &new, offset).await?;
+            connections::add_address(db, user, &new).await?;
             Ok(Some(id))
         }
     }
@@ -184,20 +180,20 @@ async fn resolve_address(
 /// The user had the account already: it is brought up to date, and a pending one that waited for it is gone.
 async fn refresh(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     authorization: &ProviderAuthorization,
     user: &UserId,
     identity: &ProviderIdentity,
     account: &ExternalAccountId,
 ) -> Result<Outcome, Aborted> {
-    let (instance, scopes) = (ctx.instance_id(), &identity.scopes);
-    external_accounts::refresh(db, instance, account, &identity.profile, scopes, ctx.offset()).await?;
+    let scopes = &identity.scopes;
+    external_accounts::refresh(db, account, &identity.profile, scopes).await?;
     identity.store_tokens(ctx, db, account).await?;
-    fill(ctx, db, user, identity).await?;
+    fill(db, user, identity).await?;
     if account.as_str() == authorization.target_id {
-        answer(ctx, db, authorization, Status::Verified, None).await?;
+        answer(db, authorization, Status::Verified, None).await?;
     } else {
-        connections::remove(db, instance, &authorization.target_id).await?;
+        connections::remove(db, &authorization.target_id).await?;
     }
     record_outcome::account_changed(ctx, db, user, account, AccountChange::Updated, Actor::User(user.clone())).await?;
     Ok(Outcome::Connected)
@@ -206,27 +202,26 @@ async fn refresh(
 /// Nothing changes but the error on the pending verification. An account that was verified before stays as it is.
 async fn refuse(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     authorization: &ProviderAuthorization,
     user: &UserId,
     failure: Failure,
 ) -> Result<Outcome, Aborted> {
     let error = social_error::object(failure.code, apply_decision::meta(&failure));
-    connections::refuse_pending(db, ctx.instance_id(), &authorization.target_id, &error, ctx.offset()).await?;
-    answer(ctx, db, authorization, Status::Unverified, Some(&error)).await?;
+    connections::refuse_pending(db, &authorization.target_id, &error).await?;
+    answer(db, authorization, Status::Unverified, Some(&error)).await?;
     record_outcome::connection_refused(ctx, db, user, &authorization.target_id, &failure).await?;
     Ok(Outcome::Refused(failure))
 }
 
 async fn answer(
-    ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     authorization: &ProviderAuthorization,
     status: Status,
     error: Option<&Value>,
 ) -> Result<(), Aborted> {
-    let (instance, id) = (ctx.instance_id(), &authorization.verification_id);
-    attempts::answer_verification(db, instance, id, status, error, ctx.offset()).await?;
+    let id = &authorization.verification_id;
+    attempts::answer_verification(db, id, status, error).await?;
     Ok(())
 }
 

@@ -11,9 +11,10 @@ use crate::crypto::LookupHash;
 use crate::model::id::{ExternalAccountId, UserId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::user::ExternalAccountStatus;
+use crate::store::InstanceConnection;
 use crate::store::audit::Actor;
 use crate::store::connections::{self, OwnedAccount};
-use crate::store::pool::PgConnection;
+
 use crate::store::provider_tokens::forget;
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 
@@ -56,10 +57,10 @@ pub async fn forget_tokens(
     let session = active::session(ctx, token, session).await?;
     let user = &session.user.id;
     require_recent_verification(ctx, &session).await?;
-    transact(&ctx.app.db, "provider_token.forget", |tx| {
+    transact(ctx.db(), "provider_token.forget", |tx| {
         async move {
-            let own = find_own(ctx, tx, user, id).await?.ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
-            let held = forget::forget(tx, ctx.instance_id(), &own.id, ctx.offset()).await?;
+            let own = find_own(tx, user, id).await?.ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
+            let held = forget::forget(tx, &own.id).await?;
             revoke_at_provider::put(ctx, tx, &own.provider, &own.id, held).await?;
             let actor = Actor::User(user.clone());
             record_outcome::account_changed(ctx, tx, user, &own.id, AccountChange::TokensForgotten, actor).await?;
@@ -72,16 +73,16 @@ pub async fn forget_tokens(
 }
 
 /// The user's account, with the user locked: two removals at once see each other.
-async fn find_own(ctx: &Ctx, db: &mut PgConnection, user: &UserId, id: &str) -> Result<Option<OwnedAccount>> {
-    if !connections::lock_user(db, ctx.instance_id(), user).await? {
+async fn find_own(db: &mut InstanceConnection<'_>, user: &UserId, id: &str) -> Result<Option<OwnedAccount>> {
+    if !connections::lock_user(db, user).await? {
         return Ok(None);
     }
-    Ok(connections::own(db, ctx.instance_id(), user, id).await?)
+    Ok(connections::own(db, user, id).await?)
 }
 
 /// Takes the account away; `None` if the user has none of that id.
 async fn remove(ctx: &Ctx, user: &UserId, id: &str, actor: &Actor) -> Result<Option<ExternalAccountId>> {
-    transact(&ctx.app.db, "external_account.remove", |tx| {
+    transact(ctx.db(), "external_account.remove", |tx| {
         async move { Ok(Committed::Done(try_to_remove(ctx, tx, user, id, actor).await?)) }.scope_boxed()
     })
     .await
@@ -89,17 +90,17 @@ async fn remove(ctx: &Ctx, user: &UserId, id: &str, actor: &Actor) -> Result<Opt
 
 async fn try_to_remove(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     user: &UserId,
     id: &str,
     actor: &Actor,
 ) -> Result<Option<ExternalAccountId>, Aborted> {
-    let Some(own) = find_own(ctx, db, user, id).await? else { return Ok(None) };
+    let Some(own) = find_own(db, user, id).await? else { return Ok(None) };
     if own.status == ExternalAccountStatus::Verified {
         let settings = &ctx.instance.settings;
         let proves_addresses =
             settings.attributes.email_address.enabled && (settings.email.code || settings.email.link);
-        let left = connections::remaining_without(db, ctx.instance_id(), user, &own.id, proves_addresses).await?;
+        let left = connections::remaining_without(db, user, &own.id, proves_addresses).await?;
         if !left.has_way_in {
             return Err(Problem::new(code::IDENTIFICATION_DELETION_FAILED).into());
         }
@@ -107,9 +108,9 @@ async fn try_to_remove(
             return Err(Problem::new(code::LAST_REQUIRED_IDENTIFICATION_DELETION_FAILED).into());
         }
     }
-    let held = forget::forget(db, ctx.instance_id(), &own.id, ctx.offset()).await?;
+    let held = forget::forget(db, &own.id).await?;
     revoke_at_provider::put(ctx, db, &own.provider, &own.id, held).await?;
-    connections::remove(db, ctx.instance_id(), own.id.as_str()).await?;
+    connections::remove(db, own.id.as_str()).await?;
     record_outcome::account_changed(ctx, db, user, &own.id, AccountChange::Disconnected, actor.clone()).await?;
     Ok(Some(own.id))
 }

@@ -3,6 +3,7 @@
 //! is applied when the application presents the nonce with the client token it began with. Until then nothing
 //! that anybody can read has changed.
 
+use crate::store::InstanceConnection;
 use std::collections::BTreeMap;
 
 use super::apply_decision::{self, AttemptOutcome, CurrentAttempt};
@@ -22,7 +23,7 @@ use crate::model::redirect::with_query;
 use crate::store::attempts::CompletedBy;
 use crate::store::clients;
 use crate::store::nonces::{self, RedeemedNonce};
-use crate::store::pool::PgConnection;
+
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 
@@ -54,10 +55,10 @@ pub async fn finish_for_app(
     authorization: &ProviderAuthorization,
     answered: &ProviderAnswer,
 ) -> Result<CallbackOutcome> {
-    let held = transact(&ctx.app.db, "native.hold", |tx| {
+    let held = transact(ctx.db(), "native.hold", |tx| {
         async move {
-            clients::lock(tx, ctx.instance_id(), &authorization.client_id).await?;
-            if !is_current(ctx, tx, authorization).await? {
+            clients::lock(tx, &authorization.client_id).await?;
+            if !is_current(tx, authorization).await? {
                 return Ok(Committed::Done(None));
             }
             let previewed = match answered {
@@ -76,7 +77,7 @@ pub async fn finish_for_app(
         .scope_boxed()
     });
     let Some((url, nonce)) = held.await? else {
-        flow_steps::log_replacement(ctx, &ctx.app.db, &authorization.client_id).await;
+        flow_steps::log_replacement(ctx, &mut ctx.db(), &authorization.client_id).await;
         return Err(callback_outcome::invalid(Reason::AttemptReplaced, ""));
     };
     flow_steps::log_redirect(ctx, &url);
@@ -87,24 +88,24 @@ pub async fn finish_for_app(
 /// happened.
 async fn preview(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     authorization: &ProviderAuthorization,
     answered: &ProviderAnswer,
 ) -> Result<NoncePreview, Aborted> {
     let mut preview_transaction = db.begin().await?;
-    let applied = apply(&ctx.without_flow(), &mut preview_transaction, authorization, answered).await?;
-    let instance = ctx.instance_id();
+    let tx = &mut preview_transaction.connection();
+    let applied = apply(&ctx.without_flow(), tx, authorization, answered).await?;
     let previewed = match applied {
         Applied::Connection(Outcome::Connected) => NoncePreview::Connects,
         Applied::Connection(Outcome::Refused(failure)) => NoncePreview::Fails(failure.code.to_owned()),
         Applied::CurrentAttempt(AttemptOutcome::Complete(_)) => {
-            match nonces::created_session(&mut preview_transaction, instance, &authorization.target_id).await? {
+            match nonces::created_session(tx, &authorization.target_id).await? {
                 Some(session) => NoncePreview::SignsIn(session),
                 None => NoncePreview::GoesOn,
             }
         }
         Applied::CurrentAttempt(AttemptOutcome::Failed) => {
-            let code = nonces::shown_code(&mut preview_transaction, instance, &authorization.verification_id).await?;
+            let code = nonces::shown_code(tx, &authorization.verification_id).await?;
             code.map_or(NoncePreview::GoesOn, NoncePreview::Fails)
         }
         Applied::CurrentAttempt(_) => NoncePreview::GoesOn,
@@ -121,7 +122,7 @@ enum Applied {
 
 async fn apply(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     authorization: &ProviderAuthorization,
     answered: &ProviderAnswer,
 ) -> Result<Applied, Aborted> {
@@ -161,7 +162,7 @@ fn address(authorization: &ProviderAuthorization, previewed: &NoncePreview) -> S
 
 async fn store_identity(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     authorization: &ProviderAuthorization,
     answered: &ProviderAnswer,
     nonce: &str,
@@ -172,9 +173,9 @@ async fn store_identity(
         ProviderAnswer::Failed(_) => None,
     };
     let received = received.as_ref().map(|(id, profile, tokens)| (id.as_str(), profile, tokens.as_slice()));
-    provider_authorizations::finish(db, ctx.instance_id(), &authorization.id, received, url, ctx.offset()).await?;
+    provider_authorizations::finish(db, &authorization.id, received, url).await?;
     let hash = ctx.app.ring.lookup_hash(Lookup::RotatingTokenNonce, nonce);
-    nonces::put(db, ctx.instance_id(), &authorization.id, &hash, ctx.offset()).await?;
+    nonces::put(db, &authorization.id, &hash).await?;
     Ok(())
 }
 
@@ -187,15 +188,15 @@ async fn store_identity(
 pub async fn redeem(ctx: &Ctx, token: Option<&LookupHash>, nonce: &str) -> Result<Option<Issued>> {
     let Some(token) = token else { return Ok(None) };
     let hashes = &ctx.app.ring.lookup_hashes(Lookup::RotatingTokenNonce, nonce);
-    transact(&ctx.app.db, "native.redeem_nonce", |tx| {
+    transact(ctx.db(), "native.redeem_nonce", |tx| {
         async move {
-            let Some(client) = clients::lock_by_token(tx, ctx.instance_id(), token).await? else {
+            let Some(client) = clients::lock_by_token(tx, token).await? else {
                 flow_steps::log_refused_nonce(ctx, None);
                 return Ok(Committed::Done(None));
             };
-            let Some(held) = nonces::take(tx, ctx.instance_id(), hashes, &client, ctx.offset()).await? else {
+            let Some(held) = nonces::take(tx, hashes, &client).await? else {
                 record_outcome::nonce_refused(ctx, tx, &client).await?;
-                let flow = nonces::flow_of(tx, ctx.instance_id(), hashes).await?;
+                let flow = nonces::flow_of(tx, hashes).await?;
                 flow_steps::log_refused_nonce(ctx, flow.as_ref());
                 return Ok(Committed::Done(None));
             };
@@ -204,7 +205,7 @@ pub async fn redeem(ctx: &Ctx, token: Option<&LookupHash>, nonce: &str) -> Resul
             }
             let issued = client::new_token(ctx);
             let first = ctx.app.ring.first_id();
-            clients::rotate_token(tx, ctx.instance_id(), &client, &issued.hash, first, ctx.offset()).await?;
+            clients::rotate_token(tx, &client, &issued.hash, first).await?;
             Ok(Committed::Done(Some(issued)))
         }
         .scope_boxed()
@@ -213,24 +214,29 @@ pub async fn redeem(ctx: &Ctx, token: Option<&LookupHash>, nonce: &str) -> Resul
 }
 
 /// A connection's own state says whether it is still wanted; an attempt's is asked for here.
-async fn is_current(ctx: &Ctx, db: &mut PgConnection, authorization: &ProviderAuthorization) -> Result<bool> {
-    let (instance, target) = (ctx.instance_id(), &authorization.target_id);
+async fn is_current(db: &mut InstanceConnection<'_>, authorization: &ProviderAuthorization) -> Result<bool> {
+    let target = &authorization.target_id;
     Ok(authorization.is_connection()
-        || provider_authorizations::is_current(db, instance, target, &authorization.verification_id).await?)
+        || provider_authorizations::is_current(db, target, &authorization.verification_id).await?)
 }
 
 /// Applies what waited; the token of the session that begins, if one does. An attempt that was replaced meanwhile, and
 /// a session that is over, leave nothing to apply.
-async fn apply_held(ctx: &Ctx, db: &mut PgConnection, held: &RedeemedNonce) -> Result<Option<Issued>, Aborted> {
-    let authorization = provider_authorizations::get(db, ctx.instance_id(), &held.id).await?;
+async fn apply_held(
+    ctx: &Ctx,
+    db: &mut InstanceConnection<'_>,
+    held: &RedeemedNonce,
+) -> Result<Option<Issued>, Aborted> {
+    let authorization = provider_authorizations::get(db, &held.id).await?;
     flow_steps::resume(ctx, authorization.flow_id.as_ref(), None);
-    if authorization.tokens_sealed.is_none() || !is_current(ctx, db, &authorization).await? {
+    if authorization.tokens_sealed.is_none() || !is_current(db, &authorization).await? {
         return Ok(None);
     }
     let answered = ProviderAnswer::ProviderIdentity(Box::new(ProviderIdentity::reopen(ctx, &authorization)?));
     let ctx = ctx.promising(promised(held.outcome_url.as_deref()));
     let mut inner = db.begin().await?;
-    let applied = match apply(&ctx, &mut inner, &authorization, &answered).await {
+    let tx = &mut inner.connection();
+    let applied = match apply(&ctx, tx, &authorization, &answered).await {
         Ok(applied) => applied,
         Err(Aborted::Error(Error::Problem(problem))) => {
             tracing::info!(code = problem.code().name, "what waited behind a nonce is over");
@@ -241,7 +247,7 @@ async fn apply_held(ctx: &Ctx, db: &mut PgConnection, held: &RedeemedNonce) -> R
     };
     let keeps_identity = matches!(&applied, Applied::CurrentAttempt(outcome) if outcome.keeps_identity());
     if !keeps_identity {
-        provider_authorizations::forget_tokens(&mut inner, ctx.instance_id(), &authorization.id).await?;
+        provider_authorizations::forget_tokens(tx, &authorization.id).await?;
     }
     inner.commit().await?;
     Ok(match applied {

@@ -1,6 +1,7 @@
 //! Telling a provider that tokens are no longer wanted: written down, sealed, with the act that forgets them, and done
 //! in the background.
 
+use crate::store::InstanceConnection;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use crate::model::reason::Again;
 use crate::model::request::Origin;
 use crate::store::directory;
 use crate::store::outbox::{self, ClaimedEffect, Effort, Kind};
-use crate::store::pool::PgConnection;
+
 use crate::store::provider_tokens::{self, forget::Forgotten};
 use crate::upstream::revocation;
 
@@ -41,7 +42,7 @@ impl Drop for TokensToRevoke {
 /// Storage faults; a fault if a token does not open.
 pub async fn put(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     provider: &str,
     account: &ExternalAccountId,
     forgotten: Option<Forgotten>,
@@ -68,7 +69,7 @@ pub async fn put(
     let plain = Zeroizing::new(serde_json::to_vec(&unwanted).map_err(Error::internal)?);
     let at = outbox::payload_at(ctx.instance_id().as_str(), id.as_str());
     let sealed = ctx.app.ring.seal(ctx.rng(), &at, &plain).map_err(Error::internal)?;
-    outbox::put_sealed(db, ctx.instance_id(), &id, Kind::ProviderRevoke, &sealed, Effort::Real).await?;
+    outbox::put_sealed(db, &id, Kind::ProviderRevoke, &sealed, Effort::Real).await?;
     Ok(())
 }
 

@@ -13,8 +13,9 @@ use crate::model::problem::{Error, Result, code};
 use crate::model::provider_config::strategy;
 use crate::model::reason::Reason;
 use crate::model::verification::Role;
+use crate::store::InstanceConnection;
 use crate::store::attempts::{self, CompletedBy, NewProviderVerification, SignUpFields};
-use crate::store::pool::PgConnection;
+
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{clients, provider_authorizations, sign_ups};
 
@@ -37,7 +38,7 @@ pub async fn transfer(
     to: AttemptKind,
     fields: &SignUpFields,
 ) -> Result<Transferred> {
-    let transferred = transact(&ctx.app.db, "transfer", |tx| {
+    let transferred = transact(ctx.db(), "transfer", |tx| {
         async move { attempt_transfer(ctx, tx, token, to, fields).await }.scope_boxed()
     })
     .await?;
@@ -47,15 +48,14 @@ pub async fn transfer(
 
 async fn attempt_transfer(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     token: Option<&LookupHash>,
     to: AttemptKind,
     fields: &SignUpFields,
 ) -> Result<Committed<(String, Option<Issued>)>, Aborted> {
     let invalid = || Error::from(code::ACCOUNT_TRANSFER_INVALID.because(Reason::AttemptOtherClient, "transfer"));
-    let instance = ctx.instance_id();
     let client = match token {
-        Some(token) => clients::lock_by_token(db, instance, token).await?.ok_or_else(invalid)?,
+        Some(token) => clients::lock_by_token(db, token).await?.ok_or_else(invalid)?,
         None => return Err(invalid().into()),
     };
     if to == AttemptKind::SignUp
@@ -73,15 +73,15 @@ async fn attempt_transfer(
         AttemptKind::SignUp => AttemptKind::SignIn,
     };
     // Asked before the sign-up goes: it may have had the address verified, and then a sign-in need not ask again.
-    let verified = sign_ups::verified_address(db, instance, &client).await?;
-    let taken = attempts::take_transfer(db, instance, &client, source, ctx.offset()).await?;
+    let verified = sign_ups::verified_address(db, &client).await?;
+    let taken = attempts::take_transfer(db, &client, source).await?;
     let Some(authorization) = taken else {
-        if !attempts::had_transfer(db, instance, &client, source).await? {
+        if !attempts::had_transfer(db, &client, source).await? {
             return Err(invalid().into());
         }
         return Err(Error::from(code::ACCOUNT_TRANSFER_INVALID.because(Reason::AttemptExpired, "transfer")).into());
     };
-    let authorization = provider_authorizations::get(db, instance, &authorization).await?;
+    let authorization = provider_authorizations::get(db, &authorization).await?;
     if let Some(flow) = &authorization.flow_id {
         ctx.flow_log.resume(flow);
     }
@@ -93,7 +93,7 @@ async fn attempt_transfer(
     let carried =
         transfer_attempt(ctx, db, &client, (&authorization.id, &identity), to, fields, CompletedBy::Call).await?;
     if !carried.outcome.keeps_identity() {
-        provider_authorizations::forget_tokens(db, instance, &authorization.id).await?;
+        provider_authorizations::forget_tokens(db, &authorization.id).await?;
     }
     let issued = match carried.outcome {
         AttemptOutcome::Complete(issued) => Some(issued),
@@ -117,14 +117,14 @@ pub struct TransferredIdentity {
 /// [`Aborted::Conflict`] after a lost race.
 pub async fn transfer_attempt(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     (authorization, identity): (&ProviderAuthorizationId, &ProviderIdentity),
     to: AttemptKind,
     fields: &SignUpFields,
     by: CompletedBy,
 ) -> Result<TransferredIdentity, Aborted> {
-    attempts::replace_all(db, ctx.instance_id(), client, ctx.offset()).await?;
+    attempts::replace_all(db, client).await?;
     let attempt = attempt::create(ctx, db, client, to, fields).await?;
     let verification = VerificationId::new(ctx.now, ctx.rng());
     let new = NewProviderVerification {
@@ -135,8 +135,8 @@ pub async fn transfer_attempt(
         strategy: &strategy(&identity.provider),
         external_url_sealed: None,
     };
-    attempts::create_verification(db, ctx.instance_id(), &new, ctx.offset()).await?;
-    provider_authorizations::transfer(db, ctx.instance_id(), authorization, &attempt, &verification).await?;
+    attempts::create_verification(db, &new).await?;
+    provider_authorizations::transfer(db, authorization, &attempt, &verification).await?;
     let target = CurrentAttempt { kind: to, id: &attempt, verification: &verification, client, authorization, by };
     let outcome = apply_decision::apply_decision(ctx, db, &target, identity).await?;
     Ok(TransferredIdentity { attempt, outcome })

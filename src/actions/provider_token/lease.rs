@@ -1,5 +1,6 @@
 //! One refresh at a time over all processes: the lease in the token's row. Within a process callers share one refresh.
 
+use crate::store::InstanceConnection;
 use std::time::Duration;
 
 use sqlx::postgres::types::PgInterval;
@@ -64,7 +65,7 @@ impl SharedRefresh {
         let since = Instant::now();
         let lease = HeldLease { instance: instance.clone(), account: id.clone(), owner: owner.clone() };
         leader.holds(Some(lease));
-        let taken = provider_tokens::take(&app.db, instance, id, &account.row, &owner, LEASE).await;
+        let taken = provider_tokens::take(&mut self.ctx.db(), id, &account.row, &owner, LEASE).await;
         match taken {
             Ok(Some(taken)) => Ok(Some(Lease { account: account.clone(), owner, taken, since })),
             other => {
@@ -81,8 +82,8 @@ impl SharedRefresh {
 pub async fn release_all(app: &App, patience: Duration) {
     for lease in app.single_flight.finish(patience).await {
         let left = provider_tokens::release_lease(
-            &app.db,
-            &lease.instance,
+            // No clock of an instance is asked for.
+            &mut InstanceConnection::of_pool(&app.db, &lease.instance, time::Duration::ZERO),
             &lease.account,
             &lease.owner,
             LeaseEnd::Unanswered,

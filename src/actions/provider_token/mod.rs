@@ -171,8 +171,7 @@ pub async fn refresh(ctx: &Ctx, account: &str) -> Result<()> {
 
 /// What a user's accounts hold, with what their providers are known for.
 async fn read_tokens(ctx: &Ctx, which: AccountFilter<'_>) -> Result<Option<UserTokens>> {
-    let mut held =
-        provider_tokens::read_tokens(&ctx.app.db, ctx.instance_id(), which, leeway(ctx), ctx.offset()).await?;
+    let mut held = provider_tokens::read_tokens(&mut ctx.db(), which, leeway(ctx)).await?;
     for account in held.iter_mut().flat_map(|held| &mut held.accounts) {
         let known = ctx.app.catalogue.get(&account.provider);
         account.row.exchanges_long_lived = known.is_some_and(|known| known.refresh.exchange.is_some());

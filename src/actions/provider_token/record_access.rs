@@ -1,6 +1,7 @@
 //! What an account's token leaves behind besides itself: an error on the account, an event and an audit entry per change
 //! of its state, and an audit entry for who got it.
 
+use crate::store::InstanceConnection;
 use serde_json::{Map, Value, json};
 
 use super::Call;
@@ -8,12 +9,12 @@ use crate::actions::record_outcome::token_event;
 use crate::app::App;
 use crate::app::token_access_log::TokenAccess;
 use crate::context::Ctx;
-use crate::model::id::{ExternalAccountId, UserId};
+use crate::model::id::{ExternalAccountId, InstanceId, UserId};
 use crate::model::problem::Result;
 use crate::model::provider_token::{Refusal, TokenState};
 use crate::model::social_error;
 use crate::store::audit::{self, Actor, AuditEvent, Outcome};
-use crate::store::pool::PgConnection;
+
 use crate::store::provider_tokens::{self, SealedTokens};
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 
@@ -28,7 +29,7 @@ pub(super) fn reconnect_error() -> Value {
 /// Storage faults.
 pub async fn changed(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     (user, account): (&UserId, &ExternalAccountId),
     (before, after): (TokenState, TokenState),
     refusal: Option<&Refusal>,
@@ -53,11 +54,11 @@ pub(super) async fn missing(call: &Call<'_>, account: &SealedTokens, refusal: &R
         return Ok(());
     }
     let (ctx, id) = (call.ctx, &account.external_account_id);
-    transact(&ctx.app.db, "provider_token.note_missing", |tx| {
+    transact(ctx.db(), "provider_token.note_missing", |tx| {
         async move {
             let (error, generation) = (reconnect_error(), account.row.generation);
             let why = (refusal, &error);
-            let noted = provider_tokens::miss(tx, ctx.instance_id(), id, generation, why, ctx.offset()).await?;
+            let noted = provider_tokens::miss(tx, id, generation, why).await?;
             if noted {
                 let change = (account.row.state, TokenState::NeedsReconnect);
                 changed(ctx, tx, (call.user, id), change, Some(refusal)).await?;
@@ -72,17 +73,17 @@ pub(super) async fn missing(call: &Call<'_>, account: &SealedTokens, refusal: &R
 /// Writes who got which provider's token, as far as it is not written yet. What the database does not take waits.
 pub async fn write_token_accesses(app: &App) {
     let token_access_log = app.token_access_log.take();
-    if token_access_log.is_empty() {
-        return;
-    }
-    if let Err(error) = write(app, &token_access_log).await {
-        tracing::debug!(%error, "provider tokens handed out are not in the audit log yet");
-        app.token_access_log.put_back(token_access_log);
+    for of_one in token_access_log.chunk_by(|one, next| one.instance == next.instance) {
+        let Some(TokenAccess { instance, .. }) = of_one.first() else { continue };
+        if let Err(error) = write(app, instance, of_one).await {
+            tracing::debug!(%error, "provider tokens handed out are not in the audit log yet");
+            app.token_access_log.put_back(of_one.to_vec());
+        }
     }
 }
 
-async fn write(app: &App, token_access_log: &[TokenAccess]) -> Result<()> {
-    transact(&app.db, "provider_token.log_access", |tx| {
+async fn write(app: &App, instance: &InstanceId, token_access_log: &[TokenAccess]) -> Result<()> {
+    transact(InstanceConnection::of_pool(&app.db, instance, time::Duration::ZERO), "provider_token.log_access", |tx| {
         async move {
             for access in token_access_log {
                 let action =
@@ -93,7 +94,7 @@ async fn write(app: &App, token_access_log: &[TokenAccess]) -> Result<()> {
                 entry.user = Some(&access.user);
                 entry.target = Some(("external_account", access.account.as_str()));
                 entry.from = Some(&access.from);
-                audit::append(tx, app.rng.as_ref(), entry).await?;
+                audit::append(&mut *tx, app.rng.as_ref(), entry).await?;
             }
             Ok(Committed::Done(()))
         }

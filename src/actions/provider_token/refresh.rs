@@ -39,7 +39,7 @@ pub(super) enum Prepared {
 pub(super) async fn prepare(refresh: &SharedRefresh) -> Result<Prepared> {
     let (ctx, slug) = (&refresh.ctx, refresh.provider.as_str());
     let configs = &ctx.app.provider_configs;
-    let config = configs.of_version(&ctx.app.db, ctx.instance_id(), slug, refresh.version).await?;
+    let config = configs.of_version(&mut ctx.db(), slug, refresh.version).await?;
     let config = config.ok_or(code::OAUTH_TOKEN_PROVIDER_NOT_ENABLED)?;
     match configured::configured(ctx, (*config).clone()).await {
         Ok(configured) => Ok(Prepared::Usable(Box::new(configured.provider))),
@@ -66,7 +66,7 @@ pub(super) async fn run(refresh: &SharedRefresh, lease: Lease, prepared: Prepare
     if lease.since.elapsed() > SEND_WITHIN {
         let left = if lease.taken.was_unanswered { LeaseEnd::Unanswered } else { LeaseEnd::Nothing };
         let (id, owner) = (&lease.account.external_account_id, lease.owner.as_str());
-        provider_tokens::release_lease(&ctx.app.db, ctx.instance_id(), id, owner, left).await?;
+        provider_tokens::release_lease(&mut ctx.db(), id, owner, left).await?;
         return Ok(Some(RefreshOutcome::Late));
     }
     match timeout_at(lease.since + EXCHANGE, request_tokens(refresh, &provider, &credential)).await {
@@ -184,10 +184,10 @@ async fn try_to_keep(
         scopes: answer.scopes.as_deref(),
         expires_in,
     };
-    let (instance, id, generation) = (ctx.instance_id(), &account.external_account_id, account.row.generation);
-    transact(&ctx.app.db, "provider_token.store", |tx| {
+    let (id, generation) = (&account.external_account_id, account.row.generation);
+    transact(ctx.db(), "provider_token.store", |tx| {
         async move {
-            let stored = provider_tokens::keep(tx, instance, id, generation, new, ctx.offset()).await?;
+            let stored = provider_tokens::keep(tx, id, generation, new).await?;
             if let Some(before) =
                 stored.as_ref().map(|stored| stored.before).filter(|before| *before != TokenState::Good)
             {
@@ -236,9 +236,9 @@ async fn note(refresh: &SharedRefresh, lease: &Lease, failed: Refusal) -> Result
         Failed { generation: account.row.generation, owner: &lease.owner, verdict: &verdict, error: error.as_ref() };
     let id = &account.external_account_id;
     let (failed, verdict) = (&failed, &verdict);
-    transact(&ctx.app.db, "provider_token.note_failure", |tx| {
+    transact(ctx.db(), "provider_token.note_failure", |tx| {
         async move {
-            let before = provider_tokens::fail(tx, ctx.instance_id(), id, failed, ctx.offset()).await?;
+            let before = provider_tokens::fail(tx, id, failed).await?;
             if let Some(before) = before.filter(|before| *before != verdict.state) {
                 let change = (before, verdict.state);
                 record_access::changed(ctx, tx, (&refresh.user, id), change, Some(&verdict.refusal)).await?;

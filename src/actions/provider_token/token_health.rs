@@ -84,16 +84,14 @@ pub async fn reveal(ctx: &Ctx, account: &str, actor: Actor) -> Result<Secret> {
     let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "provider_token.revealed", actor, ctx.app.clock.now());
     entry.user = Some(&named.user);
     entry.target = Some(("external_account", named.id.as_str()));
-    let mut connection = ctx.app.db.acquire().await?;
-    audit::append(&mut connection, ctx.rng(), entry).await?;
+    audit::append(&mut ctx.db(), ctx.rng(), entry).await?;
     Ok(token)
 }
 
 /// The account that `text` names.
 pub(super) async fn find(ctx: &Ctx, user: Option<&UserId>, text: &str) -> Result<AccountOwner> {
     let (id, identification) = (ExternalAccountId::parse(text), IdentificationId::parse(text));
-    let named =
-        provider_tokens::find_owner(&ctx.app.db, ctx.instance_id(), id.as_ref(), identification.as_ref()).await?;
+    let named = provider_tokens::find_owner(&mut ctx.db(), id.as_ref(), identification.as_ref()).await?;
     let named = named.filter(|named| user.is_none_or(|user| *user == named.user));
     Ok(named.ok_or(code::RESOURCE_NOT_FOUND)?)
 }

@@ -1,6 +1,7 @@
 //! A provider is added, changed or removed: everything that has to be asked is asked first, then one transaction writes
 //! it, so that no connection waits for a discovery document.
 
+use crate::store::InstanceConnection;
 use serde_json::{Value, json};
 
 use super::describe::settings;
@@ -31,10 +32,10 @@ pub async fn add(
 ) -> Result<ProviderConfig, ProviderError> {
     let config = prepared(ctx, blank(ctx, slug, enabled), patch).await?;
     let config = &config;
-    transact(&ctx.app.db, "provider.create", |tx| {
+    transact(ctx.db(), "provider.create", |tx| {
         async move {
             let environment = ctx.instance.environment;
-            if !provider_configs::insert(tx, ctx.instance_id(), environment, config).await? {
+            if !provider_configs::insert(tx, environment, config).await? {
                 return Err(Aborted::Error(ProviderError::Exists(slug.to_owned())));
             }
             record(ctx, tx, "provider.created", slug, settings(config), actor).await.map_err(Aborted::Error)?;
@@ -55,9 +56,9 @@ pub async fn change(ctx: &Ctx, slug: &str, patch: &Patch, actor: &Actor) -> Resu
         let found = get(ctx, slug).await?;
         let config = prepared(ctx, found.clone(), patch).await?;
         let (found, config) = (&found, &config);
-        let replaced = transact::<_, ProviderError>(&ctx.app.db, "provider.change", |tx| {
+        let replaced = transact::<_, ProviderError>(ctx.db(), "provider.change", |tx| {
             async move {
-                let is_replaced = provider_configs::replace(tx, ctx.instance_id(), config, ctx.now).await?;
+                let is_replaced = provider_configs::replace(tx, config, ctx.now).await?;
                 if is_replaced {
                     let changes = difference(found, config);
                     record(ctx, tx, "provider.updated", slug, changes, actor).await.map_err(Aborted::Error)?;
@@ -78,9 +79,9 @@ pub async fn change(ctx: &Ctx, slug: &str, patch: &Patch, actor: &Actor) -> Resu
 /// # Errors
 /// [`ProviderError::Absent`], [`ProviderError::Active`]; storage faults.
 pub async fn remove(ctx: &Ctx, slug: &str, actor: &Actor) -> Result<(), ProviderError> {
-    let removed = transact::<_, ProviderError>(&ctx.app.db, "provider.remove", |tx| {
+    let removed = transact::<_, ProviderError>(ctx.db(), "provider.remove", |tx| {
         async move {
-            let is_removed = provider_configs::remove_inactive(tx, ctx.instance_id(), slug).await?;
+            let is_removed = provider_configs::remove_inactive(tx, slug).await?;
             if is_removed {
                 record(ctx, tx, "provider.deleted", slug, json!({}), actor).await.map_err(Aborted::Error)?;
             }
@@ -166,7 +167,7 @@ fn difference(old: &ProviderConfig, new: &ProviderConfig) -> Value {
 
 async fn record(
     ctx: &Ctx,
-    db: &mut crate::store::pool::PgConnection,
+    db: &mut InstanceConnection<'_>,
     action: &str,
     slug: &str,
     changes: Value,
@@ -176,6 +177,6 @@ async fn record(
     event.target = Some(("provider", slug));
     event.changes = changes;
     event.from = Some(&ctx.from);
-    audit::append(db, ctx.rng(), event).await?;
-    Ok(instances::announce(&mut *db).await?)
+    audit::append(&mut *db, ctx.rng(), event).await?;
+    Ok(instances::announce(db).await?)
 }

@@ -52,7 +52,7 @@ pub fn slug(ctx: &Ctx, name: &str) -> Result<String, ProviderError> {
 /// # Errors
 /// [`ProviderError::Absent`].
 pub async fn get(ctx: &Ctx, slug: &str) -> Result<ProviderConfig, ProviderError> {
-    let found = provider_configs::get(&ctx.app.db, ctx.instance_id(), slug).await?;
+    let found = provider_configs::get(&mut ctx.db(), slug).await?;
     found.ok_or_else(|| ProviderError::Absent(slug.to_owned()))
 }
 
@@ -61,5 +61,5 @@ pub async fn get(ctx: &Ctx, slug: &str) -> Result<ProviderConfig, ProviderError>
 /// # Errors
 /// Storage faults.
 pub async fn list(ctx: &Ctx) -> Result<Vec<ProviderConfig>, ProviderError> {
-    Ok(provider_configs::all(&ctx.app.db, ctx.instance_id()).await?)
+    Ok(provider_configs::all(&mut ctx.db()).await?)
 }

@@ -11,7 +11,7 @@ use crate::store::provider_configs;
 /// # Errors
 /// As [`add`] and [`change`].
 pub async fn simulate(ctx: &Ctx, slug: &str, switch: Switch, actor: &Actor) -> Result<(), ProviderError> {
-    let found = provider_configs::get(&ctx.app.db, ctx.instance_id(), slug).await?;
+    let found = provider_configs::get(&mut ctx.db(), slug).await?;
     let is_wanted = switch == Switch::On;
     match found {
         None if is_wanted => {

@@ -32,7 +32,7 @@ impl Use {
 pub(super) async fn unavailable(ctx: &Ctx, strategy: &str, use_as: Use) -> Result<Option<Why>> {
     let why = |reason, detail| Ok(Some(Why::new(reason, detail)));
     let Some(slug) = strategy.strip_prefix("oauth_") else { return why(Reason::ProviderUnavailable, "unknown") };
-    let config = provider_configs::get(&ctx.app.db, ctx.instance_id(), slug).await?;
+    let config = provider_configs::get(&mut ctx.db(), slug).await?;
     let is_known = ctx.app.catalogue.get(slug).is_some() || config.as_ref().is_some_and(|one| one.custom.is_some());
     if !is_known {
         return why(Reason::ProviderUnavailable, "unknown");
@@ -80,8 +80,7 @@ pub(super) async fn cause(ctx: &Ctx, flow: &Flow, steps: &[Step]) -> Result<Caus
         Reason::EndpointRefused if flow.detail.as_deref() == Some("offline") => stands(ctx.app.config.outbound.offline),
         Reason::AlreadySignedIn => match &flow.client_id {
             Some(client) => {
-                let connection = &mut *ctx.app.db.acquire().await?;
-                let open = sessions::newest_open(connection, ctx.instance_id(), client, ctx.offset()).await?;
+                let open = sessions::newest_open(&mut ctx.db(), client).await?;
                 stands(open.is_some())
             }
             None => Cause::Unknown,
@@ -108,7 +107,7 @@ fn of_start<'a>(steps: &'a [Step], name: &str) -> Option<&'a str> {
 async fn client(ctx: &Ctx, steps: &[Step], reason: Reason) -> Result<Cause> {
     let Some(client_id) = of_start(steps, "client_id") else { return Ok(Cause::Unknown) };
     let presented = Presented::default();
-    let found = oauth_codes::facts(&ctx.app.db, ctx.instance_id(), client_id, presented, ctx.offset()).await?;
+    let found = oauth_codes::facts(&mut ctx.db(), client_id, presented).await?;
     Ok(match (found, reason) {
         (None, _) => Cause::Stands,
         (Some(_), Reason::ClientUnknown) => Cause::Gone,

@@ -4,8 +4,9 @@ use crate::actions::client::{self, Issued};
 use crate::actions::flow_steps;
 use crate::context::Ctx;
 use crate::model::id::{ClientId, SessionActivityId, SessionId, UserId};
+use crate::store::InstanceConnection;
 use crate::store::clients;
-use crate::store::pool::PgConnection;
+
 use crate::store::sessions::{self, NewSession};
 use crate::store::transact::Aborted;
 
@@ -26,20 +27,19 @@ pub struct Begin<'a> {
 /// [`Aborted::Conflict`] when another request of the same client replaced its token first.
 pub async fn begin(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     begin: &Begin<'_>,
 ) -> Result<Option<(SessionId, Issued)>, Aborted> {
-    let (instance, offset) = (ctx.instance_id(), ctx.offset());
     let (session, activity) = (new_id(ctx), SessionActivityId::new(ctx.now, ctx.rng()));
     let new = new_session(ctx, (&session, &activity), begin.client, begin.user, begin.strategy);
     // The old token is replaced before the session begins: within its grace it must not see the new session.
     let issued = client::new_token(ctx);
-    clients::rotate_token(db, instance, begin.client, &issued.hash, ctx.app.ring.first_id(), offset).await?;
-    if !sessions::begin(db, instance, &new, ctx.offset()).await? {
+    clients::rotate_token(db, begin.client, &issued.hash, ctx.app.ring.first_id()).await?;
+    if !sessions::begin(db, &new).await? {
         return Ok(None);
     }
     let strategy = Some(begin.strategy);
-    clients::touch_sign_in_state(db, instance, begin.client, Some(&session), strategy, ctx.offset()).await?;
+    clients::touch_sign_in_state(db, begin.client, Some(&session), strategy).await?;
     log_session(ctx, begin.user, &session);
     Ok(Some((session, issued)))
 }

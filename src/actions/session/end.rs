@@ -33,12 +33,11 @@ pub async fn end(
     ending: Ending,
 ) -> Result<Option<ClientUpdate>> {
     let Some(token) = token else { return refuse_absent(sessions) };
-    let instance = ctx.instance_id();
     let one = match sessions {
         SessionsToEnd::One(session) => Some(session),
         SessionsToEnd::All => None,
     };
-    match (sessions::has_open(&ctx.app.db, instance, token, one).await?, sessions) {
+    match (sessions::has_open(&mut ctx.db(), token, one).await?, sessions) {
         (None, _) => return refuse_absent(sessions),
         (Some(false), SessionsToEnd::One(_)) => return Err(code::RESOURCE_NOT_FOUND.into()),
         // Nobody is signed in, and the token is replaced all the same: whoever has no account may have that written as often
@@ -46,28 +45,28 @@ pub async fn end(
         (Some(false), SessionsToEnd::All) => limits::spend(ctx, Limit::CreateAttempt)?,
         (Some(true), _) => {}
     }
-    let issued = transact(&ctx.app.db, "session.end", |tx| {
+    let issued = transact(ctx.db(), "session.end", |tx| {
         async move {
-            let Some(client) = clients::lock_by_token(tx, instance, token).await? else {
+            let Some(client) = clients::lock_by_token(tx, token).await? else {
                 return refuse_absent(sessions).map(Committed::Done).map_err(Aborted::from);
             };
-            let ended = sessions::end(tx, instance, &client, one, ending, ctx.offset()).await?;
+            let ended = sessions::end(tx, &client, one, ending).await?;
             if one.is_some() && ended.is_empty() {
                 return Err(code::RESOURCE_NOT_FOUND.into());
             }
             for (session, user) in &ended {
                 record_outcome::signed_out(ctx, tx, user, session, ending).await?;
             }
-            attempts::forget_completed(tx, instance, &client, ctx.offset()).await?;
+            attempts::forget_completed(tx, &client).await?;
             let issued = client::new_token(ctx);
-            let (key, offset) = (ctx.app.ring.first_id(), ctx.offset());
+            let key = ctx.app.ring.first_id();
             if ended.is_empty() {
                 // Nobody was signed in: no row is added for that.
-                clients::exchange_token(tx, instance, &client, &issued.hash, key, offset).await?;
+                clients::exchange_token(tx, &client, &issued.hash, key).await?;
             } else {
-                clients::rotate_token(tx, instance, &client, &issued.hash, key, offset).await?;
-                let next = sessions::newest_open(tx, instance, &client, offset).await?;
-                clients::touch_sign_in_state(tx, instance, &client, next.as_ref(), None, offset).await?;
+                clients::rotate_token(tx, &client, &issued.hash, key).await?;
+                let next = sessions::newest_open(tx, &client).await?;
+                clients::touch_sign_in_state(tx, &client, next.as_ref(), None).await?;
             }
             Ok(Committed::Done(Some(issued)))
         }
@@ -93,17 +92,16 @@ fn refuse_absent<T>(sessions: SessionsToEnd<'_>) -> Result<Option<T>> {
 /// Storage faults.
 pub async fn forget_client(ctx: &Ctx, token: Option<&LookupHash>) -> Result<()> {
     let Some(token) = token else { return Ok(()) };
-    let instance = ctx.instance_id();
-    transact(&ctx.app.db, "client.forget", |tx| {
+    transact(ctx.db(), "client.forget", |tx| {
         async move {
-            let Some(client) = clients::lock_by_token(tx, instance, token).await? else {
+            let Some(client) = clients::lock_by_token(tx, token).await? else {
                 return Ok(Committed::Done(()));
             };
-            let ended = sessions::end(tx, instance, &client, None, Ending::Removed, ctx.offset()).await?;
+            let ended = sessions::end(tx, &client, None, Ending::Removed).await?;
             for (session, user) in &ended {
                 record_outcome::signed_out(ctx, tx, user, session, Ending::Removed).await?;
             }
-            clients::remove(tx, instance, &client, ctx.offset()).await?;
+            clients::remove(tx, &client).await?;
             Ok(Committed::Done(()))
         }
         .scope_boxed()

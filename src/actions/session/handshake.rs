@@ -62,7 +62,7 @@ pub async fn keep(ctx: &Ctx, directives: &[String]) -> Result<Secret> {
     let plain = serde_json::to_vec(directives).map_err(Error::internal)?;
     let row = row(&hash);
     let sealed = ctx.app.ring.seal(ctx.rng(), &sealed_at(ctx, &row), &plain).map_err(Error::internal)?;
-    handshakes::put(&ctx.app.db, ctx.instance_id(), &hash, &sealed, ctx.offset()).await?;
+    handshakes::put(&mut ctx.db(), &hash, &sealed).await?;
     Ok(Secret::from(nonce))
 }
 
@@ -72,7 +72,7 @@ pub async fn keep(ctx: &Ctx, directives: &[String]) -> Result<Secret> {
 /// `resource_not_found` for an unknown nonce, one that has ended, or another instance's.
 pub async fn fetch(ctx: &Ctx, nonce: &Secret) -> Result<Vec<String>> {
     for hash in ctx.app.ring.lookup_hashes(Lookup::Handshake, nonce.expose_secret()) {
-        let Some(sealed) = handshakes::get(&ctx.app.db, ctx.instance_id(), &hash, ctx.offset()).await? else {
+        let Some(sealed) = handshakes::get(&mut ctx.db(), &hash).await? else {
             continue;
         };
         let row = row(&hash);

@@ -24,7 +24,7 @@ const SKEW: i64 = 10;
 /// `resource_not_found` for another client's or an unknown session; `signed_out` without a client.
 pub async fn mint(ctx: &Ctx, token: Option<&LookupHash>, session: &SessionId) -> Result<String> {
     let token = token.ok_or(code::SIGNED_OUT)?;
-    let session = sessions::open(&ctx.app.db, ctx.instance_id(), token, session, ctx.offset()).await?;
+    let session = sessions::open(&mut ctx.db(), token, session).await?;
     sign(ctx, &session.ok_or(code::RESOURCE_NOT_FOUND)?, ctx.from.origin.as_deref()).await
 }
 

@@ -13,7 +13,8 @@ use crate::model::first_factors;
 use crate::model::id::{ClientId, IdentificationId, SessionId, VerificationId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::verification::{Role, Status};
-use crate::store::pool::PgConnection;
+use crate::store::InstanceConnection;
+
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::verifications::{self, NewVerification, PendingVerification};
 use crate::store::{attempts, clients, sessions, users};
@@ -54,8 +55,7 @@ pub async fn require_recent_verification(ctx: &Ctx, session: &Session) -> Result
     }
     let wanted = serde_json::json!({ "level": "first_factor", "after_minutes": RECENT });
     let problem = Problem::new(code::SESSION_REVERIFICATION_REQUIRED).meta("reverification", wanted);
-    let mut db = ctx.app.db.acquire().await?;
-    if ways(ctx, &mut db, session).await?.is_empty() {
+    if ways(ctx, &mut ctx.db(), session).await?.is_empty() {
         return Err(problem.meta("reason", "no_factor").into());
     }
     Err(problem.into())
@@ -66,12 +66,12 @@ pub async fn require_recent_verification(ctx: &Ctx, session: &Session) -> Result
 /// # Errors
 /// `resource_not_found` for a session that is not the caller's.
 pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Result<Reverification> {
-    transact(&ctx.app.db, "reverification.begin", |tx| {
+    transact(ctx.db(), "reverification.begin", |tx| {
         async move {
-            let (client, _) = current(ctx, tx, token, id).await?;
+            let (client, _) = current(tx, token, id).await?;
             let verification = VerificationId::new(ctx.now, ctx.rng());
             let new = unsent(&verification, id, &client, BEGUN);
-            verifications::create(tx, ctx.instance_id(), &new, ctx.offset()).await?;
+            verifications::create(tx, &new).await?;
             Ok(Committed::Done(()))
         }
         .scope_boxed()
@@ -85,7 +85,7 @@ pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Res
 /// # Errors
 /// See [`begin`].
 pub async fn begin_once(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Result<()> {
-    let asked = verifications::current(&ctx.app.db, ctx.instance_id(), id.as_str(), Role::FirstFactor).await?;
+    let asked = verifications::current(&mut ctx.db(), id.as_str(), Role::FirstFactor).await?;
     if asked.is_none() {
         begin(ctx, token, id).await?;
     }
@@ -126,10 +126,10 @@ pub async fn prepare(
     strategy: &str,
     address: Option<&str>,
 ) -> Result<Reverification> {
-    transact(&ctx.app.db, "reverification.prepare", |tx| {
+    transact(ctx.db(), "reverification.prepare", |tx| {
         async move {
-            let (client, session) = current(ctx, tx, token, id).await?;
-            must_have_begun(ctx, tx, id).await?;
+            let (client, session) = current(tx, token, id).await?;
+            must_have_begun(tx, id).await?;
             let ways = ways(ctx, tx, &session).await?;
             let factor = factors::find_factor(&ways, strategy, address)?;
             let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
@@ -163,17 +163,17 @@ pub async fn attempt_code(
     id: &SessionId,
     guess: &str,
 ) -> Result<Reverification> {
-    let wrong = transact(&ctx.app.db, "reverification.attempt_code", |tx| {
+    let wrong = transact(ctx.db(), "reverification.attempt_code", |tx| {
         async move {
-            let (client, session) = current(ctx, tx, token, id).await?;
-            must_have_begun(ctx, tx, id).await?;
+            let (client, session) = current(tx, token, id).await?;
+            must_have_begun(tx, id).await?;
             let user = Some(&session.user.id);
             let who =
                 Guesser { owner: id.as_str(), role: Role::FirstFactor, strategy: "email_code", client: &client, user };
             let wrong = match check::check(ctx, tx, &who, guess).await? {
                 Guess::Wrong(problem) => Some(problem),
                 Guess::Right(_) => {
-                    sessions::record_reverification(tx, ctx.instance_id(), id, ctx.offset()).await?;
+                    sessions::record_reverification(tx, id).await?;
                     None
                 }
             };
@@ -200,10 +200,10 @@ pub async fn attempt_password(
     typed: &str,
 ) -> Result<Reverification> {
     let place = password::place(ctx).await?;
-    let found = transact(&ctx.app.db, "reverification.read", |tx| {
+    let found = transact(ctx.db(), "reverification.read", |tx| {
         async move {
-            let (client, session) = current(ctx, tx, token, id).await?;
-            must_have_begun(ctx, tx, id).await?;
+            let (client, session) = current(tx, token, id).await?;
+            must_have_begun(tx, id).await?;
             let ways = ways(ctx, tx, &session).await?;
             Ok(Committed::Done((client, session, ways)))
         }
@@ -215,17 +215,17 @@ pub async fn attempt_password(
     let digest = password::check_password(ctx, &place, (Some(user), &client), &Secret::from(typed.to_owned())).await?;
     drop(place);
     let digest = digest.as_str();
-    let verified = transact(&ctx.app.db, "reverification.attempt_password", |tx| {
+    let verified = transact(ctx.db(), "reverification.attempt_password", |tx| {
         async move {
-            let (client, _) = current(ctx, tx, token, id).await?;
-            password::require_unchanged(ctx, tx, (user, &client), digest).await?;
-            must_have_begun(ctx, tx, id).await?;
+            let (client, _) = current(tx, token, id).await?;
+            password::require_unchanged(tx, (user, &client), digest).await?;
+            must_have_begun(tx, id).await?;
             let verification = VerificationId::new(ctx.now, ctx.rng());
             let new = unsent(&verification, id, &client, "password");
-            verifications::create(tx, ctx.instance_id(), &new, ctx.offset()).await?;
-            let (instance, status) = (ctx.instance_id(), Status::Verified);
-            attempts::answer_verification(tx, instance, &verification, status, None, ctx.offset()).await?;
-            sessions::record_reverification(tx, ctx.instance_id(), id, ctx.offset()).await?;
+            verifications::create(tx, &new).await?;
+            let status = Status::Verified;
+            attempts::answer_verification(tx, &verification, status, None).await?;
+            sessions::record_reverification(tx, id).await?;
             Ok(Committed::Done(()))
         }
         .scope_boxed()
@@ -235,27 +235,26 @@ pub async fn attempt_password(
 }
 
 /// The ways in which the session's person can verify it again.
-async fn ways(ctx: &Ctx, db: &mut PgConnection, session: &Session) -> Result<Vec<Factor>> {
-    let has_password = ctx.instance.settings.attributes.password.is_enabled()
-        && users::has_password(db, ctx.instance_id(), &session.user.id).await?;
+async fn ways(ctx: &Ctx, db: &mut InstanceConnection<'_>, session: &Session) -> Result<Vec<Factor>> {
+    let has_password =
+        ctx.instance.settings.attributes.password.is_enabled() && users::has_password(db, &session.user.id).await?;
     Ok(first_factors::reverification_factors(factors::supported_factors(ctx), &session.user, has_password))
 }
 
 /// The caller's session; its client is locked.
 async fn current(
-    ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     token: Option<&LookupHash>,
     id: &SessionId,
 ) -> Result<(ClientId, Session)> {
     let token = token.ok_or(code::SIGNED_OUT)?;
-    let client = clients::lock_by_token(&mut *db, ctx.instance_id(), token).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
-    let session = sessions::open(&mut *db, ctx.instance_id(), token, id, ctx.offset()).await?;
+    let client = clients::lock_by_token(&mut *db, token).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+    let session = sessions::open(&mut *db, token, id).await?;
     Ok((client, session.ok_or(code::RESOURCE_NOT_FOUND)?))
 }
 
-async fn must_have_begun(ctx: &Ctx, db: &mut PgConnection, id: &SessionId) -> Result<()> {
-    let asked = verifications::current(db, ctx.instance_id(), id.as_str(), Role::FirstFactor).await?;
+async fn must_have_begun(db: &mut InstanceConnection<'_>, id: &SessionId) -> Result<()> {
+    let asked = verifications::current(db, id.as_str(), Role::FirstFactor).await?;
     Ok(asked.map(drop).ok_or(code::SESSION_REVERIFICATION_MISSING)?)
 }
 
@@ -267,8 +266,7 @@ pub async fn read(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Resu
     let updated = client::read_updated(ctx, token, None).await?;
     let session = updated.client.sessions.iter().find(|session| session.id == *id).cloned();
     let session = session.ok_or(code::RESOURCE_NOT_FOUND)?;
-    let asked = verifications::current(&ctx.app.db, ctx.instance_id(), id.as_str(), Role::FirstFactor).await?;
-    let mut db = ctx.app.db.acquire().await?;
-    let factors = ways(ctx, &mut db, &session).await?;
+    let asked = verifications::current(&mut ctx.db(), id.as_str(), Role::FirstFactor).await?;
+    let factors = ways(ctx, &mut ctx.db(), &session).await?;
     Ok(Reverification { session, factors, asked: asked.filter(|asked| asked.strategy != BEGUN), updated })
 }

@@ -14,17 +14,16 @@ use crate::store::{clients, sessions};
 /// `resource_not_found` for another client's or an unknown session, `invalid_action_for_session` for an ended one.
 pub async fn touch(ctx: &Ctx, token: Option<&LookupHash>, session: &SessionId) -> Result<ClientUpdate> {
     let token = token.ok_or(code::RESOURCE_NOT_FOUND)?;
-    let instance = ctx.instance_id();
-    transact(&ctx.app.db, "session.touch", |tx| {
+    transact(ctx.db(), "session.touch", |tx| {
         async move {
-            let client = clients::lock_by_token(tx, instance, token).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
-            let touched = sessions::touch(tx, instance, &client, session, ctx.offset()).await?;
+            let client = clients::lock_by_token(tx, token).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+            let touched = sessions::touch(tx, &client, session).await?;
             let Some(is_active) = touched else {
-                let is_own = sessions::is_of_client(tx, instance, &client, session).await?;
+                let is_own = sessions::is_of_client(tx, &client, session).await?;
                 return Err(if is_own { code::INVALID_ACTION_FOR_SESSION } else { code::RESOURCE_NOT_FOUND }.into());
             };
             if !is_active {
-                clients::touch_sign_in_state(tx, instance, &client, Some(session), None, ctx.offset()).await?;
+                clients::touch_sign_in_state(tx, &client, Some(session), None).await?;
             }
             Ok(Committed::Done(()))
         }

@@ -14,9 +14,10 @@ use crate::model::reason::Reason;
 use crate::model::sign_in::{
     self, Address, AttemptLife, Factor, Reassignment, Refused, State, Status, Step, UserFactors,
 };
+use crate::store::InstanceConnection;
 use crate::store::addresses::{self, RetainedAddress};
 use crate::store::attempts::CompletedBy;
-use crate::store::pool::PgConnection;
+
 use crate::store::sign_ins::{self, PendingAccount, Row};
 use crate::store::transact::Aborted;
 use crate::store::{external_accounts, provider_authorizations, users};
@@ -65,7 +66,7 @@ pub enum Finished {
 /// [`Aborted::Conflict`] after a lost race: roll back and call again.
 pub async fn apply_first_factor(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &SignInAttempt<'_>,
     presented: PresentedFactor<'_>,
     strategy: &str,
@@ -74,10 +75,10 @@ pub async fn apply_first_factor(
         PresentedFactor::Address(address) | PresentedFactor::ResetCode(address) => Some(address),
         PresentedFactor::Provider | PresentedFactor::Password | PresentedFactor::NewPassword => None,
     };
-    let row = sign_ins::row(db, ctx.instance_id(), attempt.id, address, ctx.offset()).await?;
+    let row = sign_ins::row(db, attempt.id, address).await?;
     let row = row.ok_or(code::RESOURCE_NOT_FOUND).map_err(Problem::from)?;
     let Some(user) = row.user.clone() else { return Err(refusal(Refused::State).into()) };
-    match users::lock(db, ctx.instance_id(), &user, attempt.client, ctx.offset()).await? {
+    match users::lock(db, &user, attempt.client).await? {
         Some(UserStatus::Active) => {}
         Some(user_status) => return Ok(Finished::Closed(user_status, user)),
         None => {
@@ -97,7 +98,7 @@ pub async fn apply_first_factor(
     match step.status {
         Status::Complete => complete(ctx, db, attempt, user, strategy).await,
         status => {
-            if !sign_ins::set_status(db, ctx.instance_id(), attempt.id, status, ctx.offset()).await? {
+            if !sign_ins::set_status(db, attempt.id, status).await? {
                 return Err(Aborted::Conflict);
             }
             Ok(Finished::Waits(status))
@@ -139,22 +140,20 @@ fn factor<'a>(row: &Row, presented: PresentedFactor<'a>) -> Factor<'a> {
 /// The address is the user's from now on, and nobody else's.
 async fn take_address(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     row: &Row,
     (user, client): (&UserId, &ClientId),
     address: &IdentificationId,
     step: Step,
     strategy: &str,
 ) -> Result<(), Aborted> {
-    let instance = ctx.instance_id();
     if step.takes_over {
         let retained = RetainedAddress { address, client };
-        addresses::reassign_address(db, instance, user, &retained, Reassignment::with(Defences::ALL), ctx.offset())
-            .await?;
+        addresses::reassign_address(db, user, &retained, Reassignment::with(Defences::ALL)).await?;
         record_outcome::address_reassigned(ctx, db, user, address).await?;
     }
     if step.verifies_address {
-        if !addresses::verify(db, instance, user, address, strategy, ctx.offset()).await? {
+        if !addresses::verify(db, user, address, strategy).await? {
             return Err(code::IDENTIFICATION_CLAIMED.because(Reason::AccountInUse, "meanwhile").into());
         }
         record_outcome::address_verified(ctx, db, user, address).await?;
@@ -167,8 +166,13 @@ async fn take_address(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn lose_claims(ctx: &Ctx, db: &mut PgConnection, owner: &UserId, address: &str) -> Result<(), Aborted> {
-    for loser in addresses::drop_claims(db, ctx.instance_id(), owner, address, ctx.offset()).await? {
+pub async fn lose_claims(
+    ctx: &Ctx,
+    db: &mut InstanceConnection<'_>,
+    owner: &UserId,
+    address: &str,
+) -> Result<(), Aborted> {
+    for loser in addresses::drop_claims(db, owner, address).await? {
         record_outcome::address_lost(ctx, db, &loser).await?;
     }
     Ok(())
@@ -177,24 +181,23 @@ pub async fn lose_claims(ctx: &Ctx, db: &mut PgConnection, owner: &UserId, addre
 /// The account that waited for the verification of its address becomes the user's, with the tokens that came with it.
 async fn link(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &str,
     user: &UserId,
     address: &IdentificationId,
     claimed: &PendingAccount,
 ) -> Result<(), Aborted> {
-    let instance = ctx.instance_id();
     let (provider, id) = (&claimed.provider, &claimed.provider_user_id);
-    let is_taken = external_accounts::is_connected(db, instance, provider, id).await?;
-    let waiting = provider_authorizations::waiting(db, instance, attempt).await?;
+    let is_taken = external_accounts::is_connected(db, provider, id).await?;
+    let waiting = provider_authorizations::waiting(db, attempt).await?;
     let waiting = waiting.filter(|waiting| waiting.id == claimed.authorization);
     let (false, Some(authorization)) = (is_taken, waiting) else {
         return Err(code::IDENTIFICATION_CLAIMED.because(Reason::AccountInUse, "meanwhile").into());
     };
     let identity = ProviderIdentity::reopen(ctx, &authorization)?;
     let account = identity.connect(ctx, db, user, Some(address)).await?;
-    provider_authorizations::forget_tokens(db, instance, &authorization.id).await?;
-    fill(ctx, db, user, &identity).await?;
+    provider_authorizations::forget_tokens(db, &authorization.id).await?;
+    fill(db, user, &identity).await?;
     Ok(record_outcome::account_linked(ctx, db, user, &account).await?)
 }
 
@@ -202,16 +205,16 @@ async fn link(
 ///
 /// # Errors
 /// Storage faults.
-pub async fn fill(ctx: &Ctx, db: &mut PgConnection, user: &UserId, identity: &ProviderIdentity) -> Result<(), Aborted> {
+pub async fn fill(db: &mut InstanceConnection<'_>, user: &UserId, identity: &ProviderIdentity) -> Result<(), Aborted> {
     let profile = &identity.profile;
     let (first, last, image) = (&profile.first_name, &profile.last_name, &profile.avatar_url);
     let (first, last, image) = (first.as_deref(), last.as_deref(), image.as_deref());
-    Ok(users::fill_if_empty(db, ctx.instance_id(), user, first, last, image, ctx.offset()).await?)
+    Ok(users::fill_if_empty(db, user, first, last, image).await?)
 }
 
 async fn complete(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &SignInAttempt<'_>,
     user: UserId,
     strategy: &str,
@@ -219,7 +222,7 @@ async fn complete(
     let begun = begin::begin(ctx, db, &Begin { client: attempt.client, user: &user, strategy }).await?;
     let (session, issued) = begun.ok_or_else(|| Error::internal("a locked user could not begin a session"))?;
     // Read before the user's lock; whoever had it may have replaced the attempt.
-    if !sign_ins::complete(db, ctx.instance_id(), attempt.id, &user, &session, attempt.by, ctx.offset()).await? {
+    if !sign_ins::complete(db, attempt.id, &user, &session, attempt.by).await? {
         return Err(Aborted::Conflict);
     }
     record_outcome::signed_in(ctx, db, &user, &session).await?;

@@ -20,8 +20,9 @@ use crate::model::reason::Reason;
 use crate::model::redirect::RedirectTarget;
 use crate::model::sign_in;
 use crate::model::verification::{Role, Status};
+use crate::store::InstanceConnection;
 use crate::store::attempts::{self, CompletedBy};
-use crate::store::pool::PgConnection;
+
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{clients, sign_ins, verifications};
 
@@ -42,7 +43,7 @@ pub struct Prepare<'a> {
 /// `resource_not_found`, `resource_forbidden`, `client_state_invalid` for the attempt; those of
 /// [`factors::find_factor`]; those of redirect addresses; 429 `verification_code_too_many_requests`.
 pub async fn prepare(ctx: &Ctx, token: Option<&LookupHash>, id: &str, asked: Prepare<'_>) -> Result<ClientUpdate> {
-    transact(&ctx.app.db, "sign_in.prepare", |tx| {
+    transact(ctx.db(), "sign_in.prepare", |tx| {
         async move {
             let (client, attempt) = current(ctx, tx, token, id).await?;
             send(ctx, tx, &client, &attempt, asked).await?;
@@ -67,11 +68,11 @@ pub async fn prepare_social(
 ) -> Result<ClientUpdate> {
     let ready = start_provider_auth::prepare_for_attempt(ctx, token, request).await?;
     let ready = &ready;
-    transact(&ctx.app.db, "sign_in.prepare_provider", |tx| {
+    transact(ctx.db(), "sign_in.prepare_provider", |tx| {
         async move {
             let (client, attempt) = current(ctx, tx, token, id).await?;
             factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), ready.strategy(), None)?;
-            start_provider_auth::cancel_authorization(ctx, tx, id).await?;
+            start_provider_auth::cancel_authorization(tx, id).await?;
             start_provider_auth::start_for_attempt(ctx, tx, AttemptKind::SignIn, id, &client, ready).await?;
             Ok(Committed::Done(()))
         }
@@ -88,12 +89,12 @@ pub async fn prepare_social(
 /// that is over or waits for something else.
 pub async fn current(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     token: Option<&LookupHash>,
     id: &str,
 ) -> Result<(ClientId, SignIn)> {
     let token = token.ok_or_else(other)?;
-    let client = clients::lock_by_token(&mut *db, ctx.instance_id(), token).await?.ok_or_else(other)?;
+    let client = clients::lock_by_token(&mut *db, token).await?.ok_or_else(other)?;
     let attempt = waiting(ctx, db, &client, id).await?;
     Ok((client, attempt))
 }
@@ -106,8 +107,8 @@ fn other() -> Problem {
 ///
 /// # Errors
 /// See [`current`].
-pub async fn waiting(ctx: &Ctx, db: &mut PgConnection, client: &ClientId, id: &str) -> Result<SignIn> {
-    let found = sign_ins::of_client(&mut *db, ctx.instance_id(), client, id, ctx.offset()).await?.ok_or_else(other)?;
+pub async fn waiting(ctx: &Ctx, db: &mut InstanceConnection<'_>, client: &ClientId, id: &str) -> Result<SignIn> {
+    let found = sign_ins::of_client(&mut *db, client, id).await?.ok_or_else(other)?;
     let mut attempt = found.attempt;
     flow_steps::resume(ctx, attempt.flow_id.as_ref(), attempt.user_id.as_ref());
     if found.is_abandoned || attempt.status == sign_in::Status::Complete {
@@ -131,7 +132,7 @@ pub async fn waiting(ctx: &Ctx, db: &mut PgConnection, client: &ClientId, id: &s
 /// See [`prepare`].
 pub(super) async fn send(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     attempt: &SignIn,
     asked: Prepare<'_>,
@@ -184,7 +185,7 @@ pub async fn attempt_code(
     strategy: &str,
     guess: Option<&str>,
 ) -> Result<ClientUpdate> {
-    let issued = transact(&ctx.app.db, "sign_in.attempt_code", |tx| {
+    let issued = transact(ctx.db(), "sign_in.attempt_code", |tx| {
         async move { try_code(ctx, tx, token, id, strategy, guess).await }.scope_boxed()
     });
     client::read_updated(ctx, token, issued.await?).await
@@ -192,7 +193,7 @@ pub async fn attempt_code(
 
 async fn try_code(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     token: Option<&LookupHash>,
     id: &str,
     strategy: &str,
@@ -215,7 +216,7 @@ async fn try_code(
 /// Goes on from a verified address: to the session, or to the sign-up of whoever has none.
 async fn continue_sign_in(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     attempt: &SignIn,
     address: Option<&IdentificationId>,
@@ -223,7 +224,7 @@ async fn continue_sign_in(
     by: CompletedBy,
 ) -> Result<Committed<Option<client::Issued>>, Aborted> {
     let Some(address) = address.filter(|_| attempt.user_id.is_some()) else {
-        return Ok(Committed::Refused(nobody(ctx, db, attempt).await?));
+        return Ok(Committed::Refused(nobody(db, attempt).await?));
     };
     let target = SignInAttempt { id: attempt.id.as_str(), client, by };
     // What the address remembers; a session begins with the new password only.
@@ -239,11 +240,10 @@ async fn continue_sign_in(
 }
 
 /// The address is verified, and nobody has it: a sign-up can take its place.
-async fn nobody(ctx: &Ctx, db: &mut PgConnection, attempt: &SignIn) -> Result<Problem> {
-    let asked = verifications::current(&mut *db, ctx.instance_id(), attempt.id.as_str(), Role::FirstFactor).await?;
+async fn nobody(db: &mut InstanceConnection<'_>, attempt: &SignIn) -> Result<Problem> {
+    let asked = verifications::current(&mut *db, attempt.id.as_str(), Role::FirstFactor).await?;
     let asked = asked.ok_or(code::VERIFICATION_MISSING)?;
-    let instance = ctx.instance_id();
-    attempts::answer_verification(db, instance, &asked.id, Status::Transferable, None, ctx.offset()).await?;
+    attempts::answer_verification(db, &asked.id, Status::Transferable, None).await?;
     Ok(code::SIGN_UP_IF_MISSING_TRANSFER.because(Reason::Transfer, "sign_up"))
 }
 
@@ -253,7 +253,7 @@ async fn nobody(ctx: &Ctx, db: &mut PgConnection, attempt: &SignIn) -> Result<Pr
 /// Storage faults.
 pub(super) async fn closed(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     user_status: UserStatus,
     user: &UserId,
 ) -> Result<Problem> {
@@ -272,7 +272,7 @@ pub(super) async fn closed(
 /// Those of [`attempt_code`].
 pub(crate) async fn link_opened(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     attempt: &SignIn,
     address: Option<&IdentificationId>,

@@ -63,7 +63,7 @@ pub(super) async fn count(ctx: &Ctx, token: &LookupHash, id: &str) -> Result<Opt
         address: counter.log(),
         entry: lockout::lock_entry(ctx),
     };
-    let found = password_sign_ins::count_guess(&ctx.app.db, ctx.instance_id(), &new, ctx.offset()).await?;
+    let found = password_sign_ins::count_guess(&mut ctx.db(), &new).await?;
     let Some(mut guess) = found else { return Ok(None) };
     let Some(tried) = lockout::counted(ctx, &guess, counter.clone()) else {
         if let Some(at) = guess.at {
@@ -88,7 +88,7 @@ pub(super) async fn count(ctx: &Ctx, token: &LookupHash, id: &str) -> Result<Opt
 /// # Errors
 /// Storage faults.
 pub(super) async fn give_back(ctx: &Ctx, tried: &ReservedGuess) -> Result<()> {
-    transact(&ctx.app.db, "sign_in.release_guess", |tx| {
+    transact(ctx.db(), "sign_in.release_guess", |tx| {
         async move {
             lockout::release(ctx, tx, tried).await?;
             Ok(Committed::Done(()))
@@ -128,7 +128,7 @@ pub(super) async fn complete(
         session: begin::new_session(ctx, (&session, &activity), &guess.client, user, STRATEGY),
         record: &record,
     };
-    let begun = match password_sign_ins::complete(&ctx.app.db, ctx.instance_id(), &done, ctx.offset()).await {
+    let begun = match password_sign_ins::complete(&mut ctx.db(), &done).await {
         Ok(begun) => begun,
         Err(error) => match Aborted::from(error) {
             Aborted::Conflict => None,

@@ -13,7 +13,8 @@ use crate::model::id::{ClientId, SignInId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::{EnumerationProtection, SignUpMode};
-use crate::store::pool::PgConnection;
+use crate::store::InstanceConnection;
+
 use crate::store::sign_ins::{self, NewSignIn, SignInStart};
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 
@@ -61,7 +62,7 @@ pub(super) async fn begin(
         may_sign_up(ctx, &asked)?;
     }
     let identifier = &identifier;
-    transact(&ctx.app.db, "sign_in.begin", |tx| {
+    transact(ctx.db(), "sign_in.begin", |tx| {
         async move {
             let (client, issued) = client::lock_or_create(ctx, tx, token).await?;
             flow_steps::set_client(ctx, &client);
@@ -79,7 +80,7 @@ pub(super) async fn begin(
                 sign_up_if_missing: asked.sign_up_if_missing,
                 is_single_session: settings.single_session_mode,
             };
-            match sign_ins::begin(tx, ctx.instance_id(), &new, ctx.offset()).await? {
+            match sign_ins::begin(tx, &new).await? {
                 SignInStart::SignInStart => {}
                 SignInStart::Nobody => return Err(not_found().into()),
                 SignInStart::HasSession(session) => return Err(attempt::session_exists(ctx, &client, &session).into()),
@@ -131,12 +132,12 @@ fn may_sign_up(ctx: &Ctx, asked: &Identify<'_>) -> Result<()> {
 
 async fn prepare_at_once(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     id: &str,
     prepare: Prepare<'_>,
 ) -> Result<()> {
-    let found = sign_ins::of_client(&mut *db, ctx.instance_id(), client, id, ctx.offset()).await?;
+    let found = sign_ins::of_client(&mut *db, client, id).await?;
     let mut attempt = found.ok_or(code::RESOURCE_NOT_FOUND)?.attempt;
     factors::fill(ctx, &mut attempt);
     first_factor::send(ctx, db, client, &attempt, prepare).await

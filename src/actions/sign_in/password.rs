@@ -92,7 +92,7 @@ async fn step_by_step(
     id: &str,
     typed: &Secret,
 ) -> Result<SignInUpdate> {
-    let (attempt, client) = transact(&ctx.app.db, "sign_in.read_for_password", |tx| {
+    let (attempt, client) = transact(ctx.db(), "sign_in.read_for_password", |tx| {
         async move {
             let (client, attempt) = current(ctx, tx, token, id).await?;
             Ok(Committed::Done((attempt, client)))
@@ -128,7 +128,7 @@ pub async fn reset(ctx: &Ctx, token: Option<&LookupHash>, id: &str, chosen: &str
     let user = attempt.user.as_ref().ok_or(code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED)?;
     let mut names: Vec<&str> = user.emails().map(|address| address.value.as_str()).collect();
     names.extend(user.username.as_deref());
-    let old = user_passwords::digest(&ctx.app.db, ctx.instance_id(), Some(&user.id)).await?;
+    let old = user_passwords::digest(&mut ctx.db(), Some(&user.id)).await?;
     let digest = password::replacement(ctx, &place, chosen, old.as_deref(), &names).await?;
     drop(place);
     continue_sign_in(ctx, token, id, &user.id, Known::Chosen(&digest)).await
@@ -137,11 +137,10 @@ pub async fn reset(ctx: &Ctx, token: Option<&LookupHash>, id: &str, chosen: &str
 async fn waiting_for_password(ctx: &Ctx, token: Option<&LookupHash>, id: &str) -> Result<SignIn> {
     let other = || code::RESOURCE_NOT_FOUND.because(Reason::AttemptOtherClient, "read");
     let token = token.ok_or_else(other)?;
-    let found = transact(&ctx.app.db, "sign_in.read_for_reset", |tx| {
+    let found = transact(ctx.db(), "sign_in.read_for_reset", |tx| {
         async move {
-            let client = clients::lock_by_token(tx, ctx.instance_id(), token).await?.ok_or_else(other)?;
-            let found =
-                sign_ins::of_client(&mut *tx, ctx.instance_id(), &client, id, ctx.offset()).await?.ok_or_else(other)?;
+            let client = clients::lock_by_token(tx, token).await?.ok_or_else(other)?;
+            let found = sign_ins::of_client(&mut *tx, &client, id).await?.ok_or_else(other)?;
             Ok(Committed::Done(found))
         }
         .scope_boxed()
@@ -176,23 +175,24 @@ async fn continue_sign_in(
     known: Known<'_>,
 ) -> Result<ClientUpdate> {
     let token = token.ok_or(code::RESOURCE_NOT_FOUND)?;
-    let went = transact(&ctx.app.db, "sign_in.password", |tx| {
+    let went = transact(ctx.db(), "sign_in.password", |tx| {
         async move {
-            let locked = clients::lock_by_token(tx, ctx.instance_id(), token).await?;
+            let locked = clients::lock_by_token(tx, token).await?;
             let client = locked.ok_or_else(|| Problem::new(code::RESOURCE_NOT_FOUND))?;
             let mut change = tx.begin().await?;
+            let db = &mut change.connection();
             let factor = match known {
                 Known::Verified(digest) => {
-                    password::require_unchanged(ctx, &mut change, (user, &client), digest).await?;
+                    password::require_unchanged(db, (user, &client), digest).await?;
                     PresentedFactor::Password
                 }
                 Known::Chosen(digest) => {
-                    users::reset_password(ctx, &mut change, user, (&client, id), digest).await?;
+                    users::reset_password(ctx, db, user, (&client, id), digest).await?;
                     PresentedFactor::NewPassword
                 }
             };
             let attempt = SignInAttempt { id, client: &client, by: CompletedBy::Call };
-            let finished = finish::apply_first_factor(ctx, &mut change, &attempt, factor, STRATEGY).await?;
+            let finished = finish::apply_first_factor(ctx, db, &attempt, factor, STRATEGY).await?;
             if let Finished::Closed(user_status, user) = finished {
                 // The password stays as it was; that somebody was refused is recorded.
                 change.rollback().await?;

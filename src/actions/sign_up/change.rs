@@ -1,6 +1,7 @@
 //! A sign-up is begun or changed with an identifier: what the person typed is checked, written down, and if nothing is
 //! missing any more the user is made.
 
+use crate::store::InstanceConnection;
 use serde_json::Map;
 
 use super::finish::{self, Finished, SignUpAttempt};
@@ -22,7 +23,7 @@ use crate::model::settings::EnumerationProtection;
 use crate::model::verification::Status;
 use crate::model::{sign_up, social_error, username};
 use crate::store::attempts::{self, CompletedBy, SignUpFields};
-use crate::store::pool::PgConnection;
+
 use crate::store::sign_ups::{self, Change};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{clients, sign_ins, users};
@@ -79,12 +80,12 @@ async fn begin_checked(
 ) -> Result<SignUpUpdate> {
     let digest = digest(ctx, typed).await?;
     let digest = digest.as_deref();
-    let begun = transact(&ctx.app.db, "sign_up.begin", |tx| {
+    let begun = transact(ctx.db(), "sign_up.begin", |tx| {
         async move {
             let (client, issued) = client::lock_or_create(ctx, tx, token).await?;
             flow_steps::set_client(ctx, &client);
             attempt::refuse_second_session(ctx, tx, &client).await?;
-            attempts::replace_all(tx, ctx.instance_id(), &client, ctx.offset()).await?;
+            attempts::replace_all(tx, &client).await?;
             let id = attempt::create(ctx, tx, &client, AttemptKind::SignUp, &SignUpFields::default()).await?;
             write(ctx, tx, &id, typed, digest).await?;
             Ok(continue_sign_up(ctx, tx, &client, &id, ready).await?.map(|session| (id, session.or(issued))))
@@ -114,12 +115,12 @@ pub async fn change(
     let ready = ready.as_ref();
     let digest = digest(ctx, typed).await?;
     let digest = digest.as_deref();
-    let issued = transact(&ctx.app.db, "sign_up.change", |tx| {
+    let issued = transact(ctx.db(), "sign_up.change", |tx| {
         async move {
             let (client, _) = current(ctx, tx, token, id).await?;
             write(ctx, tx, id, typed, digest).await?;
             if ready.is_some() {
-                start_provider_auth::cancel_authorization(ctx, tx, id).await?;
+                start_provider_auth::cancel_authorization(tx, id).await?;
             }
             continue_sign_up(ctx, tx, &client, id, ready).await
         }
@@ -132,7 +133,7 @@ pub async fn change(
 /// provider is not made a user before the callback, whatever else is given.
 async fn continue_sign_up(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     id: &str,
     ready: Option<&Ready<'_>>,
@@ -149,14 +150,14 @@ async fn continue_sign_up(
 /// that is over.
 pub(super) async fn current(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     token: Option<&LookupHash>,
     id: &str,
 ) -> Result<(ClientId, SignUp)> {
     let other = || code::RESOURCE_NOT_FOUND.because(Reason::AttemptOtherClient, "read");
     let token = token.ok_or_else(other)?;
-    let client = clients::lock_by_token(&mut *db, ctx.instance_id(), token).await?.ok_or_else(other)?;
-    let found = sign_ups::of_client(&mut *db, ctx.instance_id(), &client, id, ctx.offset()).await?.ok_or_else(other)?;
+    let client = clients::lock_by_token(&mut *db, token).await?.ok_or_else(other)?;
+    let found = sign_ups::of_client(&mut *db, &client, id).await?.ok_or_else(other)?;
     flow_steps::resume(ctx, found.attempt.flow_id.as_ref(), None);
     if found.is_abandoned || found.attempt.status == sign_up::Status::Complete {
         let detail = if found.is_abandoned { "abandoned" } else { "done" };
@@ -177,7 +178,13 @@ async fn digest(ctx: &Ctx, typed: &Typed) -> Result<Option<String>> {
 }
 
 /// Writes down what was typed.
-async fn write(ctx: &Ctx, db: &mut PgConnection, id: &str, typed: &Typed, digest: Option<&str>) -> Result<()> {
+async fn write(
+    ctx: &Ctx,
+    db: &mut InstanceConnection<'_>,
+    id: &str,
+    typed: &Typed,
+    digest: Option<&str>,
+) -> Result<()> {
     may_have(ctx, typed)?;
     are_free(ctx, db, typed).await?;
     let fields = &typed.fields;
@@ -191,7 +198,7 @@ async fn write(ctx: &Ctx, db: &mut PgConnection, id: &str, typed: &Typed, digest
         legal_accepted: typed.legal_accepted,
         password_digest: digest,
     };
-    sign_ups::change(&mut *db, ctx.instance_id(), id, &change, ctx.offset()).await?;
+    sign_ups::change(&mut *db, id, &change).await?;
     Ok(())
 }
 
@@ -219,16 +226,16 @@ fn may_have(ctx: &Ctx, typed: &Typed) -> Result<(), Problem> {
 
 /// Whether somebody has these already. Where answers must not tell who has an account, a taken address is found out
 /// after its verification only.
-async fn are_free(ctx: &Ctx, db: &mut PgConnection, typed: &Typed) -> Result<()> {
+async fn are_free(ctx: &Ctx, db: &mut InstanceConnection<'_>, typed: &Typed) -> Result<()> {
     let taken = |param| Problem::new(code::FORM_IDENTIFIER_EXISTS).param(param);
     let may_reveal = ctx.instance.settings.enumeration_protection != EnumerationProtection::Strict;
     if let Some(email) = typed.email.as_ref().filter(|_| may_reveal)
-        && sign_ins::owner_of_address(&mut *db, ctx.instance_id(), email.as_str(), false).await?.is_some()
+        && sign_ins::owner_of_address(&mut *db, email.as_str(), false).await?.is_some()
     {
         return Err(taken("email_address").into());
     }
     if let Some(username) = &typed.username
-        && users::has_username(db, ctx.instance_id(), username).await?
+        && users::has_username(db, username).await?
     {
         return Err(taken("username").into());
     }
@@ -241,7 +248,7 @@ async fn are_free(ctx: &Ctx, db: &mut PgConnection, typed: &Typed) -> Result<()>
 /// Those of [`finish::complete_if_ready`].
 pub(super) async fn complete_or_wait(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     id: &str,
     by: CompletedBy,
@@ -254,11 +261,11 @@ pub(super) async fn complete_or_wait(
             Ok(Committed::Refused(code.because(failure.reason, failure.detail)))
         }
         Finished::Transferable => {
-            let row = sign_ups::row(&mut *db, ctx.instance_id(), id, ctx.offset()).await?;
+            let row = sign_ups::row(&mut *db, id).await?;
             if let Some(verification) = row.and_then(|row| row.external_account) {
                 let error = social_error::object(social_error::EXISTS, Map::new());
-                let (instance, status) = (ctx.instance_id(), Status::Transferable);
-                attempts::answer_verification(db, instance, &verification, status, Some(&error), ctx.offset()).await?;
+                let status = Status::Transferable;
+                attempts::answer_verification(db, &verification, status, Some(&error)).await?;
             }
             Ok(Committed::Done(None))
         }

@@ -19,9 +19,10 @@ use crate::model::reason::{Failure, Reason};
 use crate::model::settings::EnumerationProtection;
 use crate::model::sign_up::{self, AddressEvidence, AttemptLife, Fields, Refused, SignUpFacts, SignUpRestriction};
 use crate::model::user::IdentificationStatus;
+use crate::store::InstanceConnection;
 use crate::store::attempts::CompletedBy;
 use crate::store::external_accounts;
-use crate::store::pool::PgConnection;
+
 use crate::store::sign_ups::{self, Row};
 use crate::store::transact::Aborted;
 use crate::store::users::{self, NewAddress, NewUser};
@@ -69,16 +70,16 @@ pub fn refusal(closed: SignUpRestriction) -> (Failure, Code) {
 /// and call again.
 pub async fn complete_if_ready(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &SignUpAttempt<'_>,
 ) -> Result<Finished, Aborted> {
-    let Some(authorization) = provider_authorizations::waiting(db, ctx.instance_id(), attempt.id).await? else {
+    let Some(authorization) = provider_authorizations::waiting(db, attempt.id).await? else {
         return complete_with(ctx, db, attempt, None).await;
     };
     let identity = ProviderIdentity::reopen(ctx, &authorization)?;
     let finished = complete_with(ctx, db, attempt, Some(&identity)).await?;
     if matches!(finished, Finished::Complete(_)) {
-        provider_authorizations::forget_waiting(db, ctx.instance_id(), attempt.id).await?;
+        provider_authorizations::forget_waiting(db, attempt.id).await?;
     }
     Ok(finished)
 }
@@ -89,16 +90,16 @@ pub async fn complete_if_ready(
 /// Those of [`complete_if_ready`].
 pub async fn complete_with(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &SignUpAttempt<'_>,
     identity: Option<&ProviderIdentity>,
 ) -> Result<Finished, Aborted> {
-    let row = sign_ups::row(db, ctx.instance_id(), attempt.id, ctx.offset()).await?;
+    let row = sign_ups::row(db, attempt.id).await?;
     let mut row = row.ok_or(code::RESOURCE_NOT_FOUND).map_err(Problem::from)?;
     may_change(&row)?;
     let identity = identity.filter(|_| row.external_account.is_some());
     if identity.is_some() {
-        drop_taken_username(ctx, db, attempt, &mut row).await?;
+        drop_taken_username(db, attempt, &mut row).await?;
     }
     let given = collect_facts(ctx, &row, identity);
     let fields = sign_up::fields(&ctx.instance.settings, &given, Defences::ALL);
@@ -135,15 +136,13 @@ fn may_change(row: &Row) -> Result<(), Problem> {
 /// A name is no reason to turn away who comes with an identity of their own: one that somebody has meanwhile is
 /// dropped, and asked for anew where one is required.
 async fn drop_taken_username(
-    ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &SignUpAttempt<'_>,
     row: &mut Row,
 ) -> Result<(), Aborted> {
-    let instance = ctx.instance_id();
     let Some(username) = &row.username else { return Ok(()) };
-    if users::has_username(&mut *db, instance, username).await? {
-        sign_ups::drop_username(db, instance, attempt.id, ctx.offset()).await?;
+    if users::has_username(&mut *db, username).await? {
+        sign_ups::drop_username(db, attempt.id).await?;
         row.username = None;
     }
     Ok(())
@@ -175,16 +174,16 @@ fn names(identity: &ProviderIdentity, email: Option<&str>) -> bool {
 /// Whether somebody else took the identity, the address or the name meanwhile.
 async fn find_conflict(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &SignUpAttempt<'_>,
     row: &Row,
     identity: Option<&ProviderIdentity>,
     is_verified: bool,
 ) -> Result<Option<Finished>, Aborted> {
     let claimed = || Aborted::from(code::IDENTIFICATION_CLAIMED.because(Reason::AccountInUse, "meanwhile"));
-    let (instance, email) = (ctx.instance_id(), row.email.as_deref());
+    let email = row.email.as_deref();
     let (provider, id) = identity.map_or(("", ""), |identity| (&identity.provider, &identity.profile.provider_user_id));
-    let known = external_accounts::known(db, instance, provider, id, email, attempt.client, ctx.offset()).await?;
+    let known = external_accounts::known(db, provider, id, email, attempt.client).await?;
     if known.account.is_some() {
         return Err(claimed());
     }
@@ -198,7 +197,7 @@ async fn find_conflict(
         return if may_transfer { Ok(Some(Finished::Transferable)) } else { Err(claimed()) };
     }
     if let (Some(username), None) = (&row.username, identity)
-        && users::has_username(&mut *db, instance, username).await?
+        && users::has_username(&mut *db, username).await?
     {
         return Err(claimed());
     }
@@ -208,20 +207,20 @@ async fn find_conflict(
 /// What keeps this person from becoming a user at all.
 async fn find_restriction(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     row: &Row,
     identity: Option<&ProviderIdentity>,
 ) -> Result<Option<SignUpRestriction>, Aborted> {
-    let (instance, settings) = (ctx.instance_id(), &ctx.instance.settings);
+    let settings = &ctx.instance.settings;
     let users = match settings.sign_up.user_quota {
         0 => 0,
-        _ => users::count(&mut *db, instance).await?,
+        _ => users::count(&mut *db).await?,
     };
     let mut is_subaddress = false;
     if let (Some(identity), Some(email)) = (identity, row.email.as_deref().and_then(EmailAddress::parse)) {
-        let config = provider_configs::get(&mut *db, instance, &identity.provider).await?;
+        let config = provider_configs::get(&mut *db, &identity.provider).await?;
         if config.is_some_and(|config| config.blocks_email_subaddresses) {
-            is_subaddress = users::has_base(&mut *db, instance, &email.base()).await?;
+            is_subaddress = users::has_base(&mut *db, &email.base()).await?;
         }
     }
     Ok(sign_up::may_sign_up(settings, is_subaddress, users).err())
@@ -230,13 +229,13 @@ async fn find_restriction(
 /// Makes the user, with address, account and session.
 async fn create(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     attempt: &SignUpAttempt<'_>,
     row: &Row,
     identity: Option<&ProviderIdentity>,
     is_verified: bool,
 ) -> Result<Finished, Aborted> {
-    let (instance, user) = (ctx.instance_id(), UserId::new(ctx.now, ctx.rng()));
+    let user = UserId::new(ctx.now, ctx.rng());
     let identification = IdentificationId::new(ctx.now, ctx.rng());
     let social = identity.map(|identity| strategy(&identity.provider));
     let vouched = social.as_ref().map(|social| format!("from_{social}"));
@@ -254,7 +253,7 @@ async fn create(
         password_digest: row.password_digest.as_deref(),
         email: email.map(|value| NewAddress { id: &identification, value, is_verified, strategy: proven_by }),
     };
-    if !users::create(db, instance, &new, ctx.offset()).await? {
+    if !users::create(db, &new).await? {
         return Err(Aborted::Conflict);
     }
     if let Some(email) = email.filter(|_| is_verified) {
@@ -266,7 +265,7 @@ async fn create(
     let by = social.as_deref().or(row.proven_by.as_deref()).unwrap_or("password");
     let begun = begin::begin(ctx, db, &Begin { client: attempt.client, user: &user, strategy: by }).await?;
     let (session, issued) = begun.ok_or_else(|| Error::internal("a new user could not begin a session"))?;
-    sign_ups::complete(db, instance, attempt.id, &user, &session, attempt.by, ctx.offset()).await?;
+    sign_ups::complete(db, attempt.id, &user, &session, attempt.by).await?;
     record_outcome::signed_up(ctx, db, &user, &session).await?;
     Ok(Finished::Complete(issued))
 }
@@ -274,7 +273,7 @@ async fn create(
 /// Stores the account of a new user and its tokens; it vouches for the address only if it named that one.
 async fn connect(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     identity: &ProviderIdentity,
     user: &UserId,
     email: Option<&str>,

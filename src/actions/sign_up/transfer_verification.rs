@@ -7,8 +7,9 @@ use crate::actions::flow_steps;
 use crate::context::Ctx;
 use crate::model::id::{ClientId, VerificationId};
 use crate::model::linking::AttemptKind;
+use crate::store::InstanceConnection;
 use crate::store::attempts::{self, CompletedBy, SignUpFields};
-use crate::store::pool::PgConnection;
+
 use crate::store::sign_ups::{self, Change};
 use crate::store::transact::Aborted;
 use crate::store::transact::Committed;
@@ -28,22 +29,21 @@ pub struct TransferredSignUp {
 /// Those of a completed sign-up.
 pub async fn sign_up_with_address(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     fields: &SignUpFields,
 ) -> Result<Option<TransferredSignUp>, Aborted> {
-    let (instance, offset) = (ctx.instance_id(), ctx.offset());
-    let Some(verified) = verifications::take_address(&mut *db, instance, client, offset).await? else {
+    let Some(verified) = verifications::take_address(&mut *db, client).await? else {
         return Ok(None);
     };
     flow_steps::resume(ctx, verified.flow_id.as_ref(), None);
     attempt::refuse_second_session(ctx, &mut *db, client).await?;
-    attempts::replace_all(&mut *db, instance, client, ctx.offset()).await?;
+    attempts::replace_all(&mut *db, client).await?;
     let id = attempt::create(ctx, &mut *db, client, AttemptKind::SignUp, fields).await?;
     let change = Change { email: Some(&verified.address), ..Change::default() };
-    sign_ups::change(&mut *db, instance, &id, &change, ctx.offset()).await?;
+    sign_ups::change(&mut *db, &id, &change).await?;
     let verification = VerificationId::new(ctx.now, ctx.rng());
-    verifications::transfer(&mut *db, instance, &verification, &id, client, &verified, ctx.offset()).await?;
+    verifications::transfer(&mut *db, &verification, &id, client, &verified).await?;
     let went = complete_or_wait(ctx, db, client, &id, CompletedBy::Call).await?;
     Ok(Some(TransferredSignUp { id, went }))
 }

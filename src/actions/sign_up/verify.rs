@@ -14,8 +14,9 @@ use crate::model::id::ClientId;
 use crate::model::problem::{Problem, Result, code};
 use crate::model::redirect::RedirectTarget;
 use crate::model::verification::{Role, Status};
+use crate::store::InstanceConnection;
 use crate::store::attempts::CompletedBy;
-use crate::store::pool::PgConnection;
+
 use crate::store::sign_ins;
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 
@@ -32,7 +33,7 @@ pub async fn prepare(
     strategy: &str,
     redirect_url: Option<&str>,
 ) -> Result<ClientUpdate> {
-    transact(&ctx.app.db, "sign_up.prepare", |tx| {
+    transact(ctx.db(), "sign_up.prepare", |tx| {
         async move {
             let (client, attempt) = current(ctx, tx, token, id).await?;
             send(ctx, tx, &client, &attempt, strategy, redirect_url).await?;
@@ -46,7 +47,7 @@ pub async fn prepare(
 
 async fn send(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     attempt: &SignUp,
     strategy: &str,
@@ -94,7 +95,7 @@ fn is_verified(attempt: &SignUp) -> bool {
 /// Those of the attempt; those of a code ([`check::check`]) and `form_code_incorrect`; those of restrictions;
 /// `identification_claimed` when somebody else verified the address first.
 pub async fn attempt_code(ctx: &Ctx, token: Option<&LookupHash>, id: &str, guess: &str) -> Result<ClientUpdate> {
-    let issued = transact(&ctx.app.db, "sign_up.attempt_code", |tx| {
+    let issued = transact(ctx.db(), "sign_up.attempt_code", |tx| {
         async move { try_code(ctx, tx, token, id, guess).await }.scope_boxed()
     })
     .await?;
@@ -103,7 +104,7 @@ pub async fn attempt_code(ctx: &Ctx, token: Option<&LookupHash>, id: &str, guess
 
 async fn try_code(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     token: Option<&LookupHash>,
     id: &str,
     guess: &str,
@@ -111,7 +112,7 @@ async fn try_code(
     let (client, attempt) = current(ctx, db, token, id).await?;
     // A verified address may lead into its owner's account: guesses count there, as those of a sign-in do.
     let address = attempt.email_address.as_deref().unwrap_or_default();
-    let owner = sign_ins::owner_of_address(&mut *db, ctx.instance_id(), address, false).await?;
+    let owner = sign_ins::owner_of_address(&mut *db, address, false).await?;
     let user = owner.as_ref().map(|(user, _)| user);
     let who = Guesser { owner: id, role: Role::EmailAddress, strategy: "email_code", client: &client, user };
     match check::check(ctx, db, &who, guess).await? {
@@ -126,7 +127,7 @@ async fn try_code(
 /// Those of [`attempt_code`].
 pub(crate) async fn link_opened(
     ctx: &Ctx,
-    db: &mut PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &ClientId,
     id: &str,
 ) -> Result<Committed<Option<Issued>>, Aborted> {

@@ -55,17 +55,15 @@ async fn look(
 ) -> Result<Option<LiveToken>, Failure> {
     let secrets = secret_hashes(ctx, client);
     let asker = TokenOwner { client_id: &client.client_id, secrets: &secrets };
-    let (db, instance, day) = (&ctx.app.db, ctx.instance_id(), token.day());
+    let (db, day) = (&mut ctx.db(), token.day());
     let label = match kind {
         LiveKind::Access => Lookup::AccessToken,
         LiveKind::Refresh => Lookup::RefreshToken,
     };
     for hash in hashes(ctx, label, token) {
         let found = match kind {
-            LiveKind::Access => oauth_tokens::introspect_access(db, instance, asker, day, &hash, ctx.offset()).await?,
-            LiveKind::Refresh => {
-                oauth_tokens::introspect_refresh(db, instance, asker, day, &hash, ctx.offset()).await?
-            }
+            LiveKind::Access => oauth_tokens::introspect_access(db, asker, day, &hash).await?,
+            LiveKind::Refresh => oauth_tokens::introspect_refresh(db, asker, day, &hash).await?,
         };
         match found {
             Introspected::UnknownAsker => return Err(INVALID_CLIENT.into()),

@@ -23,6 +23,7 @@ use crate::model::oauth::token::{Kind, Token};
 use crate::model::problem::Error;
 use crate::model::random::{Rng, hex};
 use crate::model::signing_key::KeyPurpose;
+use crate::store::InstanceConnection;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::interval;
 use crate::store::oauth_applications::{self, SecretHashes};
@@ -121,8 +122,8 @@ async fn renew_secret_hash(ctx: &Ctx, client: &PresentedClient, hashes: &[Lookup
     if older.is_empty() {
         return;
     }
-    let (db, newest) = (&ctx.app.db, (newest, ctx.app.ring.first_id()));
-    let renewed = oauth_applications::rehash_secret(db, ctx.instance_id(), &client.client_id, older, newest).await;
+    let newest = (newest, ctx.app.ring.first_id());
+    let renewed = oauth_applications::rehash_secret(&mut ctx.db(), &client.client_id, older, newest).await;
     if let Err(error) = renewed {
         tracing::warn!(%error, "a client secret stays under an older key");
     }
@@ -139,19 +140,19 @@ fn hashes(ctx: &Ctx, label: Lookup<'static>, token: &Token) -> Vec<LookupHash> {
 /// `invalid_client`, the same for an unknown client and a wrong secret.
 pub async fn authenticate(ctx: &Ctx, client: &PresentedClient) -> Result<(), Failure> {
     let secrets = secret_hashes(ctx, client);
-    let known = oauth_applications::is_authentic(&ctx.app.db, ctx.instance_id(), &client.client_id, &secrets).await?;
+    let known = oauth_applications::is_authentic(&mut ctx.db(), &client.client_id, &secrets).await?;
     if known { Ok(()) } else { Err(INVALID_CLIENT.into()) }
 }
 
 /// Ends a grant because somebody holds what only one may hold, and records it. Does nothing to one that has ended.
 async fn end_grant(
     ctx: &Ctx,
-    db: &mut crate::store::pool::PgConnection,
+    db: &mut InstanceConnection<'_>,
     grant: &GrantId,
     user: &UserId,
     reason: RevokedReason,
 ) -> Result<(), Failure> {
-    if !oauth_families::revoke(&mut *db, ctx.instance_id(), grant, reason, ctx.offset()).await? {
+    if !oauth_families::revoke(&mut *db, grant, reason).await? {
         return Ok(());
     }
     let instance = ctx.instance_id().as_str();

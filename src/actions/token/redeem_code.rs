@@ -64,8 +64,8 @@ async fn try_redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) 
             resources: &request.resources,
             family_lifetime: (family > 0).then(|| interval::seconds(i64::from(family))),
         };
-        let (db, row) = (&ctx.app.db, access.row(ctx));
-        let issued = oauth_grants::redeem(db, ctx.instance_id(), &redemption, &row, &new_refresh, ctx.offset()).await?;
+        let row = access.row(ctx);
+        let issued = oauth_grants::redeem(&mut ctx.db(), &redemption, &row, &new_refresh).await?;
         if let Some(issued) = issued {
             renew_secret_hash(ctx, client, &hashes_of_secret).await;
             let scopes = issued.scopes.clone();
@@ -90,11 +90,10 @@ async fn find_refusal(
     code: Option<&Token>,
 ) -> Result<Failure, Failure> {
     authenticate(ctx, client).await?;
-    let (db, instance) = (&ctx.app.db, ctx.instance_id());
     let mut found = None;
     for hash in code.iter().flat_map(|code| hashes(ctx, Lookup::AuthorizationCode, code)) {
         let day = code.map_or(0, Token::day);
-        let state = oauth_codes::state(db, instance, &client.client_id, day, &hash, ctx.offset()).await?;
+        let state = oauth_codes::state(&mut ctx.db(), &client.client_id, day, &hash).await?;
         if let Some(state) = state {
             if state.is_own {
                 authorization_steps::resume_grant(ctx, state.flow_id.as_ref());
@@ -126,12 +125,11 @@ async fn apply_consequence(
     hash: &LookupHash,
     state: &oauth_codes::CodeState,
 ) -> Result<(), Failure> {
-    let (db, instance) = (&ctx.app.db, ctx.instance_id());
     match consequence {
         Consequence::Nothing => {}
-        Consequence::CountFailure => oauth_codes::count_failure(db, instance, day, hash).await?,
+        Consequence::CountFailure => oauth_codes::count_failure(&mut ctx.db(), day, hash).await?,
         Consequence::RevokeGrant => {
-            transact(db, "grant.revoke_replayed", |tx| {
+            transact(ctx.db(), "grant.revoke_replayed", |tx| {
                 async move {
                     end_grant(ctx, tx, &state.grant_id, &state.user_id, RevokedReason::CodeReplay)
                         .await

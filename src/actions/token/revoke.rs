@@ -30,11 +30,11 @@ pub async fn revoke(ctx: &Ctx, client: &PresentedClient, form: &Parameters) -> R
     };
     let secrets = secret_hashes(ctx, client);
     let asker = TokenOwner { client_id: &client.client_id, secrets: &secrets };
-    let (db, instance, day) = (&ctx.app.db, ctx.instance_id(), token.day());
+    let (db, day) = (&mut ctx.db(), token.day());
     for hash in hashes(ctx, label, &token) {
         let done = match label {
-            Lookup::RefreshToken => oauth_tokens::revoke_refresh(db, instance, asker, day, &hash, ctx.offset()).await?,
-            _ => oauth_tokens::revoke_access(db, instance, asker, day, &hash, ctx.offset()).await?,
+            Lookup::RefreshToken => oauth_tokens::revoke_refresh(db, asker, day, &hash).await?,
+            _ => oauth_tokens::revoke_access(db, asker, day, &hash).await?,
         };
         match done {
             Revoked::UnknownAsker => return Err(INVALID_CLIENT.into()),

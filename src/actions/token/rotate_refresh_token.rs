@@ -1,5 +1,6 @@
 //! `grant_type=refresh_token`: the live token of a family becomes the next one, and only once.
 
+use crate::store::InstanceConnection;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -67,8 +68,8 @@ async fn try_rotate(ctx: &Ctx, client: &PresentedClient, request: &RefreshReques
             scopes: request.scopes.as_ref(),
             resources: &request.resources,
         };
-        let (db, row) = (&ctx.app.db, access.row(ctx));
-        let issued = oauth_grants::rotate(db, ctx.instance_id(), &rotation, &row, &new_refresh, ctx.offset()).await?;
+        let row = access.row(ctx);
+        let issued = oauth_grants::rotate(&mut ctx.db(), &rotation, &row, &new_refresh).await?;
         if let Some(issued) = issued {
             renew_secret_hash(ctx, client, &hashes_of_secret).await;
             authorization_steps::log_refreshed(ctx, issued.flow_id.as_ref(), false);
@@ -93,8 +94,10 @@ async fn explain_unrotated(
     token: &Token,
 ) -> Result<Tokens, Failure> {
     authenticate(ctx, client).await?;
-    let mut transaction = ctx.app.db.begin().await?;
-    let family = lock(ctx, &mut transaction, client, token).await?;
+    let mut db = ctx.db();
+    let mut transaction = db.begin().await?;
+    let tx = &mut transaction.connection();
+    let family = lock(ctx, tx, client, token).await?;
     if let Some(family) = family.as_ref().filter(|family| family.is_own) {
         authorization_steps::resume_grant(ctx, family.issued.flow_id.as_ref());
     }
@@ -107,8 +110,7 @@ async fn explain_unrotated(
         (Verdict::SameSuccessor, Some(family)) => family,
         (Verdict::Reuse, Some(family)) => {
             let issued = &family.issued;
-            end_grant(ctx, &mut transaction, &issued.grant_id, &issued.subject.user_id, RevokedReason::RefreshReuse)
-                .await?;
+            end_grant(ctx, tx, &issued.grant_id, &issued.subject.user_id, RevokedReason::RefreshReuse).await?;
             transaction.commit().await?;
             return Err(REUSED.into());
         }
@@ -119,9 +121,7 @@ async fn explain_unrotated(
     let scopes = request.scopes.clone().unwrap_or_else(|| family.issued.scopes.clone());
     let audience = if request.resources.is_empty() { &family.resources } else { &request.resources };
     let (grant, row) = (&family.issued.grant_id, access.row(ctx));
-    let instance = ctx.instance_id();
-    oauth_families::insert_access_token(&mut transaction, instance, grant, &row, &scopes, audience, ctx.offset())
-        .await?;
+    oauth_families::insert_access_token(tx, grant, &row, &scopes, audience).await?;
     transaction.commit().await?;
     authorization_steps::log_refreshed(ctx, family.issued.flow_id.as_ref(), true);
     answer(ctx, &client.client_id, &family.issued, scopes, access.token, next).await
@@ -129,13 +129,13 @@ async fn explain_unrotated(
 
 async fn lock(
     ctx: &Ctx,
-    db: &mut crate::store::pool::PgConnection,
+    db: &mut InstanceConnection<'_>,
     client: &PresentedClient,
     token: &Token,
 ) -> Result<Option<Family>, Failure> {
     for hash in hashes(ctx, Lookup::RefreshToken, token) {
-        let (instance, day) = (ctx.instance_id(), token.day());
-        let family = oauth_families::lock(db, instance, &client.client_id, day, &hash, ctx.offset()).await?;
+        let day = token.day();
+        let family = oauth_families::lock(db, &client.client_id, day, &hash).await?;
         if family.is_some() {
             return Ok(family);
         }

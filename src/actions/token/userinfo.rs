@@ -28,7 +28,7 @@ pub async fn show(ctx: &Ctx, presented: &str) -> Result<Map<String, Value>, Fail
     let token = Token::parse(Kind::Access, presented).ok_or(NOT_LIVE)?;
     let mut found = None;
     for hash in hashes(ctx, Lookup::AccessToken, &token) {
-        found = oauth_tokens::bearer(&ctx.app.db, ctx.instance_id(), token.day(), &hash, ctx.offset()).await?;
+        found = oauth_tokens::bearer(&mut ctx.db(), token.day(), &hash).await?;
         if found.is_some() {
             break;
         }

@@ -9,7 +9,8 @@ use crate::model::id::{ClientId, UserId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::verification::{GUESSES, Role, Status};
-use crate::store::pool::PgConnection;
+use crate::store::InstanceConnection;
+
 use crate::store::verifications::{self, PendingVerification};
 
 /// What a guess was.
@@ -41,8 +42,8 @@ pub struct Guesser<'a> {
 /// # Errors
 /// `user_locked`, `too_many_requests`; `verification_missing`, `verification_expired`, `verification_failed`,
 /// `verification_already_verified`: then nothing was counted, because there is nothing to guess.
-pub async fn check(ctx: &Ctx, db: &mut PgConnection, who: &Guesser<'_>, guess: &str) -> Result<Guess> {
-    let asked = verifications::current(&mut *db, ctx.instance_id(), who.owner, who.role).await?;
+pub async fn check(ctx: &Ctx, db: &mut InstanceConnection<'_>, who: &Guesser<'_>, guess: &str) -> Result<Guess> {
+    let asked = verifications::current(&mut *db, who.owner, who.role).await?;
     let Some(asked) = asked.filter(|asked| asked.strategy.ends_with("_code") && asked.strategy == who.strategy) else {
         return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
     };
@@ -52,7 +53,7 @@ pub async fn check(ctx: &Ctx, db: &mut PgConnection, who: &Guesser<'_>, guess: &
     if tried.is_in_vain() {
         hashes.clear();
     }
-    match verifications::guess(&mut *db, ctx.instance_id(), &asked.id, who.client, &hashes, ctx.offset()).await? {
+    match verifications::guess(&mut *db, &asked.id, who.client, &hashes).await? {
         Some(Status::Verified) => {
             lockout::release(ctx, db, &tried).await?;
             flow_steps::log_verification(ctx, &asked.strategy);

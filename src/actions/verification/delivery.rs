@@ -2,6 +2,7 @@
 //! page on a development instance without one. Both in the transaction that asks, so that nothing is sent for what
 //! never was.
 
+use crate::store::InstanceConnection;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -13,7 +14,6 @@ use crate::model::problem::{Error, Result};
 use crate::outbound::mail::OutgoingMail;
 use crate::store::inbox::{self, StoredMessage};
 use crate::store::outbox::{self, ClaimedEffect, Effort, Kind};
-use crate::store::pool::PgConnection;
 
 /// A message to one address.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ fn keeps_messages(app: &App, instance: &Instance) -> bool {
 }
 
 /// Brings `mail` on its way when the transaction commits, or takes as long as that takes.
-pub(super) async fn send(ctx: &Ctx, db: &mut PgConnection, mail: &Mail, effort: Effort) -> Result<()> {
+pub(super) async fn send(ctx: &Ctx, db: &mut InstanceConnection<'_>, mail: &Mail, effort: Effort) -> Result<()> {
     let instance = ctx.instance_id();
     let content = Zeroizing::new(serde_json::to_vec(mail).map_err(Error::internal)?);
     if keeps_messages(&ctx.app, &ctx.instance) {
@@ -53,7 +53,7 @@ pub(super) async fn send(ctx: &Ctx, db: &mut PgConnection, mail: &Mail, effort: 
         let sealed = ctx.app.ring.seal(ctx.rng(), &inbox::content_at(instance, &id), &content);
         let sealed = sealed.map_err(Error::internal)?;
         // The subject names the code: it lies sealed with the rest.
-        inbox::keep(db, instance, &id, &mail.to, &sealed, effort, ctx.offset()).await?;
+        inbox::keep(db, &id, &mail.to, &sealed, effort).await?;
         return Ok(());
     }
     if ctx.app.mailer.is_none() {
@@ -62,7 +62,7 @@ pub(super) async fn send(ctx: &Ctx, db: &mut PgConnection, mail: &Mail, effort: 
     let id = OutboxId::new(ctx.app.clock.now(), ctx.rng());
     let at = outbox::payload_at(instance.as_str(), id.as_str());
     let sealed = ctx.app.ring.seal(ctx.rng(), &at, &content).map_err(Error::internal)?;
-    outbox::put_sealed(db, instance, &id, Kind::Mail, &sealed, effort).await?;
+    outbox::put_sealed(db, &id, Kind::Mail, &sealed, effort).await?;
     Ok(())
 }
 
@@ -101,7 +101,7 @@ pub struct InboxMessage {
 /// # Errors
 /// Storage faults, a fault for one that does not open.
 pub async fn inbox(ctx: &Ctx, count: i64) -> Result<Vec<InboxMessage>> {
-    let stored = inbox::newest(&ctx.app.db, ctx.instance_id(), count).await?;
+    let stored = inbox::newest(&mut ctx.db(), count).await?;
     stored.into_iter().map(|stored| open(ctx, stored)).collect()
 }
 

@@ -11,8 +11,9 @@ use crate::model::id::{ClientId, SessionId, VerificationId};
 use crate::model::problem::Result;
 use crate::model::random;
 use crate::model::verification::{Role, TEST_CODE};
+use crate::store::InstanceConnection;
 use crate::store::outbox::Effort;
-use crate::store::pool::PgConnection;
+
 use crate::store::verifications::{self, NewVerification};
 
 /// Digits of a code.
@@ -52,7 +53,11 @@ pub struct VerificationRequest<'a> {
 ///
 /// # Errors
 /// Storage faults, a fault where the instance cannot send (see [`delivery::can_send`]).
-pub async fn issue(ctx: &Ctx, db: &mut PgConnection, request: &VerificationRequest<'_>) -> Result<VerificationId> {
+pub async fn issue(
+    ctx: &Ctx,
+    db: &mut InstanceConnection<'_>,
+    request: &VerificationRequest<'_>,
+) -> Result<VerificationId> {
     let id = VerificationId::new(ctx.now, ctx.rng());
     let is_test = request.address.is_test() && ctx.instance.has_test_mode();
     let secret = match request.method {
@@ -78,7 +83,7 @@ pub async fn issue(ctx: &Ctx, db: &mut PgConnection, request: &VerificationReque
         link,
         redirect_url,
     };
-    verifications::create(db, ctx.instance_id(), &new, ctx.offset()).await?;
+    verifications::create(db, &new).await?;
     let effort = if request.recipient == Recipient::Owner { Effort::Real } else { Effort::Pretended };
     flow_steps::log_message(ctx, request.method.strategy(), request.address, effort == Effort::Real && !is_test);
     if !is_test {

@@ -54,8 +54,10 @@ async fn add_user(ctx: &Ctx, actor: &Actor, first_name: &str, last_name: &str, a
         password_digest: None,
         email: Some(NewAddress { id: &address_id, value: address, is_verified: true, strategy: "admin" }),
     };
-    let mut transaction = ctx.app.db.begin().await?;
-    if !users::create(&mut transaction, ctx.instance_id(), &new, ctx.offset()).await? {
+    let mut db = ctx.db();
+    let mut transaction = db.begin().await?;
+    let tx = &mut transaction.connection();
+    if !users::create(tx, &new).await? {
         return Ok(());
     }
     for provider in ctx.app.catalogue.all() {
@@ -69,14 +71,14 @@ async fn add_user(ctx: &Ctx, actor: &Actor, first_name: &str, last_name: &str, a
             address: profile.email_trust.counts_as_verified().then_some(&address_id),
             scopes: &[],
         };
-        external_accounts::create(&mut transaction, ctx.instance_id(), &new, ctx.offset()).await?;
+        external_accounts::create(tx, &new).await?;
     }
     let event = AuditEvent {
         user: Some(&id),
         target: Some(("user", id.as_str())),
         ..AuditEvent::new(ctx.instance_id().as_str(), "user.created", actor.clone(), ctx.app.clock.now())
     };
-    audit::append(&mut transaction, ctx.rng(), event).await?;
+    audit::append(tx, ctx.rng(), event).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The command: makes the instance that is walked through, and removes it.
 
+use crate::store::InstanceConnection;
 use std::time::Instant;
 
 use clap::Args;
@@ -87,9 +88,9 @@ async fn running(open: &Open) -> Result<Url, Failure> {
 }
 
 async fn remove(open: &Open, id: &InstanceId) -> Result<(), Failure> {
-    transact(&open.app.db, "selftest.remove", |tx| {
+    transact(InstanceConnection::of_pool(&open.app.db, id, time::Duration::ZERO), "selftest.remove", |tx| {
         async move {
-            erase::instance(tx, id).await?;
+            erase::instance(tx).await?;
             instances::announce(&mut *tx).await?;
             Ok(Committed::Done(()))
         }

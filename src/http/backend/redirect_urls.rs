@@ -19,7 +19,7 @@ use crate::store::redirect_urls::{self, RedirectUrl};
 /// `GET /v1/redirect_urls`: newest first.
 pub async fn list(ctx: Ctx, Query(query): Query) -> Answer {
     let page = Page::read(&query)?;
-    let listed = redirect_urls::list(&ctx.app.db, ctx.instance_id()).await?;
+    let listed = redirect_urls::list(&mut ctx.db()).await?;
     let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
     let take = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let shown = listed.iter().skip(skip).take(take).map(show).collect();
@@ -36,7 +36,7 @@ pub async fn create(ctx: Ctx, Backend(holder): Backend, Body(params): Body) -> A
 
 /// `GET /v1/redirect_urls/{id}`.
 pub async fn get(ctx: Ctx, Path(id): Path<String>) -> Answer {
-    let found = redirect_urls::get(&ctx.app.db, ctx.instance_id(), &parse(&id)?).await?;
+    let found = redirect_urls::get(&mut ctx.db(), &parse(&id)?).await?;
     Ok(answer::json(&show(&found.ok_or(code::RESOURCE_NOT_FOUND)?)))
 }
 

@@ -55,7 +55,7 @@ pub async fn list(ctx: Ctx, Query(query): Query) -> Answer {
         Some(_) => return Err(format_invalid("starting_after").into()),
     };
     let page = user_lists::Page { order, direction, limit: page.limit, offset: page.offset, after };
-    let found = user_lists::list(&ctx.app.db, ctx.instance_id(), &filter, &page).await?;
+    let found = user_lists::list(&mut ctx.db(), &filter, &page).await?;
     let shown: Vec<Value> = found.iter().map(|found| user(found, Audience::Backend, &ctx.instance, ctx.now)).collect();
     Ok(answer::json(&Value::Array(shown)))
 }
@@ -63,7 +63,7 @@ pub async fn list(ctx: Ctx, Query(query): Query) -> Answer {
 /// Where the user `id` stands: one of this instance who is still there.
 async fn position(ctx: &Ctx, id: &str) -> crate::model::problem::Result<Position> {
     let id = UserId::parse(id).ok_or_else(|| format_invalid("starting_after"))?;
-    let found = user_lists::position(&ctx.app.db, ctx.instance_id(), &id).await?;
+    let found = user_lists::position(&mut ctx.db(), &id).await?;
     found.ok_or_else(|| format_invalid("starting_after").into())
 }
 
@@ -73,14 +73,14 @@ fn format_invalid(parameter: &str) -> Problem {
 
 /// `GET /v1/users/count`.
 pub async fn count(ctx: Ctx, Query(query): Query) -> Answer {
-    let count = user_lists::count(&ctx.app.db, ctx.instance_id(), &filter(&query, ctx.instance_id())?).await?;
+    let count = user_lists::count(&mut ctx.db(), &filter(&query, ctx.instance_id())?).await?;
     Ok(answer::json(&json!({ "object": "total_count", "total_count": count })))
 }
 
 /// `GET /v1/users/{id}`.
 pub async fn show(ctx: Ctx, Path(id): Path<String>) -> Answer {
     let id = UserId::parse(&id).ok_or(code::RESOURCE_NOT_FOUND)?;
-    let found = users::get(&ctx.app.db, ctx.instance_id(), &id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
+    let found = users::get(&mut ctx.db(), &id).await?.ok_or(code::RESOURCE_NOT_FOUND)?;
     Ok(answer::json(&user(&found, Audience::Backend, &ctx.instance, ctx.now)))
 }
 

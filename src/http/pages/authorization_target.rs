@@ -31,7 +31,7 @@ pub async fn place(ctx: &Ctx, target: &str) -> Result<Option<FormTarget>> {
     let Some(request) = request(ctx, target) else { return Ok(None) };
     let Some(client_id) = request.single("client_id") else { return Ok(None) };
     let nobody = Presented::default();
-    let known = oauth_codes::facts(&ctx.app.db, ctx.instance_id(), client_id, nobody, ctx.offset()).await?;
+    let known = oauth_codes::facts(&mut ctx.db(), client_id, nobody).await?;
     let Some(application) = known.map(|known| known.application) else { return Ok(None) };
     let matched = match request.single("redirect_uri") {
         None => application.redirect_uris.first().map(String::as_str),

@@ -96,7 +96,7 @@ async fn respond(ctx: &Ctx, query: Result<Query, Failure>) -> Result<Response> {
 /// The session that the callback began, shown to the page that began it.
 async fn of_session(ctx: &Ctx, query: &Params) -> Result<Option<PopupMessage>> {
     let Some(session) = query.text(CREATED_SESSION).and_then(SessionId::parse) else { return Ok(None) };
-    let began = sessions::page_that_began(&ctx.app.db, ctx.instance_id(), &session, ctx.offset()).await?;
+    let began = sessions::page_that_began(&mut ctx.db(), &session).await?;
     let origin = began.filter(|origin| ctx.instance.is_own_origin(origin));
     Ok(origin.map(|origin| PopupMessage { key: SESSION, value: session.as_str().to_owned(), origin }))
 }

@@ -1,9 +1,8 @@
 //! Forgetting an account's tokens, for whoever has the provider notified.
 
-use sqlx::postgres::types::PgInterval;
+use crate::store::InstanceConnection;
 
-use crate::model::id::{ExternalAccountId, InstanceId};
-use crate::store::pool::PgConnection;
+use crate::model::id::ExternalAccountId;
 
 /// What an account held, sealed to where it lay.
 #[derive(Clone, Debug)]
@@ -19,12 +18,7 @@ pub struct Forgotten {
 ///
 /// # Errors
 /// Storage faults.
-pub async fn forget(
-    db: &mut PgConnection,
-    instance: &InstanceId,
-    account: &ExternalAccountId,
-    offset: PgInterval,
-) -> sqlx::Result<Option<Forgotten>> {
+pub async fn forget(db: &mut InstanceConnection<'_>, account: &ExternalAccountId) -> sqlx::Result<Option<Forgotten>> {
     sqlx::query_as!(
         Forgotten,
         r#"with old as (
@@ -37,9 +31,9 @@ pub async fn forget(
                refresh_lease_until = null, updated_at = now() + $3
            from old where t.instance_id = $1 and t.external_account_id = $2
            returning old.access_token_sealed, old.refresh_token_sealed"#,
-        instance.as_str(),
+        db.instance().as_str(),
         account.as_str(),
-        offset,
+        db.offset(),
     )
     .fetch_optional(db)
     .await

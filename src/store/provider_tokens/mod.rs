@@ -6,13 +6,13 @@ mod refresh;
 
 pub use refresh::{AcquiredLease, Failed, LeaseEnd, NewTokens, StoredToken, fail, keep, miss, release_lease, take};
 
+use crate::store::InstanceConnection;
 use sqlx::postgres::types::PgInterval;
 
 use crate::crypto::SealedAt;
 use crate::model::id::{ExternalAccountId, IdentificationId, InstanceId, UserId};
 use crate::model::provider_token::{self as model, Lease, Refusal, Row, TokenLife};
 use crate::model::time::Timestamp;
-use crate::store::pool::PgConnection;
 
 /// Where a token of this account is sealed to: a value moved elsewhere does not open.
 pub fn sealed_at<'a>(instance: &'a InstanceId, account: &'a ExternalAccountId, column: &'static str) -> SealedAt<'a> {
@@ -60,11 +60,9 @@ pub struct RecoveredTokens {
 /// # Errors
 /// Storage faults.
 pub async fn store(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     account: &ExternalAccountId,
     new: &Stored<'_>,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<RecoveredTokens>> {
     let row = sqlx::query!(
         r#"with before as (
@@ -84,7 +82,7 @@ pub async fn store(
                refresh_lease_owner = null, refresh_lease_until = null, updated_at = excluded.updated_at
            returning (select state from before) as "before: model::TokenState",
                (select user_id from external_accounts a where a.instance_id = $1 and a.id = $2) as "user: UserId""#,
-        instance.as_str(),
+        db.instance().as_str(),
         account.as_str(),
         new.access_token,
         new.refresh_token,
@@ -92,7 +90,7 @@ pub async fn store(
         new.token_type,
         new.scopes,
         new.expires_in.map(|seconds| f64::from(i32::try_from(seconds).unwrap_or(i32::MAX))),
-        offset,
+        db.offset(),
         new.missing_refresh_token == MissingRefreshToken::Keep,
     )
     .fetch_one(db)
@@ -158,11 +156,9 @@ pub struct AccountFilter<'a> {
 /// # Errors
 /// Storage faults.
 pub async fn read_tokens(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     which: AccountFilter<'_>,
     leeway: PgInterval,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<UserTokens>> {
     let rows = sqlx::query!(
         r#"select a.id as "id?: ExternalAccountId", a.provider as "provider?", a.provider_user_id,
@@ -181,11 +177,11 @@ pub async fn read_tokens(
            left join provider_tokens t on t.instance_id = $1 and t.external_account_id = a.id
            left join provider_configs p on p.instance_id = $1 and p.provider = coalesce($3, a.provider)
            where u.instance_id = $1 and u.id = $2 order by a.created_at desc, a.id desc"#,
-        instance.as_str(),
+        db.instance().as_str(),
         which.user.as_str(),
         which.provider,
         leeway,
-        offset,
+        db.offset(),
         which.account.map(ExternalAccountId::as_str),
     )
     .fetch_all(db)
@@ -254,8 +250,7 @@ pub struct AccountOwner {
 /// # Errors
 /// Storage faults.
 pub async fn find_owner(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     id: Option<&ExternalAccountId>,
     identification: Option<&IdentificationId>,
 ) -> sqlx::Result<Option<AccountOwner>> {
@@ -263,7 +258,7 @@ pub async fn find_owner(
         AccountOwner,
         r#"select id as "id: ExternalAccountId", user_id as "user: UserId", provider from external_accounts
            where instance_id = $1 and (id = $2 or identification_id = $3) and status = 'verified'"#,
-        instance.as_str(),
+        db.instance().as_str(),
         id.map(ExternalAccountId::as_str),
         identification.map(IdentificationId::as_str),
     )

@@ -1,13 +1,13 @@
 //! A refresh of a provider token: its lease is taken, its answer stored, its failure noted. Leases belong to processes,
 //! so they count in real time; what people see counts on the instance's clock. Each statement says whether it happened.
 
+use crate::store::InstanceConnection;
 use sqlx::postgres::types::PgInterval;
 
-use crate::model::id::{ExternalAccountId, InstanceId};
+use crate::model::id::ExternalAccountId;
 use crate::model::provider_token::{self as model, Refusal, Row, Verdict};
 use crate::model::time::Timestamp;
 use crate::store::channel::Channel;
-use crate::store::pool::PgConnection;
 
 /// A lease that was taken.
 #[derive(Clone, Debug)]
@@ -24,8 +24,7 @@ pub struct AcquiredLease {
 /// # Errors
 /// Storage faults.
 pub async fn take(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     account: &ExternalAccountId,
     seen: &Row,
     owner: &str,
@@ -41,7 +40,7 @@ pub async fn take(
            update provider_tokens t set refresh_lease_owner = $4, refresh_lease_until = now() + $5
            from before where t.instance_id = $1 and t.external_account_id = $2
            returning t.refresh_token_sealed, before.refresh_lease_owner is not null as "was_unanswered!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         account.as_str(),
         seen.generation,
         owner,
@@ -94,12 +93,10 @@ pub struct StoredToken {
 /// # Errors
 /// Storage faults.
 pub async fn keep(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     account: &ExternalAccountId,
     generation: i64,
     new: NewTokens<'_>,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<StoredToken>> {
     let row = sqlx::query!(
         r#"with account_first as materialized (
@@ -126,7 +123,7 @@ pub async fn keep(
                    and (a.error is not null or a.approved_scopes <> coalesce($8, a.approved_scopes)))
            select before as "before: model::TokenState", generation, id_token_sealed, scopes, expires_at, obtained_at,
                pg_notify($11, $2) as "notified!: ()" from stored"#,
-        instance.as_str(),
+        db.instance().as_str(),
         account.as_str(),
         generation,
         new.access_token,
@@ -135,7 +132,7 @@ pub async fn keep(
         new.token_type,
         new.scopes,
         new.expires_in,
-        offset,
+        db.offset(),
         Channel::ProviderToken.as_str(),
     )
     .fetch_optional(db)
@@ -169,11 +166,9 @@ pub struct Failed<'a> {
 /// # Errors
 /// Storage faults.
 pub async fn fail(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     account: &ExternalAccountId,
     failed: &Failed<'_>,
-    offset: PgInterval,
 ) -> sqlx::Result<Option<model::TokenState>> {
     let verdict = failed.verdict;
     let row = sqlx::query!(
@@ -196,7 +191,7 @@ pub async fn fail(
                update external_accounts a set error = $9, updated_at = now() + $10
                from noted where a.instance_id = $1 and a.id = $2 and a.error is distinct from $9 and $9 is not null)
            select noted.before as "before: model::TokenState", pg_notify($11, $2) as "notified!: ()" from noted"#,
-        instance.as_str(),
+        db.instance().as_str(),
         account.as_str(),
         failed.generation,
         failed.owner,
@@ -205,7 +200,7 @@ pub async fn fail(
         verdict.drops_refresh_token,
         verdict.is_unanswered,
         failed.error,
-        offset,
+        db.offset(),
         Channel::ProviderToken.as_str(),
     )
     .fetch_optional(db)
@@ -227,8 +222,7 @@ pub enum LeaseEnd {
 /// # Errors
 /// Storage faults.
 pub async fn release_lease(
-    db: impl sqlx::PgExecutor<'_>,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     account: &ExternalAccountId,
     owner: &str,
     left: LeaseEnd,
@@ -241,7 +235,7 @@ pub async fn release_lease(
                    and refresh_lease_until > now()
                returning 1)
            select pg_notify($4, $2) as "notified!: ()" from left_behind"#,
-        instance.as_str(),
+        db.instance().as_str(),
         account.as_str(),
         owner,
         Channel::ProviderToken.as_str(),
@@ -258,12 +252,10 @@ pub async fn release_lease(
 /// # Errors
 /// Storage faults.
 pub async fn miss(
-    db: &mut PgConnection,
-    instance: &InstanceId,
+    db: &mut InstanceConnection<'_>,
     account: &ExternalAccountId,
     generation: i64,
     why: (&Refusal, &serde_json::Value),
-    offset: PgInterval,
 ) -> sqlx::Result<bool> {
     let row = sqlx::query!(
         r#"with account_first as materialized (
@@ -285,12 +277,12 @@ pub async fn miss(
                        and t.generation > $3)
                returning 1)
            select exists (select from noted) or exists (select from account) as "is_news!""#,
-        instance.as_str(),
+        db.instance().as_str(),
         account.as_str(),
         generation,
         why.0.to_string(),
         why.1,
-        offset,
+        db.offset(),
     )
     .fetch_one(db)
     .await?;

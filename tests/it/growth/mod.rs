@@ -22,7 +22,7 @@ use vestibule::model::id::{InstanceId, UserId};
 use vestibule::model::search::Search;
 use vestibule::store::retention::PAGE;
 use vestibule::store::user_lists::{self, Direction, Filter, OrderBy, Page, Position};
-use vestibule::store::{pool, user_search};
+use vestibule::store::{InstanceConnection, pool, user_search};
 
 const DATA: &str = include_str!("data.sql");
 /// The instance that has all the rows.
@@ -126,39 +126,40 @@ fn filters(instance: &InstanceId) -> Vec<(&'static str, Filter)> {
 }
 
 /// The statement that the program just spelled on this connection, as the database knows it.
-async fn spelled(db: &mut PgConnection, name: String) -> Statement {
+async fn spelled(db: &mut InstanceConnection<'_>, name: String) -> Statement {
     let rows = sqlx::raw_sql(
         "select statement, array_to_string(parameter_types, ';') from pg_prepared_statements order by prepare_time desc limit 1",
     )
-    .fetch_all(&mut *db)
+    .fetch_all(db)
     .await
     .unwrap();
     let types: String = rows[0].get(1);
     let types = types.split(';').filter(|kind| !kind.is_empty()).map(str::to_owned).collect();
-    sqlx::Connection::clear_cached_statements(db).await.unwrap();
     Statement { name, sql: rows[0].get(0), types: Some(types), limit: 10 }
 }
 
 /// Every variant of the statements that are built at run time.
-async fn built(db: &mut PgConnection) -> Vec<Statement> {
-    let instance = InstanceId::parse(INSTANCE).unwrap();
+async fn built(db: &TestDb) -> Vec<Statement> {
+    let pool = pool::open(db.options(), &config::Database { min_connections: 0, ..config::Database::default() });
+    let (connection, instance) = (&mut pool.acquire().await.unwrap(), InstanceId::parse(INSTANCE).unwrap());
+    let db = &mut InstanceConnection::on(connection, &instance, time::Duration::ZERO);
     let after = Position {
         created_at: time::OffsetDateTime::UNIX_EPOCH,
         id: UserId::parse("user_2O4BCh3zUONvWlZHtBXv6s6tm7u").unwrap(),
     };
     let mut found = Vec::new();
     for (label, filter) in filters(&instance) {
-        user_lists::count(&mut *db, &instance, &filter).await.unwrap();
-        found.push(spelled(&mut *db, format!("count{label}")).await);
+        user_lists::count(db, &filter).await.unwrap();
+        found.push(spelled(db, format!("count{label}")).await);
         for order in OrderBy::ALL {
             for direction in [Direction::Ascending, Direction::Descending] {
                 let page = Page { order, direction, limit: 10, offset: 0, after: None };
-                user_lists::list(&mut *db, &instance, &filter, &page).await.unwrap();
-                found.push(spelled(&mut *db, format!("list by {order:?} {direction:?}{label}")).await);
+                user_lists::list(db, &filter, &page).await.unwrap();
+                found.push(spelled(db, format!("list by {order:?} {direction:?}{label}")).await);
                 if order == OrderBy::CreatedAt {
                     let page = Page { after: Some(after.clone()), ..page };
-                    user_lists::list(&mut *db, &instance, &filter, &page).await.unwrap();
-                    found.push(spelled(&mut *db, format!("list by {order:?} {direction:?} after{label}")).await);
+                    user_lists::list(db, &filter, &page).await.unwrap();
+                    found.push(spelled(db, format!("list by {order:?} {direction:?} after{label}")).await);
                 }
             }
         }
@@ -261,7 +262,7 @@ async fn no_statement_costs_more_because_there_are_more_users() {
     let is_shown = std::env::var("VESTIBULE_GROWTH").is_ok();
     let (small_db, mut small) = database(SMALL).await;
     // Lists first: what the others write and take back leaves dead entries in the indexes.
-    let mut statements = built(&mut small).await;
+    let mut statements = built(&small_db).await;
     statements.extend(checked());
     let (large_db, mut large) = database(rows).await;
     let mut samples = measure::samples(&mut large).await;

@@ -195,7 +195,7 @@ impl TestApp {
         let instance = directory::by_name(&app.db, "dev").await.unwrap().unwrap();
         let stood_at = Timestamp::parse(stood_at, &time::format_description::well_known::Rfc3339).unwrap();
         let offset = i64::try_from((stood_at - app.clock.now()).whole_microseconds()).unwrap();
-        instances::set_clock_offset(&app.db, &instance.id, offset).await.unwrap();
+        instances::set_clock_offset(&mut app.db_of(&instance), offset).await.unwrap();
         app.forget_directory();
         // As every process does when it opens a database; here the instance's clock is set first.
         actions::signing_keys::add_missing(&app).await.unwrap();
@@ -294,9 +294,10 @@ impl TestApp {
 
     /// Moves the instance's clock forward, on top of earlier moves.
     pub async fn advance(&self, by: Duration) {
-        let moved = self.ctx().await.instance.clock_offset + by;
+        let ctx = self.ctx().await;
+        let moved = ctx.instance.clock_offset + by;
         let microseconds = i64::try_from(moved.whole_microseconds()).unwrap();
-        instances::set_clock_offset(&self.app().db, &self.instance, microseconds).await.unwrap();
+        instances::set_clock_offset(&mut ctx.db(), microseconds).await.unwrap();
         for app in &self.apps {
             app.forget_directory();
         }

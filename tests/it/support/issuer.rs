@@ -231,10 +231,7 @@ impl Issuer {
             expires_in,
             missing_refresh_token: MissingRefreshToken::Drop,
         };
-        let mut connection = ctx.app.db.acquire().await.unwrap();
-        provider_tokens::store(&mut connection, ctx.instance_id(), &connected.account, &stored, ctx.offset())
-            .await
-            .unwrap();
+        provider_tokens::store(&mut ctx.db(), &connected.account, &stored).await.unwrap();
     }
 
     /// Ends the stored access token's life now.

@@ -24,7 +24,7 @@ async fn start() -> (TestApp, Browser, String) {
     let ctx = app.ctx().await;
     let digest = ctx.app.passwords.hash(ctx.rng(), &Secret::from(PASSWORD.to_owned())).await.unwrap();
     let user = UserId::parse(&id).unwrap();
-    user_passwords::set(&ctx.app.db, ctx.instance_id(), &user, &digest, ctx.offset()).await.unwrap();
+    user_passwords::set(&mut ctx.db(), &user, &digest).await.unwrap();
     let change = r#"{"enumeration_protection": "strict", "attributes": {"password": {"enabled": true}}}"#;
     app.execute("update instances set settings = settings || $2::jsonb where id = $1", change).await;
     app.app().forget_directory();

@@ -14,9 +14,10 @@ const OWNER: &str = "sia_2O4BCh3zUONvWlZHtBXv6s6tm7u";
 
 /// What `code` turns out to be: `right`, or the code of the refusal.
 async fn guess(ctx: &Ctx, client: &ClientId, code: &str) -> &'static str {
-    let mut tx = ctx.app.db.begin().await.unwrap();
+    let mut db = ctx.db();
+    let mut tx = db.begin().await.unwrap();
     let who = Guesser { owner: OWNER, role: Role::FirstFactor, strategy: "email_code", client, user: None };
-    let outcome = check(ctx, &mut tx, &who, code).await;
+    let outcome = check(ctx, &mut tx.connection(), &who, code).await;
     tx.commit().await.unwrap();
     match outcome {
         Ok(Guess::Right(asked)) => {
@@ -136,9 +137,10 @@ async fn test_addresses_are_sent_nothing_and_accept_a_fixed_code() {
     let client = client_of(&ctx).await;
     ask(&ctx, &client, OWNER, TEST).await;
     assert!(messages(&app, TEST).await.is_empty());
-    let mut tx = ctx.app.db.begin().await.unwrap();
+    let mut db = ctx.db();
+    let mut tx = db.begin().await.unwrap();
     let who = Guesser { owner: OWNER, role: Role::FirstFactor, strategy: "email_code", client: &client, user: None };
-    let outcome = check(&ctx, &mut tx, &who, "424242").await;
+    let outcome = check(&ctx, &mut tx.connection(), &who, "424242").await;
     assert!(matches!(outcome, Ok(Guess::Right(_))), "{outcome:?}");
     tx.commit().await.unwrap();
 

@@ -53,7 +53,8 @@ async fn client_of(ctx: &Ctx) -> ClientId {
 
 /// Asks for a code for the attempt `owner` of `client`.
 async fn ask(ctx: &Ctx, client: &ClientId, owner: &str, address: &str) {
-    let mut tx = ctx.app.db.begin().await.unwrap();
+    let mut db = ctx.db();
+    let mut tx = db.begin().await.unwrap();
     let ask = VerificationRequest {
         owner,
         role: Role::FirstFactor,
@@ -64,6 +65,6 @@ async fn ask(ctx: &Ctx, client: &ClientId, owner: &str, address: &str) {
         method: VerificationMethod::Code,
         recipient: Recipient::Owner,
     };
-    issue(ctx, &mut tx, &ask).await.unwrap();
+    issue(ctx, &mut tx.connection(), &ask).await.unwrap();
     tx.commit().await.unwrap();
 }
