@@ -410,9 +410,8 @@ fn claim_path(root: &str, source: &str) -> Result<Expression, PathError> {
 
 fn secure(name: &'static str, url: String, may_be_http: &dyn Fn(&Url) -> bool) -> Result<String, CustomError> {
     let parsed = Url::parse(&url).map_err(|_| CustomError::Insecure(name))?;
-    let scheme = Scheme::of(&parsed);
-    let is_secure = scheme == Scheme::Https || (scheme == Scheme::Http && may_be_http(&parsed));
-    if is_secure { Ok(url) } else { Err(CustomError::Insecure(name)) }
+    let is_secure = |scheme| scheme == Scheme::Https || (scheme == Scheme::Http && may_be_http(&parsed));
+    if is_secure(Scheme::of(&parsed)) { Ok(url) } else { Err(CustomError::Insecure(name)) }
 }
 
 #[cfg(test)]
