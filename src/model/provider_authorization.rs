@@ -1,19 +1,20 @@
 //! What an authorization at a provider is for, and how the browser that comes back is known.
 
 use super::linking::AttemptKind;
+use super::text_enum::text_enum;
 
-/// What is done with the identity that the provider vouches for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum Intent {
-    /// Somebody signs in.
-    SignIn,
-    /// Somebody signs up.
-    SignUp,
-    /// A signed-in user adds an account.
-    Connect,
-    /// A signed-in user has an account approved once more.
-    Reauthorize,
+text_enum! {
+    /// What is done with the identity that the provider vouches for.
+    pub enum Intent {
+        /// Somebody signs in.
+        SignIn = "sign_in",
+        /// Somebody signs up.
+        SignUp = "sign_up",
+        /// A signed-in user adds an account.
+        Connect = "connect",
+        /// A signed-in user has an account approved once more.
+        Reauthorize = "reauthorize",
+    }
 }
 
 impl Intent {
@@ -36,13 +37,14 @@ impl From<AttemptKind> for Intent {
     }
 }
 
-/// What shows that the browser that comes back belongs to the client that left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum Transport {
-    /// Its cookie.
-    #[default]
-    Cookie,
-    /// A nonce, which it hands to the native application that began: no cookie of ours is in that browser.
-    Nonce,
+text_enum! {
+    /// What shows that the browser that comes back belongs to the client that left.
+    #[derive(Default)]
+    pub enum Transport {
+        /// Its cookie.
+        #[default]
+        Cookie = "cookie",
+        /// A nonce, which it hands to the native application that began: no cookie of ours is in that browser.
+        Nonce = "nonce",
+    }
 }

@@ -1,27 +1,26 @@
 //! A sign-in attempt as a state machine: which verification each state accepts, and where it leads.
 //! Nothing else makes an attempt complete.
 
-use serde::{Deserialize, Serialize};
-
 use super::defences::Defences;
 use super::id::IdentificationId;
+use super::text_enum::text_enum;
 use super::user::IdentificationStatus;
 
-/// Where an attempt stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
-#[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum Status {
-    /// Nobody is identified; also while a provider is asked, and after it failed.
-    NeedsIdentifier,
-    /// The user is known; a first factor must be verified.
-    NeedsFirstFactor,
-    /// A second factor must be verified.
-    NeedsSecondFactor,
-    /// A first factor is verified; a new password must be chosen.
-    NeedsNewPassword,
-    /// Signed in.
-    Complete,
+text_enum! {
+    /// Where an attempt stands.
+    #[derive(PartialOrd, Ord)]
+    pub enum Status {
+        /// Nobody is identified; also while a provider is asked, and after it failed.
+        NeedsIdentifier = "needs_identifier",
+        /// The user is known; a first factor must be verified.
+        NeedsFirstFactor = "needs_first_factor",
+        /// A second factor must be verified.
+        NeedsSecondFactor = "needs_second_factor",
+        /// A first factor is verified; a new password must be chosen.
+        NeedsNewPassword = "needs_new_password",
+        /// Signed in.
+        Complete = "complete",
+    }
 }
 
 /// Whether an attempt may still be changed.

@@ -1,22 +1,20 @@
 //! A sign-up attempt as rules: what it must have, what must be verified of it, and who
 //! may become a user at all.
 
-use serde::{Deserialize, Serialize};
-
 use super::defences::Defences;
 use super::settings::{Settings, SignUpMode};
+use super::text_enum::text_enum;
 
 pub use super::sign_in::{AttemptLife, Refused};
 
-/// Where an attempt stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
-#[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum Status {
-    /// It has to bring more, or something of it must be verified.
-    MissingRequirements,
-    /// It made a user.
-    Complete,
+text_enum! {
+    /// Where an attempt stands.
+    pub enum Status {
+        /// It has to bring more, or something of it must be verified.
+        MissingRequirements = "missing_requirements",
+        /// It made a user.
+        Complete = "complete",
+    }
 }
 
 /// Something a sign-up can bring.

@@ -3,19 +3,20 @@
 
 use std::time::Duration;
 
+use super::text_enum::text_enum;
 use super::time::Timestamp;
 
 /// How long a key is public before it signs: longer than verifiers and their proxies use a key set that they have.
 pub const PUBLIC_BEFORE_USE: Duration = Duration::from_secs(15 * 60);
 
-/// What a key signs. Whoever verifies one kind of token never sees the keys of the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum KeyPurpose {
-    /// Session tokens, what travels with them (handshakes), and JWT access tokens: backends fetch or pin this key.
-    Session,
-    /// id_tokens, which third parties hold: no backend may take one for a session token.
-    IdToken,
+text_enum! {
+    /// What a key signs. Whoever verifies one kind of token never sees the keys of the other.
+    pub enum KeyPurpose {
+        /// Session tokens, what travels with them (handshakes), and JWT access tokens: backends fetch or pin this key.
+        Session = "session",
+        /// id_tokens, which third parties hold: no backend may take one for a session token.
+        IdToken = "id_token",
+    }
 }
 
 /// Where a key is in its life.

@@ -147,17 +147,16 @@ pub enum IdentificationKind {
     Web3Wallet,
 }
 
-/// How far an address is its user's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, sqlx::Type)]
-#[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum IdentificationStatus {
-    /// Claimed, not verified.
-    Unverified,
-    /// Verified; nobody else can have it.
-    Verified,
-    /// Set aside by the backend; nobody else can have it.
-    Reserved,
+text_enum! {
+    /// How far an address is its user's.
+    pub enum IdentificationStatus {
+        /// Claimed, not verified.
+        Unverified = "unverified",
+        /// Verified; nobody else can have it.
+        Verified = "verified",
+        /// Set aside by the backend; nobody else can have it.
+        Reserved = "reserved",
+    }
 }
 
 /// An external account that an address is linked to.
@@ -227,15 +226,14 @@ impl ExternalAccount {
     }
 }
 
-/// Where an external account stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, sqlx::Type)]
-#[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum ExternalAccountStatus {
-    /// It waits for its identity.
-    Pending,
-    /// Its identity was verified.
-    Verified,
+text_enum! {
+    /// Where an external account stands.
+    pub enum ExternalAccountStatus {
+        /// It waits for its identity.
+        Pending = "pending",
+        /// Its identity was verified.
+        Verified = "verified",
+    }
 }
 
 fn is_verified<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {

@@ -6,24 +6,24 @@ use time::serde::rfc3339;
 
 use super::id::VerificationId;
 use super::linking::AttemptKind;
+use super::text_enum::text_enum;
 use super::time::Timestamp;
 
 /// How long a verification may take, and how long a verified identity may wait for its transfer.
 pub const LIFE: time::Duration = time::Duration::minutes(10);
 
-/// Where a verification stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, sqlx::Type)]
-#[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum Status {
-    /// Asked, not answered.
-    Unverified,
-    /// Verified.
-    Verified,
-    /// Verified, but it belongs in the other attempt.
-    Transferable,
-    /// Refused for good.
-    Failed,
+text_enum! {
+    /// Where a verification stands.
+    pub enum Status {
+        /// Asked, not answered.
+        Unverified = "unverified",
+        /// Verified.
+        Verified = "verified",
+        /// Verified, but it belongs in the other attempt.
+        Transferable = "transferable",
+        /// Refused for good.
+        Failed = "failed",
+    }
 }
 
 /// The status people see: expiry is computed, not stored.
@@ -55,16 +55,16 @@ impl Status {
     }
 }
 
-/// What a verification verifies to its owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum Role {
-    /// Who signs in, or who is signed in (reverification).
-    FirstFactor,
-    /// The address of a sign-up, or of a user.
-    EmailAddress,
-    /// The account at a provider that a sign-up begins with, or that a user connects.
-    ExternalAccount,
+text_enum! {
+    /// What a verification verifies to its owner.
+    pub enum Role {
+        /// Who signs in, or who is signed in (reverification).
+        FirstFactor = "first_factor",
+        /// The address of a sign-up, or of a user.
+        EmailAddress = "email_address",
+        /// The account at a provider that a sign-up begins with, or that a user connects.
+        ExternalAccount = "external_account",
+    }
 }
 
 impl Role {

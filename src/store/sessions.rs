@@ -1,7 +1,6 @@
 //! Sessions: begun in one way only, minted from, touched, ended.
 
 use super::InstanceConnection;
-use serde::Serialize;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
@@ -10,6 +9,7 @@ use crate::crypto::LookupHash;
 use crate::model::client::Session;
 use crate::model::id::{ClientId, SessionActivityId, SessionId, UserId};
 use crate::model::request::Origin;
+use crate::model::text_enum::text_enum;
 
 /// How long a replaced client token still reads; see `clients::tree`.
 const GRACE: PgInterval = interval::seconds(10);
@@ -125,17 +125,16 @@ pub async fn open(
     Ok(tree.map(|tree| tree.0))
 }
 
-/// How a session ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type)]
-#[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum Ending {
-    /// Signed out, still listed elsewhere.
-    Ended,
-    /// Signed out and taken off the client.
-    Removed,
-    /// By the backend, or by whoever took the account over.
-    Revoked,
+text_enum! {
+    /// How a session ends.
+    pub enum Ending {
+        /// Signed out, still listed elsewhere.
+        Ended = "ended",
+        /// Signed out and taken off the client.
+        Removed = "removed",
+        /// By the backend, or by whoever took the account over.
+        Revoked = "revoked",
+    }
 }
 
 /// Whether the client that `token` names has something to sign out of: the open session that is named, or any, or an attempt
