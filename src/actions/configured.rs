@@ -7,8 +7,9 @@ use url::Url;
 use crate::actions::providers::{is_of_document, of_discovery};
 use crate::context::Ctx;
 use crate::model::problem::{Code, Error, Problem, Result, code};
-use crate::model::provider_config::{Credentials, ProviderConfig, strategy};
+use crate::model::provider_config::{Credentials, ProviderConfig};
 use crate::model::reason::Reason;
+use crate::model::strategy::{ProviderSlug, RequestedStrategy, Strategy};
 use crate::store::provider_configs;
 use crate::upstream::custom::CustomProvider;
 use crate::upstream::descriptor::Descriptor;
@@ -24,11 +25,18 @@ pub struct Configured {
     pub config: ProviderConfig,
 }
 
+impl Configured {
+    /// The strategy that names the provider.
+    pub fn strategy(&self) -> Strategy {
+        Strategy::OAuth(self.config.provider.clone())
+    }
+}
+
 /// The provider that `strategy` names, if it may be used to sign in or up here.
 ///
 /// # Errors
 /// The code of what is wrong with the request, before anything is written.
-pub async fn to_sign_in_with(ctx: &Ctx, strategy: &str) -> Result<Configured> {
+pub async fn to_sign_in_with(ctx: &Ctx, strategy: &RequestedStrategy<'_>) -> Result<Configured> {
     let config = enabled(ctx, strategy).await?;
     if !config.is_authenticatable {
         return Err(unavailable(code::OAUTH_NON_AUTHENTICATABLE_PROVIDER, "connect_only").into());
@@ -40,12 +48,12 @@ pub async fn to_sign_in_with(ctx: &Ctx, strategy: &str) -> Result<Configured> {
 ///
 /// # Errors
 /// The code of what is wrong with the request, before anything is written.
-pub async fn to_connect(ctx: &Ctx, strategy: &str) -> Result<Configured> {
+pub async fn to_connect(ctx: &Ctx, strategy: &RequestedStrategy<'_>) -> Result<Configured> {
     configured(ctx, enabled(ctx, strategy).await?).await
 }
 
-async fn enabled(ctx: &Ctx, strategy: &str) -> Result<ProviderConfig> {
-    let named = ctx.app.catalogue.by_strategy(strategy);
+async fn enabled(ctx: &Ctx, strategy: &RequestedStrategy<'_>) -> Result<ProviderConfig> {
+    let named = strategy.provider().and_then(|slug| ctx.app.catalogue.by_slug(slug));
     let named = named.ok_or_else(|| unavailable(code::OAUTH_UNSUPPORTED_PROVIDER, "unknown"))?;
     let config = provider_configs::get(&mut ctx.db(), named.slug()).await?;
     let config = config.filter(|config| config.is_enabled);
@@ -116,7 +124,7 @@ async fn descriptor(ctx: &Ctx, config: &ProviderConfig) -> Result<Arc<Descriptor
     let may_be_http = |url: &Url| ctx.app.upstream.outbound.allows_http(url);
     let descriptor = custom.descriptor(key, metadata.as_deref(), &may_be_http);
     Ok(Arc::new(descriptor.map_err(|error| {
-        tracing::warn!(%error, provider = config.provider, "a custom provider cannot be used");
+        tracing::warn!(%error, provider = %config.provider, "a custom provider cannot be used");
         let problem = if is_of_document(&custom, metadata.as_deref(), &error) {
             code::CUSTOM_OAUTH_PROVIDER_CANNOT_USE_DISCOVERY_URL.because(Reason::EndpointRefused, "discovery")
         } else {
@@ -153,10 +161,8 @@ fn settings(ctx: &Ctx, config: &ProviderConfig) -> Result<Settings> {
 /// A provider that an instance offers to people.
 #[derive(Clone, Debug)]
 pub struct EnabledProvider {
-    /// Slug.
-    pub slug: String,
-    /// `oauth_google`.
-    pub strategy: String,
+    /// Which provider.
+    pub slug: ProviderSlug,
     /// The name people read.
     pub name: String,
     /// The picture on its button, where the operator set one.
@@ -175,6 +181,13 @@ pub struct EnabledProvider {
     pub authorization_url: Option<String>,
 }
 
+impl EnabledProvider {
+    /// The strategy that names it.
+    pub fn strategy(&self) -> Strategy {
+        Strategy::OAuth(self.slug.clone())
+    }
+}
+
 /// The enabled providers of the instance, by slug.
 ///
 /// # Errors
@@ -189,7 +202,6 @@ pub async fn enabled_providers(ctx: &Ctx) -> Result<Vec<EnabledProvider>> {
             logo_url: said("logo_url"),
             is_simulated: config.credentials == Credentials::Simulated,
             authorization_url: authorization_url(ctx, &config),
-            strategy: strategy(&config.provider),
             slug: config.provider,
             is_authenticatable: config.is_authenticatable,
             is_required: config.is_required,

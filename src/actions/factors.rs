@@ -12,24 +12,8 @@ use crate::model::linking;
 use crate::model::problem::{Problem, Result, code};
 use crate::model::sign_in;
 use crate::model::sign_up::{self, AddressEvidence, SignUpFacts};
+use crate::model::strategy::{Meaning, RequestedStrategy, Strategy};
 use crate::model::verification::{Status, Verification};
-
-/// Names of strategies that exist, whether or not this server offers them: others are misspelled.
-const STRATEGIES: &[&str] = &[
-    "password",
-    "email_code",
-    "email_link",
-    "phone_code",
-    "reset_password_email_code",
-    "reset_password_phone_code",
-    "passkey",
-    "ticket",
-    "totp",
-    "backup_code",
-    "enterprise_sso",
-    "saml",
-    "google_one_tap",
-];
 
 /// What the instance offers.
 pub fn supported_factors(ctx: &Ctx) -> SupportedFactors<'_> {
@@ -43,16 +27,26 @@ pub fn fill(ctx: &Ctx, attempt: &mut SignIn) {
     }
 }
 
+/// The strategy that a request names, if this server knows it.
+///
+/// # Errors
+/// `form_param_value_invalid` for a name that does not exist, `strategy_for_user_invalid` for one that is nobody's
+/// factor here.
+pub fn known<'a>(named: &'a RequestedStrategy<'_>) -> Result<&'a Strategy> {
+    match &named.meaning {
+        Meaning::Known(strategy) => Ok(strategy),
+        Meaning::NoProvider | Meaning::NotHere => Err(code::STRATEGY_FOR_USER_INVALID.into()),
+        Meaning::Unknown => Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param("strategy").into()),
+    }
+}
+
 /// The factor that `strategy` and the address's id name; without an id the first one.
 ///
 /// # Errors
-/// `form_param_value_invalid` for a name that does not exist, `strategy_for_user_invalid` for one that is no factor of
-/// this account, `resource_forbidden` for an address that is not the account's.
-pub fn find_factor<'a>(factors: &'a [Factor], strategy: &str, address: Option<&str>) -> Result<&'a Factor> {
-    if !STRATEGIES.contains(&strategy) && !strategy.starts_with("oauth_") && !strategy.starts_with("web3_") {
-        return Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param("strategy").into());
-    }
-    let mut named = factors.iter().filter(|factor| factor.strategy == strategy).peekable();
+/// `strategy_for_user_invalid` for a strategy that is no factor of this account, `resource_forbidden` for an address
+/// that is not the account's.
+pub fn find_factor<'a>(factors: &'a [Factor], strategy: &Strategy, address: Option<&str>) -> Result<&'a Factor> {
+    let mut named = factors.iter().filter(|factor| factor.strategy == *strategy).peekable();
     if named.peek().is_none() {
         return Err(code::STRATEGY_FOR_USER_INVALID.into());
     }

@@ -20,6 +20,7 @@ use crate::model::profile::{EmailTrust, Profile};
 use crate::model::provider_config::ProviderConfig;
 use crate::model::reason::{Reason, Why};
 use crate::model::sign_up::{Field, Fields};
+use crate::model::strategy::Strategy;
 use crate::store::attempts;
 use crate::upstream::error::UpstreamError;
 
@@ -119,7 +120,7 @@ pub fn log_refused_nonce(ctx: &Ctx, flow: Option<&FlowId>) {
 
 /// The provider is known, and how it is configured now.
 pub fn log_configuration(ctx: &Ctx, config: &ProviderConfig) {
-    let provider = Some(config.provider.clone());
+    let provider = Some(config.provider.to_string());
     let config_hash = Some(super::flow_reader::fingerprint(ctx, config));
     ctx.flow_log.set_subject(FlowSubject { provider, config_hash, ..FlowSubject::default() });
 }
@@ -311,14 +312,15 @@ pub fn resume(ctx: &Ctx, flow: Option<&FlowId>, user: Option<&UserId>) {
 }
 
 /// A code or link goes out; `is_sent` says whether there is a message at all.
-pub fn log_message(ctx: &Ctx, strategy: &str, address: &EmailAddress, is_sent: bool) {
-    let step = Step::new(StepName::VerificationSent).with("strategy", strategy).with("to", mask(address.as_str()));
+pub fn log_message(ctx: &Ctx, strategy: &Strategy, address: &EmailAddress, is_sent: bool) {
+    let step =
+        Step::new(StepName::VerificationSent).with("strategy", strategy.name()).with("to", mask(address.as_str()));
     ctx.flow_log.step(step.with("message", is_sent));
 }
 
 /// A code or link came back and was right.
-pub fn log_verification(ctx: &Ctx, strategy: &str) {
-    ctx.flow_log.step(Step::new(StepName::VerificationChecked).with("strategy", strategy));
+pub fn log_verification(ctx: &Ctx, strategy: &Strategy) {
+    ctx.flow_log.step(Step::new(StepName::VerificationChecked).with("strategy", strategy.name()));
 }
 
 /// A session began.

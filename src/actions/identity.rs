@@ -13,6 +13,7 @@ use crate::model::id::{ExternalAccountId, IdentificationId, ProviderAuthorizatio
 use crate::model::problem::{Error, Result};
 use crate::model::profile::Profile;
 use crate::model::provider_token::TokenState;
+use crate::model::strategy::{AddressStrategy, MailStrategy, ProviderSlug, Strategy};
 use crate::store::external_accounts::{self, NewAccount};
 
 use crate::store::provider_authorizations::ProviderAuthorization;
@@ -22,14 +23,14 @@ use crate::upstream::token::TokenAnswer;
 
 /// A verified identity.
 pub struct ProviderIdentity {
-    /// Slug.
-    pub provider: String,
+    /// Which provider.
+    pub provider: ProviderSlug,
     /// Who it is.
     pub profile: Profile,
     /// Scopes granted: the answer's, else those asked for.
     pub scopes: Vec<String>,
-    /// How the person has verified the address already, where a sign-up asked for that: `email_code`.
-    pub address_verified_by: Option<String>,
+    /// How the person has verified the address already, where a sign-up asked for that.
+    pub address_verified_by: Option<MailStrategy>,
     tokens: Tokens,
     missing_refresh_token: MissingRefreshToken,
 }
@@ -107,6 +108,16 @@ impl ProviderIdentity {
             tokens,
             missing_refresh_token,
         })
+    }
+
+    /// The strategy by which it was verified.
+    pub fn strategy(&self) -> Strategy {
+        Strategy::OAuth(self.provider.clone())
+    }
+
+    /// What verifies an address that the provider vouches for.
+    pub fn address_strategy(&self) -> AddressStrategy {
+        AddressStrategy::FromOAuth(self.provider.clone())
     }
 
     /// The canonical address that the provider named, if that is one.

@@ -21,10 +21,10 @@ use crate::model::id::{ClientId, ExternalAccountId, FlowId, SessionId, UserId};
 use crate::model::linking::{self, AttemptKind, Decision, Known, UserStatus};
 use crate::model::problem::{Error, Result};
 use crate::model::profile::EmailTrust;
-use crate::model::provider_config::strategy;
 use crate::model::reason::{Reason, Why};
 use crate::model::settings::EnumerationProtection;
 use crate::model::sign_up::{self, AddressEvidence, SignUpFacts, SignUpRestriction};
+use crate::model::strategy::{ProviderSlug, Strategy};
 use crate::store::flows::{self, Flow};
 use crate::store::{connections, external_accounts, provider_configs, users};
 use cause::{Use, cause, unavailable};
@@ -35,7 +35,7 @@ const BATCH: i64 = 10_000;
 /// What a decision was made from.
 #[derive(Debug, Serialize, Deserialize)]
 struct Inputs {
-    provider: String,
+    provider: ProviderSlug,
     provider_user_id: String,
     /// A keyed hash of the canonical address, in hexadecimal.
     address: Option<String>,
@@ -241,7 +241,7 @@ pub async fn replay(ctx: &Ctx, id: &FlowId) -> Result<Option<Replay>> {
 /// The real decision, with what is known now.
 async fn decide(ctx: &Ctx, flow: &Flow, inputs: &Inputs) -> Result<Verdict> {
     let use_as = Use::of(flow);
-    if let Some(why) = unavailable(ctx, &strategy(&inputs.provider), use_as).await? {
+    if let Some(why) = unavailable(ctx, &Strategy::OAuth(inputs.provider.clone()).into(), use_as).await? {
         return Ok(Verdict::Refused(why));
     }
     if let Some(user) = &inputs.user {

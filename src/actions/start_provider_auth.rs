@@ -13,6 +13,7 @@ use crate::model::provider_authorization::{Intent, Transport};
 use crate::model::random;
 use crate::model::reason::Reason;
 use crate::model::redirect::{CheckedRedirect, RedirectPayload, RedirectTarget};
+use crate::model::strategy::{RequestedStrategy, Strategy};
 use crate::model::verification::Role;
 use crate::store::InstanceConnection;
 use crate::store::attempts::{self, NewProviderVerification, SignUpFields};
@@ -26,8 +27,8 @@ use crate::upstream::request::{self, AuthorizationRequest, Verifier};
 /// What an app asks for.
 #[derive(Default)]
 pub struct Request<'a> {
-    /// `oauth_google`.
-    pub strategy: &'a str,
+    /// The provider's strategy.
+    pub strategy: RequestedStrategy<'a>,
     /// Where the browser goes when more is to be done.
     pub redirect_url: Option<&'a str>,
     /// Where it goes when all is done.
@@ -76,7 +77,7 @@ pub async fn start(
     request: Request<'_>,
 ) -> Result<ClientUpdate> {
     let flow_kind = flow_steps::flow_kind(kind);
-    flow_steps::log_start(ctx, flow_kind, request.strategy, request.redirect_url, request.complete_url);
+    flow_steps::log_start(ctx, flow_kind, &request.strategy.sent, request.redirect_url, request.complete_url);
     flow_steps::record_refusal(ctx, start_attempt(ctx, token, kind, request).await)
 }
 
@@ -110,10 +111,10 @@ pub struct Ready<'a> {
     configured: Configured,
 }
 
-impl<'a> Ready<'a> {
-    /// `oauth_google`.
-    pub fn strategy(&self) -> &'a str {
-        self.request.strategy
+impl Ready<'_> {
+    /// The strategy that names the provider.
+    pub fn strategy(&self) -> Strategy {
+        self.configured.strategy()
     }
 }
 
@@ -122,7 +123,7 @@ impl<'a> Ready<'a> {
 /// # Errors
 /// Those of [`check`].
 pub async fn prepare_for_attempt<'a>(ctx: &Ctx, token: Option<&LookupHash>, request: Request<'a>) -> Result<Ready<'a>> {
-    flow_steps::log_requested_strategy(ctx, request.strategy, request.redirect_url, request.complete_url);
+    flow_steps::log_requested_strategy(ctx, &request.strategy.sent, request.redirect_url, request.complete_url);
     let checked = check(ctx, request).await;
     if checked.is_err() {
         // The refusal stands in the flow of the client's attempt, which is read for that.
@@ -138,7 +139,7 @@ pub async fn prepare_for_attempt<'a>(ctx: &Ctx, token: Option<&LookupHash>, requ
 pub async fn check<'a>(ctx: &Ctx, request: Request<'a>) -> Result<Ready<'a>> {
     let targets = targets(ctx, &request).await?;
     check_hints(&request)?;
-    let configured = configured::to_sign_in_with(ctx, request.strategy).await?;
+    let configured = configured::to_sign_in_with(ctx, &request.strategy).await?;
     flow_steps::log_configuration(ctx, &configured.config);
     Ok(Ready { request, targets, configured })
 }
@@ -284,7 +285,7 @@ pub(super) async fn start_authorization(
         owner: authorization_start.target,
         role: authorization_start.role,
         client: authorization_start.client,
-        strategy: request.strategy,
+        strategy: &configured.strategy(),
         external_url_sealed: Some(&url_sealed),
     };
     attempts::create_verification(db, &new).await?;

@@ -9,6 +9,7 @@ use super::id::{ClientId, FlowId, IdentificationId, SessionId, SignInId, SignUpI
 use super::profile::Profile;
 use super::sign_in;
 use super::sign_up::{self, Fields};
+use super::strategy::{MailStrategy, ProviderSlug, Strategy};
 use super::time::Timestamp;
 use super::user::User;
 use super::verification::Verification;
@@ -21,7 +22,7 @@ pub struct Client {
     /// The session that pages use when several are open.
     pub last_active_session_id: Option<SessionId>,
     /// How somebody signed in here last.
-    pub last_authentication_strategy: Option<String>,
+    pub last_authentication_strategy: Option<Strategy>,
     /// When a session began or ended here, or another became the active one.
     #[serde(with = "rfc3339::option")]
     pub client_uat_at: Option<Timestamp>,
@@ -99,7 +100,7 @@ pub struct SignIn {
     /// That user has a password.
     pub has_password: bool,
     /// The providers that people may sign in with here, while a first factor is wanted.
-    pub providers: Vec<String>,
+    pub providers: Vec<ProviderSlug>,
     /// The factors, while a first factor is wanted; filled in by whoever shows the attempt.
     #[serde(skip)]
     pub first_factors: Option<Vec<Factor>>,
@@ -168,13 +169,13 @@ pub struct SignUp {
     /// What the provider reported, while that waits with the attempt.
     pub provider_profile: Option<Profile>,
     /// The providers that it can bring an account of.
-    pub providers: Vec<String>,
+    pub providers: Vec<ProviderSlug>,
     /// What it has to bring; filled in by whoever shows the attempt.
     #[serde(skip)]
     pub fields: Option<Fields>,
     /// The strategies that verify its address; filled in likewise.
     #[serde(skip)]
-    pub verification_strategies: Vec<&'static str>,
+    pub verification_strategies: Vec<MailStrategy>,
 }
 
 impl SignUp {

@@ -2,15 +2,13 @@
 
 use super::email::EmailAddress;
 use super::id::IdentificationId;
-
-/// The strategy by which somebody who forgot their password chooses a new one: a code to their address.
-pub const RESET: &str = "reset_password_email_code";
+use super::strategy::Strategy;
 
 /// A factor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Factor {
-    /// `password`, `email_code`, `email_link`, `reset_password_email_code`, `oauth_google`.
-    pub strategy: String,
+    /// How it verifies.
+    pub strategy: Strategy,
     /// The address, for factors that are about one.
     pub address: Option<FactorAddress>,
 }
@@ -31,12 +29,12 @@ pub struct FactorAddress {
 
 impl Factor {
     /// A factor that is about no address.
-    pub fn plain(strategy: impl Into<String>) -> Self {
-        Self { strategy: strategy.into(), address: None }
+    pub fn plain(strategy: Strategy) -> Self {
+        Self { strategy, address: None }
     }
 
     /// A factor that goes to an address.
-    pub fn mailed(strategy: &str, address: &FactorAddress) -> Self {
-        Self { strategy: strategy.to_owned(), address: Some(address.clone()) }
+    pub fn mailed(strategy: Strategy, address: &FactorAddress) -> Self {
+        Self { strategy, address: Some(address.clone()) }
     }
 }

@@ -3,10 +3,10 @@
 
 use super::client::SignIn;
 use super::email::EmailAddress;
-use super::factor::{Factor, FactorAddress, RESET};
+use super::factor::{Factor, FactorAddress};
 use super::id::IdentificationId;
-use super::provider_config::strategy;
 use super::settings::{EnumerationProtection, Settings};
+use super::strategy::{MailStrategy, ProviderSlug, Strategy};
 use super::user::{Identification, IdentificationStatus, User};
 
 /// What an instance offers besides its settings.
@@ -20,20 +20,25 @@ pub struct SupportedFactors<'a> {
 
 impl SupportedFactors<'_> {
     /// The ways to verify an address, codes before links.
-    fn mail_strategies(&self) -> impl Iterator<Item = &'static str> {
+    fn mail_strategies(&self) -> impl Iterator<Item = MailStrategy> {
         let email = &self.settings.email;
-        let ways = [("email_code", email.code), ("email_link", email.link)];
-        ways.into_iter().filter(|(_, is_on)| *is_on && self.sends_mail).map(|(strategy, _)| strategy)
+        MailStrategy::ALL.iter().copied().filter(|way| {
+            let is_on = match way {
+                MailStrategy::EmailCode => email.code,
+                MailStrategy::EmailLink => email.link,
+            };
+            is_on && self.sends_mail
+        })
     }
 
     /// The strategies by which a sign-up verifies its address.
-    pub fn verification_strategies(&self) -> Vec<&'static str> {
+    pub fn verification_strategies(&self) -> Vec<MailStrategy> {
         self.mail_strategies().collect()
     }
 
     fn mail_factors(&self, addresses: &[FactorAddress]) -> Vec<Factor> {
         self.mail_strategies()
-            .flat_map(|strategy| addresses.iter().map(|address| Factor::mailed(strategy, address)))
+            .flat_map(|way| addresses.iter().map(move |address| Factor::mailed(way.into(), address)))
             .collect()
     }
 
@@ -43,7 +48,8 @@ impl SupportedFactors<'_> {
     }
 
     fn resets(&self, addresses: &[FactorAddress]) -> Vec<Factor> {
-        addresses.iter().filter(|_| self.resets_passwords()).map(|address| Factor::mailed(RESET, address)).collect()
+        let resets = addresses.iter().filter(|_| self.resets_passwords());
+        resets.map(|address| Factor::mailed(Strategy::ResetPasswordEmailCode, address)).collect()
     }
 }
 
@@ -64,25 +70,25 @@ pub fn first_factors(supported: SupportedFactors<'_>, attempt: &SignIn) -> Vec<F
 /// The factors that verify once more who is signed in: no provider among them.
 pub fn reverification_factors(supported: SupportedFactors<'_>, user: &User, has_password: bool) -> Vec<Factor> {
     let addresses = verified_addresses(user, supported.settings);
-    let password = has_password.then(|| Factor::plain("password"));
-    let mail = supported.mail_factors(&addresses).into_iter().filter(|factor| factor.strategy == "email_code");
+    let password = has_password.then(|| Factor::plain(Strategy::Password));
+    let mail = supported.mail_factors(&addresses).into_iter().filter(|factor| factor.strategy == Strategy::EmailCode);
     password.into_iter().chain(mail).collect()
 }
 
 fn of_known(supported: SupportedFactors<'_>, attempt: &SignIn, user: &User) -> Vec<Factor> {
     let mut factors = Vec::new();
     if attempt.has_password && supported.settings.attributes.password.is_enabled() {
-        factors.push(Factor::plain("password"));
+        factors.push(Factor::plain(Strategy::Password));
     }
     let addresses = verified_addresses(user, supported.settings);
     factors.extend(supported.mail_factors(&addresses));
     if attempt.has_password {
         factors.extend(supported.resets(&addresses));
     }
-    let has = |slug: &&String| user.external_accounts.iter().any(|eac| eac.is_verified && eac.provider == **slug);
-    let connected: Vec<&String> = attempt.providers.iter().filter(has).collect();
+    let has = |slug: &&ProviderSlug| user.external_accounts.iter().any(|eac| eac.is_verified && eac.provider == **slug);
+    let connected: Vec<&ProviderSlug> = attempt.providers.iter().filter(has).collect();
     let shown = if factors.is_empty() && connected.is_empty() { attempt.providers.iter().collect() } else { connected };
-    factors.extend(shown.into_iter().map(|slug| Factor::plain(strategy(slug))));
+    factors.extend(shown.into_iter().map(|slug| Factor::plain(Strategy::OAuth(slug.clone()))));
     factors
 }
 
@@ -90,7 +96,7 @@ fn of_known(supported: SupportedFactors<'_>, attempt: &SignIn, user: &User) -> V
 fn of_anybody(supported: SupportedFactors<'_>, attempt: &SignIn, is_strict: bool) -> Vec<Factor> {
     let mut factors = Vec::new();
     if is_strict && supported.settings.attributes.password.is_enabled() {
-        factors.push(Factor::plain("password"));
+        factors.push(Factor::plain(Strategy::Password));
     }
     let typed = attempt.identifier.as_deref().and_then(EmailAddress::parse);
     let address = typed.map(|value| FactorAddress {

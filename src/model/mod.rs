@@ -33,6 +33,7 @@ pub mod sign_in;
 pub mod sign_up;
 pub mod signing_key;
 pub mod social_error;
+pub mod strategy;
 pub mod text;
 pub mod text_enum;
 pub mod time;

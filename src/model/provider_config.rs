@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::strategy::ProviderSlug;
 use super::text_enum::text_enum;
 use super::time::Timestamp;
 
@@ -18,8 +19,8 @@ text_enum! {
 /// A row of an instance's provider configuration.
 #[derive(Clone, Debug)]
 pub struct ProviderConfig {
-    /// Slug, without `oauth_`.
-    pub provider: String,
+    /// Which provider.
+    pub provider: ProviderSlug,
     /// It is switched on.
     pub is_enabled: bool,
     /// It may be used to sign in and up; otherwise only connected.
@@ -52,9 +53,4 @@ pub struct ProviderConfig {
     pub created_at: Timestamp,
     /// When it was changed last.
     pub updated_at: Timestamp,
-}
-
-/// The strategy that names a provider: `oauth_google`.
-pub fn strategy(provider: &str) -> String {
-    format!("oauth_{provider}")
 }

@@ -6,6 +6,7 @@ use time::serde::rfc3339;
 
 use super::id::{ExternalAccountId, IdentificationId, UserId};
 use super::settings::LockoutRule;
+use super::strategy::{AddressStrategy, ProviderSlug, Strategy};
 use super::text_enum::text_enum;
 use super::time::Timestamp;
 
@@ -121,7 +122,7 @@ pub struct Identification {
     /// The one of its kind that is used where one is needed.
     pub is_primary: bool,
     /// What verified it, or should.
-    pub verification_strategy: Option<String>,
+    pub verification_strategy: Option<AddressStrategy>,
     /// When it was verified.
     #[serde(with = "rfc3339::option")]
     pub verified_at: Option<Timestamp>,
@@ -162,9 +163,9 @@ text_enum! {
 /// An external account that an address is linked to.
 #[derive(Clone, Debug, Deserialize, serde::Serialize)]
 pub struct Link {
-    /// `oauth_google`.
+    /// The provider's strategy.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: Strategy,
     /// The account's identification.
     pub id: IdentificationId,
 }
@@ -176,8 +177,8 @@ pub struct ExternalAccount {
     pub id: ExternalAccountId,
     /// The identification behind it.
     pub identification_id: IdentificationId,
-    /// Slug, without `oauth_`.
-    pub provider: String,
+    /// Where it is.
+    pub provider: ProviderSlug,
     /// The provider's id; `None` until the first callback.
     pub provider_user_id: Option<String>,
     /// True once verified.

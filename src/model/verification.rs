@@ -6,6 +6,7 @@ use time::serde::rfc3339;
 
 use super::id::VerificationId;
 use super::linking::AttemptKind;
+use super::strategy::Strategy;
 use super::text_enum::text_enum;
 use super::time::Timestamp;
 
@@ -88,8 +89,8 @@ pub const TEST_CODE: &str = "424242";
 pub struct Verification {
     /// Names it.
     pub id: VerificationId,
-    /// `oauth_google`.
-    pub strategy: String,
+    /// How it is verified.
+    pub strategy: Strategy,
     /// Where it stands; see [`Verification::shown_status`].
     pub status: Status,
     /// Tries so far.
@@ -119,6 +120,6 @@ impl Verification {
 
     /// A link that was believed.
     pub fn is_opened_link(&self) -> bool {
-        self.strategy == "email_link" && self.status == Status::Verified
+        self.strategy == Strategy::EmailLink && self.status == Status::Verified
     }
 }

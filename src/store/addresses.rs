@@ -6,6 +6,7 @@ use super::InstanceConnection;
 use super::bans;
 use crate::model::id::{ClientId, IdentificationId, UserId};
 use crate::model::sign_in::Reassignment;
+use crate::model::strategy::AddressStrategy;
 
 /// Makes an e-mail address its user's: verified now, by `strategy`. False if it is gone, or another user has verified
 /// it or has it reserved.
@@ -16,7 +17,7 @@ pub async fn verify(
     db: &mut InstanceConnection<'_>,
     user: &UserId,
     address: &IdentificationId,
-    strategy: &str,
+    strategy: &AddressStrategy,
 ) -> sqlx::Result<bool> {
     let verified = sqlx::query!(
         r#"update identifications i set status = 'verified', verified_at = now() + $5, verification_strategy = $4,
@@ -27,7 +28,7 @@ pub async fn verify(
         db.instance().as_str(),
         user.as_str(),
         address.as_str(),
-        strategy,
+        strategy as &AddressStrategy,
         db.offset(),
     )
     .execute(db)

@@ -8,6 +8,7 @@ use sqlx::types::Json;
 use crate::model::client::{SignIn, SignUp};
 use crate::model::id::{ClientId, FlowId, ProviderAuthorizationId, SignInId, SignUpId, VerificationId};
 use crate::model::linking::AttemptKind;
+use crate::model::strategy::Strategy;
 use crate::model::verification::{Role, Status};
 
 /// Replaces the client's attempts: a stale one would win in the SDK. What was claimed in a sign-in goes with it, and so
@@ -141,8 +142,8 @@ pub struct NewProviderVerification<'a> {
     pub role: Role,
     /// The client that asked.
     pub client: &'a ClientId,
-    /// `oauth_google`.
-    pub strategy: &'a str,
+    /// The provider's.
+    pub strategy: &'a Strategy,
     /// The provider's authorization URL, sealed.
     pub external_url_sealed: Option<&'a [u8]>,
 }
@@ -164,7 +165,7 @@ pub async fn create_verification(
         new.owner,
         new.role as Role,
         new.client.as_str(),
-        new.strategy,
+        new.strategy as &Strategy,
         new.external_url_sealed,
         db.offset(),
     )

@@ -8,6 +8,7 @@ use super::interval;
 use crate::crypto::LookupHash;
 use crate::model::client::Client;
 use crate::model::id::{ClientId, SessionId};
+use crate::model::strategy::Strategy;
 
 /// How long a replaced token still reads, for requests that were already on their way.
 const GRACE: PgInterval = interval::seconds(10);
@@ -271,7 +272,7 @@ pub async fn touch_sign_in_state(
     db: &mut InstanceConnection<'_>,
     client: &ClientId,
     active: Option<&SessionId>,
-    strategy: Option<&str>,
+    strategy: Option<&Strategy>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update clients set last_active_session_id = $3, client_uat_at = now() + $5, updated_at = now() + $5,
@@ -280,7 +281,7 @@ pub async fn touch_sign_in_state(
         db.instance().as_str(),
         client.as_str(),
         active.map(SessionId::as_str),
-        strategy,
+        strategy as Option<&Strategy>,
         db.offset(),
     )
     .execute(db)

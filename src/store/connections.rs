@@ -7,6 +7,7 @@ use crate::model::connecting::{Address, Identity, Known};
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, SessionId, UserId, VerificationId};
 use crate::model::profile::Profile;
 use crate::model::search;
+use crate::model::strategy::{AddressStrategy, ProviderSlug};
 use crate::model::user::ExternalAccountStatus;
 
 /// Locks a user until the transaction ends; false if there is none. Whatever gives or takes a way to sign in does it
@@ -216,8 +217,8 @@ pub struct BroughtAddress<'a> {
     pub value: &'a str,
     /// Verified already?
     pub is_verified: bool,
-    /// `from_oauth_google`.
-    pub strategy: &'a str,
+    /// What vouches for it.
+    pub strategy: &'a AddressStrategy,
 }
 
 /// Adds an address to a user; it is the primary one where there is none.
@@ -237,7 +238,7 @@ pub async fn add_address(db: &mut InstanceConnection<'_>, user: &UserId, new: &B
         user.as_str(),
         new.value,
         new.is_verified,
-        new.strategy,
+        new.strategy as &AddressStrategy,
         db.offset(),
         &search::address_terms(db.instance(), new.value),
     )
@@ -253,7 +254,7 @@ pub async fn add_address(db: &mut InstanceConnection<'_>, user: &UserId, new: &B
 pub async fn verify_address(
     db: &mut InstanceConnection<'_>,
     address: &IdentificationId,
-    strategy: &str,
+    strategy: &AddressStrategy,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"update identifications set status = 'verified', verified_at = now() + $4, verification_strategy = $3,
@@ -261,7 +262,7 @@ pub async fn verify_address(
            where instance_id = $1 and id = $2 and status <> 'verified'"#,
         db.instance().as_str(),
         address.as_str(),
-        strategy,
+        strategy as &AddressStrategy,
         db.offset(),
     )
     .execute(db)
@@ -308,8 +309,8 @@ pub async fn remove(db: &mut InstanceConnection<'_>, id: &str) -> sqlx::Result<b
 pub struct OwnedAccount {
     /// Names it.
     pub id: ExternalAccountId,
-    /// Slug.
-    pub provider: String,
+    /// Where it is.
+    pub provider: ProviderSlug,
     /// How far it is.
     pub status: ExternalAccountStatus,
     /// Something is wrong with it.
@@ -329,7 +330,8 @@ pub async fn healthy(
 ) -> sqlx::Result<Vec<OwnedAccount>> {
     sqlx::query_as!(
         OwnedAccount,
-        r#"select id as "id: ExternalAccountId", provider, status as "status: ExternalAccountStatus",
+        r#"select id as "id: ExternalAccountId", provider as "provider: ProviderSlug",
+               status as "status: ExternalAccountStatus",
                false as "has_error!", approved_scopes
            from external_accounts
            where instance_id = $1 and user_id = $2 and provider = $3 and status = 'verified' and error is null"#,
@@ -349,7 +351,8 @@ pub async fn healthy(
 pub async fn own(db: &mut InstanceConnection<'_>, user: &UserId, id: &str) -> sqlx::Result<Option<OwnedAccount>> {
     sqlx::query_as!(
         OwnedAccount,
-        r#"select id as "id: ExternalAccountId", provider, status as "status: ExternalAccountStatus",
+        r#"select id as "id: ExternalAccountId", provider as "provider: ProviderSlug",
+               status as "status: ExternalAccountStatus",
                error is not null as "has_error!", approved_scopes
            from external_accounts where instance_id = $1 and user_id = $2 and (id = $3 or identification_id = $3)
            for update"#,

@@ -14,6 +14,7 @@ use crate::crypto::LookupHash;
 use crate::model::client::SignIn;
 use crate::model::id::{AuditEventId, ClientId, FlowId, OutboxId, SignInId};
 use crate::model::settings::LockoutRule;
+use crate::model::strategy::Strategy;
 use crate::model::time::Timestamp;
 
 /// A guess about to be counted.
@@ -351,7 +352,7 @@ pub async fn complete(db: &mut InstanceConnection<'_>, done: &Completion<'_>) ->
         done.next.0.as_bytes(),
         done.next.1,
         new.id.as_str(),
-        new.strategy,
+        new.strategy as &Strategy,
         new.amr,
         new.lifetime,
         new.activity.as_str(),

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, FlowId, ProviderAuthorizationId, SessionId, UserId, VerificationId};
 use crate::model::provider_authorization::{Intent, Transport};
+use crate::model::strategy::ProviderSlug;
 
 /// An authorization about to begin.
 pub struct NewAuthorization<'a> {
@@ -107,8 +108,8 @@ pub struct ProviderAuthorization {
     pub transport: Transport,
     /// The page that began.
     pub origin: Option<String>,
-    /// Slug.
-    pub provider: String,
+    /// Which provider.
+    pub provider: ProviderSlug,
     /// The PKCE verifier, sealed.
     pub pkce_verifier_sealed: Option<Vec<u8>>,
     /// The nonce's lookup hash.
@@ -187,7 +188,8 @@ pub async fn consume(
            returning f.id as "id: ProviderAuthorizationId", f.verification_id as "verification_id: VerificationId",
                f.intent as "intent: Intent",
                f.target_id, f.client_id as "client_id: ClientId", f.user_id as "user_id: UserId",
-               f.session_id as "session_id: SessionId", f.transport as "transport: Transport", f.origin, f.provider, f.pkce_verifier_sealed,
+               f.session_id as "session_id: SessionId", f.transport as "transport: Transport", f.origin,
+               f.provider as "provider: ProviderSlug", f.pkce_verifier_sealed,
                f.nonce_hash, f.callback_url, f.redirect_url, f.action_complete_redirect_url, f.scopes, f.profile,
                f.tokens_sealed, f.flow_id as "flow_id: FlowId""#,
         db.instance().as_str(),
@@ -314,7 +316,8 @@ pub async fn get(db: &mut InstanceConnection<'_>, id: &ProviderAuthorizationId) 
         r#"select id as "id: ProviderAuthorizationId", verification_id as "verification_id: VerificationId",
                intent as "intent: Intent", target_id,
                client_id as "client_id: ClientId", user_id as "user_id: UserId", session_id as "session_id: SessionId",
-               transport as "transport: Transport", origin, provider, pkce_verifier_sealed, nonce_hash, callback_url, redirect_url,
+               transport as "transport: Transport", origin,
+               provider as "provider: ProviderSlug", pkce_verifier_sealed, nonce_hash, callback_url, redirect_url,
                action_complete_redirect_url, scopes, profile, tokens_sealed,
                flow_id as "flow_id: FlowId"
            from provider_authorizations where instance_id = $1 and id = $2"#,
@@ -336,7 +339,8 @@ pub async fn waiting(db: &mut InstanceConnection<'_>, target: &str) -> sqlx::Res
         r#"select id as "id: ProviderAuthorizationId", verification_id as "verification_id: VerificationId",
                intent as "intent: Intent", target_id,
                client_id as "client_id: ClientId", user_id as "user_id: UserId", session_id as "session_id: SessionId",
-               transport as "transport: Transport", origin, provider, pkce_verifier_sealed, nonce_hash, callback_url, redirect_url,
+               transport as "transport: Transport", origin,
+               provider as "provider: ProviderSlug", pkce_verifier_sealed, nonce_hash, callback_url, redirect_url,
                action_complete_redirect_url, scopes, profile, tokens_sealed,
                flow_id as "flow_id: FlowId"
            from provider_authorizations where instance_id = $1 and target_id = $2 and tokens_sealed is not null

@@ -10,6 +10,7 @@ use crate::crypto::SealedAt;
 use crate::model::id::InstanceId;
 use crate::model::instance::Environment;
 use crate::model::provider_config::{Credentials, ProviderConfig};
+use crate::model::strategy::ProviderSlug;
 
 /// Where a provider's client secret is sealed to.
 pub fn secret_at<'a>(instance: &'a InstanceId, provider: &'a str) -> SealedAt<'a> {
@@ -75,7 +76,7 @@ pub async fn all(db: &mut InstanceConnection<'_>) -> sqlx::Result<Vec<ProviderCo
 
 async fn rows(db: &mut InstanceConnection<'_>, provider: Option<&str>) -> sqlx::Result<Vec<ProviderConfig>> {
     let rows = sqlx::query!(
-        r#"select provider, enabled, authenticatable, is_required, not_selectable, block_email_subaddresses,
+        r#"select provider as "provider: ProviderSlug", enabled, authenticatable, is_required, not_selectable, block_email_subaddresses,
                multiple_accounts, credentials as "credentials: Credentials", client_id, client_secret_sealed, scopes,
                allowed_additional_scopes, version, created_at, updated_at, parameters as "parameters: Json<std::collections::BTreeMap<String, String>>", custom
            from provider_configs where instance_id = $1 and ($2::text is null or provider = $2) order by provider"#,
@@ -147,7 +148,7 @@ pub async fn insert(
            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)
            on conflict (instance_id, provider) do nothing"#,
         db.instance().as_str(),
-        new.provider,
+        new.provider.as_str(),
         environment as Environment,
         new.is_enabled,
         new.is_authenticatable,
@@ -186,7 +187,7 @@ pub async fn replace(
                custom = $16, version = version + 1, updated_at = $17
            where instance_id = $1 and provider = $2 and version = $3"#,
         db.instance().as_str(),
-        new.provider,
+        new.provider.as_str(),
         new.version,
         new.is_enabled,
         new.is_authenticatable,

@@ -9,6 +9,7 @@ use crate::crypto::LookupHash;
 use crate::model::client::Session;
 use crate::model::id::{ClientId, SessionActivityId, SessionId, UserId};
 use crate::model::request::Origin;
+use crate::model::strategy::Strategy;
 use crate::model::text_enum::text_enum;
 
 /// How long a replaced client token still reads; see `clients::tree`.
@@ -22,8 +23,8 @@ pub struct NewSession<'a> {
     pub client: &'a ClientId,
     /// The user.
     pub user: &'a UserId,
-    /// `oauth_google`, `email_code`.
-    pub strategy: &'a str,
+    /// By what the person verified who they are.
+    pub strategy: &'a Strategy,
     /// How the person verified who they are (RFC 8176): `fed`, `otp`, `pwd`.
     pub amr: &'a str,
     /// Seconds it lives at most.
@@ -75,7 +76,7 @@ pub async fn begin(db: &mut InstanceConnection<'_>, new: &NewSession<'_>) -> sql
         new.user.as_str(),
         new.id.as_str(),
         new.client.as_str(),
-        new.strategy,
+        new.strategy as &Strategy,
         new.lifetime,
         db.offset(),
         new.activity.as_str(),

@@ -8,6 +8,7 @@ use super::attempts::CompletedBy;
 use crate::model::client::SignIn;
 use crate::model::id::{ClientId, FlowId, IdentificationId, ProviderAuthorizationId, SessionId, SignInId, UserId};
 use crate::model::sign_in::Status;
+use crate::model::strategy::ProviderSlug;
 use crate::model::time::Timestamp;
 use crate::model::user::IdentificationStatus;
 
@@ -16,8 +17,8 @@ use crate::model::user::IdentificationStatus;
 /// user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PendingAccount {
-    /// Slug.
-    pub provider: String,
+    /// Where it is.
+    pub provider: ProviderSlug,
     /// Whose account it is there.
     pub provider_user_id: String,
     /// What brought it: the profile and the sealed tokens lie there.

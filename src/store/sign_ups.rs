@@ -8,6 +8,7 @@ use super::attempts::CompletedBy;
 use crate::model::client::SignUp;
 use crate::model::id::{ClientId, SessionId, UserId, VerificationId};
 use crate::model::sign_up::Status;
+use crate::model::strategy::MailStrategy;
 use crate::model::time::Timestamp;
 
 /// What a provider's profile can fill in.
@@ -77,8 +78,8 @@ pub struct Row {
     pub is_abandoned: bool,
     /// The address, canonical.
     pub email: Option<String>,
-    /// How the address was verified by code or link: `email_code`.
-    pub proven_by: Option<String>,
+    /// How the address was verified by code or link.
+    pub proven_by: Option<MailStrategy>,
     /// The provider's verification, where it stands.
     pub external_account: Option<VerificationId>,
     /// Username.
@@ -105,7 +106,7 @@ pub async fn row(db: &mut InstanceConnection<'_>, id: &str) -> sqlx::Result<Opti
     sqlx::query_as!(
         Row,
         r#"select s.status as "status: Status", s.replaced_at is not null as "is_replaced!", s.abandon_at <= now() + $3 as "is_abandoned!",
-               s.email_address_key as email, e.strategy as "proven_by?",
+               s.email_address_key as email, e.strategy as "proven_by?: MailStrategy",
                x.id as "external_account?: VerificationId", s.username, s.first_name, s.last_name, s.password_digest,
                s.unsafe_metadata, s.locale, s.legal_accepted_at
            from sign_ups s
@@ -236,16 +237,16 @@ pub async fn change(db: &mut InstanceConnection<'_>, id: &str, change: &Change<'
     Ok(())
 }
 
-/// The address that the client's present sign-up has verified by code or link, and how: `email_code`.
+/// The address that the client's present sign-up has verified by code or link, and how.
 ///
 /// # Errors
 /// Storage faults.
 pub async fn verified_address(
     db: &mut InstanceConnection<'_>,
     client: &ClientId,
-) -> sqlx::Result<Option<(String, String)>> {
+) -> sqlx::Result<Option<(String, MailStrategy)>> {
     let row = sqlx::query!(
-        r#"select e.value_key as "address!", e.strategy from sign_ups s
+        r#"select e.value_key as "address!", e.strategy as "strategy: MailStrategy" from sign_ups s
            join verifications e on e.instance_id = $1 and e.owner_id = s.id and e.role = 'email_address'
                and e.superseded_at is null and e.status = 'verified' and e.value_key = s.email_address_key
            where s.instance_id = $1 and s.client_id = $2 and s.replaced_at is null"#,

@@ -7,6 +7,7 @@ use crate::model::email::Base;
 use crate::model::id::{ClientId, IdentificationId, UserId};
 use crate::model::linking::UserStatus;
 use crate::model::search::{self, Names};
+use crate::model::strategy::AddressStrategy;
 use crate::model::time::Timestamp;
 use crate::model::user::User;
 
@@ -74,7 +75,7 @@ pub struct NewAddress<'a> {
     /// Verified already?
     pub is_verified: bool,
     /// `from_oauth_google`.
-    pub strategy: &'a str,
+    pub strategy: &'a AddressStrategy,
 }
 
 /// Creates a user and claims the address, first come: `false` if a verified address is somebody's already, and then
@@ -124,7 +125,7 @@ pub async fn create(db: &mut InstanceConnection<'_>, new: &NewUser<'_>) -> sqlx:
         email.map(|email| email.id.as_str()),
         email.map(|email| email.value),
         email.is_some_and(|email| email.is_verified),
-        email.map(|email| email.strategy),
+        email.map(|email| email.strategy) as Option<&AddressStrategy>,
         db.offset(),
         new.last_name,
         new.locale,

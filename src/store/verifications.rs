@@ -4,6 +4,7 @@ use super::InstanceConnection;
 
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, FlowId, SessionId, VerificationId};
+use crate::model::strategy::{MailStrategy, Strategy};
 use crate::model::time::Timestamp;
 use crate::model::verification::{Role, Status};
 
@@ -19,8 +20,8 @@ pub struct NewVerification<'a> {
     pub client: &'a ClientId,
     /// The session that asked, where it is about one.
     pub session: Option<&'a SessionId>,
-    /// `email_code`, `email_link`.
-    pub strategy: &'a str,
+    /// By what.
+    pub strategy: &'a Strategy,
     /// The address, canonical; none as long as no factor is chosen.
     pub address: Option<&'a str>,
     /// The address's id, where it belongs to a user.
@@ -51,7 +52,7 @@ pub async fn create(db: &mut InstanceConnection<'_>, new: &NewVerification<'_>) 
         new.role as Role,
         new.client.as_str(),
         new.session.map(SessionId::as_str),
-        new.strategy,
+        new.strategy as &Strategy,
         new.identification,
         new.address,
         new.code.map(|hash| hash.as_bytes().as_slice()),
@@ -107,8 +108,8 @@ pub struct PendingVerification {
     pub id: VerificationId,
     /// The attempt, session or address that it is for.
     pub owner: String,
-    /// `email_code`, `email_link`, or a provider's.
-    pub strategy: String,
+    /// By what.
+    pub strategy: Strategy,
     /// Where it stands; expiry is not in it.
     pub status: Status,
     /// Wrong guesses so far.
@@ -140,7 +141,7 @@ pub async fn current(
 ) -> sqlx::Result<Option<PendingVerification>> {
     sqlx::query_as!(
         PendingVerification,
-        r#"select id as "id: VerificationId", owner_id as owner, strategy, status as "status: Status", attempts,
+        r#"select id as "id: VerificationId", owner_id as owner, strategy as "strategy: Strategy", status as "status: Status", attempts,
                client_id as "client: ClientId", identification_id as identification, value_key as address,
                redirect_url, sent_at, expires_at, superseded_at
            from verifications
@@ -160,7 +161,7 @@ pub async fn current(
 pub async fn by_link(db: &mut InstanceConnection<'_>, link: &LookupHash) -> sqlx::Result<Option<PendingVerification>> {
     sqlx::query_as!(
         PendingVerification,
-        r#"select id as "id: VerificationId", owner_id as owner, strategy, status as "status: Status", attempts,
+        r#"select id as "id: VerificationId", owner_id as owner, strategy as "strategy: Strategy", status as "status: Status", attempts,
                client_id as "client: ClientId", identification_id as identification, value_key as address,
                redirect_url, sent_at, expires_at, superseded_at
            from verifications where instance_id = $1 and link_hash = $2"#,
@@ -225,7 +226,7 @@ pub async fn open_link(db: &mut InstanceConnection<'_>, id: &VerificationId, lin
 pub async fn opened_link(db: &mut InstanceConnection<'_>, owner: &str) -> sqlx::Result<Option<PendingVerification>> {
     sqlx::query_as!(
         PendingVerification,
-        r#"select id as "id: VerificationId", owner_id as owner, strategy, status as "status: Status", attempts,
+        r#"select id as "id: VerificationId", owner_id as owner, strategy as "strategy: Strategy", status as "status: Status", attempts,
                client_id as "client: ClientId", identification_id as identification, value_key as address,
                redirect_url, sent_at, expires_at, superseded_at
            from verifications
@@ -241,8 +242,8 @@ pub async fn opened_link(db: &mut InstanceConnection<'_>, owner: &str) -> sqlx::
 
 /// An address that was verified in one attempt and belongs in another.
 pub struct VerifiedAddress {
-    /// `email_code`, `email_link`.
-    pub strategy: String,
+    /// By what.
+    pub strategy: MailStrategy,
     /// The address, canonical.
     pub address: String,
     /// The recorded flow of the sign-in.
@@ -262,7 +263,7 @@ pub async fn take_address(db: &mut InstanceConnection<'_>, client: &ClientId) ->
                and v.instance_id = $1 and v.owner_id = s.id and v.role = 'first_factor' and v.superseded_at is null
                and v.strategy in ('email_code', 'email_link') and v.status = 'transferable'
                and v.transferred_at is null and v.transferable_until > now() + $3
-           returning v.strategy, v.value_key as "address!", s.flow_id as "flow_id: FlowId""#,
+           returning v.strategy as "strategy: MailStrategy", v.value_key as "address!", s.flow_id as "flow_id: FlowId""#,
         db.instance().as_str(),
         client.as_str(),
         db.offset(),
@@ -291,7 +292,7 @@ pub async fn transfer(
         id.as_str(),
         owner,
         client.as_str(),
-        verified.strategy,
+        verified.strategy as MailStrategy,
         verified.address,
         db.offset(),
     )

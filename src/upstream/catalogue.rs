@@ -65,18 +65,15 @@ impl Catalogue {
         self.providers.values()
     }
 
-    /// What a strategy (`oauth_google`, `oauth_custom_acme`) names; `None` for what is not a social strategy or names
-    /// no provider we know. Whether a custom provider exists, and whether either is enabled, is the instance's matter.
-    pub fn by_strategy<'s>(&'s self, strategy: &'s str) -> Option<Named<'s>> {
-        self.by_slug(strategy.strip_prefix("oauth_")?)
-    }
-
-    /// The same for a provider's name, with or without `oauth_` (`/users/{id}/oauth_access_tokens/{provider}`).
+    /// What a provider's name, with or without `oauth_` (`/users/{id}/oauth_access_tokens/{provider}`),
+    /// stands for.
     pub fn by_name<'s>(&'s self, name: &'s str) -> Option<Named<'s>> {
         self.by_slug(name.strip_prefix("oauth_").unwrap_or(name))
     }
 
-    fn by_slug<'s>(&'s self, slug: &'s str) -> Option<Named<'s>> {
+    /// What a slug (`google`, `custom_acme`) names; `None` for what names no provider we know. Whether a custom provider
+    /// exists, and whether either is enabled, is the instance's matter.
+    pub fn by_slug<'s>(&'s self, slug: &'s str) -> Option<Named<'s>> {
         if let Some(key) = slug.strip_prefix("custom_") {
             return super::custom::is_key(key).then_some(Named::Custom(slug));
         }
@@ -101,15 +98,14 @@ mod tests {
     }
 
     #[test]
-    fn strategies_name_providers() {
+    fn slugs_and_names_lead_to_providers() {
         let catalogue = Catalogue::load().unwrap();
-        assert_eq!(catalogue.by_strategy("oauth_google"), Some(Named::BuiltIn("google")));
-        assert_eq!(catalogue.by_strategy("oauth_custom_acme"), Some(Named::Custom("custom_acme")));
+        assert_eq!(catalogue.by_slug("google"), Some(Named::BuiltIn("google")));
+        assert_eq!(catalogue.by_slug("custom_acme"), Some(Named::Custom("custom_acme")));
         assert_eq!(catalogue.by_name("notion").map(|named| named.slug().to_owned()), Some("notion".to_owned()));
         assert_eq!(catalogue.by_name("oauth_notion"), Some(Named::BuiltIn("notion")));
-        for unknown in ["google", "oauth_", "oauth_nope", "password", "oauth_Google", "oauth_custom_", "oauth_custom_A"]
-        {
-            assert_eq!(catalogue.by_strategy(unknown), None, "{unknown}");
+        for unknown in ["oauth_google", "", "nope", "password", "Google", "custom_", "custom_A"] {
+            assert_eq!(catalogue.by_slug(unknown), None, "{unknown}");
         }
     }
 

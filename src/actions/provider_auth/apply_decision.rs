@@ -16,7 +16,6 @@ use crate::model::email::EmailAddress;
 use crate::model::id::{ClientId, IdentificationId, ProviderAuthorizationId, SessionId, UserId, VerificationId};
 use crate::model::linking::{self, AttemptKind, Decision, UserStatus};
 use crate::model::problem::{Error, code};
-use crate::model::provider_config::strategy;
 use crate::model::reason::{Failure, Reason, Why};
 use crate::model::settings::EnumerationProtection;
 use crate::model::sign_in::Status as SignInStatus;
@@ -182,7 +181,7 @@ async fn continue_sign_in(
     let who = Identified { user, address: None, pending: None, status };
     sign_ins::identify(db, attempt.id, &who).await?;
     fill(db, user, identity).await?;
-    apply_factor(ctx, db, attempt, PresentedFactor::Provider, &strategy(&identity.provider)).await
+    apply_factor(ctx, db, attempt, PresentedFactor::Provider(&identity.provider)).await
 }
 
 /// The sign-in goes on from what was verified.
@@ -191,10 +190,9 @@ async fn apply_factor(
     db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     factor: PresentedFactor<'_>,
-    strategy: &str,
 ) -> Result<AttemptOutcome, Aborted> {
     let target = sign_in::SignInAttempt { id: attempt.id, client: attempt.client, by: attempt.by };
-    match sign_in::apply_first_factor(ctx, db, &target, factor, strategy).await? {
+    match sign_in::apply_first_factor(ctx, db, &target, factor).await? {
         sign_in::Finished::Complete(issued) => {
             mark_verified(db, attempt).await?;
             Ok(AttemptOutcome::Complete(issued))
@@ -218,7 +216,7 @@ async fn link(
     (user, address): (&UserId, &IdentificationId),
 ) -> Result<AttemptOutcome, Aborted> {
     let account = identity.connect(ctx, db, user, Some(address)).await?;
-    let from = format!("from_{}", strategy(&identity.provider));
+    let from = identity.address_strategy();
     if addresses::verify(db, user, address, &from).await? {
         record_outcome::address_verified(ctx, db, user, address).await?;
     }
@@ -242,8 +240,8 @@ async fn wait(
     let status = SignInStatus::NeedsFirstFactor;
     let who = Identified { user, address: Some(address), pending: Some(&pending), status };
     sign_ins::identify(db, attempt.id, &who).await?;
-    if let Some(strategy) = &identity.address_verified_by {
-        return apply_factor(ctx, db, attempt, PresentedFactor::Address(address), strategy).await;
+    if let Some(by) = identity.address_verified_by {
+        return apply_factor(ctx, db, attempt, PresentedFactor::Address(address, by)).await;
     }
     let failure = Failure::new(Reason::EmailUnverified, "proof", social_error::UNPROVABLE);
     let error = social_error::object(failure.code, meta(&failure));

@@ -14,8 +14,8 @@ use crate::model::client::Session;
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId};
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::provider_authorization::Intent;
-use crate::model::provider_config::strategy;
 use crate::model::reason::Reason;
+use crate::model::strategy::Strategy;
 use crate::model::user::{ExternalAccount, ExternalAccountStatus};
 use crate::model::verification::Role;
 use crate::store::InstanceConnection;
@@ -80,7 +80,7 @@ pub async fn connect(
     request: Request<'_>,
     scopes: Vec<String>,
 ) -> Result<ConnectionStart> {
-    flow_steps::log_start(ctx, Kind::Connect, request.strategy, request.redirect_url, request.complete_url);
+    flow_steps::log_start(ctx, Kind::Connect, &request.strategy.sent, request.redirect_url, request.complete_url);
     flow_steps::record_refusal(ctx, start_connection(ctx, token, session, request, scopes).await)
 }
 
@@ -94,7 +94,7 @@ async fn start_connection(
     let session = active::session(ctx, token, session).await?;
     flow_steps::set_user(ctx, &session.user.id);
     require_recent_verification(ctx, &session).await?;
-    let configured = configured::to_connect(ctx, request.strategy).await?;
+    let configured = configured::to_connect(ctx, &request.strategy).await?;
     flow_steps::log_configuration(ctx, &configured.config);
     let wanted = check_request(ctx, request, configured, scopes).await?;
     let slug = &wanted.configured.config.provider;
@@ -168,9 +168,8 @@ async fn start_reauthorization(
         .filter(|own| own.status == ExternalAccountStatus::Verified || own.has_error)
         .ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
     require_recent_verification(ctx, &session).await?;
-    let strategy = strategy(&own.provider);
-    let request = Request { strategy: &strategy, ..request };
-    let configured = configured::to_connect(ctx, request.strategy).await?;
+    let request = Request { strategy: Strategy::OAuth(own.provider.clone()).into(), ..request };
+    let configured = configured::to_connect(ctx, &request.strategy).await?;
     flow_steps::log_configuration(ctx, &configured.config);
     let wanted = check_request(ctx, request, configured, scopes).await?;
     let (session, own, wanted) = (&session, &own, &wanted);

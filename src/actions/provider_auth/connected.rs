@@ -16,7 +16,6 @@ use crate::model::connecting::{self, Aim, Claim, ConnectDecision, Rules, Verify}
 use crate::model::email::EmailAddress;
 use crate::model::id::{ExternalAccountId, IdentificationId, UserId};
 use crate::model::problem::{Error, Result};
-use crate::model::provider_config::strategy;
 use crate::model::reason::{Failure, Reason};
 use crate::model::social_error;
 use crate::model::user::ExternalAccountStatus;
@@ -157,7 +156,7 @@ async fn resolve_address(
     identity: &ProviderIdentity,
     claim: Claim,
 ) -> Result<Option<IdentificationId>, Aborted> {
-    let strategy = format!("from_{}", strategy(&identity.provider));
+    let strategy = identity.address_strategy();
     match claim {
         Claim::Nothing => Ok(None),
         Claim::Link(address, proves) => {

@@ -10,7 +10,6 @@ use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, ProviderAuthorizationId, VerificationId};
 use crate::model::linking::AttemptKind;
 use crate::model::problem::{Error, Result, code};
-use crate::model::provider_config::strategy;
 use crate::model::reason::Reason;
 use crate::model::verification::Role;
 use crate::store::InstanceConnection;
@@ -132,7 +131,7 @@ pub async fn transfer_attempt(
         owner: &attempt,
         role: Role::of_provider(to),
         client,
-        strategy: &strategy(&identity.provider),
+        strategy: &identity.strategy(),
         external_url_sealed: None,
     };
     attempts::create_verification(db, &new).await?;

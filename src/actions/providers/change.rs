@@ -9,6 +9,7 @@ use super::{Patch, ProviderError, Switch, custom, get};
 use crate::context::Ctx;
 use crate::model::problem::code;
 use crate::model::provider_config::{Credentials, ProviderConfig};
+use crate::model::strategy::ProviderSlug;
 use crate::store::audit::{Actor, AuditEvent};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{audit, instances, provider_configs};
@@ -25,7 +26,7 @@ const REREADS: usize = 3;
 /// [`ProviderError::Exists`], what the settings do not allow; storage faults.
 pub async fn add(
     ctx: &Ctx,
-    slug: &str,
+    slug: &ProviderSlug,
     patch: &Patch,
     enabled: Switch,
     actor: &Actor,
@@ -36,7 +37,7 @@ pub async fn add(
         async move {
             let environment = ctx.instance.environment;
             if !provider_configs::insert(tx, environment, config).await? {
-                return Err(Aborted::Error(ProviderError::Exists(slug.to_owned())));
+                return Err(Aborted::Error(ProviderError::Exists(slug.to_string())));
             }
             record(ctx, tx, "provider.created", slug, settings(config), actor).await.map_err(Aborted::Error)?;
             Ok(Committed::Done(()))
@@ -97,11 +98,11 @@ pub async fn remove(ctx: &Ctx, slug: &str, actor: &Actor) -> Result<(), Provider
 }
 
 /// A provider nobody has said anything about yet.
-fn blank(ctx: &Ctx, slug: &str, enabled: Switch) -> ProviderConfig {
+fn blank(ctx: &Ctx, slug: &ProviderSlug, enabled: Switch) -> ProviderConfig {
     let descriptor = ctx.app.catalogue.get(slug);
     let is_simulated = descriptor.is_some() && ctx.instance.allows_simulated_providers();
     ProviderConfig {
-        provider: slug.to_owned(),
+        provider: slug.clone(),
         is_enabled: enabled == Switch::On,
         is_authenticatable: true,
         is_required: false,

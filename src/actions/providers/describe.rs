@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::context::Ctx;
-use crate::model::provider_config::{Credentials, ProviderConfig, strategy};
+use crate::model::provider_config::{Credentials, ProviderConfig};
+use crate::model::strategy::Strategy;
 use crate::model::time::millis;
 
 /// What can be seen of a provider.
@@ -14,7 +15,7 @@ pub struct Description {
     /// Slug: `google`, `custom_acme`.
     pub key: String,
     /// `oauth_google`.
-    pub strategy: String,
+    pub strategy: Strategy,
     /// The name people read.
     pub name: String,
     /// Why no flow can begin although it is enabled: the code that a start answers.
@@ -38,9 +39,9 @@ pub fn describe(ctx: &Ctx, config: &ProviderConfig) -> Description {
     let scopes = said("scopes").and_then(|scopes| serde_json::from_value(scopes).ok());
     Description {
         object: "vestibule_provider",
-        key: config.provider.clone(),
-        strategy: strategy(&config.provider),
-        name: name.or_else(|| known.map(|known| known.name.clone())).unwrap_or_else(|| config.provider.clone()),
+        key: config.provider.to_string(),
+        strategy: Strategy::OAuth(config.provider.clone()),
+        name: name.or_else(|| known.map(|known| known.name.clone())).unwrap_or_else(|| config.provider.to_string()),
         problem: problem(config),
         base_scopes: scopes.or_else(|| known.map(|known| known.authorize.base_scopes.clone())).unwrap_or_default(),
         settings: settings(config),

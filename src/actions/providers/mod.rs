@@ -17,6 +17,7 @@ pub use simulation::simulate;
 
 use crate::context::Ctx;
 use crate::model::provider_config::ProviderConfig;
+use crate::model::strategy::ProviderSlug;
 use crate::store::provider_configs;
 use crate::upstream::catalogue::Named;
 
@@ -39,8 +40,8 @@ impl From<bool> for Switch {
 ///
 /// # Errors
 /// [`ProviderError::Unknown`].
-pub fn slug(ctx: &Ctx, name: &str) -> Result<String, ProviderError> {
-    let found = ctx.app.catalogue.by_name(name).map(|named: Named<'_>| named.slug().to_owned());
+pub fn slug(ctx: &Ctx, name: &str) -> Result<ProviderSlug, ProviderError> {
+    let found = ctx.app.catalogue.by_name(name).and_then(|named: Named<'_>| ProviderSlug::parse(named.slug()));
     found.ok_or_else(|| {
         let known: Vec<&str> = ctx.app.catalogue.all().map(|provider| provider.slug.as_str()).collect();
         ProviderError::Unknown { name: name.to_owned(), known: known.join(", ") }

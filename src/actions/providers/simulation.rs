@@ -3,6 +3,7 @@
 use super::{Patch, ProviderError, Switch, add, change};
 use crate::context::Ctx;
 use crate::model::provider_config::Credentials;
+use crate::model::strategy::ProviderSlug;
 use crate::store::audit::Actor;
 use crate::store::provider_configs;
 
@@ -10,7 +11,7 @@ use crate::store::provider_configs;
 ///
 /// # Errors
 /// As [`add`] and [`change`].
-pub async fn simulate(ctx: &Ctx, slug: &str, switch: Switch, actor: &Actor) -> Result<(), ProviderError> {
+pub async fn simulate(ctx: &Ctx, slug: &ProviderSlug, switch: Switch, actor: &Actor) -> Result<(), ProviderError> {
     let found = provider_configs::get(&mut ctx.db(), slug).await?;
     let is_wanted = switch == Switch::On;
     match found {

@@ -5,8 +5,9 @@ use crate::actions::flow_steps::origin_of;
 use crate::context::Ctx;
 use crate::model::flow::{Kind, StepName};
 use crate::model::problem::Result;
-use crate::model::provider_config::{Credentials, strategy};
+use crate::model::provider_config::Credentials;
 use crate::model::reason::{Again, Reason, Why};
+use crate::model::strategy::{ProviderSlug, RequestedStrategy, Strategy};
 use crate::store::flows::{Flow, Step};
 use crate::store::oauth_codes::{self, Presented};
 use crate::store::{provider_configs, sessions};
@@ -29,9 +30,9 @@ impl Use {
 }
 
 /// Why a start with this provider would be refused now, by its configuration alone: nobody is asked.
-pub(super) async fn unavailable(ctx: &Ctx, strategy: &str, use_as: Use) -> Result<Option<Why>> {
+pub(super) async fn unavailable(ctx: &Ctx, strategy: &RequestedStrategy<'_>, use_as: Use) -> Result<Option<Why>> {
     let why = |reason, detail| Ok(Some(Why::new(reason, detail)));
-    let Some(slug) = strategy.strip_prefix("oauth_") else { return why(Reason::ProviderUnavailable, "unknown") };
+    let Some(slug) = strategy.provider() else { return why(Reason::ProviderUnavailable, "unknown") };
     let config = provider_configs::get(&mut ctx.db(), slug).await?;
     let is_known = ctx.app.catalogue.get(slug).is_some() || config.as_ref().is_some_and(|one| one.custom.is_some());
     if !is_known {
@@ -61,8 +62,9 @@ pub(super) async fn cause(ctx: &Ctx, flow: &Flow, steps: &[Step]) -> Result<Caus
     let stands = |stands: bool| if stands { Cause::Stands } else { Cause::Gone };
     Ok(match reason {
         Reason::ProviderUnavailable | Reason::CredentialsUnusable => {
-            let named = of_start("strategy").map(str::to_owned);
-            let named = named.or_else(|| flow.provider.as_deref().map(strategy));
+            let named = of_start("strategy").map(RequestedStrategy::parse);
+            let by_flow = || Some(Strategy::OAuth(ProviderSlug::parse(flow.provider.as_deref()?)?).into());
+            let named = named.or_else(by_flow);
             match named {
                 Some(strategy) => stands(unavailable(ctx, &strategy, use_as).await?.is_some()),
                 None => Cause::Unknown,

@@ -4,6 +4,7 @@ use crate::actions::client::{self, Issued};
 use crate::actions::flow_steps;
 use crate::context::Ctx;
 use crate::model::id::{ClientId, SessionActivityId, SessionId, UserId};
+use crate::model::strategy::Strategy;
 use crate::store::InstanceConnection;
 use crate::store::clients;
 
@@ -16,8 +17,8 @@ pub struct Begin<'a> {
     pub client: &'a ClientId,
     /// The user.
     pub user: &'a UserId,
-    /// `oauth_google`, `email_code`.
-    pub strategy: &'a str,
+    /// By what the person verified who they are.
+    pub strategy: &'a Strategy,
 }
 
 /// Begins a session and replaces the client's token, so that a planted one is dead. `None` if
@@ -55,7 +56,7 @@ pub fn new_session<'a>(
     (id, activity): (&'a SessionId, &'a SessionActivityId),
     client: &'a ClientId,
     user: &'a UserId,
-    strategy: &'a str,
+    strategy: &'a Strategy,
 ) -> NewSession<'a> {
     let lifetime = f64::from(ctx.instance.settings.session.maximum_lifetime);
     NewSession { id, client, user, strategy, amr: amr(strategy), lifetime, activity, from: &ctx.from }
@@ -68,10 +69,10 @@ pub fn log_session(ctx: &Ctx, user: &UserId, session: &SessionId) {
 }
 
 /// How a strategy counts as a method of authentication (RFC 8176).
-fn amr(strategy: &str) -> &'static str {
+fn amr(strategy: &Strategy) -> &'static str {
     match strategy {
-        "password" => "pwd",
-        provider if provider.starts_with("oauth_") => "fed",
-        _ => "otp",
+        Strategy::Password => "pwd",
+        Strategy::OAuth(_) => "fed",
+        Strategy::EmailCode | Strategy::EmailLink | Strategy::ResetPasswordEmailCode | Strategy::Unchosen => "otp",
     }
 }

@@ -12,6 +12,7 @@ use crate::model::factor::Factor;
 use crate::model::first_factors;
 use crate::model::id::{ClientId, IdentificationId, SessionId, VerificationId};
 use crate::model::problem::{Problem, Result, code};
+use crate::model::strategy::{RequestedStrategy, Strategy};
 use crate::model::verification::{Role, Status};
 use crate::store::InstanceConnection;
 
@@ -21,8 +22,6 @@ use crate::store::{attempts, clients, sessions, users};
 
 /// Minutes for which a verification counts as recent.
 const RECENT: i64 = 10;
-/// The strategy of a reverification that was begun and has no factor yet.
-const BEGUN: &str = "reverification";
 
 /// A reverification as it stands.
 pub struct Reverification {
@@ -70,7 +69,7 @@ pub async fn begin(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Res
         async move {
             let (client, _) = current(tx, token, id).await?;
             let verification = VerificationId::new(ctx.now, ctx.rng());
-            let new = unsent(&verification, id, &client, BEGUN);
+            let new = unsent(&verification, id, &client, &Strategy::Unchosen);
             verifications::create(tx, &new).await?;
             Ok(Committed::Done(()))
         }
@@ -97,7 +96,7 @@ fn unsent<'a>(
     id: &'a VerificationId,
     session: &'a SessionId,
     client: &'a ClientId,
-    strategy: &'static str,
+    strategy: &'a Strategy,
 ) -> NewVerification<'a> {
     NewVerification {
         id,
@@ -117,13 +116,13 @@ fn unsent<'a>(
 /// Sends a code.
 ///
 /// # Errors
-/// `session_reverification_missing` before [`begin`]; those of [`factors::find_factor`]; 429
+/// `session_reverification_missing` before [`begin`]; those of [`factors::known`] and [`factors::find_factor`]; 429
 /// `verification_code_too_many_requests`.
 pub async fn prepare(
     ctx: &Ctx,
     token: Option<&LookupHash>,
     id: &SessionId,
-    strategy: &str,
+    named: &RequestedStrategy<'_>,
     address: Option<&str>,
 ) -> Result<Reverification> {
     transact(ctx.db(), "reverification.prepare", |tx| {
@@ -131,7 +130,7 @@ pub async fn prepare(
             let (client, session) = current(tx, token, id).await?;
             must_have_begun(tx, id).await?;
             let ways = ways(ctx, tx, &session).await?;
-            let factor = factors::find_factor(&ways, strategy, address)?;
+            let factor = factors::find_factor(&ways, factors::known(named)?, address)?;
             let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
             exact::before_sending(ctx, tx, address.value.as_str(), Some(&session.user.id), &client).await?;
             let ask = VerificationRequest {
@@ -168,8 +167,13 @@ pub async fn attempt_code(
             let (client, session) = current(tx, token, id).await?;
             must_have_begun(tx, id).await?;
             let user = Some(&session.user.id);
-            let who =
-                Guesser { owner: id.as_str(), role: Role::FirstFactor, strategy: "email_code", client: &client, user };
+            let who = Guesser {
+                owner: id.as_str(),
+                role: Role::FirstFactor,
+                strategy: &Strategy::EmailCode,
+                client: &client,
+                user,
+            };
             let wrong = match check::check(ctx, tx, &who, guess).await? {
                 Guess::Wrong(problem) => Some(problem),
                 Guess::Right(_) => {
@@ -210,7 +214,7 @@ pub async fn attempt_password(
         .scope_boxed()
     });
     let (client, session, ways): (ClientId, Session, Vec<Factor>) = found.await?;
-    factors::find_factor(&ways, "password", None)?;
+    factors::find_factor(&ways, &Strategy::Password, None)?;
     let user = &session.user.id;
     let digest = password::check_password(ctx, &place, (Some(user), &client), &Secret::from(typed.to_owned())).await?;
     drop(place);
@@ -221,7 +225,7 @@ pub async fn attempt_password(
             password::require_unchanged(tx, (user, &client), digest).await?;
             must_have_begun(tx, id).await?;
             let verification = VerificationId::new(ctx.now, ctx.rng());
-            let new = unsent(&verification, id, &client, "password");
+            let new = unsent(&verification, id, &client, &Strategy::Password);
             verifications::create(tx, &new).await?;
             let status = Status::Verified;
             attempts::answer_verification(tx, &verification, status, None).await?;
@@ -268,5 +272,5 @@ pub async fn read(ctx: &Ctx, token: Option<&LookupHash>, id: &SessionId) -> Resu
     let session = session.ok_or(code::RESOURCE_NOT_FOUND)?;
     let asked = verifications::current(&mut ctx.db(), id.as_str(), Role::FirstFactor).await?;
     let factors = ways(ctx, &mut ctx.db(), &session).await?;
-    Ok(Reverification { session, factors, asked: asked.filter(|asked| asked.strategy != BEGUN), updated })
+    Ok(Reverification { session, factors, asked: asked.filter(|asked| asked.strategy != Strategy::Unchosen), updated })
 }

@@ -14,6 +14,7 @@ use crate::model::reason::Reason;
 use crate::model::sign_in::{
     self, Address, AttemptLife, Factor, Reassignment, Refused, State, Status, Step, UserFactors,
 };
+use crate::model::strategy::{AddressStrategy, MailStrategy, ProviderSlug, Strategy};
 use crate::store::InstanceConnection;
 use crate::store::addresses::{self, RetainedAddress};
 use crate::store::attempts::CompletedBy;
@@ -35,16 +36,37 @@ pub struct SignInAttempt<'a> {
 /// What was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresentedFactor<'a> {
-    /// A provider's identity that is the user's.
-    Provider,
+    /// An identity at this provider that is the user's.
+    Provider(&'a ProviderSlug),
     /// A code or link that went to this address of the user.
-    Address(&'a IdentificationId),
+    Address(&'a IdentificationId, MailStrategy),
     /// A code that went to this address of the user, to choose a new password.
     ResetCode(&'a IdentificationId),
     /// The password.
     Password,
     /// A new password was chosen, and is stored.
     NewPassword,
+}
+
+impl<'a> PresentedFactor<'a> {
+    /// The address that is verified with it, and what the address remembers.
+    fn address(self) -> Option<(&'a IdentificationId, MailStrategy)> {
+        match self {
+            Self::Address(address, by) => Some((address, by)),
+            Self::ResetCode(address) => Some((address, MailStrategy::EmailCode)),
+            Self::Provider(_) | Self::Password | Self::NewPassword => None,
+        }
+    }
+
+    /// What the session remembers.
+    fn strategy(self) -> Strategy {
+        match self {
+            Self::Provider(slug) => Strategy::OAuth(slug.clone()),
+            Self::Address(_, by) => by.into(),
+            Self::ResetCode(_) => Strategy::EmailCode,
+            Self::Password | Self::NewPassword => Strategy::Password,
+        }
+    }
 }
 
 /// What became of the attempt.
@@ -57,8 +79,7 @@ pub enum Finished {
     Closed(UserStatus, UserId),
 }
 
-/// Goes on from a verified factor. `strategy` is what the session and the address remember: `oauth_google`,
-/// `email_code`.
+/// Goes on from a verified factor.
 ///
 /// # Errors
 /// `client_state_invalid`, `resource_forbidden`, `strategy_for_user_invalid` where the verification does not count;
@@ -69,13 +90,9 @@ pub async fn apply_first_factor(
     db: &mut InstanceConnection<'_>,
     attempt: &SignInAttempt<'_>,
     presented: PresentedFactor<'_>,
-    strategy: &str,
 ) -> Result<Finished, Aborted> {
-    let address = match presented {
-        PresentedFactor::Address(address) | PresentedFactor::ResetCode(address) => Some(address),
-        PresentedFactor::Provider | PresentedFactor::Password | PresentedFactor::NewPassword => None,
-    };
-    let row = sign_ins::row(db, attempt.id, address).await?;
+    let address = presented.address();
+    let row = sign_ins::row(db, attempt.id, address.map(|(id, _)| id)).await?;
     let row = row.ok_or(code::RESOURCE_NOT_FOUND).map_err(Problem::from)?;
     let Some(user) = row.user.clone() else { return Err(refusal(Refused::State).into()) };
     match users::lock(db, &user, attempt.client).await? {
@@ -90,13 +107,13 @@ pub async fn apply_first_factor(
     let step =
         sign_in::apply_factor(&state(&row), factor(&row, presented), user_factors, Defences::ALL).map_err(refusal)?;
     if let Some(address) = address {
-        take_address(ctx, db, &row, (&user, attempt.client), address, step, strategy).await?;
+        take_address(ctx, db, &row, (&user, attempt.client), address, step).await?;
     }
-    if let (Some(address), Some(account)) = (address, &row.pending) {
+    if let (Some((address, _)), Some(account)) = (address, &row.pending) {
         link(ctx, db, attempt.id, &user, address, account).await?;
     }
     match step.status {
-        Status::Complete => complete(ctx, db, attempt, user, strategy).await,
+        Status::Complete => complete(ctx, db, attempt, user, &presented.strategy()).await,
         status => {
             if !sign_ins::set_status(db, attempt.id, status).await? {
                 return Err(Aborted::Conflict);
@@ -129,8 +146,8 @@ fn state(row: &Row) -> State {
 fn factor<'a>(row: &Row, presented: PresentedFactor<'a>) -> Factor<'a> {
     let address = |id| Address { id, status: row.address_status, is_somebody_else: row.is_somebody_else };
     match presented {
-        PresentedFactor::Provider => Factor::Provider,
-        PresentedFactor::Address(id) => Factor::Address(address(id)),
+        PresentedFactor::Provider(_) => Factor::Provider,
+        PresentedFactor::Address(id, _) => Factor::Address(address(id)),
         PresentedFactor::ResetCode(id) => Factor::ResetCode(address(id)),
         PresentedFactor::Password => Factor::Password,
         PresentedFactor::NewPassword => Factor::NewPassword,
@@ -143,9 +160,8 @@ async fn take_address(
     db: &mut InstanceConnection<'_>,
     row: &Row,
     (user, client): (&UserId, &ClientId),
-    address: &IdentificationId,
+    (address, by): (&IdentificationId, MailStrategy),
     step: Step,
-    strategy: &str,
 ) -> Result<(), Aborted> {
     if step.takes_over {
         let retained = RetainedAddress { address, client };
@@ -153,7 +169,7 @@ async fn take_address(
         record_outcome::address_reassigned(ctx, db, user, address).await?;
     }
     if step.verifies_address {
-        if !addresses::verify(db, user, address, strategy).await? {
+        if !addresses::verify(db, user, address, &AddressStrategy::Mail(by)).await? {
             return Err(code::IDENTIFICATION_CLAIMED.because(Reason::AccountInUse, "meanwhile").into());
         }
         record_outcome::address_verified(ctx, db, user, address).await?;
@@ -217,7 +233,7 @@ async fn complete(
     db: &mut InstanceConnection<'_>,
     attempt: &SignInAttempt<'_>,
     user: UserId,
-    strategy: &str,
+    strategy: &Strategy,
 ) -> Result<Finished, Aborted> {
     let begun = begin::begin(ctx, db, &Begin { client: attempt.client, user: &user, strategy }).await?;
     let (session, issued) = begun.ok_or_else(|| Error::internal("a locked user could not begin a session"))?;

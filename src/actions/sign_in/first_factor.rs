@@ -12,13 +12,13 @@ use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::limits::exact;
 use crate::model::client::SignIn;
-use crate::model::factor::RESET;
 use crate::model::id::{ClientId, IdentificationId, UserId};
 use crate::model::linking::{AttemptKind, UserStatus};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::redirect::RedirectTarget;
 use crate::model::sign_in;
+use crate::model::strategy::{MailStrategy, RequestedStrategy, Strategy};
 use crate::model::verification::{Role, Status};
 use crate::store::InstanceConnection;
 use crate::store::attempts::{self, CompletedBy};
@@ -29,8 +29,8 @@ use crate::store::{clients, sign_ins, verifications};
 /// The factor that is prepared.
 #[derive(Clone, Copy, Debug)]
 pub struct Prepare<'a> {
-    /// `email_code`, `email_link`, `reset_password_email_code`.
-    pub strategy: &'a str,
+    /// Its strategy.
+    pub strategy: &'a RequestedStrategy<'a>,
     /// The id of the factor's address; the first one's without.
     pub address: Option<&'a str>,
     /// Where a link leads in the end, as sent.
@@ -41,7 +41,7 @@ pub struct Prepare<'a> {
 ///
 /// # Errors
 /// `resource_not_found`, `resource_forbidden`, `client_state_invalid` for the attempt; those of
-/// [`factors::find_factor`]; those of redirect addresses; 429 `verification_code_too_many_requests`.
+/// [`factors::known`] and [`factors::find_factor`]; those of redirect addresses; 429 `verification_code_too_many_requests`.
 pub async fn prepare(ctx: &Ctx, token: Option<&LookupHash>, id: &str, asked: Prepare<'_>) -> Result<ClientUpdate> {
     transact(ctx.db(), "sign_in.prepare", |tx| {
         async move {
@@ -71,7 +71,7 @@ pub async fn prepare_social(
     transact(ctx.db(), "sign_in.prepare_provider", |tx| {
         async move {
             let (client, attempt) = current(ctx, tx, token, id).await?;
-            factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), ready.strategy(), None)?;
+            factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), &ready.strategy(), None)?;
             start_provider_auth::cancel_authorization(tx, id).await?;
             start_provider_auth::start_for_attempt(ctx, tx, AttemptKind::SignIn, id, &client, ready).await?;
             Ok(Committed::Done(()))
@@ -137,14 +137,17 @@ pub(super) async fn send(
     attempt: &SignIn,
     asked: Prepare<'_>,
 ) -> Result<()> {
-    let factor =
-        factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), asked.strategy, asked.address)?;
+    let strategy = factors::known(asked.strategy)?;
+    let factor = factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), strategy, asked.address)?;
     // A password needs no preparation, a provider an authorization.
     let address = factor.address.as_ref().ok_or(code::VERIFICATION_STRATEGY_INVALID)?;
-    let target = target(ctx, asked)?;
+    let target = match strategy {
+        Strategy::EmailLink => Some(target(ctx, asked)?),
+        _ => None,
+    };
     let method = match &target {
         Some(target) => VerificationMethod::Link(target.as_str()),
-        None if asked.strategy == RESET => VerificationMethod::ResetCode,
+        None if *strategy == Strategy::ResetPasswordEmailCode => VerificationMethod::ResetCode,
         None => VerificationMethod::Code,
     };
     let is_known = attempt.user_id.is_some() || attempt.sign_up_if_missing;
@@ -163,14 +166,11 @@ pub(super) async fn send(
     Ok(())
 }
 
-/// Where a link leads; `None` for a code.
-fn target(ctx: &Ctx, asked: Prepare<'_>) -> Result<Option<RedirectTarget>, Problem> {
-    if asked.strategy != "email_link" {
-        return Ok(None);
-    }
+/// Where a link leads.
+fn target(ctx: &Ctx, asked: Prepare<'_>) -> Result<RedirectTarget, Problem> {
     let missing = || Problem::new(code::FORM_PARAM_MISSING).param("redirect_url");
     let raw = asked.redirect_url.ok_or_else(missing)?;
-    RedirectTarget::parse(&ctx.instance, raw, ctx.from.origin.as_deref(), "redirect_url").map(Some)
+    RedirectTarget::parse(&ctx.instance, raw, ctx.from.origin.as_deref(), "redirect_url")
 }
 
 /// Checks a code.
@@ -182,11 +182,11 @@ pub async fn attempt_code(
     ctx: &Ctx,
     token: Option<&LookupHash>,
     id: &str,
-    strategy: &str,
+    named: &RequestedStrategy<'_>,
     guess: Option<&str>,
 ) -> Result<ClientUpdate> {
     let issued = transact(ctx.db(), "sign_in.attempt_code", |tx| {
-        async move { try_code(ctx, tx, token, id, strategy, guess).await }.scope_boxed()
+        async move { try_code(ctx, tx, token, id, named, guess).await }.scope_boxed()
     });
     client::read_updated(ctx, token, issued.await?).await
 }
@@ -196,10 +196,11 @@ async fn try_code(
     db: &mut InstanceConnection<'_>,
     token: Option<&LookupHash>,
     id: &str,
-    strategy: &str,
+    named: &RequestedStrategy<'_>,
     guess: Option<&str>,
 ) -> Result<Committed<Option<client::Issued>>, Aborted> {
     let (client, attempt) = current(ctx, db, token, id).await?;
+    let strategy = factors::known(named)?;
     factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), strategy, None)?;
     let guess = guess.ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("code"))?;
     let user = attempt.user_id.as_ref();
@@ -208,7 +209,11 @@ async fn try_code(
         Guess::Wrong(problem) => Ok(Committed::Refused(problem)),
         Guess::Right(asked) => {
             let address = asked.identification.as_deref().and_then(IdentificationId::parse);
-            continue_sign_in(ctx, db, &client, &attempt, address.as_ref(), strategy, CompletedBy::Call).await
+            let presented = address.as_ref().map(|address| match strategy {
+                Strategy::ResetPasswordEmailCode => PresentedFactor::ResetCode(address),
+                _ => PresentedFactor::Address(address, MailStrategy::EmailCode),
+            });
+            continue_sign_in(ctx, db, &client, &attempt, presented, CompletedBy::Call).await
         }
     }
 }
@@ -219,20 +224,14 @@ async fn continue_sign_in(
     db: &mut InstanceConnection<'_>,
     client: &ClientId,
     attempt: &SignIn,
-    address: Option<&IdentificationId>,
-    strategy: &str,
+    presented: Option<PresentedFactor<'_>>,
     by: CompletedBy,
 ) -> Result<Committed<Option<client::Issued>>, Aborted> {
-    let Some(address) = address.filter(|_| attempt.user_id.is_some()) else {
+    let Some(presented) = presented.filter(|_| attempt.user_id.is_some()) else {
         return Ok(Committed::Refused(nobody(db, attempt).await?));
     };
     let target = SignInAttempt { id: attempt.id.as_str(), client, by };
-    // What the address remembers; a session begins with the new password only.
-    let (factor, strategy) = match strategy {
-        RESET => (PresentedFactor::ResetCode(address), "email_code"),
-        strategy => (PresentedFactor::Address(address), strategy),
-    };
-    match finish::apply_first_factor(ctx, db, &target, factor, strategy).await? {
+    match finish::apply_first_factor(ctx, db, &target, presented).await? {
         Finished::Complete(issued) => Ok(Committed::Done(Some(issued))),
         Finished::Waits(_) => Ok(Committed::Done(None)),
         Finished::Closed(user_status, user) => Ok(Committed::Refused(closed(ctx, db, user_status, &user).await?)),
@@ -277,5 +276,6 @@ pub(crate) async fn link_opened(
     attempt: &SignIn,
     address: Option<&IdentificationId>,
 ) -> Result<Committed<Option<client::Issued>>, Aborted> {
-    continue_sign_in(ctx, db, client, attempt, address, "email_link", CompletedBy::Callback).await
+    let presented = address.map(|address| PresentedFactor::Address(address, MailStrategy::EmailLink));
+    continue_sign_in(ctx, db, client, attempt, presented, CompletedBy::Callback).await
 }

@@ -16,12 +16,10 @@ use crate::model::id::{ClientId, SessionActivityId, UserId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::settings::EnumerationProtection;
 use crate::model::sign_in::{self, AttemptLife, Factor, State, Status, UserFactors};
+use crate::model::strategy::Strategy;
 use crate::model::time::Timestamp;
 use crate::store::password_sign_ins::{self, Completion, NewGuess};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
-
-/// The strategy that sessions and clients remember.
-pub(super) const STRATEGY: &str = "password";
 
 /// A guess that is counted, and may be looked at.
 pub(super) struct Guess {
@@ -74,7 +72,7 @@ pub(super) async fn count(ctx: &Ctx, token: &LookupHash, id: &str) -> Result<Opt
     flow_steps::resume(ctx, guess.attempt.flow_id.as_ref(), guess.attempt.user_id.as_ref());
     factors::fill(ctx, &mut guess.attempt);
     if let Err(refused) =
-        factors::find_factor(guess.attempt.first_factors.as_deref().unwrap_or_default(), STRATEGY, None)
+        factors::find_factor(guess.attempt.first_factors.as_deref().unwrap_or_default(), &Strategy::Password, None)
     {
         give_back(ctx, &tried).await?;
         return Err(refused);
@@ -125,7 +123,7 @@ pub(super) async fn complete(
         digest,
         budget: guess.tried.budget(),
         address: guess.tried.from_address().map(|spent| spent.place(ctx)),
-        session: begin::new_session(ctx, (&session, &activity), &guess.client, user, STRATEGY),
+        session: begin::new_session(ctx, (&session, &activity), &guess.client, user, &Strategy::Password),
         record: &record,
     };
     let begun = match password_sign_ins::complete(&mut ctx.db(), &done).await {

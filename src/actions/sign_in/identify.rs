@@ -15,6 +15,7 @@ use crate::model::reason::Reason;
 use crate::model::settings::{EnumerationProtection, SignUpMode};
 use crate::store::InstanceConnection;
 
+use crate::model::strategy::Strategy;
 use crate::store::sign_ins::{self, NewSignIn, SignInStart};
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 
@@ -54,7 +55,7 @@ pub(super) async fn begin(
     token: Option<&LookupHash>,
     asked: Identify<'_>,
 ) -> Result<(SignInId, Option<Issued>)> {
-    let strategy = asked.prepare.map_or("identifier", |prepare| prepare.strategy);
+    let strategy = asked.prepare.map_or("identifier", |prepare| &prepare.strategy.sent);
     let target = asked.prepare.and_then(|prepare| prepare.redirect_url);
     flow_steps::log_start(ctx, Kind::SignIn, strategy, target, None);
     let identifier = parse(ctx, asked.identifier)?;
@@ -124,7 +125,8 @@ fn may_sign_up(ctx: &Ctx, asked: &Identify<'_>) -> Result<()> {
     if ctx.instance.settings.sign_up.mode != SignUpMode::Public || !asked.identifier.contains('@') {
         return Err(Problem::new(code::SIGN_UP_IF_MISSING_NOT_ALLOWED).param("sign_up_if_missing").into());
     }
-    if asked.prepare.is_some_and(|prepare| !matches!(prepare.strategy, "email_code" | "email_link")) {
+    let by_mail = |strategy: &Strategy| matches!(strategy, Strategy::EmailCode | Strategy::EmailLink);
+    if asked.prepare.is_some_and(|prepare| !prepare.strategy.known().is_some_and(by_mail)) {
         return Err(Problem::new(code::SIGN_UP_IF_MISSING_STRATEGY_NOT_SUPPORTED).param("strategy").into());
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::finish::{self, Finished, PresentedFactor, SignInAttempt};
 use super::first_factor::{closed, current};
-use super::guess::{self, STRATEGY};
+use super::guess;
 use super::identify::{self, Identify};
 use crate::actions::client::{self, ClientUpdate};
 use crate::actions::{attempt, factors, flow_steps, password, users};
@@ -14,6 +14,7 @@ use crate::model::id::UserId;
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::sign_in::Status;
+use crate::model::strategy::Strategy;
 use crate::model::verification::LIFE;
 use crate::store::attempts::CompletedBy;
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
@@ -73,7 +74,7 @@ async fn guess_at(
             return Err(error.into());
         }
     };
-    flow_steps::log_verification(ctx, STRATEGY);
+    flow_steps::log_verification(ctx, &Strategy::Password);
     let user = guess::user(&guess)?;
     if let Some(done) = guess::complete(ctx, token, &guess, (user, digest)).await? {
         let updated = client::read_updated(ctx, Some(token), Some(done.issued)).await?;
@@ -100,11 +101,11 @@ async fn step_by_step(
         .scope_boxed()
     })
     .await?;
-    factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), STRATEGY, None)?;
+    factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), &Strategy::Password, None)?;
     let user = attempt.user_id.as_ref();
     let digest = password::check_password(ctx, &place, (user, &client), typed).await?;
     drop(place);
-    flow_steps::log_verification(ctx, STRATEGY);
+    flow_steps::log_verification(ctx, &Strategy::Password);
     let user = user.ok_or(code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED)?;
     let updated = continue_sign_in(ctx, token, id, user, Known::Verified(&digest)).await?;
     read_attempt(ctx, updated, id).await
@@ -192,7 +193,7 @@ async fn continue_sign_in(
                 }
             };
             let attempt = SignInAttempt { id, client: &client, by: CompletedBy::Call };
-            let finished = finish::apply_first_factor(ctx, db, &attempt, factor, STRATEGY).await?;
+            let finished = finish::apply_first_factor(ctx, &mut change.connection(), &attempt, factor).await?;
             if let Finished::Closed(user_status, user) = finished {
                 // The password stays as it was; that somebody was refused is recorded.
                 change.rollback().await?;

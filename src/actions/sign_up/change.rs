@@ -67,7 +67,7 @@ pub async fn begin(
         flow_steps::log_start(ctx, Kind::SignUp, "form", None, None);
         return begin_checked(ctx, token, typed, None).await;
     };
-    flow_steps::log_start(ctx, Kind::SignUp, request.strategy, request.redirect_url, request.complete_url);
+    flow_steps::log_start(ctx, Kind::SignUp, &request.strategy.sent, request.redirect_url, request.complete_url);
     let ready = flow_steps::record_refusal(ctx, start_provider_auth::check(ctx, request).await)?;
     flow_steps::record_refusal(ctx, begin_checked(ctx, token, typed, Some(&ready)).await)
 }

@@ -14,10 +14,10 @@ use crate::model::email::EmailAddress;
 use crate::model::id::{ClientId, IdentificationId, UserId};
 use crate::model::linking;
 use crate::model::problem::{Code, Error, Problem, code};
-use crate::model::provider_config::strategy;
 use crate::model::reason::{Failure, Reason};
 use crate::model::settings::EnumerationProtection;
 use crate::model::sign_up::{self, AddressEvidence, AttemptLife, Fields, Refused, SignUpFacts, SignUpRestriction};
+use crate::model::strategy::{AddressStrategy, MailStrategy, Strategy};
 use crate::model::user::IdentificationStatus;
 use crate::store::InstanceConnection;
 use crate::store::attempts::CompletedBy;
@@ -154,7 +154,7 @@ fn collect_facts(ctx: &Ctx, row: &Row, identity: Option<&ProviderIdentity>) -> S
         let identity = identity.filter(|identity| names(identity, row.email.as_deref()))?;
         linking::is_enough(identity.profile.email_trust, &policy(ctx)).then_some(AddressEvidence::Provider)
     };
-    let by_verification = row.proven_by.as_ref().map(|_| AddressEvidence::Verification);
+    let by_verification = row.proven_by.map(|_| AddressEvidence::Verification);
     SignUpFacts {
         email: row.email.as_ref().map(|_| by_verification.or_else(word).unwrap_or(AddressEvidence::No)),
         username: row.username.is_some(),
@@ -237,9 +237,9 @@ async fn create(
 ) -> Result<Finished, Aborted> {
     let user = UserId::new(ctx.now, ctx.rng());
     let identification = IdentificationId::new(ctx.now, ctx.rng());
-    let social = identity.map(|identity| strategy(&identity.provider));
-    let vouched = social.as_ref().map(|social| format!("from_{social}"));
-    let proven_by = row.proven_by.as_deref().or(vouched.as_deref()).unwrap_or("email_code");
+    let vouched = || identity.map(ProviderIdentity::address_strategy);
+    let by_mail = AddressStrategy::Mail(MailStrategy::EmailCode);
+    let proven_by = row.proven_by.map(AddressStrategy::Mail).or_else(vouched).unwrap_or(by_mail);
     let email = row.email.as_deref();
     let new = NewUser {
         id: &user,
@@ -251,7 +251,7 @@ async fn create(
         unsafe_metadata: Some(&row.unsafe_metadata),
         legal_accepted_at: row.legal_accepted_at,
         password_digest: row.password_digest.as_deref(),
-        email: email.map(|value| NewAddress { id: &identification, value, is_verified, strategy: proven_by }),
+        email: email.map(|value| NewAddress { id: &identification, value, is_verified, strategy: &proven_by }),
     };
     if !users::create(db, &new).await? {
         return Err(Aborted::Conflict);
@@ -262,8 +262,9 @@ async fn create(
     if let Some(identity) = identity {
         connect(ctx, db, identity, &user, email, &identification).await?;
     }
-    let by = social.as_deref().or(row.proven_by.as_deref()).unwrap_or("password");
-    let begun = begin::begin(ctx, db, &Begin { client: attempt.client, user: &user, strategy: by }).await?;
+    let social = identity.map(ProviderIdentity::strategy);
+    let by = social.or_else(|| row.proven_by.map(Strategy::from)).unwrap_or(Strategy::Password);
+    let begun = begin::begin(ctx, db, &Begin { client: attempt.client, user: &user, strategy: &by }).await?;
     let (session, issued) = begun.ok_or_else(|| Error::internal("a new user could not begin a session"))?;
     sign_ups::complete(db, attempt.id, &user, &session, attempt.by).await?;
     record_outcome::signed_up(ctx, db, &user, &session).await?;

@@ -13,6 +13,7 @@ use crate::model::email::EmailAddress;
 use crate::model::id::ClientId;
 use crate::model::problem::{Problem, Result, code};
 use crate::model::redirect::RedirectTarget;
+use crate::model::strategy::{MailStrategy, RequestedStrategy, Strategy};
 use crate::model::verification::{Role, Status};
 use crate::store::InstanceConnection;
 use crate::store::attempts::CompletedBy;
@@ -30,13 +31,13 @@ pub async fn prepare(
     ctx: &Ctx,
     token: Option<&LookupHash>,
     id: &str,
-    strategy: &str,
+    named: &RequestedStrategy<'_>,
     redirect_url: Option<&str>,
 ) -> Result<ClientUpdate> {
     transact(ctx.db(), "sign_up.prepare", |tx| {
         async move {
             let (client, attempt) = current(ctx, tx, token, id).await?;
-            send(ctx, tx, &client, &attempt, strategy, redirect_url).await?;
+            send(ctx, tx, &client, &attempt, named, redirect_url).await?;
             Ok(Committed::Done(()))
         }
         .scope_boxed()
@@ -50,23 +51,23 @@ async fn send(
     db: &mut InstanceConnection<'_>,
     client: &ClientId,
     attempt: &SignUp,
-    strategy: &str,
+    named: &RequestedStrategy<'_>,
     redirect_url: Option<&str>,
 ) -> Result<()> {
-    if !factors::supported_factors(ctx).verification_strategies().contains(&strategy) {
-        return Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param("strategy").into());
-    }
+    let offered = factors::supported_factors(ctx).verification_strategies();
+    let strategy = offered.into_iter().find(|offered| named.known() == Some(&Strategy::from(*offered)));
+    let strategy = strategy.ok_or_else(|| Problem::new(code::FORM_PARAM_VALUE_INVALID).param("strategy"))?;
     let missing = |param| Problem::new(code::FORM_PARAM_MISSING).param(param);
     let address = attempt.email_address.as_deref().and_then(EmailAddress::parse).ok_or(missing("email_address"))?;
     if is_verified(attempt) {
         return Err(code::VERIFICATION_ALREADY_VERIFIED.into());
     }
     let target = match strategy {
-        "email_link" => {
+        MailStrategy::EmailLink => {
             let raw = redirect_url.ok_or(missing("redirect_url"))?;
             Some(RedirectTarget::parse(&ctx.instance, raw, ctx.from.origin.as_deref(), "redirect_url")?)
         }
-        _ => None,
+        MailStrategy::EmailCode => None,
     };
     exact::before_sending(ctx, &mut *db, address.as_str(), None, client).await?;
     let ask = VerificationRequest {
@@ -114,7 +115,7 @@ async fn try_code(
     let address = attempt.email_address.as_deref().unwrap_or_default();
     let owner = sign_ins::owner_of_address(&mut *db, address, false).await?;
     let user = owner.as_ref().map(|(user, _)| user);
-    let who = Guesser { owner: id, role: Role::EmailAddress, strategy: "email_code", client: &client, user };
+    let who = Guesser { owner: id, role: Role::EmailAddress, strategy: &Strategy::EmailCode, client: &client, user };
     match check::check(ctx, db, &who, guess).await? {
         Guess::Wrong(problem) => Ok(Committed::Refused(problem)),
         Guess::Right(_) => complete_or_wait(ctx, db, &client, id, CompletedBy::Call).await,

@@ -8,6 +8,7 @@ use crate::limits::lockout;
 use crate::model::id::{ClientId, UserId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
+use crate::model::strategy::Strategy;
 use crate::model::verification::{GUESSES, Role, Status};
 use crate::store::InstanceConnection;
 
@@ -29,8 +30,8 @@ pub struct Guesser<'a> {
     pub owner: &'a str,
     /// What it verifies to the owner.
     pub role: Role,
-    /// How: a code that was sent for something else is worth nothing.
-    pub strategy: &'a str,
+    /// By what code: one that was sent for something else is worth nothing.
+    pub strategy: &'a Strategy,
     /// The calling client. Locked by the caller.
     pub client: &'a ClientId,
     /// Whose account it would open, where it is somebody's.
@@ -44,7 +45,7 @@ pub struct Guesser<'a> {
 /// `verification_already_verified`: then nothing was counted, because there is nothing to guess.
 pub async fn check(ctx: &Ctx, db: &mut InstanceConnection<'_>, who: &Guesser<'_>, guess: &str) -> Result<Guess> {
     let asked = verifications::current(&mut *db, who.owner, who.role).await?;
-    let Some(asked) = asked.filter(|asked| asked.strategy.ends_with("_code") && asked.strategy == who.strategy) else {
+    let Some(asked) = asked.filter(|asked| asked.strategy == *who.strategy) else {
         return Err(code::VERIFICATION_MISSING.because(Reason::ProofDead, "none").into());
     };
     let hashes = ctx.app.ring.lookup_hashes(Lookup::OneTimeCode(asked.id.as_str()), guess);

@@ -70,13 +70,14 @@ pub async fn issue(
         VerificationMethod::Code | VerificationMethod::ResetCode => (Some(&hash), None, None),
         VerificationMethod::Link(target) => (None, Some(&hash), Some(target)),
     };
+    let strategy = request.method.strategy();
     let new = NewVerification {
         id: &id,
         owner: request.owner,
         role: request.role,
         client: request.client,
         session: request.session,
-        strategy: request.method.strategy(),
+        strategy: &strategy,
         address: Some(request.address.as_str()),
         identification: request.identification,
         code,
@@ -85,7 +86,7 @@ pub async fn issue(
     };
     verifications::create(db, &new).await?;
     let effort = if request.recipient == Recipient::Owner { Effort::Real } else { Effort::Pretended };
-    flow_steps::log_message(ctx, request.method.strategy(), request.address, effort == Effort::Real && !is_test);
+    flow_steps::log_message(ctx, &strategy, request.address, effort == Effort::Real && !is_test);
     if !is_test {
         let mail = message::mail(ctx, request.address, request.method, purpose(request), &secret)?;
         delivery::send(ctx, db, &mail, effort).await?;

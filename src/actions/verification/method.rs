@@ -1,6 +1,6 @@
 //! A code or a link.
 
-use crate::model::factor::RESET;
+use crate::model::strategy::Strategy;
 
 /// By what an address is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +14,12 @@ pub enum VerificationMethod<'a> {
 }
 
 impl VerificationMethod<'_> {
-    /// `email_code`, `email_link`, `reset_password_email_code`.
-    pub fn strategy(self) -> &'static str {
+    /// What the verification is stored as.
+    pub fn strategy(self) -> Strategy {
         match self {
-            Self::Code => "email_code",
-            Self::ResetCode => RESET,
-            Self::Link(_) => "email_link",
+            Self::Code => Strategy::EmailCode,
+            Self::ResetCode => Strategy::ResetPasswordEmailCode,
+            Self::Link(_) => Strategy::EmailLink,
         }
     }
 }

@@ -154,7 +154,8 @@ pub async fn simulate(app: &Arc<App>, instance: &Instance, which: &Simulate) -> 
     };
     let ctx = ctx(app, instance.clone());
     for provider in app.catalogue.all() {
-        providers::simulate(&ctx, &provider.slug, wanted(&provider.slug).into(), &actor()).await?;
+        let slug = providers::slug(&ctx, &provider.slug)?;
+        providers::simulate(&ctx, &slug, wanted(&provider.slug).into(), &actor()).await?;
     }
     Ok(())
 }

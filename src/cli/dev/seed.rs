@@ -7,6 +7,7 @@ use crate::crypto::ExposeSecret;
 use crate::model::id::{ExternalAccountId, IdentificationId, UserId};
 use crate::model::oauth::application::NewApplication;
 use crate::model::profile::{EmailTrust, Profile};
+use crate::model::strategy::AddressStrategy;
 use crate::simulator;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::external_accounts::{self, NewAccount};
@@ -52,7 +53,12 @@ async fn add_user(ctx: &Ctx, actor: &Actor, first_name: &str, last_name: &str, a
         unsafe_metadata: None,
         legal_accepted_at: None,
         password_digest: None,
-        email: Some(NewAddress { id: &address_id, value: address, is_verified: true, strategy: "admin" }),
+        email: Some(NewAddress {
+            id: &address_id,
+            value: address,
+            is_verified: true,
+            strategy: &AddressStrategy::Admin,
+        }),
     };
     let mut db = ctx.db();
     let mut transaction = db.begin().await?;

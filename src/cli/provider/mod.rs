@@ -114,7 +114,7 @@ impl Add {
     async fn run(self, global: &Global, ctx: &Ctx) -> Result<(), Failure> {
         let slug = providers::slug(ctx, &self.named.name)?;
         if providers::get(ctx, &slug).await.is_ok() {
-            return Err(ProviderError::Exists(slug).into());
+            return Err(ProviderError::Exists(slug.to_string()).into());
         }
         let is_custom = slug.starts_with("custom_");
         let patch = self.settings.patch(None)?;
@@ -200,7 +200,7 @@ async fn list(global: &Global, ctx: &Ctx) -> Result<(), Failure> {
     let all = providers::list(ctx).await?;
     let described: Vec<Description> = all.iter().map(|config| describe(ctx, config)).collect();
     show::answer(global, &described, || {
-        let row = |config: &ProviderConfig| vec![config.provider.clone(), state(config), kind(config).to_owned()];
+        let row = |config: &ProviderConfig| vec![config.provider.to_string(), state(config), kind(config).to_owned()];
         show::table(&all.iter().map(row).collect::<Vec<_>>())
     })
 }

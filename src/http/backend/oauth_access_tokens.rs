@@ -12,7 +12,7 @@ use crate::context::Ctx;
 use crate::crypto::ExposeSecret;
 use crate::model::id::UserId;
 use crate::model::problem::code;
-use crate::model::provider_config::strategy;
+use crate::model::strategy::of_provider;
 use crate::model::time::millis;
 use crate::store::audit::Actor;
 
@@ -39,7 +39,7 @@ fn show(usable: &Usable) -> Value {
         "provider_user_id": usable.provider_user_id,
         "token": usable.token.expose_secret(),
         "expires_at": usable.expires_at.map(millis),
-        "provider": strategy(&usable.provider),
+        "provider": of_provider(&usable.provider),
         "public_metadata": usable.public_metadata,
         "label": usable.label,
         "scopes": usable.scopes,

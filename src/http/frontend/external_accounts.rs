@@ -13,11 +13,12 @@ use crate::actions::provider_auth::disconnect;
 use crate::actions::start_provider_auth::Request;
 use crate::context::Ctx;
 use crate::model::problem::code;
+use crate::model::strategy::RequestedStrategy;
 
 /// What an app may say about the authorization.
 fn request<'a>(params: &'a Params, browser: &Browser) -> Request<'a> {
     Request {
-        strategy: params.text("strategy").unwrap_or_default(),
+        strategy: RequestedStrategy::parse(params.text("strategy").unwrap_or_default()),
         redirect_url: params.text("redirect_url"),
         complete_url: params.text("action_complete_redirect_url"),
         prompt: params.text("oidc_prompt"),
@@ -29,7 +30,8 @@ fn request<'a>(params: &'a Params, browser: &Browser) -> Request<'a> {
 /// `POST /v1/me/external_accounts`: begins to connect an account.
 pub async fn create(ctx: Ctx, browser: Browser, Query(query): Query, Body(params): Body) -> Answer {
     let scopes = connect::scopes(&params.list("additional_scope"))?;
-    let request = Request { strategy: params.required("strategy")?, ..request(&params, &browser) };
+    let request =
+        Request { strategy: RequestedStrategy::parse(params.required("strategy")?), ..request(&params, &browser) };
     let session = query.text(SESSION);
     let begun = connect::connect(&ctx, browser.hash.as_ref(), session, request, scopes).await?;
     show(&ctx, &browser, &begun).await

@@ -11,6 +11,7 @@ use crate::actions::session::mint;
 use crate::actions::session::reverify::{self, Reverification};
 use crate::context::Ctx;
 use crate::model::problem::{Problem, code};
+use crate::model::strategy::{RequestedStrategy, Strategy};
 
 const LEVELS: [&str; 3] = ["first_factor", "second_factor", "multi_factor"];
 
@@ -25,18 +26,22 @@ pub async fn begin(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(para
 
 /// `POST /v1/client/sessions/{id}/verify/prepare_first_factor`.
 pub async fn prepare(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
-    let (strategy, address) = (params.required("strategy")?, params.text("email_address_id"));
+    let (strategy, address) = (RequestedStrategy::parse(params.required("strategy")?), params.text("email_address_id"));
     let token = browser.hash;
-    let prepared = reverify::prepare(&ctx, token.as_ref(), &parse(&id)?, strategy, address).await?;
+    let prepared = reverify::prepare(&ctx, token.as_ref(), &parse(&id)?, &strategy, address).await?;
     show(&ctx, &browser, &prepared).await
 }
 
 /// `POST /v1/client/sessions/{id}/verify/attempt_first_factor`.
 pub async fn attempt(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
     let (token, id) = (browser.hash, parse(&id)?);
-    let verified = match params.required("strategy")? {
-        "email_code" => reverify::attempt_code(&ctx, token.as_ref(), &id, params.required("code")?).await?,
-        "password" => reverify::attempt_password(&ctx, token.as_ref(), &id, params.required("password")?).await?,
+    let verified = match RequestedStrategy::parse(params.required("strategy")?).known() {
+        Some(Strategy::EmailCode) => {
+            reverify::attempt_code(&ctx, token.as_ref(), &id, params.required("code")?).await?
+        }
+        Some(Strategy::Password) => {
+            reverify::attempt_password(&ctx, token.as_ref(), &id, params.required("password")?).await?
+        }
         _ => return Err(code::STRATEGY_FOR_USER_INVALID.into()),
     };
     show(&ctx, &browser, &verified).await

@@ -19,9 +19,9 @@ use crate::actions::{attempt, email_link};
 use crate::context::Ctx;
 use crate::limits;
 use crate::model::client::SignIn;
-use crate::model::factor::RESET;
 use crate::model::linking::AttemptKind;
 use crate::model::problem::{Problem, code};
+use crate::model::strategy::{RequestedStrategy, Strategy};
 use crate::store::attempts::SignUpFields;
 
 /// `POST /v1/client/sign_ins`: begins a sign-in with a provider or for an identifier, or takes one over from a sign-up
@@ -36,10 +36,12 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
         return respond_with_attempt(&ctx, &browser, &password::begin(&ctx, token.as_ref(), identifier, typed).await?)
             .await;
     }
+    let strategy = strategy(&params);
     let updated = match params.text("identifier").filter(|_| !is_social(&params)) {
         Some(identifier) => {
             let sign_up_if_missing = params.flag("sign_up_if_missing")? == Some(true);
-            let asked = Identify { identifier, sign_up_if_missing, prepare: prepare_of(&params) };
+            let prepare = strategy.as_ref().map(|strategy| prepare_of(&params, strategy));
+            let asked = Identify { identifier, sign_up_if_missing, prepare };
             identify::identify(&ctx, token.as_ref(), asked).await?
         }
         None if is_blank(&params) => {
@@ -54,17 +56,18 @@ pub async fn create(ctx: Ctx, browser: Browser, Body(params): Body) -> Answer {
 }
 
 /// The factor that a body names.
-fn prepare_of(params: &Params) -> Option<Prepare<'_>> {
-    Some(Prepare {
-        strategy: params.text("strategy")?,
-        address: params.text("email_address_id"),
-        redirect_url: params.text("redirect_url"),
-    })
+fn prepare_of<'a>(params: &'a Params, strategy: &'a RequestedStrategy<'a>) -> Prepare<'a> {
+    Prepare { strategy, address: params.text("email_address_id"), redirect_url: params.text("redirect_url") }
+}
+
+/// The strategy that a body names.
+pub fn strategy(params: &Params) -> Option<RequestedStrategy<'_>> {
+    params.text("strategy").map(RequestedStrategy::parse)
 }
 
 /// True if a body names a provider's strategy.
 pub fn is_social(params: &Params) -> bool {
-    params.text("strategy").is_some_and(|strategy| strategy.starts_with("oauth_"))
+    strategy(params).is_some_and(|strategy| strategy.is_social())
 }
 
 /// Spends one start: an authorization at a provider inside an attempt costs what one that begins an attempt does. What
@@ -87,8 +90,8 @@ pub fn is_blank(params: &Params) -> bool {
 /// # Errors
 /// `form_param_missing` without a strategy; `form_param_value_invalid` for one that is no provider's.
 pub fn request<'a>(params: &'a Params, browser: &Browser) -> Result<Request<'a>, Problem> {
-    let strategy = params.required("strategy")?;
-    if !strategy.starts_with("oauth_") {
+    let strategy = RequestedStrategy::parse(params.required("strategy")?);
+    if !strategy.is_social() {
         return Err(Problem::new(code::FORM_PARAM_VALUE_INVALID).param("strategy"));
     }
     Ok(Request {
@@ -103,28 +106,29 @@ pub fn request<'a>(params: &'a Params, browser: &Browser) -> Result<Request<'a>,
 
 /// `POST /v1/client/sign_ins/{id}/prepare_first_factor`: sends a code or link, or the person to a provider.
 pub async fn prepare_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
-    params.required("strategy")?;
-    if is_social(&params) {
+    let strategy = RequestedStrategy::parse(params.required("strategy")?);
+    if strategy.is_social() {
         spend_authorization_start(&ctx)?;
         let token = browser.hash;
         let updated = first_factor::prepare_social(&ctx, token.as_ref(), &id, request(&params, &browser)?).await?;
         return answer::respond(&ctx, &browser, &updated, Resource::SignIn).await;
     }
-    let asked = prepare_of(&params).ok_or_else(|| Problem::new(code::FORM_PARAM_MISSING).param("strategy"))?;
+    let asked = prepare_of(&params, &strategy);
     let updated = first_factor::prepare(&ctx, browser.hash.as_ref(), &id, asked).await?;
     answer::respond(&ctx, &browser, &updated, Resource::SignIn).await
 }
 
 /// `POST /v1/client/sign_ins/{id}/attempt_first_factor`: checks a code or password.
 pub async fn attempt_first_factor(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
-    let (token, strategy) = (browser.hash, params.required("strategy")?);
-    if strategy == "password" {
+    let (token, strategy) = (browser.hash, RequestedStrategy::parse(params.required("strategy")?));
+    if strategy.known() == Some(&Strategy::Password) {
         let typed = params.required("password")?;
         return respond_with_attempt(&ctx, &browser, &password::attempt(&ctx, token.as_ref(), &id, typed).await?).await;
     }
-    let updated = first_factor::attempt_code(&ctx, token.as_ref(), &id, strategy, params.text("code")).await?;
+    let updated = first_factor::attempt_code(&ctx, token.as_ref(), &id, &strategy, params.text("code")).await?;
     // Whoever sends the new password along with the code has chosen it already.
-    let updated = match params.text("password").filter(|_| strategy == RESET) {
+    let is_reset = strategy.known() == Some(&Strategy::ResetPasswordEmailCode);
+    let updated = match params.text("password").filter(|_| is_reset) {
         Some(chosen) => password::reset(&ctx, token.as_ref(), &id, chosen).await?,
         None => updated,
     };

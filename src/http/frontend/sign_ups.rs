@@ -19,6 +19,7 @@ use crate::actions::{attempt, email_link};
 use crate::context::Ctx;
 use crate::model::linking::AttemptKind;
 use crate::model::problem::{Problem, code};
+use crate::model::strategy::{RequestedStrategy, Strategy};
 
 /// `POST /v1/client/sign_ups`: begins a sign-up with a provider or an identifier, or takes one over from a sign-in
 /// (`transfer=true`).
@@ -42,19 +43,19 @@ pub async fn update(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(par
 
 /// `POST /v1/client/sign_ups/{id}/prepare_verification`: sends a code or link, or the person to a provider.
 pub async fn prepare_verification(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
-    let (token, strategy) = (browser.hash, params.required("strategy")?);
+    let (token, strategy) = (browser.hash, RequestedStrategy::parse(params.required("strategy")?));
     if let Some(request) = provider(&params, &browser)? {
         spend_authorization_start(&ctx)?;
         let updated = change::change(&ctx, token.as_ref(), &id, &Typed::default(), Some(request)).await?;
         return answer::respond(&ctx, &browser, &updated, Resource::SignUp).await;
     }
-    let updated = verify::prepare(&ctx, token.as_ref(), &id, strategy, params.text("redirect_url")).await?;
+    let updated = verify::prepare(&ctx, token.as_ref(), &id, &strategy, params.text("redirect_url")).await?;
     answer::respond(&ctx, &browser, &updated, Resource::SignUp).await
 }
 
 /// `POST /v1/client/sign_ups/{id}/attempt_verification`: checks a code.
 pub async fn attempt_verification(ctx: Ctx, browser: Browser, Path(id): Path<String>, Body(params): Body) -> Answer {
-    if params.required("strategy")? != "email_code" {
+    if RequestedStrategy::parse(params.required("strategy")?).known() != Some(&Strategy::EmailCode) {
         return Err(code::VERIFICATION_STRATEGY_INVALID.into());
     }
     let token = browser.hash;

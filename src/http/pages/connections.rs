@@ -28,6 +28,7 @@ use crate::model::client::{Client, Session};
 use crate::model::oauth::scope;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::provider_token::Health;
+use crate::model::strategy::{ProviderSlug, RequestedStrategy};
 use crate::model::user::ExternalAccount;
 
 /// The form's name inside its forgery check.
@@ -89,7 +90,7 @@ async fn shown(ctx: &Ctx, client: &Client, session: &Session, remark: Connection
         accounts.iter().filter(healthy).any(|account| account.provider == offered.slug)
     };
     let button = |offered: &EnabledProvider| ProviderButton {
-        key: offered.slug.clone(),
+        key: offered.slug.to_string(),
         name: offered.name.clone(),
         was_last: false,
         leads_to: leads_to(offered),
@@ -118,7 +119,7 @@ fn connection(
         return None;
     }
     let known = offered.iter().find(|offered| offered.slug == account.provider);
-    let provider = known.map_or(account.provider.clone(), |offered| offered.name.clone());
+    let provider = known.map_or(account.provider.to_string(), |offered| offered.name.clone());
     let problem = error.map(|error| reasons::sentence(reasons::of_verification(error), Some(&provider)));
     let token = tokens.iter().find(|token| token.external_account_id == account.id);
     let is_lost = token.is_some_and(|token| token.state == Health::NeedsReconnect);
@@ -196,7 +197,7 @@ async fn redirect_to_provider(
     browser: &Browser,
     session: &Session,
     form: &Params,
-) -> (Result<ConnectionStart>, Option<String>) {
+) -> (Result<ConnectionStart>, Option<ProviderSlug>) {
     let token = browser.hash;
     let (back, done) = (ctx.instance.url(PATH), ctx.instance.url(&format!("{PATH}?done=connected")));
     let named = Some(session.id.as_str());
@@ -206,9 +207,9 @@ async fn redirect_to_provider(
         let slug = account.map(|account| account.provider.clone());
         return (connect::reauthorize(ctx, token.as_ref(), named, id, request, Vec::new()).await, slug);
     }
-    let strategy = form.text("strategy").unwrap_or_default();
+    let strategy = RequestedStrategy::parse(form.text("strategy").unwrap_or_default());
+    let slug = strategy.provider().cloned();
     let request = Request { strategy, ..request };
-    let slug = strategy.strip_prefix("oauth_").map(str::to_owned);
     (connect::connect(ctx, token.as_ref(), named, request, Vec::new()).await, slug)
 }
 

@@ -17,6 +17,7 @@ use crate::actions::start_provider_auth::Request;
 use crate::context::Ctx;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::redirect::with_query;
+use crate::model::strategy::Strategy;
 
 const PATH: &str = "/_dev";
 
@@ -93,7 +94,7 @@ async fn begin(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<B
     csrf::check(ctx, client.as_ref().map(|client| &client.id), PATH, headers, &form)?;
     let strategy = simulated(ctx).await?.ok_or(code::OAUTH_PROVIDER_NOT_ENABLED)?;
     let hint = form.required("person")?;
-    let request = Request { strategy: &strategy, login_hint: Some(hint), ..Request::default() };
+    let request = Request { strategy: strategy.into(), login_hint: Some(hint), ..Request::default() };
     let redirects = redirects(ctx);
     match attempt_progress::start_attempt(ctx, token.as_ref(), EntryPage::SignIn, &redirects, request).await {
         Ok((updated, url)) => {
@@ -112,11 +113,11 @@ async fn begin(ctx: &Ctx, browser: &Browser, headers: &HeaderMap, body: Result<B
 }
 
 /// The strategy of a provider that is simulated here, Google if it is.
-async fn simulated(ctx: &Ctx) -> Result<Option<String>> {
+async fn simulated(ctx: &Ctx) -> Result<Option<Strategy>> {
     let mut offered = configured::enabled_providers(ctx).await?;
     offered.retain(|provider| provider.is_simulated && provider.is_authenticatable);
-    offered.sort_by_key(|provider| provider.slug != "google");
-    Ok(offered.into_iter().next().map(|provider| provider.strategy))
+    offered.sort_by_key(|provider| *provider.slug != *"google");
+    Ok(offered.into_iter().next().map(|provider| provider.strategy()))
 }
 
 fn redirects(ctx: &Ctx) -> RedirectParams {

@@ -19,9 +19,10 @@ use crate::actions::sign_in::password;
 use crate::context::Ctx;
 use crate::model::client::SignIn;
 use crate::model::email::EmailAddress;
-use crate::model::factor::{Factor, RESET};
+use crate::model::factor::Factor;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::sign_in;
+use crate::model::strategy::{RequestedStrategy, Strategy};
 use crate::model::verification::{Status, Verification};
 
 const FACTOR_ONE: &str = "/sign-in/factor-one";
@@ -80,7 +81,9 @@ fn waiting<'a>(page: &'a PageRequest<'_>) -> Option<&'a SignIn> {
 
 /// A verification by mail that is still wanted.
 fn pending_verification<'a>(ctx: &Ctx, attempt: &'a SignIn) -> Option<&'a Verification> {
-    let verification = attempt.first_factor.as_ref().filter(|verification| verification.strategy.starts_with("email_"));
+    let by_mail =
+        |verification: &&Verification| matches!(verification.strategy, Strategy::EmailCode | Strategy::EmailLink);
+    let verification = attempt.first_factor.as_ref().filter(by_mail);
     verification.filter(|verification| verification.status == Status::Unverified && verification.expires_at > ctx.now)
 }
 
@@ -95,8 +98,8 @@ async fn show(ctx: &Ctx, browser: &Browser, step: Step, query: Result<Query, Fai
             return page_request::continue_sign_in(ctx, browser, &page.redirects, &updated);
         }
     }
-    let waits = match pending_verification(ctx, attempt).map(|verification| verification.strategy.as_str()) {
-        Some("email_link") => CodePageState::Link,
+    let waits = match pending_verification(ctx, attempt).map(|verification| &verification.strategy) {
+        Some(Strategy::EmailLink) => CodePageState::Link,
         Some(_) => CodePageState::Code,
         None if has_password(attempt) => CodePageState::Password,
         None => CodePageState::Method,
@@ -105,7 +108,7 @@ async fn show(ctx: &Ctx, browser: &Browser, step: Step, query: Result<Query, Fai
 }
 
 fn has_password(attempt: &SignIn) -> bool {
-    attempt.first_factors.iter().flatten().any(|factor| factor.strategy == "password")
+    attempt.first_factors.iter().flatten().any(|factor| factor.strategy == Strategy::Password)
 }
 
 fn shown(page: &PageRequest<'_>, attempt: &SignIn, step: Step, waits: CodePageState) -> Response {
@@ -125,7 +128,7 @@ fn shown(page: &PageRequest<'_>, attempt: &SignIn, step: Step, waits: CodePageSt
         methods: factors.iter().filter_map(method).collect(),
         forgot: factors
             .iter()
-            .any(|factor| factor.strategy == RESET)
+            .any(|factor| factor.strategy == Strategy::ResetPasswordEmailCode)
             .then(|| page.redirects.carry(page_request::RESET)),
         other_href: page.redirects.carry(EntryPage::SignIn.path()),
         form_action: page.redirects.form_target().into_iter().collect(),
@@ -136,8 +139,8 @@ fn shown(page: &PageRequest<'_>, attempt: &SignIn, step: Step, waits: CodePageSt
 /// A factor as a button. Providers stand on the start page; a password is typed, and a forgotten one has a page of its
 /// own.
 pub(super) fn method(factor: &Factor) -> Option<Method> {
-    let address = factor.address.as_ref().filter(|_| factor.strategy != RESET)?;
-    let key = if factor.strategy == "email_link" { "code.method_link" } else { "code.method_code" };
+    let address = factor.address.as_ref().filter(|_| factor.strategy != Strategy::ResetPasswordEmailCode)?;
+    let key = if factor.strategy == Strategy::EmailLink { "code.method_link" } else { "code.method_code" };
     let label = fill(key, &[("address", &address.value.masked())]);
     Some(Method { value: format!("{}:{}", factor.strategy, address.id), label })
 }
@@ -194,7 +197,8 @@ pub(super) fn is_about_verification(problem: &Problem) -> bool {
 async fn check(page: &PageRequest<'_>, attempt: &SignIn, guess: &str) -> Result<Response> {
     page.spend_guess()?;
     let id = attempt.id.as_str();
-    let updated = first_factor::attempt_code(page.ctx, page.token().as_ref(), id, "email_code", Some(guess)).await?;
+    let strategy = Strategy::EmailCode.into();
+    let updated = first_factor::attempt_code(page.ctx, page.token().as_ref(), id, &strategy, Some(guess)).await?;
     page_request::continue_sign_in(page.ctx, page.browser, &page.redirects, &updated)
 }
 
@@ -209,13 +213,13 @@ async fn send(page: &PageRequest<'_>, attempt: &SignIn, step: Step, form: &Param
     let verification = pending_verification(page.ctx, attempt);
     let is_again = form.text("send").is_some();
     let (strategy, address) = match form.text("method").and_then(|method| method.split_once(':')) {
-        Some((strategy, address)) => (strategy, Some(address)),
-        None => (verification.map_or("email_code", |verification| verification.strategy.as_str()), None),
+        Some((strategy, address)) => (RequestedStrategy::parse(strategy), Some(address)),
+        None => (verification.map_or(Strategy::EmailCode, |verification| verification.strategy.clone()).into(), None),
     };
     let verify_url = page.ctx.instance.url(&page.redirects.carry("/sign-in/verify"));
-    let prepare = Prepare { strategy, address, redirect_url: Some(&verify_url) };
+    let prepare = Prepare { strategy: &strategy, address, redirect_url: Some(&verify_url) };
     first_factor::prepare(page.ctx, page.token().as_ref(), attempt.id.as_str(), prepare).await?;
-    if is_again && strategy == "email_code" {
+    if is_again && strategy.known() == Some(&Strategy::EmailCode) {
         return Ok(shown(page, attempt, step, CodePageState::CodeAgain));
     }
     Ok(Redirect::to(&page.redirects.carry(path(step))).into_response())
@@ -229,10 +233,11 @@ async fn send(page: &PageRequest<'_>, attempt: &SignIn, step: Step, form: &Param
 pub async fn send_first(ctx: &Ctx, browser: &Browser, updated: &crate::actions::client::ClientUpdate) -> Result<()> {
     let Some(attempt) = &updated.client.sign_in else { return Ok(()) };
     let first = attempt.first_factors.as_deref().unwrap_or_default().first();
-    if first.is_none_or(|factor| factor.strategy != "email_code") {
+    if first.is_none_or(|factor| factor.strategy != Strategy::EmailCode) {
         return Ok(());
     }
-    let prepare = Prepare { strategy: "email_code", address: None, redirect_url: None };
+    let strategy = Strategy::EmailCode.into();
+    let prepare = Prepare { strategy: &strategy, address: None, redirect_url: None };
     let token = page_request::token_after(browser, updated);
     match first_factor::prepare(ctx, token.as_ref(), attempt.id.as_str(), prepare).await {
         Ok(_) | Err(Error::Problem(_)) => Ok(()),

@@ -21,6 +21,7 @@ use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::sign_in;
 use crate::model::sign_up::{self, Field};
+use crate::model::strategy::Strategy;
 
 /// The page on which somebody who forgot their password chooses another.
 pub const RESET: &str = "/sign-in/reset-password";
@@ -176,7 +177,8 @@ pub async fn continue_sign_up(
             let fields = attempt.fields.clone().unwrap_or_default();
             if fields.missing.is_empty() && fields.unverified.contains(&Field::EmailAddress) {
                 let token = token_after(browser, updated);
-                match verify::prepare(ctx, token.as_ref(), attempt.id.as_str(), "email_code", None).await {
+                let strategy = Strategy::EmailCode.into();
+                match verify::prepare(ctx, token.as_ref(), attempt.id.as_str(), &strategy, None).await {
                     // One was sent a moment ago; the page has a button for another.
                     Ok(_) | Err(Error::Problem(_)) => {}
                     Err(fault) => return Err(fault),

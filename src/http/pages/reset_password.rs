@@ -25,10 +25,11 @@ use crate::actions::sign_in::password;
 use crate::context::Ctx;
 use crate::model::client::SignIn;
 use crate::model::email::EmailAddress;
-use crate::model::factor::{Factor, RESET as STRATEGY};
+use crate::model::factor::Factor;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::redirect::with_query;
 use crate::model::sign_in;
+use crate::model::strategy::Strategy;
 use crate::model::verification::{Status, Verification};
 
 /// In the query: begin with somebody else, whatever waits.
@@ -79,10 +80,9 @@ fn reset_step<'a>(page: &'a PageRequest<'_>) -> ResetStep<'a> {
 
 /// What was asked for a new password, dead or alive.
 fn pending_verification(attempt: &SignIn) -> Option<&Verification> {
-    attempt
-        .first_factor
-        .as_ref()
-        .filter(|verification| verification.strategy == STRATEGY && verification.status != Status::Verified)
+    attempt.first_factor.as_ref().filter(|verification| {
+        verification.strategy == Strategy::ResetPasswordEmailCode && verification.status != Status::Verified
+    })
 }
 
 async fn show_step(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) -> Result<Response> {
@@ -171,7 +171,7 @@ fn show_code_form(page: &PageRequest<'_>, attempt: &SignIn, waits: CodePageState
 
 /// An address that a code can be sent to, as a button.
 fn method(factor: &Factor) -> Option<Method> {
-    let address = factor.address.as_ref().filter(|_| factor.strategy == STRATEGY)?;
+    let address = factor.address.as_ref().filter(|_| factor.strategy == Strategy::ResetPasswordEmailCode)?;
     let label = fill("code.method_code", &[("address", &address.value.masked())]);
     Some(Method { value: address.id.clone(), label })
 }
@@ -229,7 +229,8 @@ async fn submit_identifier(page: &PageRequest<'_>, sent: &Params) -> Result<Resp
     };
     let token = page_request::token_after(page.browser, &updated);
     let id = updated.client.sign_in.as_ref().map(|attempt| attempt.id.as_str()).unwrap_or_default();
-    let prepare = Prepare { strategy: STRATEGY, address: None, redirect_url: None };
+    let strategy = Strategy::ResetPasswordEmailCode.into();
+    let prepare = Prepare { strategy: &strategy, address: None, redirect_url: None };
     match first_factor::prepare(ctx, token.as_ref(), id, prepare).await {
         Ok(_) => page.go(&updated, &page.redirects.carry(RESET)),
         Err(Error::Problem(problem)) if problem.code() == code::STRATEGY_FOR_USER_INVALID => {
@@ -248,7 +249,8 @@ async fn submit_code(page: &PageRequest<'_>, attempt: &SignIn, guess: &str) -> R
     let checked = match page.spend_guess() {
         Ok(()) => {
             let id = attempt.id.as_str();
-            first_factor::attempt_code(page.ctx, token.as_ref(), id, STRATEGY, Some(guess)).await
+            let strategy = Strategy::ResetPasswordEmailCode.into();
+            first_factor::attempt_code(page.ctx, token.as_ref(), id, &strategy, Some(guess)).await
         }
         Err(refused) => Err(refused.into()),
     };
@@ -266,7 +268,8 @@ async fn submit_code(page: &PageRequest<'_>, attempt: &SignIn, guess: &str) -> R
 
 /// Sends a code to the address that was chosen, or the first one.
 async fn send(page: &PageRequest<'_>, attempt: &SignIn, sent: &Params) -> Result<Response> {
-    let prepare = Prepare { strategy: STRATEGY, address: sent.text("method"), redirect_url: None };
+    let strategy = Strategy::ResetPasswordEmailCode.into();
+    let prepare = Prepare { strategy: &strategy, address: sent.text("method"), redirect_url: None };
     match first_factor::prepare(page.ctx, page.token().as_ref(), attempt.id.as_str(), prepare).await {
         Ok(_) => Ok(show_code_form(page, attempt, CodePageState::CodeAgain)),
         Err(Error::Problem(problem)) if is_about_verification(&problem) => {

@@ -18,6 +18,7 @@ use crate::limits;
 use crate::model::client::{Client, Session};
 use crate::model::email::EmailAddress;
 use crate::model::problem::{Error, Problem, Result};
+use crate::model::strategy::Strategy;
 use crate::model::verification::{GUESSES, Status};
 
 /// The page's path.
@@ -112,12 +113,12 @@ async fn show_step(ctx: &Ctx, browser: &Browser, query: Result<Query, Failure>) 
     }
     let stands = reverify::read(ctx, browser.hash.as_ref(), &request.session.id).await?;
     let is_live = stands.asked.as_ref().is_some_and(|asked| {
-        asked.strategy == "email_code" && asked.status == Status::Unverified && asked.expires_at > ctx.moment()
+        asked.strategy == Strategy::EmailCode && asked.status == Status::Unverified && asked.expires_at > ctx.moment()
     });
-    let waits = match stands.factors.first().map(|factor| factor.strategy.as_str()) {
+    let waits = match stands.factors.first().map(|factor| &factor.strategy) {
         None => return Ok(Redirect::to(CONNECTIONS).into_response()),
         Some(_) if is_live => CodePageState::Code,
-        Some("password") => CodePageState::Password,
+        Some(Strategy::Password) => CodePageState::Password,
         Some(_) => CodePageState::Method,
     };
     Ok(render(&request, &stands, waits))
@@ -176,7 +177,7 @@ async fn submit_verification(request: &ReverifyRequest<'_>, form: &Params) -> Re
         return reverify::attempt_password(ctx, token.as_ref(), id, typed).await;
     }
     let address = form.text("method").and_then(|method| method.split_once(':')).map(|(_, address)| address);
-    reverify::prepare(ctx, token.as_ref(), id, "email_code", address).await
+    reverify::prepare(ctx, token.as_ref(), id, &Strategy::EmailCode.into(), address).await
 }
 
 /// The page once more, with what is wrong.

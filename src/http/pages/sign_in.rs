@@ -25,6 +25,7 @@ use crate::context::Ctx;
 use crate::limits;
 use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
+use crate::model::strategy::{ProviderSlug, RequestedStrategy};
 use crate::model::verification::{Status, Verification};
 use crate::model::{sign_in, sign_up};
 
@@ -162,11 +163,11 @@ async fn begin(
         }
         return Ok(response);
     }
-    let strategy = form.text("strategy").unwrap_or_default();
-    let request = Request { strategy, ..Request::default() };
+    let strategy = RequestedStrategy::parse(form.text("strategy").unwrap_or_default());
+    let provider = offered.iter().find(|offered| strategy.provider() == Some(&offered.slug));
+    let request = Request { strategy: strategy.clone(), ..Request::default() };
     let mut response = match attempt_progress::start_attempt(ctx, token.as_ref(), entry, &redirects, request).await {
         Ok((updated, url)) => {
-            let provider = offered.iter().find(|offered| offered.strategy == strategy);
             let mut response = redirect_page::send_to(ctx, provider, &url);
             set_cookies(ctx, browser, &updated, &mut response)?;
             response
@@ -180,7 +181,7 @@ async fn begin(
             start_page(ctx, &client, entry, &redirects, &offered, remark).await?
         }
         Err(Error::Problem(problem)) => {
-            let remark = refused_start(&problem, strategy, &offered)?;
+            let remark = refused_start(&problem, provider)?;
             start_page(ctx, &client, entry, &redirects, &offered, remark).await?
         }
         Err(fault) => return Err(fault),
@@ -192,12 +193,12 @@ async fn begin(
 }
 
 /// What the page says about a refused start; refusals that are not about the provider stay errors.
-fn refused_start(problem: &Problem, strategy: &str, offered: &[EnabledProvider]) -> Result<StartMessage> {
+fn refused_start(problem: &Problem, provider: Option<&EnabledProvider>) -> Result<StartMessage> {
     let key = reasons::of_code(problem.code().name);
     if key == reasons::TextKey::OurFault {
         return Err(problem.clone().into());
     }
-    let name = offered.iter().find(|offered| offered.strategy == strategy).map(|offered| offered.name.as_str());
+    let name = provider.map(|offered| offered.name.as_str());
     Ok(StartMessage::Problem(reasons::sentence(key, name), StatusCode::UNPROCESSABLE_ENTITY))
 }
 
@@ -223,7 +224,7 @@ async fn show_result(
         let offered = configured::enabled_providers(ctx).await?;
         let name = offered
             .iter()
-            .find(|offered| offered.strategy == verification.strategy)
+            .find(|offered| verification.strategy.provider() == Some(&offered.slug))
             .map(|offered| offered.name.as_str());
         let refused = Refused::of_attempt(&ctx.instance, key, name, &start, &redirects.target);
         return Ok(with_provider_text(ctx, refused, verification).await.into_response());
@@ -246,7 +247,7 @@ async fn with_provider_text(ctx: &Ctx, refused: Refused, verification: &Verifica
     let refused = said.into_iter().fold(refused, Refused::detail);
     let refused = match reasons::read_reason(error) {
         Some((reason, detail)) => {
-            let slug = verification.strategy.strip_prefix("oauth_");
+            let slug = verification.strategy.provider().map(ProviderSlug::as_str);
             refused.explained(&ctx.instance, reason, detail, slug)
         }
         None => refused,

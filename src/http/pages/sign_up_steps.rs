@@ -24,6 +24,7 @@ use crate::context::Ctx;
 use crate::model::client::SignUp;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::sign_up;
+use crate::model::strategy::Strategy;
 use crate::model::verification::Status;
 
 /// The routes of this file.
@@ -136,8 +137,10 @@ async fn describe_account(ctx: &Ctx, attempt: &SignUp) -> Result<Option<String>>
         return Ok(None);
     };
     let offered = configured::enabled_providers(ctx).await?;
-    let name =
-        offered.iter().find(|offered| offered.strategy == verification.strategy).map(|offered| offered.name.clone());
+    let name = offered
+        .iter()
+        .find(|offered| verification.strategy.provider() == Some(&offered.slug))
+        .map(|offered| offered.name.clone());
     let who = attempt.provider_profile.as_ref().and_then(|profile| {
         profile.username.clone().or_else(|| profile.first_name.clone()).or_else(|| profile.email.clone())
     });
@@ -197,7 +200,7 @@ fn code_page(page: &PageRequest<'_>, attempt: &SignUp, waits: CodePageState) -> 
         address,
         action: page.redirects.carry(VERIFY),
         csrf: page.csrf(VERIFY),
-        methods: vec![Method { value: "email_code:".to_owned(), label }],
+        methods: vec![Method { value: format!("{}:", Strategy::EmailCode), label }],
         forgot: None,
         other_href: page.redirects.carry(EntryPage::SignUp.path()),
         form_action: page.redirects.form_target().into_iter().collect(),
@@ -218,7 +221,8 @@ async fn act(
         Some(guess) => check(&page, attempt, guess.trim()).await.map(Some),
         None => {
             let token = page.token();
-            let sent = verify::prepare(ctx, token.as_ref(), attempt.id.as_str(), "email_code", None).await;
+            let strategy = Strategy::EmailCode.into();
+            let sent = verify::prepare(ctx, token.as_ref(), attempt.id.as_str(), &strategy, None).await;
             sent.map(|_| None)
         }
     };

@@ -37,9 +37,9 @@ pub async fn show(
     remark: StartMessage,
 ) -> Result<Response> {
     let button = |offered: &EnabledProvider| ProviderButton {
-        key: offered.slug.clone(),
+        key: offered.slug.to_string(),
         name: offered.name.clone(),
-        was_last: client.last_authentication_strategy.as_ref() == Some(&offered.strategy),
+        was_last: client.last_authentication_strategy.as_ref() == Some(&offered.strategy()),
         leads_to: leads_to(offered),
     };
     let start = Start {

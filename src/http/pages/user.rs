@@ -21,7 +21,7 @@ use crate::actions::session::end::{self, SessionsToEnd};
 use crate::context::Ctx;
 use crate::model::client::{Client, Session};
 use crate::model::problem::Result;
-use crate::model::provider_config::strategy;
+use crate::model::strategy::ProviderSlug;
 use crate::model::user::{ExternalAccount, Identification, IdentificationStatus};
 use crate::store::sessions::Ending;
 
@@ -48,7 +48,7 @@ async fn profile(ctx: &Ctx, browser: &Browser) -> Result<Response> {
     let signed_in = client.as_ref().and_then(|client| Some((client, client.active_session()?)));
     let Some((client, session)) = signed_in else { return Ok(sign_in_first(ctx, "/user")) };
     let offered = configured::enabled_providers(ctx).await?;
-    let names = offered.into_iter().map(|offered| (offered.strategy, offered.name)).collect();
+    let names = offered.into_iter().map(|offered| (offered.slug, offered.name)).collect();
     let tokens = provider_token::checkups(ctx, &session.user.id).await?;
     Ok(shown(session, &names, &tokens, csrf::field(ctx, &client.id, SIGN_OUT)).render(&ctx.instance))
 }
@@ -88,8 +88,8 @@ async fn end_session(
     Ok(response)
 }
 
-/// Strategies and the names people read.
-type Names = BTreeMap<String, String>;
+/// Providers and the names people read.
+type Names = BTreeMap<ProviderSlug, String>;
 
 fn shown(session: &Session, names: &Names, tokens: &[Checkup], csrf: String) -> Profile {
     let user = &session.user;
@@ -105,14 +105,14 @@ fn shown(session: &Session, names: &Names, tokens: &[Checkup], csrf: String) -> 
     }
 }
 
-/// The name of a provider; one that was switched off stands under its strategy's key.
-fn name(strategy: &str, names: &Names) -> String {
-    let key = || strategy.strip_prefix("oauth_").unwrap_or(strategy).to_owned();
-    names.get(strategy).cloned().unwrap_or_else(key)
+/// The name of a provider; one that was switched off stands under its slug.
+fn name(slug: &ProviderSlug, names: &Names) -> String {
+    names.get(slug).cloned().unwrap_or_else(|| slug.to_string())
 }
 
 fn email(address: &Identification, names: &Names) -> Email {
-    let mut linked_to: Vec<String> = address.linked_to.iter().map(|link| name(&link.kind, names)).collect();
+    let links = address.linked_to.iter().filter_map(|link| link.kind.provider());
+    let mut linked_to: Vec<String> = links.map(|slug| name(slug, names)).collect();
     linked_to.dedup();
     Email {
         address: address.value.clone(),
@@ -123,7 +123,7 @@ fn email(address: &Identification, names: &Names) -> Email {
 }
 
 fn account(account: &ExternalAccount, names: &Names, tokens: &[Checkup]) -> Account {
-    let provider = name(&strategy(&account.provider), names);
+    let provider = name(&account.provider, names);
     let token = tokens.iter().find(|token| token.external_account_id == account.id);
     Account {
         token: token.filter(|_| account.is_verified).map(|token| token_health::describe(token, &provider)),

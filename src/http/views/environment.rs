@@ -9,6 +9,7 @@ use crate::actions::configured::EnabledProvider;
 use crate::model::first_factors::SupportedFactors;
 use crate::model::instance::Instance;
 use crate::model::settings::{EnumerationProtection, PlainAttribute};
+use crate::model::strategy::Strategy;
 
 /// The environment.
 pub fn environment(instance: &Instance, offered: &[EnabledProvider], supported: SupportedFactors<'_>) -> Value {
@@ -38,17 +39,17 @@ fn auth_config(instance: &Instance, offered: &[EnabledProvider], supported: Supp
         (true, false) => "on",
         (false, _) => "off",
     };
-    let social = offered.iter().filter(|provider| provider.is_authenticatable).map(|provider| &*provider.strategy);
+    let social = offered.iter().filter(|provider| provider.is_authenticatable).map(EnabledProvider::strategy);
     let strategies_of_addresses = supported.verification_strategies();
-    let strategies: Vec<&str> = strategies_of_addresses.iter().copied().chain(social).collect();
+    let strategies: Vec<Strategy> = strategies_of_addresses.iter().copied().map(Strategy::from).chain(social).collect();
     let attributes = &instance.settings.attributes;
     let password = match (attributes.password.is_enabled(), attributes.password.required) {
         (true, true) => "required",
         (true, false) => "on",
         (false, _) => "off",
     };
-    let first_factors: Vec<&str> =
-        attributes.password.is_enabled().then_some("password").into_iter().chain(strategies.iter().copied()).collect();
+    let password_factor = attributes.password.is_enabled().then_some(Strategy::Password);
+    let first_factors: Vec<&Strategy> = password_factor.iter().chain(&strategies).collect();
     let plain = |attribute: PlainAttribute| match (attribute.is_enabled(), attribute.required) {
         (true, true) => "required",
         (true, false) => "on",
@@ -191,21 +192,21 @@ fn user_settings(instance: &Instance, offered: &[EnabledProvider], supported: Su
 }
 
 /// The providers, by strategy: the SDK sorts buttons by it.
-fn social(offered: &[EnabledProvider]) -> BTreeMap<&str, Value> {
+fn social(offered: &[EnabledProvider]) -> BTreeMap<Strategy, Value> {
     let shape = |provider: &EnabledProvider| {
         json!({
             "enabled": true,
             "required": provider.is_required,
             "authenticatable": provider.is_authenticatable,
             "block_email_subaddresses": provider.blocks_email_subaddresses,
-            "strategy": provider.strategy,
+            "strategy": provider.strategy(),
             "not_selectable": provider.is_not_selectable,
             "deprecated": false,
             "name": provider.name,
             "logo_url": provider.logo_url,
         })
     };
-    offered.iter().map(|provider| (provider.strategy.as_str(), shape(provider))).collect()
+    offered.iter().map(|provider| (provider.strategy(), shape(provider))).collect()
 }
 
 fn user_lockout(instance: &Instance) -> Value {

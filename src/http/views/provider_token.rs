@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::actions::provider_token::Checkup;
-use crate::model::provider_config::strategy;
+use crate::model::strategy::of_provider;
 use crate::model::time::millis;
 
 /// A token's state; never the token.
@@ -11,7 +11,7 @@ pub fn checkup(checkup: &Checkup) -> Value {
     json!({
         "object": "provider_token",
         "external_account_id": checkup.external_account_id,
-        "provider": strategy(&checkup.provider),
+        "provider": of_provider(&checkup.provider),
         "state": checkup.state.as_str(),
         "since": checkup.since.map(millis),
         "reason": checkup.reason.as_ref().map(ToString::to_string),

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::verification;
 use crate::model::client::SignUp;
-use crate::model::provider_config::strategy;
 use crate::model::sign_up::{self, Field};
+use crate::model::strategy::{MailStrategy, of_provider};
 use crate::model::time::{Timestamp, millis};
 use crate::model::verification::ShownStatus;
 
@@ -17,7 +17,7 @@ fn names(fields: &[Field]) -> Vec<&'static str> {
 pub fn sign_up(attempt: &SignUp, now: Timestamp) -> Value {
     let fields = attempt.fields.clone().unwrap_or_default();
     // No sign-up depends on an account of a certain provider.
-    let providers = attempt.providers.iter().map(|slug| strategy(slug));
+    let providers = attempt.providers.iter().map(|slug| of_provider(slug));
     let optional: Vec<String> = names(&fields.optional).into_iter().map(str::to_owned).chain(providers).collect();
     let is_complete = attempt.status == sign_up::Status::Complete;
     let open = |fields: &[Field]| if is_complete { Vec::new() } else { names(fields) };
@@ -70,7 +70,7 @@ fn email(attempt: &SignUp, now: Timestamp) -> Option<Value> {
         None if must_be_verified => json!({
             "object": "verification_otp",
             "status": ShownStatus::Unverified,
-            "strategy": attempt.verification_strategies.first().unwrap_or(&"email_code"),
+            "strategy": attempt.verification_strategies.first().unwrap_or(&MailStrategy::EmailCode),
             "attempts": null,
             "expire_at": null,
         }),

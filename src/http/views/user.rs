@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::verification;
 use crate::model::id::ExternalAccountId;
 use crate::model::instance::Instance;
-use crate::model::provider_config::strategy;
+use crate::model::strategy::of_provider;
 use crate::model::time::{Timestamp, midnight, millis};
 use crate::model::user::{ExternalAccount, Identification, IdentificationStatus, User};
 
@@ -102,7 +102,7 @@ pub fn external_account(account: &ExternalAccount, now: Timestamp) -> Value {
     json!({
         "object": "external_account",
         "id": account.id,
-        "provider": strategy(&account.provider),
+        "provider": of_provider(&account.provider),
         "identification_id": account.identification_id,
         "provider_user_id": text(&account.provider_user_id),
         "approved_scopes": account.approved_scopes.join(" "),

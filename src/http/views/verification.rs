@@ -3,18 +3,18 @@
 
 use serde_json::{Value, json};
 
-use crate::model::provider_config::strategy;
+use crate::model::strategy::{AddressStrategy, MailStrategy, Strategy, of_provider};
 use crate::model::time::{Timestamp, millis};
 use crate::model::user::{ExternalAccount, Identification, IdentificationStatus};
 use crate::model::verification::{LIFE, ShownStatus, Status, Verification};
 
 /// A verification inside an attempt, whatever its kind.
 pub fn shown(verification: &Verification, now: Timestamp) -> Value {
-    let object = match verification.strategy.as_str() {
-        "email_link" => "verification_email_link",
-        "password" => "verification_password",
-        provider if provider.starts_with("oauth_") => return oauth(verification, now),
-        _ => "verification_otp",
+    let object = match verification.strategy {
+        Strategy::EmailLink => "verification_email_link",
+        Strategy::Password => "verification_password",
+        Strategy::OAuth(_) => return oauth(verification, now),
+        Strategy::EmailCode | Strategy::ResetPasswordEmailCode | Strategy::Unchosen => "verification_otp",
     };
     json!({
         "object": object,
@@ -52,7 +52,7 @@ pub fn of_account(account: &ExternalAccount, now: Timestamp) -> Value {
     json!({
         "object": "verification_oauth",
         "status": status.shown(expires_at, now),
-        "strategy": strategy(&account.provider),
+        "strategy": of_provider(&account.provider),
         "error": account.shown_error(),
         "expire_at": millis(expires_at),
         "attempts": (account.is_verified || account.shown_error().is_some()).then_some(1),
@@ -62,12 +62,11 @@ pub fn of_account(account: &ExternalAccount, now: Timestamp) -> Value {
 /// The verification behind an address; null when nothing began.
 pub fn of_address(address: &Identification) -> Value {
     let Some(strategy) = &address.verification_strategy else { return Value::Null };
-    let object = match strategy.as_str() {
-        from if from.starts_with("from_oauth_") => "verification_from_oauth",
-        "email_link" => "verification_email_link",
-        "admin" => "verification_admin",
-        "ticket" => "verification_ticket",
-        _ => "verification_otp",
+    let object = match strategy {
+        AddressStrategy::FromOAuth(_) => "verification_from_oauth",
+        AddressStrategy::Mail(MailStrategy::EmailLink) => "verification_email_link",
+        AddressStrategy::Admin => "verification_admin",
+        AddressStrategy::Mail(MailStrategy::EmailCode) => "verification_otp",
     };
     let is_verified = address.status == IdentificationStatus::Verified;
     json!({
@@ -84,7 +83,7 @@ pub fn begun(account: &ExternalAccount, url: &str, now: Timestamp) -> Value {
     json!({
         "object": "verification_oauth",
         "status": ShownStatus::Unverified,
-        "strategy": strategy(&account.provider),
+        "strategy": of_provider(&account.provider),
         "error": null,
         "expire_at": millis(now + LIFE),
         "attempts": null,

@@ -7,6 +7,7 @@ use vestibule::actions::verification::check::{Guess, Guesser, check};
 use vestibule::context::Ctx;
 use vestibule::model::id::ClientId;
 use vestibule::model::problem::Error;
+use vestibule::model::strategy::Strategy;
 use vestibule::model::verification::Role;
 
 const ADA: &str = "ada@example.com";
@@ -16,7 +17,7 @@ const OWNER: &str = "sia_2O4BCh3zUONvWlZHtBXv6s6tm7u";
 async fn guess(ctx: &Ctx, client: &ClientId, code: &str) -> &'static str {
     let mut db = ctx.db();
     let mut tx = db.begin().await.unwrap();
-    let who = Guesser { owner: OWNER, role: Role::FirstFactor, strategy: "email_code", client, user: None };
+    let who = Guesser { owner: OWNER, role: Role::FirstFactor, strategy: &Strategy::EmailCode, client, user: None };
     let outcome = check(ctx, &mut tx.connection(), &who, code).await;
     tx.commit().await.unwrap();
     match outcome {
@@ -139,7 +140,8 @@ async fn test_addresses_are_sent_nothing_and_accept_a_fixed_code() {
     assert!(messages(&app, TEST).await.is_empty());
     let mut db = ctx.db();
     let mut tx = db.begin().await.unwrap();
-    let who = Guesser { owner: OWNER, role: Role::FirstFactor, strategy: "email_code", client: &client, user: None };
+    let who =
+        Guesser { owner: OWNER, role: Role::FirstFactor, strategy: &Strategy::EmailCode, client: &client, user: None };
     let outcome = check(&ctx, &mut tx.connection(), &who, "424242").await;
     assert!(matches!(outcome, Ok(Guess::Right(_))), "{outcome:?}");
     tx.commit().await.unwrap();
