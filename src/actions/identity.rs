@@ -5,7 +5,7 @@ use crate::store::InstanceConnection;
 use serde::{Deserialize, Serialize};
 
 use crate::actions::configured::Configured;
-use crate::actions::provider_token;
+use crate::actions::provider_token::{self, TokenChange};
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, SealedAt, Secret};
 use crate::model::email::EmailAddress;
@@ -189,8 +189,8 @@ impl ProviderIdentity {
         };
         let mended = provider_tokens::store(db, account, &stored).await?;
         if let Some(mended) = mended {
-            let change = (mended.before, TokenState::Good);
-            provider_token::changed(ctx, db, (&mended.user, account), change, None).await?;
+            let change = TokenChange { before: mended.before, after: TokenState::Good, refusal: None };
+            provider_token::changed(ctx, db, &mended.user, account, &change).await?;
         }
         Ok(())
     }

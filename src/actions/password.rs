@@ -56,7 +56,8 @@ pub async fn place(ctx: &Ctx) -> Result<Place<'_>> {
 pub async fn check_password(
     ctx: &Ctx,
     place: &Place<'_>,
-    (user, client): (Option<&UserId>, &ClientId),
+    user: Option<&UserId>,
+    client: &ClientId,
     password: &Secret,
 ) -> Result<String> {
     let reserved = transact(ctx.db(), "password.reserve_guess", |tx| {
@@ -109,7 +110,8 @@ pub async fn verdict(place: &Place<'_>, password: &Secret, digest: Option<&str>)
 /// `form_password_incorrect`; storage faults.
 pub async fn require_unchanged(
     db: &mut InstanceConnection<'_>,
-    (user, client): (&UserId, &ClientId),
+    user: &UserId,
+    client: &ClientId,
     digest: &str,
 ) -> Result<()> {
     let is_there = users::lock(db, user, client).await?.is_some();

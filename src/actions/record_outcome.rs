@@ -166,25 +166,25 @@ pub async fn address_reassigned(
     append(ctx, db, "user.taken_over", user, ("email_address", address.as_str())).await
 }
 
-/// What happened to an account at a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What happened to an account at a provider. Its user did it, where nobody else is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountChange {
     /// It is the user's now.
     Connected,
     /// It was approved once more.
     Updated,
-    /// It is gone.
-    Disconnected,
+    /// It is gone: who removed it.
+    Disconnected(Actor),
     /// Its tokens are gone.
     TokensForgotten,
 }
 
 impl AccountChange {
-    fn name(self) -> &'static str {
+    fn name(&self) -> &'static str {
         match self {
             Self::Connected => "external_account.connected",
             Self::Updated => "external_account.updated",
-            Self::Disconnected => "external_account.disconnected",
+            Self::Disconnected(_) => "external_account.disconnected",
             Self::TokensForgotten => "external_account.tokens_forgotten",
         }
     }
@@ -200,7 +200,6 @@ pub async fn account_changed(
     user: &UserId,
     account: &ExternalAccountId,
     change: AccountChange,
-    actor: Actor,
 ) -> Result<()> {
     event(ctx, db, "user.updated", user.as_str()).await?;
     match change {
@@ -208,7 +207,12 @@ pub async fn account_changed(
         AccountChange::Updated => token_event(ctx, db, account, TokenState::Good, None).await?,
         _ => event(ctx, db, &format!("vestibule.{}", change.name()), account.as_str()).await?,
     }
-    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), change.name(), actor, ctx.app.clock.now());
+    let name = change.name();
+    let actor = match change {
+        AccountChange::Disconnected(actor) => actor,
+        AccountChange::Connected | AccountChange::Updated | AccountChange::TokensForgotten => Actor::User(user.clone()),
+    };
+    let mut entry = AuditEvent::new(ctx.instance_id().as_str(), name, actor, ctx.app.clock.now());
     entry.user = Some(user);
     entry.target = Some(("external_account", account.as_str()));
     entry.from = Some(&ctx.from);

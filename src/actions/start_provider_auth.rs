@@ -39,6 +39,8 @@ pub struct Request<'a> {
     pub login_hint: Option<&'a str>,
     /// How the client token travels.
     pub transport: Transport,
+    /// Scopes beyond the configured ones, for an account that is connected or approved once more.
+    pub additional_scopes: Vec<String>,
 }
 
 /// The longest `login_hint` that is forwarded.
@@ -51,7 +53,7 @@ pub(super) struct Targets {
 }
 
 /// An authorization to be written down.
-pub(super) struct AuthorizationStart<'a> {
+pub struct AuthorizationStart<'a> {
     /// What it is for.
     pub intent: Intent,
     /// The role of the verification.
@@ -95,7 +97,7 @@ async fn start_attempt(
             attempt::refuse_second_session(ctx, tx, &client).await?;
             attempts::replace_all(tx, &client).await?;
             let target = attempt::create(ctx, tx, &client, kind, &SignUpFields::default()).await?;
-            start_for_attempt(ctx, tx, kind, &target, &client, ready).await?;
+            start_authorization(ctx, tx, &AuthorizationStart::of_attempt(kind, &target, &client), ready).await?;
             Ok(Committed::Done(issued))
         }
         .scope_boxed()
@@ -106,9 +108,12 @@ async fn start_attempt(
 
 /// An authorization that was checked and can begin.
 pub struct Ready<'a> {
-    request: Request<'a>,
-    targets: Targets,
-    configured: Configured,
+    /// What was asked for.
+    pub(super) request: Request<'a>,
+    /// Where it leads.
+    pub(super) targets: Targets,
+    /// What it is made with.
+    pub(super) configured: Configured,
 }
 
 impl Ready<'_> {
@@ -155,30 +160,6 @@ pub async fn cancel_authorization(db: &mut InstanceConnection<'_>, id: &str) -> 
     Ok(())
 }
 
-/// Begins the authorization of the attempt `id` of `client`, which the caller has locked.
-///
-/// # Errors
-/// Storage faults.
-pub async fn start_for_attempt(
-    ctx: &Ctx,
-    db: &mut InstanceConnection<'_>,
-    kind: AttemptKind,
-    id: &str,
-    client: &ClientId,
-    ready: &Ready<'_>,
-) -> Result<()> {
-    start_authorization(
-        ctx,
-        db,
-        &authorization_start(kind, id, client),
-        &ready.configured,
-        &ready.request,
-        &ready.targets,
-    )
-    .await?;
-    Ok(())
-}
-
 /// Begins an attempt that names nobody and nothing yet: how the SDK resets one.
 ///
 /// # Errors
@@ -203,15 +184,12 @@ pub async fn create_attempt(
     client::read_updated(ctx, token, issued).await
 }
 
-/// The authorization of an attempt: sign-in and sign-up ask for the configured scopes and no others.
-fn authorization_start<'a>(kind: AttemptKind, target: &'a str, client: &'a ClientId) -> AuthorizationStart<'a> {
-    AuthorizationStart {
-        intent: kind.into(),
-        role: Role::of_provider(kind),
-        target,
-        client,
-        session: None,
-        more_scopes: &[],
+impl<'a> AuthorizationStart<'a> {
+    /// That of the attempt `target` of `client`, which the caller has locked: sign-in and sign-up ask for the configured
+    /// scopes and no others.
+    pub fn of_attempt(kind: AttemptKind, target: &'a str, client: &'a ClientId) -> Self {
+        let (intent, role) = (kind.into(), Role::of_provider(kind));
+        Self { intent, role, target, client, session: None, more_scopes: &[] }
     }
 }
 
@@ -223,10 +201,10 @@ pub(super) async fn targets(ctx: &Ctx, request: &Request<'_>) -> Result<Targets>
     let missing = || code::FORM_PARAM_MISSING.because(Reason::RedirectInvalid, "missing").param("redirect_url");
     let raw = request.redirect_url.ok_or_else(missing)?;
     let handed = if request.transport == Transport::Nonce { RedirectPayload::Nonce } else { RedirectPayload::Nothing };
-    let redirect = target(ctx, (raw, "redirect_url"), ctx.from.origin.as_deref(), handed).await?;
+    let redirect = target(ctx, raw, "redirect_url", ctx.from.origin.as_deref(), handed).await?;
     let complete = match request.complete_url {
         None => None,
-        Some(raw) => Some(target(ctx, (raw, "action_complete_redirect_url"), Some(redirect.as_str()), handed).await?),
+        Some(raw) => Some(target(ctx, raw, "action_complete_redirect_url", Some(redirect.as_str()), handed).await?),
     };
     Ok(Targets { redirect, complete })
 }
@@ -234,7 +212,8 @@ pub(super) async fn targets(ctx: &Ctx, request: &Request<'_>) -> Result<Targets>
 /// One address: by the rules, else by the instance's list.
 async fn target(
     ctx: &Ctx,
-    (raw, param): (&str, &str),
+    raw: &str,
+    param: &str,
     base: Option<&str>,
     handed: RedirectPayload,
 ) -> Result<RedirectTarget> {
@@ -265,14 +244,16 @@ pub(super) fn check_hints(request: &Request<'_>) -> Result<(), Problem> {
 
 /// Makes state, verifier and nonce, and writes down the verification and the authorization; returns the provider's
 /// address. Only hashes and sealed values stay.
-pub(super) async fn start_authorization(
+///
+/// # Errors
+/// Storage faults.
+pub async fn start_authorization(
     ctx: &Ctx,
     db: &mut InstanceConnection<'_>,
     authorization_start: &AuthorizationStart<'_>,
-    configured: &Configured,
-    request: &Request<'_>,
-    targets: &Targets,
+    ready: &Ready<'_>,
 ) -> Result<String> {
+    let Ready { request, targets, configured } = ready;
     let ring = &ctx.app.ring;
     let prepared = prepare(ctx, configured, request, authorization_start.more_scopes)?;
     let (authorization, verification) =

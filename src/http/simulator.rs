@@ -5,10 +5,11 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery};
+use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, header};
 
 use super::problem;
 use super::route::{Cache, Caller, Cors, Limit, Outage, Route, Rules, delete, get, post};
@@ -36,14 +37,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// Any request to a simulated provider.
-async fn serve(
-    ctx: Ctx,
-    Path((slug, path)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
-    method: Method,
-    headers: HeaderMap,
-    body: Bytes,
-) -> problem::Answer {
+async fn serve(ctx: Ctx, Path((slug, path)): Path<(String, String)>, head: Parts, body: Bytes) -> problem::Answer {
     if !ctx.instance.allows_simulated_providers() || !ctx.app.config.dev.pages {
         return Err(code::RESOURCE_NOT_FOUND.into());
     }
@@ -57,10 +51,10 @@ async fn serve(
         now: ctx.now,
         offset: &ctx.offset(),
     };
-    let query = query.unwrap_or_default();
     // HEAD is answered as GET; the server leaves the body out.
-    let method = if method == Method::HEAD { Method::GET } else { method };
-    let request = Request { method: &method, path: &path, query: &query, headers: &headers, body: &body };
+    let method = if head.method == Method::HEAD { Method::GET } else { head.method };
+    let query = head.uri.query().unwrap_or_default();
+    let request = Request { method: &method, path: &path, query, headers: &head.headers, body: &body };
     if simulator.decides(&slug, request) {
         // An approval leaves a person and a code behind.
         limits::spend(&ctx, Limit::SimulatedAuthorize)?;

@@ -112,16 +112,14 @@ pub(super) async fn verify(
     nonce: NonceCheck<'_>,
     now: Timestamp,
 ) -> Result<Option<Value>, UpstreamError> {
-    let (Some(oidc), Some(jwks)) = (&provider.descriptor.oidc, &provider.endpoints.jwks) else {
-        return Ok(None);
-    };
+    let Some(issuer) = TokenIssuer::of(provider) else { return Ok(None) };
     let Some(id_token) = &tokens.id_token else {
         let mut identity = provider.descriptor.profile.provider_user_id.iter();
         let is_needed = identity.any(|path| path.roots().any(|root| root == "id_token"));
         let missing = UpstreamError::new(Call::IdToken, Reason::ProviderWrongType, "id_token");
         return if is_needed { Err(missing) } else { Ok(None) };
     };
-    let claims = claims_of(upstream, provider, (oidc, jwks), id_token, nonce, now).await?;
+    let claims = issuer.claims_of(upstream, id_token, nonce, now).await?;
     check_access_token_hash(&claims, id_token, &tokens.access_token)?;
     if claims.subject().is_none() {
         return Err(UpstreamError::new(Call::IdToken, Reason::IdentityUnusable, "absent"));
@@ -137,59 +135,73 @@ pub(super) async fn signed_answer(
     answer: &Secret,
     now: Timestamp,
 ) -> Result<Option<Value>, UpstreamError> {
-    let (Some(oidc), Some(jwks)) = (&provider.descriptor.oidc, &provider.endpoints.jwks) else { return Ok(None) };
-    let claims = claims_of(upstream, provider, (oidc, jwks), answer, NonceCheck::NotSent, now).await?;
+    let Some(issuer) = TokenIssuer::of(provider) else { return Ok(None) };
+    let claims = issuer.claims_of(upstream, answer, NonceCheck::NotSent, now).await?;
     Ok(Some(claims.into_value()))
 }
 
-async fn claims_of(
-    upstream: &Upstream,
-    provider: &Provider,
-    (oidc, jwks): (&Oidc, &Url),
-    token: &Secret,
-    nonce: NonceCheck<'_>,
-    now: Timestamp,
-) -> Result<Claims, UpstreamError> {
-    let cache = &upstream.oidc;
-    let keys = cache.keys(&upstream.outbound, jwks, Freshness::Any).await?;
-    let checked = match check(token, &keys, provider, oidc, nonce, now) {
-        // The issuer may have a new key since we looked.
-        Err(JwtRefusal::Key { .. }) => {
-            let keys = cache.keys(&upstream.outbound, jwks, Freshness::Newer).await?;
-            check(token, &keys, provider, oidc, nonce, now)
-        }
-        checked => checked,
-    };
-    checked.map_err(refused)
+/// A provider as the issuer of tokens: one whose signatures can be checked.
+struct TokenIssuer<'a> {
+    client_id: &'a str,
+    oidc: &'a Oidc,
+    jwks: &'a Url,
 }
 
-fn check(
-    id_token: &Secret,
-    keys: &KeySet,
-    provider: &Provider,
-    oidc: &Oidc,
-    nonce: NonceCheck<'_>,
-    now: Timestamp,
-) -> Result<Claims, JwtRefusal> {
-    let issuers: Vec<String> = std::iter::once(&oidc.issuer).chain(&oidc.issuer_aliases).cloned().collect();
-    let ours = [provider.client_id.as_str()];
-    let is_ours;
-    let nonce = match nonce {
-        NonceCheck::NotSent => jwt::Nonce::Unused,
-        NonceCheck::Demanded(check) => {
-            is_ours = |text: &str| check(text);
-            jwt::Nonce::Matches(&is_ours)
-        }
-    };
-    let expect = Expect {
-        algorithms: &oidc.algorithms,
-        issuer: Issuer::AnyOf(&issuers),
-        audience: Audience::OneOf(&ours),
-        typ: TokenType::Jwt,
-        nonce,
-        leeway: FOREIGN_LEEWAY,
-    };
-    jwt::verify(id_token.expose_secret(), Keys::Set(keys), &expect, now)
+impl<'a> TokenIssuer<'a> {
+    /// `None` for a provider that has no keys.
+    fn of(provider: &'a Provider) -> Option<Self> {
+        let (oidc, jwks) = provider.descriptor.oidc.as_ref().zip(provider.endpoints.jwks.as_ref())?;
+        Some(Self { client_id: &provider.client_id, oidc, jwks })
+    }
+
+    async fn claims_of(
+        &self,
+        upstream: &Upstream,
+        token: &Secret,
+        nonce: NonceCheck<'_>,
+        now: Timestamp,
+    ) -> Result<Claims, UpstreamError> {
+        let cache = &upstream.oidc;
+        let keys = cache.keys(&upstream.outbound, self.jwks, Freshness::Any).await?;
+        let checked = match self.check(token, &keys, nonce, now) {
+            // The issuer may have a new key since we looked.
+            Err(JwtRefusal::Key { .. }) => {
+                let keys = cache.keys(&upstream.outbound, self.jwks, Freshness::Newer).await?;
+                self.check(token, &keys, nonce, now)
+            }
+            checked => checked,
+        };
+        checked.map_err(refused)
+    }
+
+    fn check(
+        &self,
+        token: &Secret,
+        keys: &KeySet,
+        nonce: NonceCheck<'_>,
+        now: Timestamp,
+    ) -> Result<Claims, JwtRefusal> {
+        let oidc = self.oidc;
+        let issuers: Vec<String> = std::iter::once(&oidc.issuer).chain(&oidc.issuer_aliases).cloned().collect();
+        let ours = [self.client_id];
+        let is_ours;
+        let nonce = match nonce {
+            NonceCheck::NotSent => jwt::Nonce::Unused,
+            NonceCheck::Demanded(check) => {
+                is_ours = |text: &str| check(text);
+                jwt::Nonce::Matches(&is_ours)
+            }
+        };
+        let expect = Expect {
+            algorithms: &oidc.algorithms,
+            issuer: Issuer::AnyOf(&issuers),
+            audience: Audience::OneOf(&ours),
+            typ: TokenType::Jwt,
+            nonce,
+            leeway: FOREIGN_LEEWAY,
+        };
+        jwt::verify(token.expose_secret(), Keys::Set(keys), &expect, now)
+    }
 }
 
 /// `at_hash`, where the provider sends it, binds the access token to the id_token (OpenID Connect Core section

@@ -29,17 +29,25 @@ const EMAIL_LENGTH: usize = 320;
 /// Longest address of a picture.
 const URL_LENGTH: usize = 2048;
 
+/// What a provider has said of somebody when its token endpoint has answered.
+pub struct Answers<'a> {
+    /// The parameters of the callback.
+    pub callback: &'a BTreeMap<String, String>,
+    /// The tokens.
+    pub tokens: &'a TokenAnswer,
+}
+
 /// Who signed in, from everything the provider gave: checks the id_token where there is one, makes the calls that the
-/// paths need, and reads the profile. `callback` holds the parameters of the callback, `now` judges the id_token.
+/// paths need, and reads the profile. `now` judges the id_token.
 pub async fn fetch(
     upstream: &Upstream,
     provider: &Provider,
-    tokens: &TokenAnswer,
+    answers: &Answers<'_>,
     nonce: NonceCheck<'_>,
-    callback: &BTreeMap<String, String>,
     now: Timestamp,
 ) -> Result<Profile, UpstreamError> {
-    let parameters = callback.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
+    let tokens = answers.tokens;
+    let parameters = answers.callback.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
     let mut sources = Sources::new();
     sources.insert("callback".to_owned(), Value::Object(parameters.collect()));
     sources.insert("token".to_owned(), tokens.raw.clone());
@@ -51,7 +59,11 @@ pub async fn fetch(
         if !is_needed(provider, call, &sources) {
             continue;
         }
-        match ask(upstream, provider, tokens, &sources, (call, url), now).await {
+        let asked = match build(provider, tokens, &sources, call, url) {
+            Ok(request) => ask(upstream, provider, call, request, now).await,
+            Err(error) => Err(error),
+        };
+        match asked {
             Ok(answer) => {
                 check_same_subject(provider, &sources, &answer)?;
                 sources.insert(call.id.clone(), answer);
@@ -73,13 +85,11 @@ fn is_needed(provider: &Provider, call: &descriptor::Call, sources: &Sources) ->
 async fn ask(
     upstream: &Upstream,
     provider: &Provider,
-    tokens: &TokenAnswer,
-    sources: &Sources,
-    (call, url): (&descriptor::Call, &str),
+    call: &descriptor::Call,
+    request: ProviderRequest,
     now: Timestamp,
 ) -> Result<Value, UpstreamError> {
-    let ask = build(provider, tokens, sources, call, url)?;
-    let answer = transport::send(&upstream.outbound, Call::Profile, ask).await?;
+    let answer = transport::send(&upstream.outbound, Call::Profile, request).await?;
     if let Some(signed) = answer.as_answer().signed()
         && let Some(claims) = oidc::signed_answer(upstream, provider, &signed, now).await?
     {

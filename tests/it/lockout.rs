@@ -59,7 +59,7 @@ async fn prove(ctx: &Ctx, user: Option<&UserId>, client: &ClientId, text: &str) 
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
         }
     };
-    password::check_password(ctx, &place, (user, client), &Secret::from(text.to_owned())).await
+    password::check_password(ctx, &place, user, client, &Secret::from(text.to_owned())).await
 }
 
 /// The code of the answer, or `ok`.

@@ -108,18 +108,11 @@ async fn check(ctx: &Ctx, visitor: Visitor<'_>, parameters: &Parameters) -> Resu
         Ok(request) => request,
         Err(refusal) => return refused(refusal),
     };
-    let signed_in = facts
-        .person
-        .as_ref()
-        .map(|person| SignedIn { user_id: &person.user_id, authenticated_at: person.authenticated_at });
-    let next = interaction::next_step(
-        &facts.application,
-        &request,
-        signed_in.as_ref(),
-        facts.remembered.as_ref(),
-        reauthentication::demanded_at(ctx, parameters, facts.now),
-        facts.now,
-    );
+    let demanded_at = reauthentication::demanded_at(ctx, parameters, facts.now);
+    let signed_in =
+        facts.person.as_ref().map(|person| SignedIn::new(&person.user_id, person.authenticated_at, demanded_at));
+    let next =
+        interaction::next_step(&facts.application, &request, signed_in.as_ref(), facts.remembered.as_ref(), facts.now);
     Ok(Check::Passed(Box::new(Checked { request, facts, next })))
 }
 

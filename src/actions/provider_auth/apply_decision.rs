@@ -110,9 +110,15 @@ pub async fn apply_decision(
         }
         Decision::Create => create(ctx, db, attempt, identity, address).await,
         Decision::Transfer => transferable(ctx, db, attempt).await,
-        Decision::Link { user, identification } => link(ctx, db, attempt, identity, (&user, &identification)).await,
+        Decision::Link { user, identification } => {
+            link(ctx, db, identity, &user, &identification).await?;
+            continue_sign_in(ctx, db, attempt, identity, &user).await
+        }
         Decision::VerifyFirst { user, identification } => {
-            wait(ctx, db, attempt, identity, (&user, &identification)).await
+            let (pending, status) = (pending_account(attempt, identity), SignInStatus::NeedsFirstFactor);
+            let who = Identified { user: &user, address: Some(&identification), pending: Some(&pending), status };
+            sign_ins::identify(db, attempt.id, &who).await?;
+            wait(ctx, db, attempt, identity, &identification).await
         }
         Decision::AlreadySignedIn(session) => refuse_second_session(ctx, db, attempt, &session).await,
         Decision::Closed(user_status, user) => refuse_closed_account(ctx, db, attempt, user_status, &user).await,
@@ -211,17 +217,25 @@ async fn apply_factor(
 async fn link(
     ctx: &Ctx,
     db: &mut InstanceConnection<'_>,
-    attempt: &CurrentAttempt<'_>,
     identity: &ProviderIdentity,
-    (user, address): (&UserId, &IdentificationId),
-) -> Result<AttemptOutcome, Aborted> {
+    user: &UserId,
+    address: &IdentificationId,
+) -> Result<(), Aborted> {
     let account = identity.connect(ctx, db, user, Some(address)).await?;
     let from = identity.address_strategy();
     if addresses::verify(db, user, address, &from).await? {
         record_outcome::address_verified(ctx, db, user, address).await?;
     }
-    record_outcome::account_linked(ctx, db, user, &account).await?;
-    continue_sign_in(ctx, db, attempt, identity, user).await
+    Ok(record_outcome::account_linked(ctx, db, user, &account).await?)
+}
+
+/// The account as it waits in the attempt.
+fn pending_account(attempt: &CurrentAttempt<'_>, identity: &ProviderIdentity) -> PendingAccount {
+    PendingAccount {
+        provider: identity.provider.clone(),
+        provider_user_id: identity.profile.provider_user_id.clone(),
+        authorization: attempt.authorization.clone(),
+    }
 }
 
 /// Rows 8 to 11: the account waits until the person has verified the address; nothing else counts in this attempt.
@@ -230,16 +244,8 @@ async fn wait(
     db: &mut InstanceConnection<'_>,
     attempt: &CurrentAttempt<'_>,
     identity: &ProviderIdentity,
-    (user, address): (&UserId, &IdentificationId),
+    address: &IdentificationId,
 ) -> Result<AttemptOutcome, Aborted> {
-    let pending = PendingAccount {
-        provider: identity.provider.clone(),
-        provider_user_id: identity.profile.provider_user_id.clone(),
-        authorization: attempt.authorization.clone(),
-    };
-    let status = SignInStatus::NeedsFirstFactor;
-    let who = Identified { user, address: Some(address), pending: Some(&pending), status };
-    sign_ins::identify(db, attempt.id, &who).await?;
     if let Some(by) = identity.address_verified_by {
         return apply_factor(ctx, db, attempt, PresentedFactor::Address(address, by)).await;
     }

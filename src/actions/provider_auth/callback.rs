@@ -17,7 +17,7 @@ use crate::actions::identity::ProviderIdentity;
 use crate::actions::start_provider_auth::verifier_at;
 use crate::context::Ctx;
 use crate::crypto::{Lookup, LookupHash, Secret};
-use crate::model::id::FlowId;
+use crate::model::id::{FlowId, VerificationId};
 use crate::model::linking::AttemptKind;
 use crate::model::problem::{Error, Result};
 use crate::model::reason::{Reason, Why};
@@ -28,7 +28,7 @@ use crate::store::provider_authorizations::{self, ProviderAuthorization};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::upstream::error::UpstreamError;
 use crate::upstream::oidc::NonceCheck;
-use crate::upstream::profile;
+use crate::upstream::profile::{self, Answers};
 use crate::upstream::request::Verifier;
 use crate::upstream::token::{self, CodeExchange};
 
@@ -205,7 +205,8 @@ async fn exchange(
     };
     let nonce = if authorization.nonce_hash.is_some() { NonceCheck::Demanded(&is_ours) } else { NonceCheck::NotSent };
     let begun = Instant::now();
-    let profile = profile::fetch(upstream, &configured.provider, &answer, nonce, parameters, ctx.now).await;
+    let answers = Answers { callback: parameters, tokens: &answer };
+    let profile = profile::fetch(upstream, &configured.provider, &answers, nonce, ctx.now).await;
     flow_steps::log_identity(ctx, begun.elapsed(), profile.as_ref());
     Ok(match profile {
         Ok(profile) => {
@@ -295,17 +296,10 @@ async fn apply_identity(
         AttemptKind::SignUp => AttemptKind::SignIn,
     };
     let fields = SignUpFields::default();
-    let carried = transfer::transfer_attempt(
-        ctx,
-        db,
-        &authorization.client_id,
-        (&authorization.id, identity),
-        to,
-        &fields,
-        CompletedBy::Callback,
-    )
-    .await?;
-    Ok(carried.outcome)
+    let id = transfer::begin(ctx, db, &authorization.client_id, to, &fields).await?;
+    let verification = VerificationId::new(ctx.now, ctx.rng());
+    let target = CurrentAttempt { kind: to, id: &id, verification: &verification, ..attempt(authorization, kind) };
+    transfer::apply(ctx, db, &target, identity).await
 }
 
 type ReceivedIdentity = Option<(String, serde_json::Value, Vec<u8>)>;

@@ -6,7 +6,7 @@ use crate::actions::configured::{self, Configured};
 use crate::actions::flow_steps;
 use crate::actions::session::active;
 use crate::actions::session::reverify::require_recent_verification;
-use crate::actions::start_provider_auth::{self, AuthorizationStart, Request, Targets};
+use crate::actions::start_provider_auth::{self, AuthorizationStart, Ready, Request};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
 use crate::flow_log::Kind;
@@ -38,10 +38,7 @@ pub struct ConnectionStart {
 
 /// What was asked for, checked.
 struct CheckedRequest<'a> {
-    request: Request<'a>,
-    targets: Targets,
-    configured: Configured,
-    scopes: Vec<String>,
+    ready: Ready<'a>,
     multiple_accounts: bool,
 }
 
@@ -78,10 +75,9 @@ pub async fn connect(
     token: Option<&LookupHash>,
     session: Option<&str>,
     request: Request<'_>,
-    scopes: Vec<String>,
 ) -> Result<ConnectionStart> {
     flow_steps::log_start(ctx, Kind::Connect, &request.strategy.sent, request.redirect_url, request.complete_url);
-    flow_steps::record_refusal(ctx, start_connection(ctx, token, session, request, scopes).await)
+    flow_steps::record_refusal(ctx, start_connection(ctx, token, session, request).await)
 }
 
 async fn start_connection(
@@ -89,23 +85,22 @@ async fn start_connection(
     token: Option<&LookupHash>,
     session: Option<&str>,
     request: Request<'_>,
-    scopes: Vec<String>,
 ) -> Result<ConnectionStart> {
     let session = active::session(ctx, token, session).await?;
     flow_steps::set_user(ctx, &session.user.id);
     require_recent_verification(ctx, &session).await?;
     let configured = configured::to_connect(ctx, &request.strategy).await?;
     flow_steps::log_configuration(ctx, &configured.config);
-    let wanted = check_request(ctx, request, configured, scopes).await?;
-    let slug = &wanted.configured.config.provider;
+    let wanted = check_request(ctx, request, configured).await?;
+    let slug = &wanted.ready.configured.config.provider;
     let (session, wanted) = (&session, &wanted);
     let (id, url) = transact(ctx.db(), "connection.begin", |tx| {
         async move {
             let client = lock(tx, token, session).await?;
             let there = connections::healthy(tx, &session.user.id, slug).await?;
             let asks_for_more = |own: &OwnedAccount| {
-                let approved = approved(&wanted.configured, own);
-                wanted.scopes.iter().any(|scope| !approved.contains(scope))
+                let approved = approved(&wanted.ready.configured, own);
+                wanted.ready.request.additional_scopes.iter().any(|scope| !approved.contains(scope))
             };
             if !wanted.multiple_accounts && there.iter().any(|own| !asks_for_more(own)) {
                 return Err(code::OAUTH_ACCOUNT_ALREADY_CONNECTED
@@ -116,18 +111,10 @@ async fn start_connection(
             let identification = IdentificationId::new(ctx.now, ctx.rng());
             let new = NewPending { id: &id, identification: &identification, user: &session.user.id, provider: slug };
             connections::create_pending(tx, &new).await?;
-            let approved = there.iter().flat_map(|own| approved(&wanted.configured, own));
-            let more: Vec<String> = approved.chain(wanted.scopes.iter().cloned()).collect();
+            let approved = there.iter().flat_map(|own| approved(&wanted.ready.configured, own));
+            let more: Vec<String> = approved.chain(wanted.ready.request.additional_scopes.iter().cloned()).collect();
             let authorization_start = authorization_start(Intent::Connect, &id, &client, session, &more);
-            let url = start_provider_auth::start_authorization(
-                ctx,
-                tx,
-                &authorization_start,
-                &wanted.configured,
-                &wanted.request,
-                &wanted.targets,
-            )
-            .await?;
+            let url = start_provider_auth::start_authorization(ctx, tx, &authorization_start, &wanted.ready).await?;
             Ok(Committed::Done((id, url)))
         }
         .scope_boxed()
@@ -146,10 +133,9 @@ pub async fn reauthorize(
     session: Option<&str>,
     id: &str,
     request: Request<'_>,
-    scopes: Vec<String>,
 ) -> Result<ConnectionStart> {
     flow_steps::log_start(ctx, Kind::Reauthorize, "", request.redirect_url, request.complete_url);
-    flow_steps::record_refusal(ctx, start_reauthorization(ctx, token, session, id, request, scopes).await)
+    flow_steps::record_refusal(ctx, start_reauthorization(ctx, token, session, id, request).await)
 }
 
 async fn start_reauthorization(
@@ -158,7 +144,6 @@ async fn start_reauthorization(
     session: Option<&str>,
     id: &str,
     request: Request<'_>,
-    scopes: Vec<String>,
 ) -> Result<ConnectionStart> {
     let session = active::session(ctx, token, session).await?;
     flow_steps::set_user(ctx, &session.user.id);
@@ -171,25 +156,17 @@ async fn start_reauthorization(
     let request = Request { strategy: Strategy::OAuth(own.provider.clone()).into(), ..request };
     let configured = configured::to_connect(ctx, &request.strategy).await?;
     flow_steps::log_configuration(ctx, &configured.config);
-    let wanted = check_request(ctx, request, configured, scopes).await?;
+    let wanted = check_request(ctx, request, configured).await?;
     let (session, own, wanted) = (&session, &own, &wanted);
     let url = transact(ctx.db(), "connection.reauthorize", |tx| {
         async move {
             let client = lock(tx, token, session).await?;
             verifications::supersede_provider_verification(tx, own.id.as_str()).await?;
             connections::renew_pending(tx, &own.id).await?;
-            let mut more = approved(&wanted.configured, own);
-            more.extend(wanted.scopes.iter().cloned());
+            let mut more = approved(&wanted.ready.configured, own);
+            more.extend(wanted.ready.request.additional_scopes.iter().cloned());
             let authorization_start = authorization_start(Intent::Reauthorize, &own.id, &client, session, &more);
-            let url = start_provider_auth::start_authorization(
-                ctx,
-                tx,
-                &authorization_start,
-                &wanted.configured,
-                &wanted.request,
-                &wanted.targets,
-            )
-            .await?;
+            let url = start_provider_auth::start_authorization(ctx, tx, &authorization_start, &wanted.ready).await?;
             Ok(Committed::Done(url))
         }
         .scope_boxed()
@@ -204,23 +181,19 @@ fn approved(configured: &Configured, own: &OwnedAccount) -> Vec<String> {
 }
 
 /// Checks addresses, hints and scopes before anything is written.
-async fn check_request<'a>(
-    ctx: &Ctx,
-    request: Request<'a>,
-    configured: Configured,
-    scopes: Vec<String>,
-) -> Result<CheckedRequest<'a>> {
+async fn check_request<'a>(ctx: &Ctx, request: Request<'a>, configured: Configured) -> Result<CheckedRequest<'a>> {
     let targets = start_provider_auth::targets(ctx, &request).await?;
     start_provider_auth::check_hints(&request)?;
     let rules = provider_configs::connecting(&mut ctx.db(), &configured.config.provider).await?;
     let rules = rules.ok_or(code::OAUTH_PROVIDER_NOT_ENABLED)?;
     let allowed = rules.allowed_additional_scopes;
-    if allowed.is_some_and(|allowed| scopes.iter().any(|scope| !allowed.contains(scope))) {
+    if allowed.is_some_and(|allowed| request.additional_scopes.iter().any(|scope| !allowed.contains(scope))) {
         let words = "This scope is not one that applications may ask for here.";
         let refused = Problem::new(code::FORM_PARAM_VALUE_INVALID).param("additional_scope").explain(words);
         return Err(refused.into());
     }
-    Ok(CheckedRequest { request, targets, configured, scopes, multiple_accounts: rules.multiple_accounts })
+    let ready = Ready { request, targets, configured };
+    Ok(CheckedRequest { ready, multiple_accounts: rules.multiple_accounts })
 }
 
 /// Locks the client, on which the session must still be active, and the user.

@@ -20,7 +20,6 @@ use crate::model::reason::{Failure, Reason};
 use crate::model::social_error;
 use crate::model::user::ExternalAccountStatus;
 use crate::model::verification::Status;
-use crate::store::audit::Actor;
 use crate::store::connections::{self, BroughtAddress};
 
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
@@ -83,145 +82,146 @@ pub async fn apply_connection(
     }
     let target = connections::lock_target(db, &authorization.target_id, &authorization.verification_id).await?;
     let target = target.ok_or_else(|| callback_outcome::invalid(Reason::AttemptReplaced, ""))?;
+    let connection = Connection { ctx, authorization, user };
     let identity = match answered {
         ProviderAnswer::ProviderIdentity(identity) => identity,
-        ProviderAnswer::Failed(failure) => return refuse(ctx, db, authorization, user, *failure).await,
+        ProviderAnswer::Failed(failure) => return connection.refuse(db, *failure).await,
     };
-    match decide(ctx, db, authorization, user, target, identity).await? {
-        ConnectDecision::Connect(claim) => connect(ctx, db, authorization, user, identity, claim).await,
-        ConnectDecision::Refresh(account) => refresh(ctx, db, authorization, user, identity, &account).await,
-        ConnectDecision::Refuse(failure) => refuse(ctx, db, authorization, user, failure).await,
+    match connection.decide(db, target, identity).await? {
+        ConnectDecision::Connect(claim) => connection.connect(db, identity, claim).await,
+        ConnectDecision::Refresh(account) => connection.refresh(db, identity, &account).await,
+        ConnectDecision::Refuse(failure) => connection.refuse(db, failure).await,
     }
 }
 
-/// Decides by what is known now.
-async fn decide(
-    ctx: &Ctx,
-    db: &mut InstanceConnection<'_>,
-    authorization: &ProviderAuthorization,
-    user: &UserId,
-    target: ExternalAccountStatus,
-    identity: &ProviderIdentity,
-) -> Result<ConnectDecision, Aborted> {
-    let email = identity.address();
-    let email = email.as_ref().map(EmailAddress::as_str);
-    let provider = identity.provider.as_str();
-    let known = connections::known(db, user, provider, &identity.profile.provider_user_id, email).await?;
-    let rules = provider_configs::connecting(&mut *db, provider).await?;
-    let rules = Rules {
-        multiple_accounts: rules.is_some_and(|rules| rules.multiple_accounts),
-        addresses_changeable: ctx.instance.settings.addresses_changeable,
-    };
-    let aim = match target {
-        ExternalAccountStatus::Pending => Aim::Connect,
-        ExternalAccountStatus::Verified => Aim::Reauthorize(account_of(authorization)?),
-    };
-    let decision = connecting::decide(&aim, identity.profile.email_trust, &known, rules);
-    flow_steps::log_connection(ctx, &decision);
-    replay::keep_connection(ctx, user, &aim, identity)?;
-    Ok(decision)
+/// A connection that is being applied: its authorization, and the user who began it.
+struct Connection<'a> {
+    ctx: &'a Ctx,
+    authorization: &'a ProviderAuthorization,
+    user: &'a UserId,
+}
+
+impl Connection<'_> {
+    /// Decides by what is known now.
+    async fn decide(
+        &self,
+        db: &mut InstanceConnection<'_>,
+        target: ExternalAccountStatus,
+        identity: &ProviderIdentity,
+    ) -> Result<ConnectDecision, Aborted> {
+        let Self { ctx, authorization, user } = *self;
+        let email = identity.address();
+        let email = email.as_ref().map(EmailAddress::as_str);
+        let provider = identity.provider.as_str();
+        let known = connections::known(db, user, provider, &identity.profile.provider_user_id, email).await?;
+        let rules = provider_configs::connecting(&mut *db, provider).await?;
+        let rules = Rules {
+            multiple_accounts: rules.is_some_and(|rules| rules.multiple_accounts),
+            addresses_changeable: ctx.instance.settings.addresses_changeable,
+        };
+        let aim = match target {
+            ExternalAccountStatus::Pending => Aim::Connect,
+            ExternalAccountStatus::Verified => Aim::Reauthorize(account_of(authorization)?),
+        };
+        let decision = connecting::decide(&aim, identity.profile.email_trust, &known, rules);
+        flow_steps::log_connection(ctx, &decision);
+        replay::keep_connection(ctx, user, &aim, identity)?;
+        Ok(decision)
+    }
+
+    /// The pending account becomes the user's, with its address and its tokens.
+    async fn connect(
+        &self,
+        db: &mut InstanceConnection<'_>,
+        identity: &ProviderIdentity,
+        claim: Claim,
+    ) -> Result<Outcome, Aborted> {
+        let Self { ctx, authorization, user } = *self;
+        let account = account_of(authorization)?;
+        let address = self.resolve_address(db, identity, claim).await?;
+        let scopes = &identity.scopes;
+        connections::verify_pending(db, &account, &identity.profile, address.as_ref(), scopes).await?;
+        identity.store_tokens(ctx, db, &account).await?;
+        fill(db, user, identity).await?;
+        self.answer(db, Status::Verified, None).await?;
+        record_outcome::account_changed(ctx, db, user, &account, AccountChange::Connected).await?;
+        Ok(Outcome::Connected)
+    }
+
+    /// What the account brings along: the id of the user's address that it vouches for.
+    async fn resolve_address(
+        &self,
+        db: &mut InstanceConnection<'_>,
+        identity: &ProviderIdentity,
+        claim: Claim,
+    ) -> Result<Option<IdentificationId>, Aborted> {
+        let Self { ctx, user, .. } = *self;
+        let strategy = identity.address_strategy();
+        match claim {
+            Claim::Nothing => Ok(None),
+            Claim::Link(address, proves) => {
+                if proves == Verify::Yes {
+                    connections::verify_address(db, &address, &strategy).await?;
+                }
+                Ok(Some(address))
+            }
+            Claim::Add(proves) => {
+                let Some(email) = identity.address() else { return Ok(None) };
+                let id = IdentificationId::new(ctx.now, ctx.rng());
+                let is_verified = proves == Verify::Yes;
+                let new = BroughtAddress { id: &id, value: email.as_str(), is_verified, strategy: &strategy };
+                connections::add_address(db, user, &new).await?;
+                Ok(Some(id))
+            }
+        }
+    }
+
+    /// The user had the account already: it is brought up to date, and a pending one that waited for it is gone.
+    async fn refresh(
+        &self,
+        db: &mut InstanceConnection<'_>,
+        identity: &ProviderIdentity,
+        account: &ExternalAccountId,
+    ) -> Result<Outcome, Aborted> {
+        let Self { ctx, authorization, user } = *self;
+        let scopes = &identity.scopes;
+        external_accounts::refresh(db, account, &identity.profile, scopes).await?;
+        identity.store_tokens(ctx, db, account).await?;
+        fill(db, user, identity).await?;
+        if account.as_str() == authorization.target_id {
+            self.answer(db, Status::Verified, None).await?;
+        } else {
+            connections::remove(db, &authorization.target_id).await?;
+        }
+        record_outcome::account_changed(ctx, db, user, account, AccountChange::Updated).await?;
+        Ok(Outcome::Connected)
+    }
+
+    /// Nothing changes but the error on the pending verification. An account that was verified before stays as it is.
+    async fn refuse(&self, db: &mut InstanceConnection<'_>, failure: Failure) -> Result<Outcome, Aborted> {
+        let Self { ctx, authorization, user } = *self;
+        let error = social_error::object(failure.code, apply_decision::meta(&failure));
+        connections::refuse_pending(db, &authorization.target_id, &error).await?;
+        self.answer(db, Status::Unverified, Some(&error)).await?;
+        record_outcome::connection_refused(ctx, db, user, &authorization.target_id, &failure).await?;
+        Ok(Outcome::Refused(failure))
+    }
+
+    async fn answer(
+        &self,
+        db: &mut InstanceConnection<'_>,
+        status: Status,
+        error: Option<&Value>,
+    ) -> Result<(), Aborted> {
+        let id = &self.authorization.verification_id;
+        attempts::answer_verification(db, id, status, error).await?;
+        Ok(())
+    }
 }
 
 fn account_of(authorization: &ProviderAuthorization) -> Result<ExternalAccountId> {
     ExternalAccountId::parse(&authorization.target_id)
         .ok_or_else(|| Error::internal("a connecting authorization without its account"))
-}
-
-/// The pending account becomes the user's, with its address and its tokens.
-async fn connect(
-    ctx: &Ctx,
-    db: &mut InstanceConnection<'_>,
-    authorization: &ProviderAuthorization,
-    user: &UserId,
-    identity: &ProviderIdentity,
-    claim: Claim,
-) -> Result<Outcome, Aborted> {
-    let account = account_of(authorization)?;
-    let address = resolve_address(ctx, db, user, identity, claim).await?;
-    let scopes = &identity.scopes;
-    connections::verify_pending(db, &account, &identity.profile, address.as_ref(), scopes).await?;
-    identity.store_tokens(ctx, db, &account).await?;
-    fill(db, user, identity).await?;
-    answer(db, authorization, Status::Verified, None).await?;
-    record_outcome::account_changed(ctx, db, user, &account, AccountChange::Connected, Actor::User(user.clone()))
-        .await?;
-    Ok(Outcome::Connected)
-}
-
-/// What the account brings along: the id of the user's address that it vouches for.
-async fn resolve_address(
-    ctx: &Ctx,
-    db: &mut InstanceConnection<'_>,
-    user: &UserId,
-    identity: &ProviderIdentity,
-    claim: Claim,
-) -> Result<Option<IdentificationId>, Aborted> {
-    let strategy = identity.address_strategy();
-    match claim {
-        Claim::Nothing => Ok(None),
-        Claim::Link(address, proves) => {
-            if proves == Verify::Yes {
-                connections::verify_address(db, &address, &strategy).await?;
-            }
-            Ok(Some(address))
-        }
-        Claim::Add(proves) => {
-            let Some(email) = identity.address() else { return Ok(None) };
-            let id = IdentificationId::new(ctx.now, ctx.rng());
-            let is_verified = proves == Verify::Yes;
-            let new = BroughtAddress { id: &id, value: email.as_str(), is_verified, strategy: &strategy };
-            connections::add_address(db, user, &new).await?;
-            Ok(Some(id))
-        }
-    }
-}
-
-/// The user had the account already: it is brought up to date, and a pending one that waited for it is gone.
-async fn refresh(
-    ctx: &Ctx,
-    db: &mut InstanceConnection<'_>,
-    authorization: &ProviderAuthorization,
-    user: &UserId,
-    identity: &ProviderIdentity,
-    account: &ExternalAccountId,
-) -> Result<Outcome, Aborted> {
-    let scopes = &identity.scopes;
-    external_accounts::refresh(db, account, &identity.profile, scopes).await?;
-    identity.store_tokens(ctx, db, account).await?;
-    fill(db, user, identity).await?;
-    if account.as_str() == authorization.target_id {
-        answer(db, authorization, Status::Verified, None).await?;
-    } else {
-        connections::remove(db, &authorization.target_id).await?;
-    }
-    record_outcome::account_changed(ctx, db, user, account, AccountChange::Updated, Actor::User(user.clone())).await?;
-    Ok(Outcome::Connected)
-}
-
-/// Nothing changes but the error on the pending verification. An account that was verified before stays as it is.
-async fn refuse(
-    ctx: &Ctx,
-    db: &mut InstanceConnection<'_>,
-    authorization: &ProviderAuthorization,
-    user: &UserId,
-    failure: Failure,
-) -> Result<Outcome, Aborted> {
-    let error = social_error::object(failure.code, apply_decision::meta(&failure));
-    connections::refuse_pending(db, &authorization.target_id, &error).await?;
-    answer(db, authorization, Status::Unverified, Some(&error)).await?;
-    record_outcome::connection_refused(ctx, db, user, &authorization.target_id, &failure).await?;
-    Ok(Outcome::Refused(failure))
-}
-
-async fn answer(
-    db: &mut InstanceConnection<'_>,
-    authorization: &ProviderAuthorization,
-    status: Status,
-    error: Option<&Value>,
-) -> Result<(), Aborted> {
-    let id = &authorization.verification_id;
-    attempts::answer_verification(db, id, status, error).await?;
-    Ok(())
 }
 
 /// A connected account leads to the complete address, if one was given; everything else to the redirect address.

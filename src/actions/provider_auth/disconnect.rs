@@ -62,8 +62,7 @@ pub async fn forget_tokens(
             let own = find_own(tx, user, id).await?.ok_or(code::EXTERNAL_ACCOUNT_NOT_FOUND)?;
             let held = forget::forget(tx, &own.id).await?;
             revoke_at_provider::put(ctx, tx, &own.provider, &own.id, held).await?;
-            let actor = Actor::User(user.clone());
-            record_outcome::account_changed(ctx, tx, user, &own.id, AccountChange::TokensForgotten, actor).await?;
+            record_outcome::account_changed(ctx, tx, user, &own.id, AccountChange::TokensForgotten).await?;
             Ok(Committed::Done(()))
         }
         .scope_boxed()
@@ -111,6 +110,6 @@ async fn try_to_remove(
     let held = forget::forget(db, &own.id).await?;
     revoke_at_provider::put(ctx, db, &own.provider, &own.id, held).await?;
     connections::remove(db, own.id.as_str()).await?;
-    record_outcome::account_changed(ctx, db, user, &own.id, AccountChange::Disconnected, actor.clone()).await?;
+    record_outcome::account_changed(ctx, db, user, &own.id, AccountChange::Disconnected(actor.clone())).await?;
     Ok(Some(own.id))
 }

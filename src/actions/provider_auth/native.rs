@@ -71,7 +71,9 @@ pub async fn finish_for_app(
             };
             let url = address(authorization, &previewed);
             let nonce = random::token(ctx.rng());
-            store_identity(ctx, tx, authorization, answered, &nonce, &url).await?;
+            store_identity(ctx, tx, authorization, answered, &url).await?;
+            let hash = ctx.app.ring.lookup_hash(Lookup::RotatingTokenNonce, &nonce);
+            nonces::put(tx, &authorization.id, &hash).await?;
             Ok(Committed::Done(Some((url, nonce))))
         }
         .scope_boxed()
@@ -165,7 +167,6 @@ async fn store_identity(
     db: &mut InstanceConnection<'_>,
     authorization: &ProviderAuthorization,
     answered: &ProviderAnswer,
-    nonce: &str,
     url: &str,
 ) -> Result<()> {
     let received = match answered {
@@ -174,8 +175,6 @@ async fn store_identity(
     };
     let received = received.as_ref().map(|(id, profile, tokens)| (id.as_str(), profile, tokens.as_slice()));
     provider_authorizations::finish(db, &authorization.id, received, url).await?;
-    let hash = ctx.app.ring.lookup_hash(Lookup::RotatingTokenNonce, nonce);
-    nonces::put(db, &authorization.id, &hash).await?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::actions::identity::ProviderIdentity;
 use crate::actions::sign_up::transfer_verification;
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
-use crate::model::id::{ClientId, ProviderAuthorizationId, VerificationId};
+use crate::model::id::{ClientId, VerificationId};
 use crate::model::linking::AttemptKind;
 use crate::model::problem::{Error, Result, code};
 use crate::model::reason::Reason;
@@ -89,54 +89,62 @@ async fn attempt_transfer(
     let is_named = |address: &str| named.as_ref().is_some_and(|named| named.as_str() == address);
     identity.address_verified_by = verified.filter(|(address, _)| is_named(address)).map(|(_, strategy)| strategy);
     attempt::refuse_second_session(ctx, db, &client).await?;
-    let carried =
-        transfer_attempt(ctx, db, &client, (&authorization.id, &identity), to, fields, CompletedBy::Call).await?;
-    if !carried.outcome.keeps_identity() {
+    let id = begin(ctx, db, &client, to, fields).await?;
+    let target = CurrentAttempt {
+        kind: to,
+        id: &id,
+        verification: &VerificationId::new(ctx.now, ctx.rng()),
+        client: &client,
+        authorization: &authorization.id,
+        by: CompletedBy::Call,
+    };
+    let outcome = apply(ctx, db, &target, &identity).await?;
+    if !outcome.keeps_identity() {
         provider_authorizations::forget_tokens(db, &authorization.id).await?;
     }
-    let issued = match carried.outcome {
+    let issued = match outcome {
         AttemptOutcome::Complete(issued) => Some(issued),
         AttemptOutcome::Waits | AttemptOutcome::GoesOn | AttemptOutcome::Transferable | AttemptOutcome::Failed => None,
     };
-    Ok(Committed::Done((carried.attempt, issued)))
+    Ok(Committed::Done((id, issued)))
 }
 
-/// A verification in its new attempt.
-pub struct TransferredIdentity {
-    /// The new attempt's id.
-    pub attempt: String,
-    /// What became of it.
-    pub outcome: AttemptOutcome,
-}
-
-/// Puts the verification of an authorization into a new attempt of kind `to`, in place of the client's present ones,
-/// and applies it: decided again by what is known now, because somebody may have signed up meanwhile.
+/// A new attempt of kind `to` in place of the client's present ones: its id.
 ///
 /// # Errors
-/// [`Aborted::Conflict`] after a lost race.
-pub async fn transfer_attempt(
+/// Storage faults.
+pub async fn begin(
     ctx: &Ctx,
     db: &mut InstanceConnection<'_>,
     client: &ClientId,
-    (authorization, identity): (&ProviderAuthorizationId, &ProviderIdentity),
     to: AttemptKind,
     fields: &SignUpFields,
-    by: CompletedBy,
-) -> Result<TransferredIdentity, Aborted> {
+) -> Result<String> {
     attempts::replace_all(db, client).await?;
-    let attempt = attempt::create(ctx, db, client, to, fields).await?;
-    let verification = VerificationId::new(ctx.now, ctx.rng());
+    attempt::create(ctx, db, client, to, fields).await
+}
+
+/// Puts the verification of an authorization into the new attempt `target`, under the id that this names, and applies
+/// it: decided again by what is known now, because somebody may have signed up meanwhile.
+///
+/// # Errors
+/// [`Aborted::Conflict`] after a lost race.
+pub async fn apply(
+    ctx: &Ctx,
+    db: &mut InstanceConnection<'_>,
+    target: &CurrentAttempt<'_>,
+    identity: &ProviderIdentity,
+) -> Result<AttemptOutcome, Aborted> {
     let new = NewProviderVerification {
-        id: &verification,
-        owner: &attempt,
-        role: Role::of_provider(to),
-        client,
+        id: target.verification,
+        owner: target.id,
+        role: Role::of_provider(target.kind),
+        client: target.client,
         strategy: &identity.strategy(),
         external_url_sealed: None,
     };
     attempts::create_verification(db, &new).await?;
-    provider_authorizations::transfer(db, authorization, &attempt, &verification).await?;
-    let target = CurrentAttempt { kind: to, id: &attempt, verification: &verification, client, authorization, by };
-    let outcome = apply_decision::apply_decision(ctx, db, &target, identity).await?;
-    Ok(TransferredIdentity { attempt, outcome })
+    let (authorization, attempt, verification) = (target.authorization, target.id, target.verification);
+    provider_authorizations::transfer(db, authorization, attempt, verification).await?;
+    apply_decision::apply_decision(ctx, db, target, identity).await
 }

@@ -18,7 +18,7 @@ use sqlx::postgres::types::PgInterval;
 use tokio::time::Instant;
 
 pub use lease::release_all;
-pub use record_access::{changed, write_token_accesses};
+pub use record_access::{TokenChange, changed, write_token_accesses};
 use shared_refresh::Refreshed;
 pub use token_health::{Checkup, checkup, checkups, reveal};
 

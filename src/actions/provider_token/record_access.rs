@@ -23,6 +23,16 @@ pub(super) fn reconnect_error() -> Value {
     social_error::object(social_error::MISSING_REFRESH_TOKEN, Map::new())
 }
 
+/// How the state of an account's token changed.
+pub struct TokenChange<'a> {
+    /// What it was.
+    pub before: TokenState,
+    /// What it is.
+    pub after: TokenState,
+    /// Why it is no better.
+    pub refusal: Option<&'a Refusal>,
+}
+
 /// The state of an account's token changed, in the transaction that changed it.
 ///
 /// # Errors
@@ -30,10 +40,11 @@ pub(super) fn reconnect_error() -> Value {
 pub async fn changed(
     ctx: &Ctx,
     db: &mut InstanceConnection<'_>,
-    (user, account): (&UserId, &ExternalAccountId),
-    (before, after): (TokenState, TokenState),
-    refusal: Option<&Refusal>,
+    user: &UserId,
+    account: &ExternalAccountId,
+    change: &TokenChange<'_>,
 ) -> Result<()> {
+    let TokenChange { before, after, refusal } = *change;
     let (at, reason) = (ctx.app.clock.now(), refusal.map(Refusal::to_string));
     token_event(ctx, &mut *db, account, after, refusal).await?;
     let mut entry = AuditEvent::new(ctx.instance_id().as_str(), "provider_token.changed", Actor::System, at);
@@ -60,8 +71,9 @@ pub(super) async fn missing(call: &Call<'_>, account: &SealedTokens, refusal: &R
             let why = (refusal, &error);
             let noted = provider_tokens::miss(tx, id, generation, why).await?;
             if noted {
-                let change = (account.row.state, TokenState::NeedsReconnect);
-                changed(ctx, tx, (call.user, id), change, Some(refusal)).await?;
+                let (before, after) = (account.row.state, TokenState::NeedsReconnect);
+                let change = TokenChange { before, after, refusal: Some(refusal) };
+                changed(ctx, tx, call.user, id, &change).await?;
             }
             Ok(Committed::Done(()))
         }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::lease::{Lease, SEND_WITHIN, SharedRefresh};
-use super::{record_access, timeout_refusal};
+use super::record_access::{self, TokenChange};
+use super::timeout_refusal;
 use crate::actions::configured;
 use crate::app::single_flight::RefreshOutcome;
 use crate::crypto::{ExposeSecret, Secret};
@@ -191,7 +192,8 @@ async fn try_to_keep(
             if let Some(before) =
                 stored.as_ref().map(|stored| stored.before).filter(|before| *before != TokenState::Good)
             {
-                record_access::changed(ctx, tx, (&refresh.user, id), (before, TokenState::Good), None).await?;
+                let change = TokenChange { before, after: TokenState::Good, refusal: None };
+                record_access::changed(ctx, tx, &refresh.user, id, &change).await?;
             }
             Ok(Committed::Done(stored))
         }
@@ -240,8 +242,8 @@ async fn note(refresh: &SharedRefresh, lease: &Lease, failed: Refusal) -> Result
         async move {
             let before = provider_tokens::fail(tx, id, failed).await?;
             if let Some(before) = before.filter(|before| *before != verdict.state) {
-                let change = (before, verdict.state);
-                record_access::changed(ctx, tx, (&refresh.user, id), change, Some(&verdict.refusal)).await?;
+                let change = TokenChange { before, after: verdict.state, refusal: Some(&verdict.refusal) };
+                record_access::changed(ctx, tx, &refresh.user, id, &change).await?;
             }
             Ok(Committed::Done(before.map(|_| RefreshOutcome::Refused(verdict.refusal.clone()))))
         }

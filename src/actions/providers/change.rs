@@ -39,7 +39,9 @@ pub async fn add(
             if !provider_configs::insert(tx, environment, config).await? {
                 return Err(Aborted::Error(ProviderError::Exists(slug.to_string())));
             }
-            record(ctx, tx, "provider.created", slug, settings(config), actor).await.map_err(Aborted::Error)?;
+            record(ctx, tx, entry(ctx, "provider.created", slug, actor), settings(config))
+                .await
+                .map_err(Aborted::Error)?;
             Ok(Committed::Done(()))
         }
         .scope_boxed()
@@ -62,7 +64,9 @@ pub async fn change(ctx: &Ctx, slug: &str, patch: &Patch, actor: &Actor) -> Resu
                 let is_replaced = provider_configs::replace(tx, config, ctx.now).await?;
                 if is_replaced {
                     let changes = difference(found, config);
-                    record(ctx, tx, "provider.updated", slug, changes, actor).await.map_err(Aborted::Error)?;
+                    record(ctx, tx, entry(ctx, "provider.updated", slug, actor), changes)
+                        .await
+                        .map_err(Aborted::Error)?;
                 }
                 Ok(Committed::Done(is_replaced))
             }
@@ -84,7 +88,9 @@ pub async fn remove(ctx: &Ctx, slug: &str, actor: &Actor) -> Result<(), Provider
         async move {
             let is_removed = provider_configs::remove_inactive(tx, slug).await?;
             if is_removed {
-                record(ctx, tx, "provider.deleted", slug, json!({}), actor).await.map_err(Aborted::Error)?;
+                record(ctx, tx, entry(ctx, "provider.deleted", slug, actor), json!({}))
+                    .await
+                    .map_err(Aborted::Error)?;
             }
             Ok(Committed::Done(is_removed))
         }
@@ -166,18 +172,19 @@ fn difference(old: &ProviderConfig, new: &ProviderConfig) -> Value {
     Value::Object(changes)
 }
 
+/// The audit entry of what `actor` did to a provider.
+fn entry<'a>(ctx: &'a Ctx, action: &'a str, slug: &'a str, actor: &Actor) -> AuditEvent<'a> {
+    let event = AuditEvent::new(ctx.instance_id().as_str(), action, actor.clone(), ctx.app.clock.now());
+    AuditEvent { target: Some(("provider", slug)), from: Some(&ctx.from), ..event }
+}
+
+/// Writes an entry down with what changed, and lets all replicas know.
 async fn record(
     ctx: &Ctx,
     db: &mut InstanceConnection<'_>,
-    action: &str,
-    slug: &str,
+    entry: AuditEvent<'_>,
     changes: Value,
-    actor: &Actor,
 ) -> Result<(), ProviderError> {
-    let mut event = AuditEvent::new(ctx.instance_id().as_str(), action, actor.clone(), ctx.app.clock.now());
-    event.target = Some(("provider", slug));
-    event.changes = changes;
-    event.from = Some(&ctx.from);
-    audit::append(&mut *db, ctx.rng(), event).await?;
+    audit::append(&mut *db, ctx.rng(), AuditEvent { changes, ..entry }).await?;
     Ok(instances::announce(db).await?)
 }

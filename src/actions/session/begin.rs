@@ -32,7 +32,7 @@ pub async fn begin(
     begin: &Begin<'_>,
 ) -> Result<Option<(SessionId, Issued)>, Aborted> {
     let (session, activity) = (new_id(ctx), SessionActivityId::new(ctx.now, ctx.rng()));
-    let new = new_session(ctx, (&session, &activity), begin.client, begin.user, begin.strategy);
+    let new = new_session(ctx, &session, &activity, begin);
     // The old token is replaced before the session begins: within its grace it must not see the new session.
     let issued = client::new_token(ctx);
     clients::rotate_token(db, begin.client, &issued.hash, ctx.app.ring.first_id()).await?;
@@ -53,11 +53,11 @@ pub fn new_id(ctx: &Ctx) -> SessionId {
 /// A session about to begin.
 pub fn new_session<'a>(
     ctx: &'a Ctx,
-    (id, activity): (&'a SessionId, &'a SessionActivityId),
-    client: &'a ClientId,
-    user: &'a UserId,
-    strategy: &'a Strategy,
+    id: &'a SessionId,
+    activity: &'a SessionActivityId,
+    begin: &Begin<'a>,
 ) -> NewSession<'a> {
+    let Begin { client, user, strategy } = *begin;
     let lifetime = f64::from(ctx.instance.settings.session.maximum_lifetime);
     NewSession { id, client, user, strategy, amr: amr(strategy), lifetime, activity, from: &ctx.from }
 }

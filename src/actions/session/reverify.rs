@@ -216,13 +216,13 @@ pub async fn attempt_password(
     let (client, session, ways): (ClientId, Session, Vec<Factor>) = found.await?;
     factors::find_factor(&ways, &Strategy::Password, None)?;
     let user = &session.user.id;
-    let digest = password::check_password(ctx, &place, (Some(user), &client), &Secret::from(typed.to_owned())).await?;
+    let digest = password::check_password(ctx, &place, Some(user), &client, &Secret::from(typed.to_owned())).await?;
     drop(place);
     let digest = digest.as_str();
     let verified = transact(ctx.db(), "reverification.attempt_password", |tx| {
         async move {
             let (client, _) = current(tx, token, id).await?;
-            password::require_unchanged(tx, (user, &client), digest).await?;
+            password::require_unchanged(tx, user, &client, digest).await?;
             must_have_begun(tx, id).await?;
             let verification = VerificationId::new(ctx.now, ctx.rng());
             let new = unsent(&verification, id, &client, &Strategy::Password);

@@ -5,7 +5,7 @@ use crate::actions::client::{self, ClientUpdate};
 use crate::actions::factors;
 use crate::actions::flow_steps;
 use crate::actions::record_outcome;
-use crate::actions::start_provider_auth::{self, Request};
+use crate::actions::start_provider_auth::{self, AuthorizationStart, Request};
 use crate::actions::verification::check::{self, Guess, Guesser};
 use crate::actions::verification::issue::{self, Recipient, VerificationMethod, VerificationRequest};
 use crate::context::Ctx;
@@ -73,7 +73,8 @@ pub async fn prepare_social(
             let (client, attempt) = current(ctx, tx, token, id).await?;
             factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), &ready.strategy(), None)?;
             start_provider_auth::cancel_authorization(tx, id).await?;
-            start_provider_auth::start_for_attempt(ctx, tx, AttemptKind::SignIn, id, &client, ready).await?;
+            let start = AuthorizationStart::of_attempt(AttemptKind::SignIn, id, &client);
+            start_provider_auth::start_authorization(ctx, tx, &start, ready).await?;
             Ok(Committed::Done(()))
         }
         .scope_boxed()

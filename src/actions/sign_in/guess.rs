@@ -3,7 +3,7 @@
 //! nothing, and the steps of [`password`](super::password), one statement each, find out why and refuse.
 
 use crate::actions::client::{self, Issued};
-use crate::actions::session::begin;
+use crate::actions::session::begin::{self, Begin};
 use crate::actions::{factors, flow_steps, record_outcome};
 use crate::context::Ctx;
 use crate::crypto::LookupHash;
@@ -105,7 +105,8 @@ pub(super) async fn complete(
     ctx: &Ctx,
     token: &LookupHash,
     guess: &Guess,
-    (user, digest): (&UserId, &str),
+    user: &UserId,
+    digest: &str,
 ) -> Result<Option<Completed>> {
     let state = State { status: guess.attempt.status, life: AttemptLife::Current, waits_for: None };
     let user_factors = UserFactors { has_password: true, second_factor: false };
@@ -114,6 +115,7 @@ pub(super) async fn complete(
         return Ok(None);
     }
     let (session, activity) = (begin::new_id(ctx), SessionActivityId::new(ctx.now, ctx.rng()));
+    let begin = Begin { client: &guess.client, user, strategy: &Strategy::Password };
     let (issued, record) = (client::new_token(ctx), record_outcome::of_session(ctx, &session));
     let done = Completion {
         token,
@@ -123,7 +125,7 @@ pub(super) async fn complete(
         digest,
         budget: guess.tried.budget(),
         address: guess.tried.from_address().map(|spent| spent.place(ctx)),
-        session: begin::new_session(ctx, (&session, &activity), &guess.client, user, &Strategy::Password),
+        session: begin::new_session(ctx, &session, &activity, &begin),
         record: &record,
     };
     let begun = match password_sign_ins::complete(&mut ctx.db(), &done).await {

@@ -76,7 +76,7 @@ async fn guess_at(
     };
     flow_steps::log_verification(ctx, &Strategy::Password);
     let user = guess::user(&guess)?;
-    if let Some(done) = guess::complete(ctx, token, &guess, (user, digest)).await? {
+    if let Some(done) = guess::complete(ctx, token, &guess, user, digest).await? {
         let updated = client::read_updated(ctx, Some(token), Some(done.issued)).await?;
         return Ok(SignInUpdate { updated, attempt: done.attempt });
     }
@@ -103,7 +103,7 @@ async fn step_by_step(
     .await?;
     factors::find_factor(attempt.first_factors.as_deref().unwrap_or_default(), &Strategy::Password, None)?;
     let user = attempt.user_id.as_ref();
-    let digest = password::check_password(ctx, &place, (user, &client), typed).await?;
+    let digest = password::check_password(ctx, &place, user, &client, typed).await?;
     drop(place);
     flow_steps::log_verification(ctx, &Strategy::Password);
     let user = user.ok_or(code::SIGN_IN_IDENTIFICATION_OR_USER_DELETED)?;
@@ -184,7 +184,7 @@ async fn continue_sign_in(
             let db = &mut change.connection();
             let factor = match known {
                 Known::Verified(digest) => {
-                    password::require_unchanged(db, (user, &client), digest).await?;
+                    password::require_unchanged(db, user, &client, digest).await?;
                     PresentedFactor::Password
                 }
                 Known::Chosen(digest) => {

@@ -9,7 +9,7 @@ use crate::actions::attempt;
 use crate::actions::client::{self, ClientUpdate, Issued};
 use crate::actions::flow_steps;
 use crate::actions::password;
-use crate::actions::start_provider_auth::{self, Ready, Request};
+use crate::actions::start_provider_auth::{self, AuthorizationStart, Ready, Request};
 use crate::context::Ctx;
 use crate::crypto::{ExposeSecret, LookupHash, Secret};
 use crate::flow_log::Kind;
@@ -139,7 +139,8 @@ async fn continue_sign_up(
     ready: Option<&Ready<'_>>,
 ) -> Result<Committed<Option<Issued>>, Aborted> {
     let Some(ready) = ready else { return complete_or_wait(ctx, db, client, id, CompletedBy::Call).await };
-    start_provider_auth::start_for_attempt(ctx, db, AttemptKind::SignUp, id, client, ready).await?;
+    let start = AuthorizationStart::of_attempt(AttemptKind::SignUp, id, client);
+    start_provider_auth::start_authorization(ctx, db, &start, ready).await?;
     Ok(Committed::Done(None))
 }
 

@@ -107,15 +107,15 @@ pub async fn complete_with(
         flow_steps::log_missing_fields(ctx, &fields);
         return Ok(Finished::Waits(fields));
     }
-    let is_verified = given.is_email_verified(Defences::ALL);
-    if let Some(finished) = find_conflict(ctx, db, attempt, &row, identity, is_verified).await? {
+    let ready = ReadySignUp { attempt, row: &row, identity, is_verified: given.is_email_verified(Defences::ALL) };
+    if let Some(finished) = ready.find_conflict(ctx, db).await? {
         return Ok(finished);
     }
     if let Some(closed) = find_restriction(ctx, db, &row, identity).await? {
         record_outcome::sign_up_refused(ctx, db, &refusal(closed).0).await?;
         return Ok(Finished::Refused(closed));
     }
-    create(ctx, db, attempt, &row, identity, is_verified).await
+    ready.create(ctx, db).await
 }
 
 fn may_change(row: &Row) -> Result<(), Problem> {
@@ -171,37 +171,83 @@ fn names(identity: &ProviderIdentity, email: Option<&str>) -> bool {
     identity.address().is_some_and(|named| Some(named.as_str()) == email)
 }
 
-/// Whether somebody else took the identity, the address or the name meanwhile.
-async fn find_conflict(
-    ctx: &Ctx,
-    db: &mut InstanceConnection<'_>,
-    attempt: &SignUpAttempt<'_>,
-    row: &Row,
-    identity: Option<&ProviderIdentity>,
+/// A sign-up that has all it needs.
+struct ReadySignUp<'a> {
+    attempt: &'a SignUpAttempt<'a>,
+    row: &'a Row,
+    identity: Option<&'a ProviderIdentity>,
+    /// Its address is verified, or a provider's claim is enough.
     is_verified: bool,
-) -> Result<Option<Finished>, Aborted> {
-    let claimed = || Aborted::from(code::IDENTIFICATION_CLAIMED.because(Reason::AccountInUse, "meanwhile"));
-    let email = row.email.as_deref();
-    let (provider, id) = identity.map_or(("", ""), |identity| (&identity.provider, &identity.profile.provider_user_id));
-    let known = external_accounts::known(db, provider, id, email, attempt.client).await?;
-    if known.account.is_some() {
-        return Err(claimed());
+}
+
+impl ReadySignUp<'_> {
+    /// Whether somebody else took the identity, the address or the name meanwhile.
+    async fn find_conflict(&self, ctx: &Ctx, db: &mut InstanceConnection<'_>) -> Result<Option<Finished>, Aborted> {
+        let Self { attempt, row, identity, is_verified } = *self;
+        let claimed = || Aborted::from(code::IDENTIFICATION_CLAIMED.because(Reason::AccountInUse, "meanwhile"));
+        let email = row.email.as_deref();
+        let (provider, id) =
+            identity.map_or(("", ""), |identity| (&identity.provider, &identity.profile.provider_user_id));
+        let known = external_accounts::known(db, provider, id, email, attempt.client).await?;
+        if known.account.is_some() {
+            return Err(claimed());
+        }
+        let has_owner = known.owner.is_some_and(|owner| owner.status != IdentificationStatus::Unverified);
+        if has_owner && is_verified {
+            // In strict mode nobody was shown it before they had verified the address that their provider named; a sign-in
+            // decides by that one, too.
+            let is_strict = ctx.instance.settings.enumeration_protection == EnumerationProtection::Strict;
+            let may_transfer =
+                is_strict && row.proven_by.is_some() && identity.is_some_and(|identity| names(identity, email));
+            return if may_transfer { Ok(Some(Finished::Transferable)) } else { Err(claimed()) };
+        }
+        if let (Some(username), None) = (&row.username, identity)
+            && users::has_username(&mut *db, username).await?
+        {
+            return Err(claimed());
+        }
+        Ok(None)
     }
-    let has_owner = known.owner.is_some_and(|owner| owner.status != IdentificationStatus::Unverified);
-    if has_owner && is_verified {
-        // In strict mode nobody was shown it before they had verified the address that their provider named; a sign-in
-        // decides by that one, too.
-        let is_strict = ctx.instance.settings.enumeration_protection == EnumerationProtection::Strict;
-        let may_transfer =
-            is_strict && row.proven_by.is_some() && identity.is_some_and(|identity| names(identity, email));
-        return if may_transfer { Ok(Some(Finished::Transferable)) } else { Err(claimed()) };
+
+    /// Makes the user, with address, account and session.
+    async fn create(&self, ctx: &Ctx, db: &mut InstanceConnection<'_>) -> Result<Finished, Aborted> {
+        let Self { attempt, row, identity, is_verified } = *self;
+        let user = UserId::new(ctx.now, ctx.rng());
+        let identification = IdentificationId::new(ctx.now, ctx.rng());
+        let vouched = || identity.map(ProviderIdentity::address_strategy);
+        let by_mail = AddressStrategy::Mail(MailStrategy::EmailCode);
+        let proven_by = row.proven_by.map(AddressStrategy::Mail).or_else(vouched).unwrap_or(by_mail);
+        let email = row.email.as_deref();
+        let new = NewUser {
+            id: &user,
+            username: row.username.as_deref(),
+            first_name: row.first_name.as_deref(),
+            last_name: row.last_name.as_deref(),
+            image_url: identity.and_then(|identity| identity.profile.avatar_url.as_deref()),
+            locale: row.locale.as_deref(),
+            unsafe_metadata: Some(&row.unsafe_metadata),
+            legal_accepted_at: row.legal_accepted_at,
+            password_digest: row.password_digest.as_deref(),
+            email: email.map(|value| NewAddress { id: &identification, value, is_verified, strategy: &proven_by }),
+        };
+        if !users::create(db, &new).await? {
+            return Err(Aborted::Conflict);
+        }
+        if let Some(email) = email.filter(|_| is_verified) {
+            lose_claims(ctx, db, &user, email).await?;
+        }
+        if let Some(identity) = identity {
+            let vouched = names(identity, email).then_some(&identification);
+            connect(ctx, db, identity, &user, vouched).await?;
+        }
+        let social = identity.map(ProviderIdentity::strategy);
+        let by = social.or_else(|| row.proven_by.map(Strategy::from)).unwrap_or(Strategy::Password);
+        let begun = begin::begin(ctx, db, &Begin { client: attempt.client, user: &user, strategy: &by }).await?;
+        let (session, issued) = begun.ok_or_else(|| Error::internal("a new user could not begin a session"))?;
+        sign_ups::complete(db, attempt.id, &user, &session, attempt.by).await?;
+        record_outcome::signed_up(ctx, db, &user, &session).await?;
+        Ok(Finished::Complete(issued))
     }
-    if let (Some(username), None) = (&row.username, identity)
-        && users::has_username(&mut *db, username).await?
-    {
-        return Err(claimed());
-    }
-    Ok(None)
 }
 
 /// What keeps this person from becoming a user at all.
@@ -226,61 +272,14 @@ async fn find_restriction(
     Ok(sign_up::may_sign_up(settings, is_subaddress, users).err())
 }
 
-/// Makes the user, with address, account and session.
-async fn create(
-    ctx: &Ctx,
-    db: &mut InstanceConnection<'_>,
-    attempt: &SignUpAttempt<'_>,
-    row: &Row,
-    identity: Option<&ProviderIdentity>,
-    is_verified: bool,
-) -> Result<Finished, Aborted> {
-    let user = UserId::new(ctx.now, ctx.rng());
-    let identification = IdentificationId::new(ctx.now, ctx.rng());
-    let vouched = || identity.map(ProviderIdentity::address_strategy);
-    let by_mail = AddressStrategy::Mail(MailStrategy::EmailCode);
-    let proven_by = row.proven_by.map(AddressStrategy::Mail).or_else(vouched).unwrap_or(by_mail);
-    let email = row.email.as_deref();
-    let new = NewUser {
-        id: &user,
-        username: row.username.as_deref(),
-        first_name: row.first_name.as_deref(),
-        last_name: row.last_name.as_deref(),
-        image_url: identity.and_then(|identity| identity.profile.avatar_url.as_deref()),
-        locale: row.locale.as_deref(),
-        unsafe_metadata: Some(&row.unsafe_metadata),
-        legal_accepted_at: row.legal_accepted_at,
-        password_digest: row.password_digest.as_deref(),
-        email: email.map(|value| NewAddress { id: &identification, value, is_verified, strategy: &proven_by }),
-    };
-    if !users::create(db, &new).await? {
-        return Err(Aborted::Conflict);
-    }
-    if let Some(email) = email.filter(|_| is_verified) {
-        lose_claims(ctx, db, &user, email).await?;
-    }
-    if let Some(identity) = identity {
-        connect(ctx, db, identity, &user, email, &identification).await?;
-    }
-    let social = identity.map(ProviderIdentity::strategy);
-    let by = social.or_else(|| row.proven_by.map(Strategy::from)).unwrap_or(Strategy::Password);
-    let begun = begin::begin(ctx, db, &Begin { client: attempt.client, user: &user, strategy: &by }).await?;
-    let (session, issued) = begun.ok_or_else(|| Error::internal("a new user could not begin a session"))?;
-    sign_ups::complete(db, attempt.id, &user, &session, attempt.by).await?;
-    record_outcome::signed_up(ctx, db, &user, &session).await?;
-    Ok(Finished::Complete(issued))
-}
-
-/// Stores the account of a new user and its tokens; it vouches for the address only if it named that one.
+/// Stores the account of a new user and its tokens; it vouches for their address only if it named that one.
 async fn connect(
     ctx: &Ctx,
     db: &mut InstanceConnection<'_>,
     identity: &ProviderIdentity,
     user: &UserId,
-    email: Option<&str>,
-    identification: &IdentificationId,
+    vouched: Option<&IdentificationId>,
 ) -> Result<(), Aborted> {
-    let vouched = names(identity, email).then_some(identification);
     let account = identity.connect(ctx, db, user, vouched).await?;
     Ok(record_outcome::account_linked(ctx, db, user, &account).await?)
 }

@@ -164,34 +164,31 @@ async fn end_grant(
     Ok(audit::append(db, ctx.rng(), event).await?)
 }
 
-/// The tokens of `issued` in the form of the answer, with an id_token if `scopes` ask for one.
-async fn answer(
-    ctx: &Ctx,
-    client_id: &str,
-    issued: &Issued,
-    scopes: Scopes,
-    access: Token,
-    refresh: Token,
-) -> Result<Tokens, Failure> {
-    let settings = &ctx.instance.settings.oauth;
-    let id_token = match scopes.has(OPENID) {
-        false => None,
-        true => {
-            let id_token = IdToken {
-                issuer: &ctx.instance.origin,
-                client_id,
-                issued_at: ctx.now,
-                lifetime: settings.id_token_lifetime,
-                authenticated_at: issued.authenticated_at,
-                nonce: issued.nonce.as_deref(),
-                access_token: access.reveal(),
-                amr: &issued.amr,
-                content: issued.id_token_claims,
-            };
-            let claims = id_token.claims(&issued.subject, &scopes);
-            let key = signing_keys::active(ctx, KeyPurpose::IdToken).await?;
-            Some(key.sign(TokenType::Jwt, &claims).map_err(Error::internal)?)
+impl Tokens {
+    /// A pair of tokens that cover `scopes`, without an id_token yet.
+    fn new(ctx: &Ctx, access: Token, refresh: Token, scopes: Scopes) -> Self {
+        Self { access, refresh, scopes, expires_in: ctx.instance.settings.oauth.access_token_lifetime, id_token: None }
+    }
+
+    /// The tokens of `issued` as the client `client_id` is answered: with an id_token if their scopes ask for one.
+    async fn answer(mut self, ctx: &Ctx, client_id: &str, issued: &Issued) -> Result<Self, Failure> {
+        if !self.scopes.has(OPENID) {
+            return Ok(self);
         }
-    };
-    Ok(Tokens { access, refresh, scopes, expires_in: settings.access_token_lifetime, id_token })
+        let id_token = IdToken {
+            issuer: &ctx.instance.origin,
+            client_id,
+            issued_at: ctx.now,
+            lifetime: ctx.instance.settings.oauth.id_token_lifetime,
+            authenticated_at: issued.authenticated_at,
+            nonce: issued.nonce.as_deref(),
+            access_token: self.access.reveal(),
+            amr: &issued.amr,
+            content: issued.id_token_claims,
+        };
+        let claims = id_token.claims(&issued.subject, &self.scopes);
+        let key = signing_keys::active(ctx, KeyPurpose::IdToken).await?;
+        self.id_token = Some(key.sign(TokenType::Jwt, &claims).map_err(Error::internal)?);
+        Ok(self)
+    }
 }

@@ -1,8 +1,7 @@
 //! `grant_type=authorization_code`: a code becomes a grant, an access token and a refresh token.
 
 use super::{
-    Failure, FreshAccess, Tokens, answer, authenticate, client_secret_hashes, end_grant, hashes, lifetime,
-    renew_secret_hash,
+    Failure, FreshAccess, Tokens, authenticate, client_secret_hashes, end_grant, hashes, lifetime, renew_secret_hash,
 };
 use crate::actions::{authorization_steps, signing_keys};
 use crate::context::Ctx;
@@ -70,7 +69,8 @@ async fn try_redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) 
             renew_secret_hash(ctx, client, &hashes_of_secret).await;
             let scopes = issued.scopes.clone();
             authorization_steps::log_redeemed(ctx, issued.flow_id.as_ref(), &scopes);
-            return answer(ctx, &client.client_id, &issued, scopes, access.token, refresh).await;
+            let tokens = Tokens::new(ctx, access.token, refresh, scopes);
+            return tokens.answer(ctx, &client.client_id, &issued).await;
         }
     }
     Err(refused(ctx, client, request, Some(code)).await)

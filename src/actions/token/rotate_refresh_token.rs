@@ -5,8 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{
-    Failure, FreshAccess, Tokens, answer, authenticate, client_secret_hashes, end_grant, hashes, lifetime,
-    renew_secret_hash,
+    Failure, FreshAccess, Tokens, authenticate, client_secret_hashes, end_grant, hashes, lifetime, renew_secret_hash,
 };
 use crate::actions::{authorization_steps, signing_keys};
 use crate::context::Ctx;
@@ -74,7 +73,8 @@ async fn try_rotate(ctx: &Ctx, client: &PresentedClient, request: &RefreshReques
             renew_secret_hash(ctx, client, &hashes_of_secret).await;
             authorization_steps::log_refreshed(ctx, issued.flow_id.as_ref(), false);
             let scopes = request.scopes.clone().unwrap_or_else(|| issued.scopes.clone());
-            return answer(ctx, &client.client_id, &issued, scopes, access.token, next).await;
+            let tokens = Tokens::new(ctx, access.token, next, scopes);
+            return tokens.answer(ctx, &client.client_id, &issued).await;
         }
     }
     explain_unrotated(ctx, client, request, token).await
@@ -124,7 +124,7 @@ async fn explain_unrotated(
     oauth_families::insert_access_token(tx, grant, &row, &scopes, audience).await?;
     transaction.commit().await?;
     authorization_steps::log_refreshed(ctx, family.issued.flow_id.as_ref(), true);
-    answer(ctx, &client.client_id, &family.issued, scopes, access.token, next).await
+    Tokens::new(ctx, access.token, next, scopes).answer(ctx, &client.client_id, &family.issued).await
 }
 
 async fn lock(

@@ -121,8 +121,12 @@ async fn start(global: &Global, options: Options, config: Config) -> Result<Runn
             Database::private(embedded::start(&private_options(&config), &tell).await?)
         }
     };
-    let started = prepare(global, options, config, &database, &listeners, &progress).await;
-    let (app, announcement) = match started {
+    let prepared = async {
+        let (app, announcement) = prepare(&options, config, &database, listeners.public.port(), &progress).await?;
+        write_environment(global, &options, &announcement)?;
+        Ok((app, announcement))
+    };
+    let (app, announcement) = match prepared.await {
         Ok(started) => started,
         Err(failure) => {
             database.close().await;
@@ -137,11 +141,10 @@ async fn start(global: &Global, options: Options, config: Config) -> Result<Runn
 
 /// Schema, key ring, instance: everything between a database and a server.
 async fn prepare(
-    global: &Global,
-    options: Options,
+    options: &Options,
     config: Config,
     database: &Database,
-    listeners: &Listeners,
+    port: u16,
     progress: &Progress,
 ) -> Result<(Arc<App>, Announcement), Failure> {
     let data_dir = database.cluster.as_ref().map_or(config.dev.data_dir.as_path(), |cluster| cluster.data_dir());
@@ -162,14 +165,19 @@ async fn prepare(
     refuse_production(&app).await?;
     let begun = Instant::now();
     let ownership = if database.is_own() { Ownership::Owner } else { Ownership::Unknown };
-    let dev = instance::ensure(&app, &home, listeners.public.port(), ownership).await?;
+    let dev = instance::ensure(&app, &home, port, ownership).await?;
     if dev.is_new {
         progress.step("development instance made", begun.elapsed());
     }
     if let Some(simulate) = &options.simulate {
         instance::simulate(&app, &dev.instance, simulate).await?;
     }
-    let announcement = Announcement::new(dev, &home, listeners.public.port());
+    let announcement = Announcement::new(dev, &home, port);
+    Ok((app, announcement))
+}
+
+/// Writes what an app needs into the file that `--env-file` names.
+fn write_environment(global: &Global, options: &Options, announcement: &Announcement) -> Result<(), Failure> {
     if let Some(file) = &options.env_file {
         let existing = if options.force { Existing::Replace } else { Existing::Keep };
         environment::write_into(file, announcement.environment(), existing)?;
@@ -177,7 +185,7 @@ async fn prepare(
             eprintln!("          environment written to {}", file.display());
         }
     }
-    Ok((app, announcement))
+    Ok(())
 }
 
 /// Anybody can sign in as anybody here.

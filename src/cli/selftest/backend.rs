@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::frontend::begin;
+use super::frontend::{approve, begin};
 use super::{Failed, Walk, want};
 use crate::crypto::ExposeSecret;
 
@@ -21,7 +21,8 @@ pub(super) async fn user(walk: &mut Walk<'_>, user: &str) -> Result<(), Failed> 
 pub(super) async fn notion_token(walk: &mut Walk<'_>) -> Result<(), Failed> {
     let step = "sign up with Notion";
     let browser = walk.browser()?;
-    begin(walk, &browser, step, "sign_ups", "oauth_notion", "grace@example.com").await?;
+    let provider = begin(walk, &browser, step, "sign_ups", "oauth_notion").await?;
+    approve(&browser, step, provider, "grace@example.com").await?;
     let client = browser.get(step, &walk.url("/v1/client")).await?;
     let user = want(step, client.at("/response/sessions/0/user/id"), "a signed-in user", &client)?;
     walk.done("somebody signs up with simulated Notion");

@@ -12,7 +12,8 @@ use crate::model::time::Timestamp;
 /// A stranger signs in with Google and becomes a user by transfer; returns the user's id.
 pub(super) async fn sign_up_with_google(walk: &mut Walk<'_>, browser: &Browser) -> Result<String, Failed> {
     let step = "sign in with Google";
-    begin(walk, browser, step, "sign_ins", "oauth_google", "ada@example.com").await?;
+    let provider = begin(walk, browser, step, "sign_ins", "oauth_google").await?;
+    approve(browser, step, provider, "ada@example.com").await?;
     let client = browser.get(step, &walk.url("/v1/client")).await?;
     let status = "/response/sign_in/first_factor_verification/status";
     want(step, client.has_text(status, "transferable"), "a transferable sign-in", &client)?;
@@ -27,15 +28,14 @@ pub(super) async fn sign_up_with_google(walk: &mut Walk<'_>, browser: &Browser) 
     Ok(id)
 }
 
-/// Begins with a provider, approves there and comes back.
+/// Begins with a provider: its address.
 pub(super) async fn begin(
     walk: &Walk<'_>,
     browser: &Browser,
     step: &'static str,
     kind: &str,
     strategy: &str,
-    person: &str,
-) -> Result<Answer, Failed> {
+) -> Result<Url, Failed> {
     let form = [("strategy", strategy), ("redirect_url", "/user"), ("action_complete_redirect_url", "/user")];
     let begun = browser.post(step, &walk.url(&format!("/v1/client/{kind}")), &form).await?;
     let proof = match kind {
@@ -44,7 +44,16 @@ pub(super) async fn begin(
     };
     let url = begun.at(&format!("{proof}/external_verification_redirect_url"));
     let url = url.and_then(|url| Url::parse(&url).ok());
-    let mut url = want(step, url, "the provider's address", &begun)?;
+    want(step, url, "the provider's address", &begun)
+}
+
+/// Approves at a simulated provider as `person`, and comes back.
+pub(super) async fn approve(
+    browser: &Browser,
+    step: &'static str,
+    mut url: Url,
+    person: &str,
+) -> Result<Answer, Failed> {
     url.query_pairs_mut().append_pair("login_hint", person).append_pair("auto", "1");
     let mut answer = browser.get(step, url.as_str()).await?;
     for _ in 0..3 {

@@ -24,16 +24,17 @@ fn request<'a>(params: &'a Params, browser: &Browser) -> Request<'a> {
         prompt: params.text("oidc_prompt"),
         login_hint: params.text("oidc_login_hint"),
         transport: browser.transport(),
+        additional_scopes: Vec::new(),
     }
 }
 
 /// `POST /v1/me/external_accounts`: begins to connect an account.
 pub async fn create(ctx: Ctx, browser: Browser, Query(query): Query, Body(params): Body) -> Answer {
     let scopes = connect::scopes(&params.list("additional_scope"))?;
-    let request =
-        Request { strategy: RequestedStrategy::parse(params.required("strategy")?), ..request(&params, &browser) };
+    let strategy = RequestedStrategy::parse(params.required("strategy")?);
+    let request = Request { strategy, additional_scopes: scopes, ..request(&params, &browser) };
     let session = query.text(SESSION);
-    let begun = connect::connect(&ctx, browser.hash.as_ref(), session, request, scopes).await?;
+    let begun = connect::connect(&ctx, browser.hash.as_ref(), session, request).await?;
     show(&ctx, &browser, &begun).await
 }
 
@@ -46,9 +47,10 @@ pub async fn reauthorize(
     Body(params): Body,
 ) -> Answer {
     let scopes = connect::scopes(&params.list("additional_scope"))?;
-    let (session, request) = (query.text(SESSION), request(&params, &browser));
+    let session = query.text(SESSION);
+    let request = Request { additional_scopes: scopes, ..request(&params, &browser) };
     let token = browser.hash;
-    let begun = connect::reauthorize(&ctx, token.as_ref(), session, &id, request, scopes).await?;
+    let begun = connect::reauthorize(&ctx, token.as_ref(), session, &id, request).await?;
     show(&ctx, &browser, &begun).await
 }
 

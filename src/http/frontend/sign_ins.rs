@@ -101,6 +101,7 @@ pub fn request<'a>(params: &'a Params, browser: &Browser) -> Result<Request<'a>,
         prompt: params.text("oidc_prompt"),
         login_hint: params.text("oidc_login_hint"),
         transport: browser.transport(),
+        additional_scopes: Vec::new(),
     })
 }
 

@@ -205,12 +205,12 @@ async fn redirect_to_provider(
     if let Some(id) = form.text("reconnect") {
         let account = session.user.external_accounts.iter().find(|account| account.id.as_str() == id);
         let slug = account.map(|account| account.provider.clone());
-        return (connect::reauthorize(ctx, token.as_ref(), named, id, request, Vec::new()).await, slug);
+        return (connect::reauthorize(ctx, token.as_ref(), named, id, request).await, slug);
     }
     let strategy = RequestedStrategy::parse(form.text("strategy").unwrap_or_default());
     let slug = strategy.provider().cloned();
     let request = Request { strategy, ..request };
-    (connect::connect(ctx, token.as_ref(), named, request, Vec::new()).await, slug)
+    (connect::connect(ctx, token.as_ref(), named, request).await, slug)
 }
 
 /// True where the person can verify once more who they are; somebody without a factor has to sign in again.

@@ -21,7 +21,7 @@ const HOUR: i64 = 3600;
 /// The value of the hidden field for `form` on `client`'s page.
 pub fn field(ctx: &Ctx, client: &ClientId, form: &str) -> String {
     let hour = ctx.now.unix_timestamp().div_euclid(HOUR);
-    make(&ctx.app.ring, &ctx.instance, client, form, hour)
+    PageForm { instance: &ctx.instance, client, form }.value(&ctx.app.ring, hour)
 }
 
 /// Refuses a post that did not come from `form` on a page of ours.
@@ -38,8 +38,9 @@ pub fn check(
     let refused = || Problem::from(code::FORM_INVALID);
     let (client, presented) = client.zip(params.text(FIELD)).ok_or_else(refused)?;
     let hour = ctx.now.unix_timestamp().div_euclid(HOUR);
+    let form = PageForm { instance: &ctx.instance, client, form };
     let is_ours = is_same_origin(&ctx.instance, headers)
-        && [hour, hour - 1].iter().any(|hour| made(&ctx.app.ring, &ctx.instance, client, form, *hour, presented));
+        && [hour, hour - 1].iter().any(|hour| form.is_value(&ctx.app.ring, *hour, presented));
     is_ours.then_some(()).ok_or_else(refused)
 }
 
@@ -55,16 +56,27 @@ fn is_same_origin(instance: &Instance, headers: &HeaderMap) -> bool {
     }
 }
 
-fn parts<'a>(instance: &'a Instance, client: &'a ClientId, form: &'a str, hour: &'a str) -> [&'a str; 4] {
-    [instance.id.as_str(), client.as_str(), form, hour]
+/// What a value of the hidden field is good for: one form, shown to one browser.
+struct PageForm<'a> {
+    instance: &'a Instance,
+    client: &'a ClientId,
+    form: &'a str,
 }
 
-fn make(ring: &KeyRing, instance: &Instance, client: &ClientId, form: &str, hour: i64) -> String {
-    ring.cookie_mac(CookieUse::Csrf, &parts(instance, client, form, &hour.to_string()))
-}
+impl PageForm<'_> {
+    fn parts<'a>(&'a self, hour: &'a str) -> [&'a str; 4] {
+        [self.instance.id.as_str(), self.client.as_str(), self.form, hour]
+    }
 
-fn made(ring: &KeyRing, instance: &Instance, client: &ClientId, form: &str, hour: i64, presented: &str) -> bool {
-    ring.is_cookie_mac(CookieUse::Csrf, &parts(instance, client, form, &hour.to_string()), presented)
+    /// The value of this hour.
+    fn value(&self, ring: &KeyRing, hour: i64) -> String {
+        ring.cookie_mac(CookieUse::Csrf, &self.parts(&hour.to_string()))
+    }
+
+    /// Whether `presented` is that.
+    fn is_value(&self, ring: &KeyRing, hour: i64, presented: &str) -> bool {
+        ring.is_cookie_mac(CookieUse::Csrf, &self.parts(&hour.to_string()), presented)
+    }
 }
 
 #[cfg(test)]
@@ -112,11 +124,12 @@ mod tests {
         let client = ClientId::new(Timestamp::UNIX_EPOCH, &rng);
         let other = ClientId::new(Timestamp::UNIX_EPOCH, &Fixed(4));
         let instance = production();
-        let value = make(&ring, &instance, &client, "sign-in", 9);
-        assert!(made(&ring, &instance, &client, "sign-in", 9, &value));
-        assert!(!made(&ring, &instance, &other, "sign-in", 9, &value));
-        assert!(!made(&ring, &instance, &client, "sign-out", 9, &value));
-        assert!(!made(&ring, &instance, &client, "sign-in", 10, &value));
-        assert!(!made(&ring, &instance, &client, "sign-in", 9, ""));
+        let form = |client, form| PageForm { instance: &instance, client, form };
+        let value = form(&client, "sign-in").value(&ring, 9);
+        assert!(form(&client, "sign-in").is_value(&ring, 9, &value));
+        assert!(!form(&other, "sign-in").is_value(&ring, 9, &value));
+        assert!(!form(&client, "sign-out").is_value(&ring, 9, &value));
+        assert!(!form(&client, "sign-in").is_value(&ring, 10, &value));
+        assert!(!form(&client, "sign-in").is_value(&ring, 9, ""));
     }
 }

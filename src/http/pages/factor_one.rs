@@ -2,12 +2,12 @@
 //! provider's identity that is to be joined to an account.
 
 use axum::response::{IntoResponse, Redirect, Response};
-use http::HeaderMap;
 
-use super::super::extract::{Body, Browser, Params, Query};
+use super::super::extract::{Browser, Params, Query};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get, post};
 use super::code_view::{CodePage, CodePageState, Method, Step};
+use super::form_post::FormPost;
 use super::messages::fill;
 use super::outcome::page;
 use super::page_request::{self, PageRequest};
@@ -49,25 +49,13 @@ async fn show_link(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) ->
 }
 
 /// `POST /sign-in/factor-one`.
-async fn post_factor_one(
-    ctx: Ctx,
-    browser: Browser,
-    headers: HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Response {
-    page(&ctx, act(&ctx, &browser, Step::FactorOne, &headers, query, body).await)
+async fn post_factor_one(ctx: Ctx, browser: Browser, post: FormPost) -> Response {
+    page(&ctx, act(&ctx, &browser, Step::FactorOne, post).await)
 }
 
 /// `POST /sign-in/link`.
-async fn post_link(
-    ctx: Ctx,
-    browser: Browser,
-    headers: HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Response {
-    page(&ctx, act(&ctx, &browser, Step::Link, &headers, query, body).await)
+async fn post_link(ctx: Ctx, browser: Browser, post: FormPost) -> Response {
+    page(&ctx, act(&ctx, &browser, Step::Link, post).await)
 }
 
 fn path(step: Step) -> &'static str {
@@ -145,15 +133,8 @@ pub(super) fn method(factor: &Factor) -> Option<Method> {
     Some(Method { value: format!("{}:{}", factor.strategy, address.id), label })
 }
 
-async fn act(
-    ctx: &Ctx,
-    browser: &Browser,
-    step: Step,
-    headers: &HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Result<Response> {
-    let (page, form) = PageRequest::posted(ctx, browser, (EntryPage::SignIn, path(step)), headers, query, body).await?;
+async fn act(ctx: &Ctx, browser: &Browser, step: Step, post: FormPost) -> Result<Response> {
+    let (page, form) = PageRequest::posted(ctx, browser, EntryPage::SignIn, path(step), post).await?;
     let Some(attempt) = waiting(&page) else { return page_request::nothing_here(ctx, Some(&page), EntryPage::SignIn) };
     let outcome = match (form.text("code"), form.text("password")) {
         (Some(guess), _) => check(&page, attempt, guess.trim()).await,

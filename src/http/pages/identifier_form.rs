@@ -6,67 +6,25 @@ use http::StatusCode;
 use super::super::extract::{Browser, Params};
 use super::super::status;
 use super::super::typed::typed;
-use super::fields_view::Field;
 use super::outcome::set_cookies;
-use super::redirect_params::{EntryPage, RedirectParams};
+use super::redirect_params::EntryPage;
+use super::start_page::{self, StartPage};
 use super::start_view::StartMessage;
-use super::{factor_one, page_request, reasons, sign_up_steps, start_page};
+use super::{factor_one, page_request, reasons, sign_up_steps};
 use crate::actions;
 use crate::actions::client::ClientUpdate;
-use crate::actions::configured::EnabledProvider;
-use crate::actions::factors;
 use crate::actions::sign_in::identify::{self, Identify};
 use crate::actions::sign_in::password;
 use crate::actions::sign_up::change;
-use crate::context::Ctx;
 use crate::crypto::LookupHash;
-use crate::model::client::Client;
 use crate::model::problem::{Error, Problem, Result, code};
-use crate::model::settings::SignUpMode;
 
 /// A start page whose fields were filled in.
 pub(super) struct IdentifierForm<'a> {
-    /// The context.
-    pub ctx: &'a Ctx,
-    /// Who calls.
+    /// The page.
+    pub page: &'a StartPage<'a>,
+    /// Who filled it in.
     pub browser: &'a Browser,
-    /// Which page.
-    pub entry: EntryPage,
-    /// Where it leads in the end.
-    pub redirects: &'a RedirectParams,
-    /// The caller's client.
-    pub client: &'a Client,
-    /// The page's providers.
-    pub offered: &'a [EnabledProvider],
-}
-
-/// What somebody without a provider fills in; nothing where they could not go on.
-pub(super) fn fields(ctx: &Ctx, entry: EntryPage) -> Vec<Field> {
-    let settings = &ctx.instance.settings;
-    let rules = &settings.attributes;
-    let can_verify = !factors::supported_factors(ctx).verification_strategies().is_empty();
-    let has_passwords = rules.password.is_enabled();
-    if entry == EntryPage::SignIn {
-        // Whoever has a code sent leaves the password out.
-        let wanted = [("identifier", can_verify || has_passwords, true), ("password", has_passwords, !can_verify)];
-        let wanted = wanted.into_iter().filter(|(_, is_wanted, _)| *is_wanted);
-        return wanted.filter_map(|(name, _, is_required)| Field::of(name, is_required)).collect();
-    }
-    let can_have = rules.email_address.enabled && (can_verify || !rules.email_address.verify_at_sign_up);
-    if settings.sign_up.mode != SignUpMode::Public || !can_have {
-        return Vec::new();
-    }
-    let wanted = [
-        ("first_name", rules.first_name.required),
-        ("last_name", rules.last_name.required),
-        ("username", rules.username.required),
-        ("email_address", true),
-        ("password", has_passwords),
-        ("legal_accepted", settings.legal_consent),
-    ];
-    let wanted = wanted.into_iter().filter(|(_, is_wanted)| *is_wanted);
-    let is_required = |name: &str| name != "password" || rules.password.required;
-    wanted.filter_map(|(name, _)| Field::chosen(name, is_required(name), &rules.password)).collect()
 }
 
 /// True if a form holds something of a person, rather than a provider's button.
@@ -80,13 +38,13 @@ impl IdentifierForm<'_> {
     /// # Errors
     /// Refusals that are about none of the fields, storage faults.
     pub(super) async fn begin(&self, token: Option<&LookupHash>, form: &Params) -> Result<Response> {
-        let begun = match self.entry {
+        let begun = match self.page.entry {
             EntryPage::SignIn => self.sign_in(token, form).await,
             EntryPage::SignUp => self.sign_up(token, form).await,
         };
         match begun {
             Err(Error::Problem(problem)) if problem.code() == code::SESSION_EXISTS => {
-                Ok(Redirect::to(&self.redirects.target).into_response())
+                Ok(Redirect::to(&self.page.redirects.target).into_response())
             }
             Err(Error::Problem(problem)) if matches!(status::of_problem(&problem).as_u16(), 403 | 409 | 422 | 429) => {
                 self.show_again(form, &problem).await
@@ -102,33 +60,34 @@ impl IdentifierForm<'_> {
     async fn sign_in(&self, token: Option<&LookupHash>, form: &Params) -> Result<Response> {
         let identifier = form.required("identifier")?.trim();
         if let Some(typed) = form.text("password") {
-            let done = password::begin(self.ctx, token, identifier, typed).await?;
-            return page_request::continue_sign_in(self.ctx, self.browser, self.redirects, &done.updated);
+            let done = password::begin(self.page.ctx, token, identifier, typed).await?;
+            return page_request::continue_sign_in(self.page.ctx, self.browser, self.page.redirects, &done.updated);
         }
         let asked = Identify { identifier, sign_up_if_missing: false, prepare: None };
-        let updated = identify::identify(self.ctx, token, asked).await?;
-        factor_one::send_first(self.ctx, self.browser, &updated).await?;
-        let mut response = Redirect::to(&self.redirects.carry(self.entry.next_path())).into_response();
-        set_cookies(self.ctx, self.browser, &updated, &mut response)?;
+        let updated = identify::identify(self.page.ctx, token, asked).await?;
+        factor_one::send_first(self.page.ctx, self.browser, &updated).await?;
+        let mut response = Redirect::to(&self.page.redirects.carry(self.page.entry.next_path())).into_response();
+        set_cookies(self.page.ctx, self.browser, &updated, &mut response)?;
         Ok(response)
     }
 
     /// To the factors of the account that was named.
     async fn other_ways(&self) -> Result<Response> {
-        let client = actions::client::read(self.ctx, self.browser.hash.as_ref()).await?;
+        let client = actions::client::read(self.page.ctx, self.browser.hash.as_ref()).await?;
         let client = client.ok_or(code::RESOURCE_NOT_FOUND)?;
-        factor_one::send_first(self.ctx, self.browser, &ClientUpdate { client, issued: None }).await?;
-        Ok(Redirect::to(&self.redirects.carry(self.entry.next_path())).into_response())
+        factor_one::send_first(self.page.ctx, self.browser, &ClientUpdate { client, issued: None }).await?;
+        Ok(Redirect::to(&self.page.redirects.carry(self.page.entry.next_path())).into_response())
     }
 
     async fn sign_up(&self, token: Option<&LookupHash>, form: &Params) -> Result<Response> {
-        let begun = change::begin(self.ctx, token, &typed(form)?, None).await?;
-        page_request::continue_sign_up(self.ctx, self.browser, self.redirects, &begun.updated).await
+        let begun = change::begin(self.page.ctx, token, &typed(form)?, None).await?;
+        page_request::continue_sign_up(self.page.ctx, self.browser, self.page.redirects, &begun.updated).await
     }
 
     /// The page once more, with what was filled in and what is wrong with it.
     async fn show_again(&self, form: &Params, problem: &Problem) -> Result<Response> {
-        let (fields, other) = sign_up_steps::with_problem(fields(self.ctx, self.entry), Some(form), Some(problem));
+        let (fields, other) =
+            sign_up_steps::with_problem(start_page::fields(self.page.ctx, self.page.entry), Some(form), Some(problem));
         let remark = match (other, problem.why) {
             (None, _) => StartMessage::None,
             _ if matches!(status::of_problem(problem).as_u16(), 409 | 429) => {
@@ -140,7 +99,6 @@ impl IdentifierForm<'_> {
             }
             (Some(sentence), _) => StartMessage::Problem(sentence, StatusCode::UNPROCESSABLE_ENTITY),
         };
-        let (ctx, client, entry) = (self.ctx, self.client, self.entry);
-        start_page::show(ctx, client, entry, self.redirects, self.offered, fields, remark).await
+        self.page.show_with(fields, remark).await
     }
 }

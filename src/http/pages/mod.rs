@@ -25,6 +25,7 @@ pub mod flash;
 pub mod flow_document;
 mod flows;
 pub mod flows_view;
+mod form_post;
 mod identifier_form;
 pub mod inbox;
 pub mod layout;

@@ -1,7 +1,6 @@
 //! What the steps of signing in and signing up have in common: whose turn it is, and where an attempt goes on.
 
 use axum::response::{IntoResponse, Redirect, Response};
-use http::HeaderMap;
 
 use super::super::cookies;
 use super::super::extract::{Body, Browser, Params, Query};
@@ -9,6 +8,7 @@ use super::super::problem::Failure;
 use super::super::route::Limit;
 use super::csrf;
 use super::flash::FlashMessage;
+use super::form_post::FormPost;
 use super::outcome::set_cookies;
 use super::redirect_params::{EntryPage, RedirectParams};
 use crate::actions;
@@ -65,14 +65,13 @@ impl<'a> PageRequest<'a> {
     pub async fn posted(
         ctx: &'a Ctx,
         browser: &'a Browser,
-        (entry, path): (EntryPage, &str),
-        headers: &HeaderMap,
-        query: Result<Query, Failure>,
-        body: Result<Body, Failure>,
+        entry: EntryPage,
+        path: &str,
+        post: FormPost,
     ) -> Result<(Self, Params)> {
-        let Body(form) = body.map_err(|failure| failure.0)?;
-        let page = Self::open(ctx, browser, entry, query).await?;
-        csrf::check(ctx, page.as_ref().map(|page| &page.client.id), path, headers, &form)?;
+        let Body(form) = post.body.map_err(|failure| failure.0)?;
+        let page = Self::open(ctx, browser, entry, post.query).await?;
+        csrf::check(ctx, page.as_ref().map(|page| &page.client.id), path, &post.headers, &form)?;
         Ok((page.ok_or(code::FORM_INVALID)?, form))
     }
 

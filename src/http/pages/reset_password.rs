@@ -2,15 +2,15 @@
 //! to them, and chooses another. The same steps as by the API; where it stands is the attempt's own state.
 
 use axum::response::{IntoResponse, Redirect, Response};
-use http::HeaderMap;
 
-use super::super::extract::{Body, Browser, Params, Query};
+use super::super::extract::{Browser, Params, Query};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get, post};
 use super::super::status;
 use super::code_view::{CodePage, CodePageState, Method, Step};
 use super::factor_one::{is_about_verification, send_first};
 use super::fields_view::Field;
+use super::form_post::FormPost;
 use super::messages::fill;
 use super::outcome::page;
 use super::page_request::{self, PageRequest, RESET};
@@ -46,14 +46,8 @@ async fn show(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Resp
 }
 
 /// `POST /sign-in/reset-password`.
-async fn submit(
-    ctx: Ctx,
-    browser: Browser,
-    headers: HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Response {
-    page(&ctx, act(&ctx, &browser, &headers, query, body).await)
+async fn submit(ctx: Ctx, browser: Browser, post: FormPost) -> Response {
+    page(&ctx, act(&ctx, &browser, post).await)
 }
 
 /// Where the client's sign-in stands on its way to a new password.
@@ -176,14 +170,8 @@ fn method(factor: &Factor) -> Option<Method> {
     Some(Method { value: address.id.clone(), label })
 }
 
-async fn act(
-    ctx: &Ctx,
-    browser: &Browser,
-    headers: &HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Result<Response> {
-    let (page, sent) = PageRequest::posted(ctx, browser, (EntryPage::SignIn, RESET), headers, query, body).await?;
+async fn act(ctx: &Ctx, browser: &Browser, post: FormPost) -> Result<Response> {
+    let (page, sent) = PageRequest::posted(ctx, browser, EntryPage::SignIn, RESET, post).await?;
     if sent.text("identifier").is_some() {
         return submit_identifier(&page, &sent).await;
     }

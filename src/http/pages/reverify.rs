@@ -2,7 +2,6 @@
 //! to do. The same steps as by the API.
 
 use axum::response::{IntoResponse, Redirect, Response};
-use http::HeaderMap;
 
 use super::super::extract::{Body, Browser, Params, Query};
 use super::super::problem::Failure;
@@ -10,6 +9,7 @@ use super::super::route::{Limit, Route, Rules, get, post};
 use super::code_view::{CodePage, CodePageState, Step};
 use super::csrf;
 use super::factor_one::{is_about_verification, method};
+use super::form_post::FormPost;
 use super::outcome::page;
 use super::user::{sign_in_first, signed_in};
 use crate::actions::session::reverify::{self, Reverification};
@@ -39,14 +39,8 @@ async fn show(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) -> Resp
 }
 
 /// `POST /user/reverify`.
-async fn submit(
-    ctx: Ctx,
-    browser: Browser,
-    headers: HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Response {
-    page(&ctx, act(&ctx, &browser, &headers, query, body).await)
+async fn submit(ctx: Ctx, browser: Browser, post: FormPost) -> Response {
+    page(&ctx, act(&ctx, &browser, post).await)
 }
 
 /// What the person was about to do; it stands in the query, names nothing but what is theirs, and is pressed again by
@@ -142,16 +136,10 @@ fn render(request: &ReverifyRequest<'_>, stands: &Reverification, waits: CodePag
     page.render()
 }
 
-async fn act(
-    ctx: &Ctx,
-    browser: &Browser,
-    headers: &HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Result<Response> {
-    let Body(form) = body.map_err(|failure| failure.0)?;
-    let Some(request) = request(ctx, browser, query).await? else { return Ok(sign_in_first(ctx, CONNECTIONS)) };
-    csrf::check(ctx, Some(&request.client.id), PATH, headers, &form)?;
+async fn act(ctx: &Ctx, browser: &Browser, post: FormPost) -> Result<Response> {
+    let Body(form) = post.body.map_err(|failure| failure.0)?;
+    let Some(request) = request(ctx, browser, post.query).await? else { return Ok(sign_in_first(ctx, CONNECTIONS)) };
+    csrf::check(ctx, Some(&request.client.id), PATH, &post.headers, &form)?;
     match submit_verification(&request, &form).await {
         Ok(stands) if stands.is_complete() => Ok(Redirect::to(&request.about.return_path()).into_response()),
         Ok(stands) if form.text("send").is_some() => Ok(render(&request, &stands, CodePageState::CodeAgain)),

@@ -11,12 +11,14 @@ use super::super::route::{Limit, Route, Rules, get, post};
 use super::attempt_progress::{self, AttemptProgress, end_too_old, progress, provider_verification};
 use super::error::Refused;
 use super::flash::FlashMessage;
+use super::form_post::FormPost;
 use super::identifier_form::{self, IdentifierForm};
 use super::messages::fill;
 use super::outcome::{page, set_cookies};
 use super::redirect_params::{EntryPage, RedirectParams};
+use super::start_page::{self, StartPage};
 use super::start_view::StartMessage;
-use super::{csrf, page_request, reasons, redirect_page, start_page};
+use super::{csrf, page_request, reasons, redirect_page};
 use crate::actions;
 use crate::actions::configured::{self, EnabledProvider};
 use crate::actions::flow_reader;
@@ -54,25 +56,13 @@ async fn sign_up(ctx: Ctx, browser: Browser, headers: HeaderMap, query: Result<Q
 }
 
 /// `POST /sign-in`.
-async fn start_sign_in(
-    ctx: Ctx,
-    browser: Browser,
-    headers: HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Response {
-    page(&ctx, begin(&ctx, &browser, EntryPage::SignIn, &headers, query, body).await)
+async fn start_sign_in(ctx: Ctx, browser: Browser, post: FormPost) -> Response {
+    page(&ctx, begin(&ctx, &browser, EntryPage::SignIn, post).await)
 }
 
 /// `POST /sign-up`.
-async fn start_sign_up(
-    ctx: Ctx,
-    browser: Browser,
-    headers: HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Response {
-    page(&ctx, begin(&ctx, &browser, EntryPage::SignUp, &headers, query, body).await)
+async fn start_sign_up(ctx: Ctx, browser: Browser, post: FormPost) -> Response {
+    page(&ctx, begin(&ctx, &browser, EntryPage::SignUp, post).await)
 }
 
 /// `GET /sign-in/create`: the SDK's name for signing up.
@@ -123,7 +113,8 @@ async fn show(
             let named = [("application", ctx.instance.display_name())];
             let remark = words.map_or(StartMessage::None, |key| StartMessage::FlashMessage(fill(key, &named)));
             let offered = start_page::selectable_providers(ctx).await?;
-            let mut shown = start_page(ctx, &updated.client, entry, &redirects, &offered, remark).await?;
+            let start = StartPage { ctx, client: &updated.client, entry, redirects: &redirects, offered: &offered };
+            let mut shown = start.show(remark).await?;
             if notice.is_some() {
                 cookies::set(shown.headers_mut(), &FlashMessage::clear(&ctx.instance))?;
             }
@@ -135,29 +126,23 @@ async fn show(
 }
 
 /// Starts a provider: on to it, or the same page again with what is wrong.
-async fn begin(
-    ctx: &Ctx,
-    browser: &Browser,
-    entry: EntryPage,
-    headers: &HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Result<Response> {
-    let redirects = RedirectParams::of(ctx, entry, query)?;
-    let Body(form) = body.map_err(|failure| failure.0)?;
+async fn begin(ctx: &Ctx, browser: &Browser, entry: EntryPage, post: FormPost) -> Result<Response> {
+    let redirects = RedirectParams::of(ctx, entry, post.query)?;
+    let Body(form) = post.body.map_err(|failure| failure.0)?;
     let token = browser.hash;
     let client = actions::client::read(ctx, token.as_ref()).await?;
-    csrf::check(ctx, client.as_ref().map(|client| &client.id), entry.path(), headers, &form)?;
+    csrf::check(ctx, client.as_ref().map(|client| &client.id), entry.path(), &post.headers, &form)?;
     let Some(client) = client else { return Err(code::FORM_INVALID.into()) };
     let offered = start_page::selectable_providers(ctx).await?;
+    let start = StartPage { ctx, client: &client, entry, redirects: &redirects, offered: &offered };
     if let Err(refused) = limits::spend(ctx, Limit::CreateAttempt) {
         let remark = StartMessage::Wait(refused.retry_after.unwrap_or(10));
-        return start_page(ctx, &client, entry, &redirects, &offered, remark).await;
+        return start.show(remark).await;
     }
     let (token, ended) = end_too_old(ctx, token, &client, &redirects).await?;
     if form.text("strategy").is_none() && identifier_form::is_filled_in(&form) {
-        let turn = IdentifierForm { ctx, browser, entry, redirects: &redirects, client: &client, offered: &offered };
-        let mut response = turn.begin(token.as_ref(), &form).await?;
+        let form_of_page = IdentifierForm { page: &start, browser };
+        let mut response = form_of_page.begin(token.as_ref(), &form).await?;
         if let Some(ended) = ended {
             set_cookies(ctx, browser, &ended, &mut response)?;
         }
@@ -178,11 +163,11 @@ async fn begin(
         // The answer to an earlier request of this browser is on its way, or was lost.
         Err(Error::Problem(problem)) if problem.code() == code::RESOURCE_LOCKED => {
             let remark = StartMessage::Wait(problem.retry_after.unwrap_or(1));
-            start_page(ctx, &client, entry, &redirects, &offered, remark).await?
+            start.show(remark).await?
         }
         Err(Error::Problem(problem)) => {
             let remark = refused_start(&problem, provider)?;
-            start_page(ctx, &client, entry, &redirects, &offered, remark).await?
+            start.show(remark).await?
         }
         Err(fault) => return Err(fault),
     };
@@ -269,15 +254,4 @@ fn next_step(client: &Client) -> Option<&'static str> {
     }
     let attempt = client.sign_up.as_ref().filter(|attempt| attempt.status == sign_up::Status::MissingRequirements)?;
     is_good(attempt.external_account.as_ref()).then_some(page_request::CONTINUE)
-}
-
-async fn start_page(
-    ctx: &Ctx,
-    client: &Client,
-    entry: EntryPage,
-    redirects: &RedirectParams,
-    offered: &[EnabledProvider],
-    remark: StartMessage,
-) -> Result<Response> {
-    start_page::show(ctx, client, entry, redirects, offered, identifier_form::fields(ctx, entry), remark).await
 }

@@ -2,15 +2,15 @@
 //! address.
 
 use axum::response::{IntoResponse, Redirect, Response};
-use http::HeaderMap;
 
-use super::super::extract::{Body, Browser, Params, Query};
+use super::super::extract::{Browser, Params, Query};
 use super::super::problem::Failure;
 use super::super::route::{Route, Rules, get, post};
 use super::super::status;
 use super::super::typed::typed;
 use super::code_view::{CodePage, CodePageState, Method, Step};
 use super::fields_view::{Continue, Field};
+use super::form_post::FormPost;
 use super::messages::fill;
 use super::outcome::page;
 use super::page_request::{self, CONTINUE, PageRequest, VERIFY};
@@ -43,14 +43,8 @@ async fn show_continue(ctx: Ctx, browser: Browser, query: Result<Query, Failure>
 }
 
 /// `POST /sign-up/continue`.
-async fn post_continue(
-    ctx: Ctx,
-    browser: Browser,
-    headers: HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Response {
-    page(&ctx, fill_in(&ctx, &browser, &headers, query, body).await)
+async fn post_continue(ctx: Ctx, browser: Browser, post: FormPost) -> Response {
+    page(&ctx, fill_in(&ctx, &browser, post).await)
 }
 
 /// `GET /sign-up/verify-email-address`.
@@ -59,14 +53,8 @@ async fn show_verify(ctx: Ctx, browser: Browser, query: Result<Query, Failure>) 
 }
 
 /// `POST /sign-up/verify-email-address`.
-async fn post_verify(
-    ctx: Ctx,
-    browser: Browser,
-    headers: HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Response {
-    page(&ctx, act(&ctx, &browser, &headers, query, body).await)
+async fn post_verify(ctx: Ctx, browser: Browser, post: FormPost) -> Response {
+    page(&ctx, act(&ctx, &browser, post).await)
 }
 
 /// The attempt that these steps are about.
@@ -147,14 +135,8 @@ async fn describe_account(ctx: &Ctx, attempt: &SignUp) -> Result<Option<String>>
     Ok(name.map(|name| who.map_or(name.clone(), |who| format!("{name} ({who})"))))
 }
 
-async fn fill_in(
-    ctx: &Ctx,
-    browser: &Browser,
-    headers: &HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Result<Response> {
-    let (page, sent) = PageRequest::posted(ctx, browser, (EntryPage::SignUp, CONTINUE), headers, query, body).await?;
+async fn fill_in(ctx: &Ctx, browser: &Browser, post: FormPost) -> Result<Response> {
+    let (page, sent) = PageRequest::posted(ctx, browser, EntryPage::SignUp, CONTINUE, post).await?;
     let Some(attempt) = waiting(&page) else { return page_request::nothing_here(ctx, Some(&page), EntryPage::SignUp) };
     // What is typed may be somebody's address, and a password costs its digest: as by the API, five in ten seconds.
     let changed = match page.spend_start().and_then(|()| typed(&sent)) {
@@ -208,14 +190,8 @@ fn code_page(page: &PageRequest<'_>, attempt: &SignUp, waits: CodePageState) -> 
     page.render()
 }
 
-async fn act(
-    ctx: &Ctx,
-    browser: &Browser,
-    headers: &HeaderMap,
-    query: Result<Query, Failure>,
-    body: Result<Body, Failure>,
-) -> Result<Response> {
-    let (page, sent) = PageRequest::posted(ctx, browser, (EntryPage::SignUp, VERIFY), headers, query, body).await?;
+async fn act(ctx: &Ctx, browser: &Browser, post: FormPost) -> Result<Response> {
+    let (page, sent) = PageRequest::posted(ctx, browser, EntryPage::SignUp, VERIFY, post).await?;
     let Some(attempt) = waiting(&page) else { return page_request::nothing_here(ctx, Some(&page), EntryPage::SignUp) };
     let outcome = match sent.text("code") {
         Some(guess) => check(&page, attempt, guess.trim()).await.map(Some),

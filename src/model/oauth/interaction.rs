@@ -14,6 +14,16 @@ pub struct SignedIn<'a> {
     pub user_id: &'a UserId,
     /// When they last signed in (`auth_time`).
     pub authenticated_at: Timestamp,
+    /// They have signed in since an earlier pass of the request demanded it.
+    pub has_signed_in_again: bool,
+}
+
+impl<'a> SignedIn<'a> {
+    /// `demanded_at` is the moment an earlier pass demanded a new sign-in (stored where the browser cannot change it).
+    pub fn new(user_id: &'a UserId, authenticated_at: Timestamp, demanded_at: Option<Timestamp>) -> Self {
+        let has_signed_in_again = demanded_at.is_some_and(|moment| authenticated_at > moment);
+        Self { user_id, authenticated_at, has_signed_in_again }
+    }
 }
 
 /// What happens next.
@@ -31,14 +41,13 @@ pub enum Next {
     Refuse(OAuthError),
 }
 
-/// Decides what happens to `request`. `reauthenticated_after` is the moment an earlier pass demanded a new sign-in
-/// (stored where the browser cannot change it); a session verified since then satisfies `prompt=login` and any `max_age`.
+/// Decides what happens to `request`. A session verified since a new sign-in was demanded satisfies `prompt=login` and
+/// any `max_age`.
 pub fn next_step(
     application: &Application,
     request: &AuthorizationRequest,
     signed_in: Option<&SignedIn<'_>>,
     remembered: Option<&RememberedConsent>,
-    reauthenticated_after: Option<Timestamp>,
     now: Timestamp,
 ) -> Next {
     let refuse_or = |code, description, next| match request.prompt.none {
@@ -51,11 +60,10 @@ pub fn next_step(
     if request.expected_user.as_ref().is_some_and(|expected| expected != session.user_id) {
         return refuse_or(ErrorCode::LoginRequired, "somebody else is signed in", Next::SignInAgain);
     }
-    let is_fresh = reauthenticated_after.is_some_and(|moment| session.authenticated_at > moment);
     let is_too_old = request.max_age.is_some_and(|limit| (now - session.authenticated_at).whole_seconds() > limit);
     // `max_age=0` is another way to write `prompt=login` (OpenID Connect Core section 3.1.2.1).
     let needs_sign_in = request.prompt.login || is_too_old || request.max_age == Some(0);
-    if needs_sign_in && !is_fresh {
+    if needs_sign_in && !session.has_signed_in_again {
         return refuse_or(ErrorCode::LoginRequired, "the sign-in is too old", Next::SignInAgain);
     }
     if consent::is_needed(application, request, remembered) {
@@ -89,10 +97,10 @@ mod tests {
         let hint = |_: &str| Some(IdTokenHint { user_id: user('b'), audience: vec![app.client_id.clone()] });
         let request = check(&Parameters::parse(text.as_bytes()).unwrap(), &app, &fixtures::production(), hint).unwrap();
         let id = user('a');
-        let session = age.map(|age| SignedIn { user_id: &id, authenticated_at: NOW - Duration::seconds(age) });
         let remembered = RememberedConsent::widened(None, &app, &request);
         let again = again.map(|age| NOW - Duration::seconds(age));
-        next_step(&app, &request, session.as_ref(), Some(&remembered), again, NOW)
+        let session = age.map(|age| SignedIn::new(&id, NOW - Duration::seconds(age), again));
+        next_step(&app, &request, session.as_ref(), Some(&remembered), NOW)
     }
 
     fn refused(next: Next) -> ErrorCode {
@@ -136,9 +144,9 @@ mod tests {
             check(&Parameters::parse(text.as_bytes()).unwrap(), &app, &fixtures::production(), |_| None).unwrap()
         };
         let id = user('a');
-        let session = SignedIn { user_id: &id, authenticated_at: NOW };
-        assert_eq!(next_step(&app, &request(""), Some(&session), None, None, NOW), Next::AskConsent);
-        let none = next_step(&app, &request("none"), Some(&session), None, None, NOW);
+        let session = SignedIn::new(&id, NOW, None);
+        assert_eq!(next_step(&app, &request(""), Some(&session), None, NOW), Next::AskConsent);
+        let none = next_step(&app, &request("none"), Some(&session), None, NOW);
         assert_eq!(refused(none), ErrorCode::ConsentRequired);
     }
 }

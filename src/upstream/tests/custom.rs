@@ -9,7 +9,7 @@ use crate::upstream::Upstream;
 use crate::upstream::custom::CustomProvider;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::oidc::NonceCheck;
-use crate::upstream::profile;
+use crate::upstream::profile::{self, Answers};
 use crate::upstream::provider::{Provider, Settings};
 use crate::upstream::token::TokenAnswer;
 use serde_json::{Value, json};
@@ -79,7 +79,8 @@ async fn sign_in(fields: Value, me: Value) -> Result<Profile, UpstreamError> {
     });
     let tokens = tokens(Some(key.sign(TokenType::Jwt, &claims).unwrap()));
     let provider = provider(&upstream, &server, fields).await;
-    profile::fetch(&upstream, &provider, &tokens, NonceCheck::NotSent, &BTreeMap::new(), NOW).await
+    let answers = Answers { callback: &BTreeMap::new(), tokens: &tokens };
+    profile::fetch(&upstream, &provider, &answers, NonceCheck::NotSent, NOW).await
 }
 
 #[tokio::test]
@@ -109,7 +110,8 @@ async fn a_signed_answer_of_userinfo_is_believed_if_the_issuer_signed_it_for_us(
         serve(&server, "/me", ResponseTemplate::new(200).set_body_raw(signed, "application/jwt")).await;
         let provider = provider(&upstream, &server, json!({"name": "Acme"})).await;
         let tokens = tokens(None);
-        let profile = profile::fetch(&upstream, &provider, &tokens, NonceCheck::NotSent, &BTreeMap::new(), NOW).await;
+        let answers = Answers { callback: &BTreeMap::new(), tokens: &tokens };
+        let profile = profile::fetch(&upstream, &provider, &answers, NonceCheck::NotSent, NOW).await;
         let found = profile.map(|profile| profile.email.unwrap_or_default());
         assert_eq!(found.as_deref().map_err(|error| (error.reason, error.detail)), expected, "{audience}");
     }

@@ -8,7 +8,7 @@ use crate::model::reason::Reason::{self, *};
 use crate::upstream::custom::CustomProvider;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::oidc::NonceCheck;
-use crate::upstream::profile;
+use crate::upstream::profile::{self, Answers};
 use crate::upstream::provider::{Provider, Settings};
 use crate::upstream::token::TokenAnswer;
 use aws_lc_rs::{hmac, rand, rsa, signature};
@@ -62,7 +62,8 @@ impl Acme {
         };
         let is_ours = |nonce: &str| nonce == "our nonce";
         let nonce = NonceCheck::Demanded(&is_ours);
-        profile::fetch(&upstream(), &self.provider, &tokens, nonce, &BTreeMap::new(), NOW).await
+        let answers = Answers { callback: &BTreeMap::new(), tokens: &tokens };
+        profile::fetch(&upstream(), &self.provider, &answers, nonce, NOW).await
     }
 }
 

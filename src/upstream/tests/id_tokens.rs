@@ -8,7 +8,7 @@ use crate::model::reason::Reason::{self, *};
 use crate::upstream::Upstream;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::oidc::NonceCheck;
-use crate::upstream::profile;
+use crate::upstream::profile::{self, Answers};
 use crate::upstream::token::TokenAnswer;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -80,7 +80,8 @@ async fn fetch(upstream: &Upstream, server: &MockServer, id_token: Option<String
     };
     let is_ours = |nonce: &str| nonce == "our nonce";
     let nonce = NonceCheck::Demanded(&is_ours);
-    profile::fetch(upstream, &at(server, "google"), &tokens, nonce, &BTreeMap::new(), NOW).await
+    let answers = Answers { callback: &BTreeMap::new(), tokens: &tokens };
+    profile::fetch(upstream, &at(server, "google"), &answers, nonce, NOW).await
 }
 
 #[tokio::test]

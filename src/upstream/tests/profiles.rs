@@ -6,7 +6,7 @@ use crate::model::profile::{EmailTrust, Profile};
 use crate::model::reason::Reason;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::oidc::NonceCheck;
-use crate::upstream::profile;
+use crate::upstream::profile::{self, Answers};
 use crate::upstream::provider::Provider;
 use crate::upstream::token::TokenAnswer;
 use serde_json::{Value, json};
@@ -29,7 +29,8 @@ fn tokens(raw: Value) -> TokenAnswer {
 
 async fn fetch(provider: &Provider, raw: Value) -> Result<Profile, UpstreamError> {
     let now = datetime!(2026-11-21 12:00 UTC);
-    profile::fetch(&upstream(), provider, &tokens(raw), NonceCheck::NotSent, &BTreeMap::new(), now).await
+    let answers = Answers { callback: &BTreeMap::new(), tokens: &tokens(raw) };
+    profile::fetch(&upstream(), provider, &answers, NonceCheck::NotSent, now).await
 }
 
 async fn serving(at: &str, answer: ResponseTemplate) -> MockServer {

@@ -12,7 +12,7 @@ use vestibule::crypto::SystemRng;
 use vestibule::model::profile::Profile;
 use vestibule::upstream::error::UpstreamError;
 use vestibule::upstream::oidc::NonceCheck;
-use vestibule::upstream::profile;
+use vestibule::upstream::profile::{self, Answers};
 use vestibule::upstream::provider::Provider;
 use vestibule::upstream::request::{AuthorizationRequest, Verifier, authorization_url};
 use vestibule::upstream::simulated::SimulatorSite;
@@ -152,7 +152,8 @@ impl World {
         let uses_nonce = provider.uses_nonce(&provider.scopes(&[]));
         let nonce = if uses_nonce { NonceCheck::Demanded(&is_ours) } else { NonceCheck::NotSent };
         let now = self.app.ctx().await.now;
-        profile::fetch(&self.app.app().upstream, &provider, tokens, nonce, &BTreeMap::new(), now).await
+        let answers = Answers { callback: &BTreeMap::new(), tokens };
+        profile::fetch(&self.app.app().upstream, &provider, &answers, nonce, now).await
     }
 
     /// From the start to the profile, as the person that the hint names.
