@@ -52,7 +52,7 @@
 //! - A running server sends requests only through `outbound`, which refuses private addresses.
 //! - A secret is stored as a keyed hash or sealed, never as text, and is in no log, error or URL.
 //! - Time and randomness come from [`app::App`]; clippy forbids the global ones.
-//! - An error is a [`Problem`](model::problem::Problem) (the request is refused: code, status, sentence) or a
+//! - An error is a [`Problem`](model::problem::Problem) (the request is refused: code and sentence) or a
 //!   [`Fault`](model::problem::Fault) (ours: logged, and shown as nothing but the request's id). Clippy denies what panics.
 //!
 //! # The path of a request

@@ -125,6 +125,11 @@ impl ProviderIdentity {
         self.profile.email.as_deref().and_then(EmailAddress::parse)
     }
 
+    /// Whether the provider named `address`, which is a canonical one.
+    pub fn names(&self, address: &str) -> bool {
+        self.address().is_some_and(|named| named.as_str() == address)
+    }
+
     /// The tokens, sealed to the authorization that keeps them.
     ///
     /// # Errors

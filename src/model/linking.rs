@@ -19,6 +19,17 @@ pub enum AttemptKind {
     SignUp,
 }
 
+impl AttemptKind {
+    /// The kind that what belongs in the other attempt is transferred to, and comes from.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::SignIn => Self::SignUp,
+            Self::SignUp => Self::SignIn,
+        }
+    }
+}
+
 /// Whether a user may sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserStatus {

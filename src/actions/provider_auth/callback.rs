@@ -291,10 +291,7 @@ async fn apply_identity(
     if !is_ours || !matches!(outcome, AttemptOutcome::Transferable) {
         return Ok(outcome);
     }
-    let to = match kind {
-        AttemptKind::SignIn => AttemptKind::SignUp,
-        AttemptKind::SignUp => AttemptKind::SignIn,
-    };
+    let to = kind.other();
     let fields = SignUpFields::default();
     let id = transfer::begin(ctx, db, &authorization.client_id, to, &fields).await?;
     let verification = VerificationId::new(ctx.now, ctx.rng());

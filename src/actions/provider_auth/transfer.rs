@@ -67,10 +67,7 @@ async fn attempt_transfer(
             Committed::Refused(problem) => Err(problem.into()),
         };
     }
-    let source = match to {
-        AttemptKind::SignIn => AttemptKind::SignUp,
-        AttemptKind::SignUp => AttemptKind::SignIn,
-    };
+    let source = to.other();
     // Asked before the sign-up goes: it may have had the address verified, and then a sign-in need not ask again.
     let verified = sign_ups::verified_address(db, &client).await?;
     let taken = attempts::take_transfer(db, &client, source).await?;
@@ -85,9 +82,7 @@ async fn attempt_transfer(
         ctx.flow_log.resume(flow);
     }
     let mut identity = ProviderIdentity::reopen(ctx, &authorization)?;
-    let named = identity.address();
-    let is_named = |address: &str| named.as_ref().is_some_and(|named| named.as_str() == address);
-    identity.address_verified_by = verified.filter(|(address, _)| is_named(address)).map(|(_, strategy)| strategy);
+    identity.address_verified_by = verified.filter(|(address, _)| identity.names(address)).map(|(_, by)| by);
     attempt::refuse_second_session(ctx, db, &client).await?;
     let id = begin(ctx, db, &client, to, fields).await?;
     let target = CurrentAttempt {

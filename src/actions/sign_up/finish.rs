@@ -168,7 +168,7 @@ fn collect_facts(ctx: &Ctx, row: &Row, identity: Option<&ProviderIdentity>) -> S
 
 /// Whether `email` is the address that the provider named.
 fn names(identity: &ProviderIdentity, email: Option<&str>) -> bool {
-    identity.address().is_some_and(|named| Some(named.as_str()) == email)
+    email.is_some_and(|email| identity.names(email))
 }
 
 /// A sign-up that has all it needs.
