@@ -41,18 +41,21 @@ impl<E> Aborted<E> {
     }
 }
 
+fn is_conflict(error: &sqlx::Error) -> bool {
+    is_interrupted(error) || CONTESTED.iter().any(|key| violates(error, key))
+}
+
 impl<E: From<Error>> From<sqlx::Error> for Aborted<E> {
     fn from(error: sqlx::Error) -> Self {
-        let is_conflict = is_interrupted(&error) || CONTESTED.iter().any(|key| violates(&error, key));
-        if is_conflict { Self::Conflict } else { Self::Error(Error::from(error).into()) }
+        if is_conflict(&error) { Self::Conflict } else { Self::Error(Error::from(error).into()) }
     }
 }
 
 impl From<Error> for Aborted {
     fn from(error: Error) -> Self {
         match &error {
-            // What cannot say that there was a conflict passes it on as a fault.
-            Error::Fault(fault) if fault.source.downcast_ref().is_some_and(is_interrupted) => Self::Conflict,
+            // A function that returns `Error` wraps what the database said in a fault: it is the same conflict.
+            Error::Fault(fault) if fault.source.downcast_ref().is_some_and(is_conflict) => Self::Conflict,
             _ => Self::Error(error),
         }
     }
@@ -90,7 +93,12 @@ impl<T> Committed<T> {
 }
 
 /// Runs `run` in a transaction and commits what it did; an error takes all of it back. After a conflict it runs again,
-/// so it must have no effect but on the database; steps of the flow log are the exception, and stand there once per run. `name` is what conflicts are logged and counted by.
+/// so it must have no effect but on the database; steps of the flow log are the exception, and stand there once per run.
+/// `name` is what conflicts are logged and counted by.
+///
+/// A statement that failed has ended the transaction, and PostgreSQL does not say so at the commit: a `run` that goes on
+/// after an error, and returns [`Committed`], commits nothing. Such an error is caught in a savepoint
+/// ([`InstanceConnection::begin`]).
 ///
 /// # Errors
 /// Those of `run`; what it was [`Committed::Refused`] with; `resource_locked` after a conflict in each run; storage faults.
