@@ -26,7 +26,8 @@ use limit::{Doubt, limited};
 
 use crate::config;
 
-/// Statements kept prepared per connection: more than the program has.
+/// Statements kept prepared per connection: all of fixed text and the built lists in common use; of the others the one
+/// used least recently goes first.
 const STATEMENTS: usize = 512;
 /// How long a connection in doubt may take to show that it lives.
 const TRIAL: Duration = Duration::from_secs(1);
@@ -118,9 +119,11 @@ impl PgPool {
 
     /// Opens connections until there are as many as are to be kept ready, unless the pool is busy or the database away.
     pub async fn keep_warm(&self) {
-        let missing = self.min_connections.saturating_sub(self.pool.size());
-        let opened = (0..missing).map(|_| self.pool.acquire());
-        // They are given back together: the next would otherwise get the one that just came back.
+        if self.pool.size() >= self.min_connections {
+            return;
+        }
+        // Those that rest are handed out first, so all are taken, and given back together.
+        let opened = (0..self.min_connections).map(|_| self.pool.acquire());
         let opened = futures_util::future::join_all(opened).await;
         for connection in opened.into_iter().flatten() {
             drop(PoolConnection::new(connection, self.limit, Arc::clone(&self.doubt)));

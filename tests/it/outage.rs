@@ -7,6 +7,8 @@
 use crate::support::{Answer, Browser, Forwarder, TestApp};
 use serde_json::json;
 use std::time::{Duration, Instant};
+use vestibule::config;
+use vestibule::store::pool;
 
 /// Documents that anybody may read.
 const DOCUMENTS: [&str; 4] = [
@@ -129,4 +131,19 @@ async fn news_is_obeyed_also_in_what_was_known_last() {
     forwarder.mend();
     until_ready(&app, true).await;
     texts(documents(&app, &browser).await);
+}
+
+#[tokio::test]
+async fn connections_are_kept_ready_beside_one_that_rests() {
+    let app = TestApp::start().await;
+    let pool = pool::open(app.db.options(), &config::Database { min_connections: 3, ..config::Database::default() });
+    drop(pool.acquire().await.unwrap());
+    let begun = Instant::now();
+    while pool.num_idle() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "never given back");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    pool.keep_warm().await;
+    assert_eq!(pool.size(), 3);
+    pool.close().await;
 }
