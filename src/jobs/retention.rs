@@ -14,7 +14,10 @@ use crate::store::retention::{Mode, Position, REMOVERS, Remover, Waiting, Walk};
 const LOOK: Duration = Duration::from_secs(30);
 /// How long a remover goes on while others wait for their turn.
 const TURN: Duration = Duration::from_secs(20);
-/// How long one may have it before another replica may take it: a turn, and a statement that takes as long as it may.
+/// How long a remover rests at most after a failure: an outage must not let rows pile up for a period of hours.
+const AFTER_FAILURE: Duration = Duration::from_secs(600);
+/// How long one may have it before another replica may take it: a turn, a statement that takes as long as it may, and the
+/// count of what is left.
 const LEASE: Duration = Duration::from_secs(60);
 /// Pages that are counted to tell what waits.
 const COUNTED: usize = 10;
@@ -49,6 +52,9 @@ pub(super) async fn run(app: Arc<App>, worker: String, mut stop: Stop) {
     loop {
         let mut is_unfinished = false;
         for remover in REMOVERS {
+            if stop.within(Duration::ZERO).await {
+                return;
+            }
             match run_remover(&app, &worker, *remover, Trigger::Due, &mut stop).await {
                 Ok(turn) => is_unfinished |= turn == RunOutcome::Unfinished,
                 Err(error) => tracing::debug!(%error, task = remover.job(), "a periodic task could not be looked at"),
@@ -62,8 +68,8 @@ pub(super) async fn run(app: Arc<App>, worker: String, mut stop: Stop) {
     }
 }
 
-/// Lets a remover work for a while if nobody else does; then it is due again at once if something is left, else after its
-/// period. What it fails of is written down, and the next time it tries again.
+/// Lets a remover work for a while if nobody else does. Then it is due again: at once if something is left, soon after a
+/// failure, which is written down, and else after its period.
 async fn run_remover(
     app: &App,
     worker: &str,
@@ -77,7 +83,11 @@ async fn run_remover(
     if let Err(error) = &outcome {
         tracing::warn!(%error, task = job, "a periodic task failed");
     }
-    let wait = if matches!(outcome, Ok(RunOutcome::Unfinished)) { Duration::ZERO } else { remover.period() };
+    let wait = match outcome {
+        Ok(RunOutcome::Unfinished) => Duration::ZERO,
+        Ok(RunOutcome::Finished | RunOutcome::NotTaken) => remover.period(),
+        Err(_) => remover.period().min(AFTER_FAILURE),
+    };
     let error = outcome.as_ref().err().map(ToString::to_string);
     jobs::give_back(&app.db, &job, worker, wait, error.as_deref()).await?;
     Ok(outcome.unwrap_or(RunOutcome::Finished))
