@@ -222,10 +222,12 @@ fn sees_a_session(answer: &Answer) -> bool {
 async fn each_kind_of_token_is_taken_where_the_table_says_and_nowhere_else() {
     let world = World::new().await;
     let (places, rows) = table();
+    // The nonce is made at its place, for the app that waits there; elsewhere any would do.
+    let made: BTreeSet<&str> = world.tokens.keys().copied().chain(["rotating_token_nonce"]).collect();
+    assert_eq!(made, rows.iter().map(|(kind, _)| *kind).collect(), "each kind of the table is made, and no other");
     let mut differences = Vec::new();
     for place in places {
         for (kind, takers) in &rows {
-            // The nonce is made at its place, for the app that waits there; elsewhere any would do.
             let token = world.tokens.get(kind).map_or("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", String::as_str);
             let is_taken = world.is_taken(place, kind, token).await;
             if is_taken != takers.contains(place) {

@@ -144,6 +144,7 @@ describe('the server SDKs', () => {
       const calls = places(sdk);
       assert.deepEqual(Object.keys(calls).sort(), [...groups.session, ...groups.handshake, ...groups.machine].sort());
       const found = {};
+      assert.deepEqual(Object.keys(tokens).sort(), Object.keys(kinds).sort());
       for (const [place, call] of Object.entries(calls)) {
         found[place] = {};
         for (const kind of Object.keys(kinds)) found[place][kind] = await call(tokens[kind]);
