@@ -1,6 +1,5 @@
 //! Which of an instance's keys signs, and which verify; and an id_token key for instances of a release that had none.
 
-use crate::store::InstanceConnection;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -13,6 +12,7 @@ use crate::model::instance::Instance;
 use crate::model::problem::{Error, Result};
 use crate::model::signing_key::KeyPurpose;
 use crate::model::time::Timestamp;
+use crate::store::InstanceConnection;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::signing_keys::{self, NewKey, OwnKeys};
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
@@ -23,8 +23,16 @@ use crate::store::{directory, instances};
 /// # Errors
 /// Storage faults; an instance without such a key.
 pub async fn active(ctx: &Ctx, purpose: KeyPurpose) -> Result<Arc<SigningKey>> {
+    find_active(ctx, purpose).await?.ok_or_else(|| Error::internal("the instance has no such signing key"))
+}
+
+/// The same; `None` for an instance without such a key, because an operator revoked the only one.
+///
+/// # Errors
+/// Storage faults.
+pub async fn find_active(ctx: &Ctx, purpose: KeyPurpose) -> Result<Option<Arc<SigningKey>>> {
     let keys = published(&ctx.app, &ctx.instance).await?;
-    keys.active(purpose, ctx.now).cloned().ok_or_else(|| Error::internal("the instance has no such signing key"))
+    Ok(keys.active(purpose, ctx.now).cloned())
 }
 
 /// The published keys: the JWKS documents, and what verifies our own tokens.

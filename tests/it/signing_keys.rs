@@ -1,6 +1,6 @@
 //! Which key signs: the newest of its purpose whose time has come, published before, by the clock and not by a signal.
 
-use crate::support::oauth::{OAuthClient, parameters};
+use crate::support::oauth::{OAuthClient, member, parameters};
 use crate::support::{Answer, TestApp};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -222,4 +222,18 @@ async fn revoked_id_token_key_is_not_looked_for_at_each_request() {
     // Another key is seen as soon as there is news of it.
     let next = publish(&app, KeyPurpose::IdToken, time::Duration::ZERO).await;
     assert_eq!(published(&app).await, [next, session]);
+}
+
+#[tokio::test]
+async fn without_an_id_token_key_tokens_are_issued_to_whoever_wants_no_id_token() {
+    let app = TestApp::start().await;
+    let client = app.application(json!({ "scopes": "openid profile" })).await;
+    app.execute("update signing_keys set revoked_at = now() where instance_id = $1 and purpose = $2", "id_token").await;
+    app.app().forget_directory();
+    let tokens = app.tokens(&client, "ada", "profile").await;
+    let refreshed = app.refresh(&client, member(&tokens, "refresh_token")).await.expect(200).json();
+    assert!(tokens.get("id_token").is_none() && refreshed.get("id_token").is_none(), "{tokens} {refreshed}");
+    assert_eq!(app.introspect(&client, member(&refreshed, "access_token")).await["active"], true);
+    // The invariants that run at the end want a key of each purpose.
+    app.execute("update signing_keys set revoked_at = null where instance_id = $1 and purpose = $2", "id_token").await;
 }

@@ -11,9 +11,8 @@ pub mod revoke;
 pub mod rotate_refresh_token;
 pub mod userinfo;
 
-use crate::actions::signing_keys;
 use crate::context::Ctx;
-use crate::crypto::{ExposeSecret, Lookup, LookupHash, TokenType};
+use crate::crypto::{ExposeSecret, Lookup, LookupHash, SigningKey, TokenType};
 use crate::model::id::{GrantId, UserId};
 use crate::model::oauth::claims::IdToken;
 use crate::model::oauth::client_auth::PresentedClient;
@@ -22,7 +21,6 @@ use crate::model::oauth::scope::{OPENID, Scopes};
 use crate::model::oauth::token::{Kind, Token};
 use crate::model::problem::Error;
 use crate::model::random::{Rng, hex};
-use crate::model::signing_key::KeyPurpose;
 use crate::store::InstanceConnection;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::interval;
@@ -170,8 +168,18 @@ impl Tokens {
         Self { access, refresh, scopes, expires_in: ctx.instance.settings.oauth.access_token_lifetime, id_token: None }
     }
 
-    /// The tokens of `issued` as the client `client_id` is answered: with an id_token if their scopes ask for one.
-    async fn answer(mut self, ctx: &Ctx, client_id: &str, issued: &Issued) -> Result<Self, Failure> {
+    /// The tokens of `issued` as the client `client_id` is answered: with an id_token, signed with `key`, if their scopes ask
+    /// for one.
+    ///
+    /// # Errors
+    /// A fault if there is no key to sign it with.
+    fn answer(
+        mut self,
+        ctx: &Ctx,
+        client_id: &str,
+        issued: &Issued,
+        key: Option<&SigningKey>,
+    ) -> Result<Self, Failure> {
         if !self.scopes.has(OPENID) {
             return Ok(self);
         }
@@ -187,7 +195,7 @@ impl Tokens {
             content: issued.id_token_claims,
         };
         let claims = id_token.claims(&issued.subject, &self.scopes);
-        let key = signing_keys::active(ctx, KeyPurpose::IdToken).await?;
+        let key = key.ok_or_else(|| Error::internal("the instance has no key that signs id_tokens"))?;
         self.id_token = Some(key.sign(TokenType::Jwt, &claims).map_err(Error::internal)?);
         Ok(self)
     }

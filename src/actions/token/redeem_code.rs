@@ -32,7 +32,7 @@ pub async fn redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) 
 
 async fn try_redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) -> Result<Tokens, Failure> {
     // An id_token is signed after the code is consumed: keys that cannot be read must not cost the client its code.
-    signing_keys::active(ctx, KeyPurpose::IdToken).await?;
+    let key = signing_keys::find_active(ctx, KeyPurpose::IdToken).await?;
     let Some(code) = &request.code else { return Err(refused(ctx, client, request, None).await) };
     let challenge = match &request.verifier {
         PresentedVerifier::None => None,
@@ -70,7 +70,7 @@ async fn try_redeem(ctx: &Ctx, client: &PresentedClient, request: &CodeRequest) 
             let scopes = issued.scopes.clone();
             authorization_steps::log_redeemed(ctx, issued.flow_id.as_ref(), &scopes);
             let tokens = Tokens::new(ctx, access.token, refresh, scopes);
-            return tokens.answer(ctx, &client.client_id, &issued).await;
+            return tokens.answer(ctx, &client.client_id, &issued, key.as_deref());
         }
     }
     Err(refused(ctx, client, request, Some(code)).await)

@@ -1,6 +1,5 @@
 //! `grant_type=refresh_token`: the live token of a family becomes the next one, and only once.
 
-use crate::store::InstanceConnection;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -9,7 +8,7 @@ use super::{
 };
 use crate::actions::{authorization_steps, signing_keys};
 use crate::context::Ctx;
-use crate::crypto::Lookup;
+use crate::crypto::{Lookup, SigningKey};
 use crate::flow_log::StepName;
 use crate::model::oauth::client_auth::PresentedClient;
 use crate::model::oauth::family::{FamilyFacts, NOT_LIVE, REUSED, Verdict, verdict};
@@ -18,6 +17,7 @@ use crate::model::oauth::resource::check_within;
 use crate::model::oauth::token::{Kind, Token};
 use crate::model::problem::Error;
 use crate::model::signing_key::KeyPurpose;
+use crate::store::InstanceConnection;
 use crate::store::interval;
 use crate::store::oauth_applications::SecretHashes;
 use crate::store::oauth_families::{self, Family, RevokedReason};
@@ -40,7 +40,7 @@ pub async fn rotate(ctx: &Ctx, client: &PresentedClient, request: &RefreshReques
 
 async fn try_rotate(ctx: &Ctx, client: &PresentedClient, request: &RefreshRequest) -> Result<Tokens, Failure> {
     // The id_token is signed after the rotation: keys that cannot be read must not cost the client its token.
-    signing_keys::active(ctx, KeyPurpose::IdToken).await?;
+    let key = signing_keys::find_active(ctx, KeyPurpose::IdToken).await?;
     let Some(token) = &request.refresh_token else {
         authenticate(ctx, client).await?;
         return Err(NOT_LIVE.into());
@@ -74,10 +74,10 @@ async fn try_rotate(ctx: &Ctx, client: &PresentedClient, request: &RefreshReques
             authorization_steps::log_refreshed(ctx, issued.flow_id.as_ref(), false);
             let scopes = request.scopes.clone().unwrap_or_else(|| issued.scopes.clone());
             let tokens = Tokens::new(ctx, access.token, next, scopes);
-            return tokens.answer(ctx, &client.client_id, &issued).await;
+            return tokens.answer(ctx, &client.client_id, &issued, key.as_deref());
         }
     }
-    explain_unrotated(ctx, client, request, token).await
+    explain_unrotated(ctx, client, request, token, key.as_deref()).await
 }
 
 /// The one successor of `token` under a key of the ring.
@@ -92,6 +92,7 @@ async fn explain_unrotated(
     client: &PresentedClient,
     request: &RefreshRequest,
     token: &Token,
+    key: Option<&SigningKey>,
 ) -> Result<Tokens, Failure> {
     authenticate(ctx, client).await?;
     let mut db = ctx.db();
@@ -124,7 +125,7 @@ async fn explain_unrotated(
     oauth_families::insert_access_token(tx, grant, &row, &scopes, audience).await?;
     transaction.commit().await?;
     authorization_steps::log_refreshed(ctx, family.issued.flow_id.as_ref(), true);
-    Tokens::new(ctx, access.token, next, scopes).answer(ctx, &client.client_id, &family.issued).await
+    Tokens::new(ctx, access.token, next, scopes).answer(ctx, &client.client_id, &family.issued, key)
 }
 
 async fn lock(
