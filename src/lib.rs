@@ -43,8 +43,11 @@
 //!
 //! - `model` never reads a clock, a random source, the database or the network: everything is a parameter.
 //! - `store` holds every SQL statement of a running server and decides nothing (`dev --reset` and the private PostgreSQL
-//!   have their own, on other databases). Each statement names its instance, and what
-//!   may happen once (a code, a state, a refresh token) is one statement that says whether it happened.
+//!   have their own, on other databases). Its functions take a [`store::InstanceConnection`] first: a connection or the
+//!   pool, the instance whose rows are meant, and its clock ([`context::Ctx::db`] makes one). What may happen once (a
+//!   code, a state, a refresh token) is one statement that says whether it happened.
+//! - A transaction of an action is run by [`store::transact::transact`]: after a conflict it runs again, so its closure
+//!   has no other effect than on the database.
 //! - `actions` never know which entry point called them and never render anything. No database connection is held while
 //!   a provider is asked.
 //! - `http` handlers extract, call one action, and show its outcome. No answer of an API is built outside `http`.

@@ -10,7 +10,6 @@ use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::store::InstanceConnection;
 use crate::store::attempts::{self, SignUpFields};
-
 use crate::store::sessions;
 
 /// A single-session instance has at most one session on a client.

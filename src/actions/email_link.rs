@@ -13,7 +13,6 @@ use crate::model::reason::Reason;
 use crate::model::redirect::{CREATED_SESSION, with_query};
 use crate::model::verification as model;
 use crate::store::InstanceConnection;
-
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::verifications::{self, PendingVerification};
 use crate::store::{attempts, clients, sign_ins, sign_ups};

@@ -1,7 +1,6 @@
 //! What social flows note for the flow log, step by step. Only what a log could hold: values of
 //! state, nonce and challenge become their lengths, addresses are masked, and no URL keeps its query.
 
-use crate::store::InstanceConnection;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use crate::model::provider_config::ProviderConfig;
 use crate::model::reason::{Reason, Why};
 use crate::model::sign_up::{Field, Fields};
 use crate::model::strategy::Strategy;
+use crate::store::InstanceConnection;
 use crate::store::attempts;
 use crate::upstream::error::UpstreamError;
 

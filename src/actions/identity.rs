@@ -1,7 +1,6 @@
 //! What a provider verified: who somebody is, and the tokens that came with it. Stored sealed while a transfer may need
 //! it.
 
-use crate::store::InstanceConnection;
 use serde::{Deserialize, Serialize};
 
 use crate::actions::configured::Configured;
@@ -14,8 +13,8 @@ use crate::model::problem::{Error, Result};
 use crate::model::profile::Profile;
 use crate::model::provider_token::TokenState;
 use crate::model::strategy::{AddressStrategy, MailStrategy, ProviderSlug, Strategy};
+use crate::store::InstanceConnection;
 use crate::store::external_accounts::{self, NewAccount};
-
 use crate::store::provider_authorizations::ProviderAuthorization;
 use crate::store::provider_tokens::{self, MissingRefreshToken, Stored};
 use crate::store::transact::Aborted;

@@ -1,6 +1,5 @@
 //! Who knows a password. A try is counted before the hash is computed, and no connection is held meanwhile.
 
-use crate::store::InstanceConnection;
 use std::time::Duration;
 
 use crate::context::Ctx;
@@ -12,7 +11,7 @@ use crate::model::password;
 use crate::model::problem::{Error, Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::EnumerationProtection;
-
+use crate::store::InstanceConnection;
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{user_passwords, users};
 

@@ -1,6 +1,5 @@
 //! What an act leaves behind besides its result: an audit event and an event in the outbox, in the same transaction.
 
-use crate::store::InstanceConnection;
 use serde_json::json;
 
 use crate::context::Ctx;
@@ -11,10 +10,10 @@ use crate::model::problem::Result;
 use crate::model::provider_token::{Refusal, TokenState};
 use crate::model::reason::{Failure, Reason};
 use crate::model::time::millis;
+use crate::store::InstanceConnection;
 use crate::store::audit::{self, Actor, AuditEvent, Outcome};
 use crate::store::outbox;
 use crate::store::password_sign_ins::SessionRecord;
-
 use crate::store::sessions::Ending;
 
 /// A user came into being and is signed in.

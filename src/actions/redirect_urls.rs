@@ -1,12 +1,12 @@
 //! The addresses of native applications that may receive a sign-in.
 
-use crate::store::InstanceConnection;
 use serde_json::json;
 
 use crate::context::Ctx;
 use crate::model::id::RedirectUrlId;
 use crate::model::native_url::{MAX_PER_INSTANCE, NativeUrl};
 use crate::model::problem::{Problem, Result, code};
+use crate::store::InstanceConnection;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::redirect_urls::{self, Added, RedirectUrl};
 use crate::store::transact::{Committed, ScopedFutureExt, transact};

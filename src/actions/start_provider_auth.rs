@@ -17,7 +17,6 @@ use crate::model::strategy::{RequestedStrategy, Strategy};
 use crate::model::verification::Role;
 use crate::store::InstanceConnection;
 use crate::store::attempts::{self, NewProviderVerification, SignUpFields};
-
 use crate::store::provider_authorizations::{self, NewAuthorization};
 use crate::store::redirect_urls;
 use crate::store::transact::{Committed, ScopedFutureExt, transact};

@@ -1,6 +1,5 @@
 //! What is done to a user as a whole: shut out, let in, given a new password.
 
-use crate::store::InstanceConnection;
 use serde_json::json;
 
 use crate::actions::record_outcome;
@@ -9,8 +8,8 @@ use crate::model::id::{ClientId, OutboxId, UserId};
 use crate::model::problem::{Result, code};
 use crate::model::reason::Reason;
 use crate::model::user::User;
+use crate::store::InstanceConnection;
 use crate::store::audit::{self, Actor, AuditEvent};
-
 use crate::store::sessions::Ending;
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{bans, lockouts, outbox, sign_ins, user_passwords, users};

@@ -10,7 +10,6 @@ use crate::model::problem::Result;
 use crate::model::time::Timestamp;
 use crate::store::InstanceConnection;
 use crate::store::lockouts;
-
 use crate::store::rate_limits::{self, Log};
 
 /// An event that was counted, to be taken back if it turns out not to be one.

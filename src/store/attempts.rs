@@ -1,10 +1,10 @@
 //! Sign-in and sign-up attempts and their verifications. One attempt of each kind is current on a client; beginning one
 //! replaces both.
 
-use super::InstanceConnection;
 use serde_json::Value;
 use sqlx::types::Json;
 
+use super::InstanceConnection;
 use crate::model::client::{SignIn, SignUp};
 use crate::model::id::{ClientId, FlowId, ProviderAuthorizationId, SignInId, SignUpId, VerificationId};
 use crate::model::linking::AttemptKind;

@@ -1,7 +1,6 @@
 //! Whom an operator shut out.
 
 use super::InstanceConnection;
-
 use crate::model::id::{ClientId, SessionId, UserId};
 
 /// Bans a user: open sessions are revoked and grants to OAuth applications end. Returns the sessions; `None` if there

@@ -1,9 +1,9 @@
 //! Clients (browsers and devices), the tokens that name them, and the tree that every frontend answer carries.
 
-use super::InstanceConnection;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
+use super::InstanceConnection;
 use super::interval;
 use crate::crypto::LookupHash;
 use crate::model::client::Client;

@@ -1,8 +1,8 @@
 //! Accounts on their way to a signed-in user: pending ones, their outcome, and the end of connected ones.
 
-use super::InstanceConnection;
 use serde_json::Value;
 
+use super::InstanceConnection;
 use crate::model::connecting::{Address, Identity, Known};
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, SessionId, UserId, VerificationId};
 use crate::model::profile::Profile;

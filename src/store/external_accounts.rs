@@ -1,7 +1,6 @@
 //! External accounts: accounts of users at providers, and who an identity belongs to.
 
 use super::InstanceConnection;
-
 use crate::model::id::{ClientId, ExternalAccountId, IdentificationId, SessionId, UserId};
 use crate::model::linking::{AddressOwner, Known, KnownAccount, UserStatus};
 use crate::model::profile::Profile;

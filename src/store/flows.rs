@@ -1,12 +1,12 @@
 //! The flow log of browser flows and their steps. Written in batches; what is lost is lost, and nothing but
 //! the flow reader reads it.
 
-use super::InstanceConnection;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::types::Json;
 use time::serde::rfc3339;
 
+use super::InstanceConnection;
 use super::pool::PgConnection;
 use crate::model::flow::{Kind, Status, StepName, StepOutcome};
 use crate::model::id::{ClientId, FlowId, FlowStepId, InstanceId, RequestId};

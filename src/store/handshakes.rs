@@ -1,7 +1,6 @@
 //! Handshake answers waiting behind a nonce.
 
 use super::InstanceConnection;
-
 use crate::crypto::LookupHash;
 
 /// Keeps sealed directives for a minute.

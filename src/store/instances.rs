@@ -1,10 +1,10 @@
 //! Instances with their hosts and origins. Read through [`directory`](super::directory); written by the command line
 //! and the backend API.
 
-use super::InstanceConnection;
 use serde_json::Value;
 use sqlx::PgExecutor;
 
+use super::InstanceConnection;
 use super::channel::Channel;
 use super::pool::PgPool;
 use crate::model::id::{AppId, InstanceId};

@@ -2,9 +2,9 @@
 //! parallel guesses cannot outrun the count. Strangers share the user's budget; a browser this user signed in from
 //! before has its own (`known_clients`) and is not shut out by theirs.
 
-use super::InstanceConnection;
 use sqlx::postgres::types::PgInterval;
 
+use super::InstanceConnection;
 use crate::model::id::{AuditEventId, ClientId, UserId};
 use crate::model::request::Origin;
 use crate::model::settings::LockoutRule;

@@ -1,7 +1,6 @@
 //! What waits behind a nonce until the native application that began presents it, once.
 
 use super::InstanceConnection;
-
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, FlowId, ProviderAuthorizationId, SessionId, VerificationId};
 

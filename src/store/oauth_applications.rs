@@ -1,7 +1,6 @@
 //! OAuth applications: made and read. A secret's hash is written and compared here, and never read.
 
 use super::InstanceConnection;
-
 use crate::crypto::LookupHash;
 use crate::model::id::ApplicationId;
 use crate::model::oauth::application::{Application, CheckedApplication, IdTokenClaims, Kind};

@@ -1,8 +1,8 @@
 //! Authorization codes: what stands before one is made, making one, and why one was not redeemed.
 
-use super::InstanceConnection;
 use sqlx::postgres::types::PgInterval;
 
+use super::InstanceConnection;
 use crate::crypto::LookupHash;
 use crate::model::id::{ApplicationId, FlowId, GrantId, SessionId, UserId};
 use crate::model::oauth::application::{Application, IdTokenClaims, Kind};

@@ -1,9 +1,9 @@
 //! Grants: redeeming a code, rotating a refresh token. What may happen once is one statement here, and the grant's row is
 //! the lock of its family; what else happens to a family is in [`super::oauth_families`].
 
-use super::InstanceConnection;
 use sqlx::postgres::types::PgInterval;
 
+use super::InstanceConnection;
 use super::oauth_applications::SecretHashes;
 use crate::crypto::LookupHash;
 use crate::model::id::{FlowId, GrantId, UserId};

@@ -1,8 +1,8 @@
 //! Side effects waiting to be done, written in the transaction of the change that causes them.
 
-use super::InstanceConnection;
 use serde_json::Value;
 
+use super::InstanceConnection;
 use crate::crypto::SealedAt;
 use crate::model::id::OutboxId;
 use crate::model::text_enum::text_enum;

@@ -3,10 +3,10 @@
 //! They do only what can be done: what stands in the way of either is found out by the statements of
 //! [`sign_ins`](super::sign_ins), [`lockouts`](super::lockouts) and [`rate_limits`](super::rate_limits), one by one.
 
-use super::InstanceConnection;
 use serde_json::Value;
 use sqlx::types::Json;
 
+use super::InstanceConnection;
 use super::lockouts::{Budget, LockEntry, interval};
 use super::rate_limits::Log;
 use super::sessions::NewSession;

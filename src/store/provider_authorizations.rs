@@ -1,8 +1,8 @@
 //! Authorizations at providers: the state is consumed once, by the browser that began.
 
-use super::InstanceConnection;
 use serde_json::Value;
 
+use super::InstanceConnection;
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, FlowId, ProviderAuthorizationId, SessionId, UserId, VerificationId};
 use crate::model::provider_authorization::{Intent, Transport};

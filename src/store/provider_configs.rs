@@ -1,11 +1,11 @@
 //! Which providers an instance has enabled, and its credentials there.
 
-use super::InstanceConnection;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::types::Json;
 
+use super::InstanceConnection;
 use crate::crypto::SealedAt;
 use crate::model::id::InstanceId;
 use crate::model::instance::Environment;

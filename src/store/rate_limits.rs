@@ -1,10 +1,10 @@
 //! Exact rate limits: a sliding log of the last events per kind and key, counted over all replicas.
 
-use super::InstanceConnection;
 use std::time::Duration;
 
 use sqlx::postgres::types::PgInterval;
 
+use super::InstanceConnection;
 use crate::crypto::LookupHash;
 use crate::model::time::Timestamp;
 

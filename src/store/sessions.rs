@@ -1,9 +1,9 @@
 //! Sessions: begun in one way only, minted from, touched, ended.
 
-use super::InstanceConnection;
 use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 
+use super::InstanceConnection;
 use super::interval;
 use crate::crypto::LookupHash;
 use crate::model::client::Session;

@@ -1,9 +1,9 @@
 //! A sign-in attempt on its way: read with what its rules need, given its user, finished.
 
-use super::InstanceConnection;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 
+use super::InstanceConnection;
 use super::attempts::CompletedBy;
 use crate::model::client::SignIn;
 use crate::model::id::{ClientId, FlowId, IdentificationId, ProviderAuthorizationId, SessionId, SignInId, UserId};

@@ -1,9 +1,9 @@
 //! A sign-up attempt on its way: filled, read with what its rules need, finished.
 
-use super::InstanceConnection;
 use serde_json::Value;
 use sqlx::types::Json;
 
+use super::InstanceConnection;
 use super::attempts::CompletedBy;
 use crate::model::client::SignUp;
 use crate::model::id::{ClientId, SessionId, UserId, VerificationId};

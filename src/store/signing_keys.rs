@@ -1,13 +1,13 @@
 //! An instance's RSA keys: what each signs, sealed private halves, and the public ones with the times that say which
 //! signs.
 
-use super::InstanceConnection;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::InstanceConnection;
 use super::pool::PgPool;
 use crate::crypto::jwt::KeySet;
 use crate::crypto::{KeyRing, PublicJwk, SealedAt, SigningKey};

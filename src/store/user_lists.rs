@@ -4,10 +4,10 @@
 //! Columns without a value come last in both directions. An index puts them at one end, so a page is read in two parts:
 //! those with a value, and only where these do not reach, those without.
 
-use super::InstanceConnection;
 use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder};
 
+use super::InstanceConnection;
 use super::user_search;
 use crate::model::id::{InstanceId, UserId};
 use crate::model::search::Search;

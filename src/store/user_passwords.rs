@@ -1,7 +1,6 @@
 //! Users' passwords, as digests.
 
 use super::InstanceConnection;
-
 use crate::model::id::UserId;
 
 /// The digest of a user's password; `None` if they have none, or is nobody, by the same statement.

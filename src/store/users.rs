@@ -1,8 +1,8 @@
 //! Users: the tree, and coming into being. Lists of them: `user_lists`.
 
-use super::InstanceConnection;
 use sqlx::types::Json;
 
+use super::InstanceConnection;
 use crate::model::email::Base;
 use crate::model::id::{ClientId, IdentificationId, UserId};
 use crate::model::linking::UserStatus;

@@ -1,7 +1,6 @@
 //! Verifications by code and link: asked once per owner and role, counted before they are believed.
 
 use super::InstanceConnection;
-
 use crate::crypto::LookupHash;
 use crate::model::id::{ClientId, FlowId, SessionId, VerificationId};
 use crate::model::strategy::{MailStrategy, Strategy};

@@ -1,6 +1,5 @@
 //! Changing an instance that exists.
 
-use crate::store::InstanceConnection;
 use serde_json::json;
 
 use super::new::NewInstance;
@@ -10,6 +9,7 @@ use crate::model::id::SecretKeyId;
 use crate::model::instance::{Instance, KeyForm, publishable_key};
 use crate::model::problem::{Error, Result};
 use crate::model::random::base62;
+use crate::store::InstanceConnection;
 use crate::store::audit::{Actor, AuditEvent};
 use crate::store::secret_keys::NewSecretKey;
 use crate::store::transact::{Committed, ScopedFutureExt, transact};

@@ -1,6 +1,5 @@
 //! Creating an instance, in one transaction.
 
-use crate::store::InstanceConnection;
 use serde_json::json;
 
 use super::change::store_secret_key;
@@ -11,6 +10,7 @@ use crate::crypto::Secret;
 use crate::model::id::{AppId, InstanceId};
 use crate::model::instance::{Environment, publishable_key};
 use crate::model::problem::{Error, Fault};
+use crate::store::InstanceConnection;
 use crate::store::audit::{Actor, AuditEvent};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{audit, instances, provider_configs, violates};

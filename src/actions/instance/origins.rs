@@ -1,6 +1,5 @@
 //! The web origins that may receive an instance's redirects and its credentialed answers, beside its own and its home.
 
-use crate::store::InstanceConnection;
 use serde_json::json;
 use url::Url;
 
@@ -9,6 +8,7 @@ use crate::app::App;
 use crate::model::instance::{Environment, Instance};
 use crate::model::problem::Error;
 use crate::model::url_rules::{Scheme, is_loopback_origin};
+use crate::store::InstanceConnection;
 use crate::store::audit::{self, Actor, AuditEvent};
 use crate::store::instances;
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};

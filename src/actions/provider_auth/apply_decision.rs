@@ -2,7 +2,6 @@
 //! verification of its address, a transferable verification, or a refusal. One transaction of the caller's; whoever
 //! loses a race decides once more.
 
-use crate::store::InstanceConnection;
 use serde_json::{Map, Value};
 
 use crate::actions::client::Issued;
@@ -23,11 +22,11 @@ use crate::model::sign_up::Field;
 use crate::model::social_error;
 use crate::model::username;
 use crate::model::verification::Status;
+use crate::store::InstanceConnection;
 use crate::store::addresses;
 use crate::store::attempts::{self, CompletedBy};
 use crate::store::connections;
 use crate::store::external_accounts;
-
 use crate::store::sign_ins::{self, Identified, PendingAccount};
 use crate::store::sign_ups::{self, ProfileFields};
 use crate::store::transact::Aborted;

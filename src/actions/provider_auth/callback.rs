@@ -1,7 +1,6 @@
 //! The person comes back from the provider: the state is consumed before anything is believed, the provider is asked
 //! with no connection held, and one transaction writes down what it means.
 
-use crate::store::InstanceConnection;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,7 @@ use crate::model::linking::AttemptKind;
 use crate::model::problem::{Error, Result};
 use crate::model::reason::{Reason, Why};
 use crate::model::redirect::{self, CREATED_SESSION, with_query};
+use crate::store::InstanceConnection;
 use crate::store::attempts::{CompletedBy, SignUpFields};
 use crate::store::nonces;
 use crate::store::provider_authorizations::{self, ProviderAuthorization};

@@ -8,7 +8,6 @@ use crate::crypto::LookupHash;
 use crate::model::problem::{Error, Result, code};
 use crate::model::reason::{Failure, Reason};
 use crate::store::InstanceConnection;
-
 use crate::store::provider_authorizations::ProviderAuthorization;
 use crate::store::{clients, provider_authorizations};
 

@@ -1,7 +1,6 @@
 //! The person comes back to connect an account: one transaction writes down what the verified identity means for the
 //! signed-in user, or why nothing was connected. No session begins here and no user is made.
 
-use crate::store::InstanceConnection;
 use serde_json::Value;
 
 use super::apply_decision;
@@ -20,8 +19,8 @@ use crate::model::reason::{Failure, Reason};
 use crate::model::social_error;
 use crate::model::user::ExternalAccountStatus;
 use crate::model::verification::Status;
+use crate::store::InstanceConnection;
 use crate::store::connections::{self, BroughtAddress};
-
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{attempts, external_accounts, provider_configs};

@@ -14,7 +14,6 @@ use crate::model::user::ExternalAccountStatus;
 use crate::store::InstanceConnection;
 use crate::store::audit::Actor;
 use crate::store::connections::{self, OwnedAccount};
-
 use crate::store::provider_tokens::forget;
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 

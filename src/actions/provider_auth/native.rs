@@ -3,7 +3,6 @@
 //! is applied when the application presents the nonce with the client token it began with. Until then nothing
 //! that anybody can read has changed.
 
-use crate::store::InstanceConnection;
 use std::collections::BTreeMap;
 
 use super::apply_decision::{self, AttemptOutcome, CurrentAttempt};
@@ -20,10 +19,10 @@ use crate::model::problem::{Error, Result};
 use crate::model::random;
 use crate::model::reason::Reason;
 use crate::model::redirect::with_query;
+use crate::store::InstanceConnection;
 use crate::store::attempts::CompletedBy;
 use crate::store::clients;
 use crate::store::nonces::{self, RedeemedNonce};
-
 use crate::store::provider_authorizations::{self, ProviderAuthorization};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 

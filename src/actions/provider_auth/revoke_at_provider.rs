@@ -1,7 +1,6 @@
 //! Telling a provider that tokens are no longer wanted: written down, sealed, with the act that forgets them, and done
 //! in the background.
 
-use crate::store::InstanceConnection;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -15,9 +14,9 @@ use crate::model::id::{ExternalAccountId, InstanceId, OutboxId, RequestId};
 use crate::model::problem::{Error, Result};
 use crate::model::reason::Again;
 use crate::model::request::Origin;
+use crate::store::InstanceConnection;
 use crate::store::directory;
 use crate::store::outbox::{self, ClaimedEffect, Effort, Kind};
-
 use crate::store::provider_tokens::{self, forget::Forgotten};
 use crate::upstream::revocation;
 

@@ -14,7 +14,6 @@ use crate::model::reason::Reason;
 use crate::model::verification::Role;
 use crate::store::InstanceConnection;
 use crate::store::attempts::{self, CompletedBy, NewProviderVerification, SignUpFields};
-
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{clients, provider_authorizations, sign_ups};
 

@@ -1,6 +1,5 @@
 //! One refresh at a time over all processes: the lease in the token's row. Within a process callers share one refresh.
 
-use crate::store::InstanceConnection;
 use std::time::Duration;
 
 use sqlx::postgres::types::PgInterval;
@@ -13,6 +12,7 @@ use crate::context::Ctx;
 use crate::model::id::{ExternalAccountId, RequestId, UserId};
 use crate::model::problem::Result;
 use crate::model::provider_token::TokenDemand;
+use crate::store::InstanceConnection;
 use crate::store::interval;
 use crate::store::provider_tokens::{self, AccountFilter, AcquiredLease, LeaseEnd, SealedTokens};
 

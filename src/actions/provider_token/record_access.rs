@@ -1,7 +1,6 @@
 //! What an account's token leaves behind besides itself: an error on the account, an event and an audit entry per change
 //! of its state, and an audit entry for who got it.
 
-use crate::store::InstanceConnection;
 use serde_json::{Map, Value, json};
 
 use super::Call;
@@ -13,8 +12,8 @@ use crate::model::id::{ExternalAccountId, InstanceId, UserId};
 use crate::model::problem::Result;
 use crate::model::provider_token::{Refusal, TokenState};
 use crate::model::social_error;
+use crate::store::InstanceConnection;
 use crate::store::audit::{self, Actor, AuditEvent, Outcome};
-
 use crate::store::provider_tokens::{self, SealedTokens};
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 

@@ -1,7 +1,6 @@
 //! A provider is added, changed or removed: everything that has to be asked is asked first, then one transaction writes
 //! it, so that no connection waits for a discovery document.
 
-use crate::store::InstanceConnection;
 use serde_json::{Value, json};
 
 use super::describe::settings;
@@ -10,6 +9,7 @@ use crate::context::Ctx;
 use crate::model::problem::code;
 use crate::model::provider_config::{Credentials, ProviderConfig};
 use crate::model::strategy::ProviderSlug;
+use crate::store::InstanceConnection;
 use crate::store::audit::{Actor, AuditEvent};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{audit, instances, provider_configs};

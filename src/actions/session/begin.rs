@@ -7,7 +7,6 @@ use crate::model::id::{ClientId, SessionActivityId, SessionId, UserId};
 use crate::model::strategy::Strategy;
 use crate::store::InstanceConnection;
 use crate::store::clients;
-
 use crate::store::sessions::{self, NewSession};
 use crate::store::transact::Aborted;
 

@@ -15,7 +15,6 @@ use crate::model::problem::{Problem, Result, code};
 use crate::model::strategy::{RequestedStrategy, Strategy};
 use crate::model::verification::{Role, Status};
 use crate::store::InstanceConnection;
-
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::verifications::{self, NewVerification, PendingVerification};
 use crate::store::{attempts, clients, sessions, users};

@@ -18,7 +18,6 @@ use crate::model::strategy::{AddressStrategy, MailStrategy, ProviderSlug, Strate
 use crate::store::InstanceConnection;
 use crate::store::addresses::{self, RetainedAddress};
 use crate::store::attempts::CompletedBy;
-
 use crate::store::sign_ins::{self, PendingAccount, Row};
 use crate::store::transact::Aborted;
 use crate::store::{external_accounts, provider_authorizations, users};

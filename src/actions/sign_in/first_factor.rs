@@ -22,7 +22,6 @@ use crate::model::strategy::{MailStrategy, RequestedStrategy, Strategy};
 use crate::model::verification::{Role, Status};
 use crate::store::InstanceConnection;
 use crate::store::attempts::{self, CompletedBy};
-
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{clients, sign_ins, verifications};
 

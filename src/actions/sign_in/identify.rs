@@ -13,9 +13,8 @@ use crate::model::id::{ClientId, SignInId};
 use crate::model::problem::{Problem, Result, code};
 use crate::model::reason::Reason;
 use crate::model::settings::{EnumerationProtection, SignUpMode};
-use crate::store::InstanceConnection;
-
 use crate::model::strategy::Strategy;
+use crate::store::InstanceConnection;
 use crate::store::sign_ins::{self, NewSignIn, SignInStart};
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 

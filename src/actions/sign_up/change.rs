@@ -1,7 +1,6 @@
 //! A sign-up is begun or changed with an identifier: what the person typed is checked, written down, and if nothing is
 //! missing any more the user is made.
 
-use crate::store::InstanceConnection;
 use serde_json::Map;
 
 use super::finish::{self, Finished, SignUpAttempt};
@@ -22,8 +21,8 @@ use crate::model::reason::Reason;
 use crate::model::settings::EnumerationProtection;
 use crate::model::verification::Status;
 use crate::model::{sign_up, social_error, username};
+use crate::store::InstanceConnection;
 use crate::store::attempts::{self, CompletedBy, SignUpFields};
-
 use crate::store::sign_ups::{self, Change};
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 use crate::store::{clients, sign_ins, users};

@@ -22,7 +22,6 @@ use crate::model::user::IdentificationStatus;
 use crate::store::InstanceConnection;
 use crate::store::attempts::CompletedBy;
 use crate::store::external_accounts;
-
 use crate::store::sign_ups::{self, Row};
 use crate::store::transact::Aborted;
 use crate::store::users::{self, NewAddress, NewUser};

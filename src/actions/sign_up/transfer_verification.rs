@@ -9,7 +9,6 @@ use crate::model::id::{ClientId, VerificationId};
 use crate::model::linking::AttemptKind;
 use crate::store::InstanceConnection;
 use crate::store::attempts::{self, CompletedBy, SignUpFields};
-
 use crate::store::sign_ups::{self, Change};
 use crate::store::transact::Aborted;
 use crate::store::transact::Committed;

@@ -17,7 +17,6 @@ use crate::model::strategy::{MailStrategy, RequestedStrategy, Strategy};
 use crate::model::verification::{Role, Status};
 use crate::store::InstanceConnection;
 use crate::store::attempts::CompletedBy;
-
 use crate::store::sign_ins;
 use crate::store::transact::{Aborted, Committed, ScopedFutureExt, transact};
 

@@ -11,7 +11,6 @@ use crate::model::reason::Reason;
 use crate::model::strategy::Strategy;
 use crate::model::verification::{GUESSES, Role, Status};
 use crate::store::InstanceConnection;
-
 use crate::store::verifications::{self, PendingVerification};
 
 /// What a guess was.

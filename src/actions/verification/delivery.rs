@@ -2,7 +2,6 @@
 //! page on a development instance without one. Both in the transaction that asks, so that nothing is sent for what
 //! never was.
 
-use crate::store::InstanceConnection;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -12,6 +11,7 @@ use crate::model::id::{InboxMessageId, OutboxId};
 use crate::model::instance::Instance;
 use crate::model::problem::{Error, Result};
 use crate::outbound::mail::OutgoingMail;
+use crate::store::InstanceConnection;
 use crate::store::inbox::{self, StoredMessage};
 use crate::store::outbox::{self, ClaimedEffect, Effort, Kind};
 

@@ -13,7 +13,6 @@ use crate::model::random;
 use crate::model::verification::{Role, TEST_CODE};
 use crate::store::InstanceConnection;
 use crate::store::outbox::Effort;
-
 use crate::store::verifications::{self, NewVerification};
 
 /// Digits of a code.

@@ -1,6 +1,5 @@
 //! The command: makes the instance that is walked through, and removes it.
 
-use crate::store::InstanceConnection;
 use std::time::Instant;
 
 use clap::Args;
@@ -17,6 +16,7 @@ use crate::actions::instance::{self, NewInstance};
 use crate::model::id::InstanceId;
 use crate::model::instance::Environment;
 use crate::model::random::base62;
+use crate::store::InstanceConnection;
 use crate::store::transact::{Committed, ScopedFutureExt, transact};
 use crate::store::{erase, instances};
 

@@ -44,7 +44,7 @@ pub fn check(
     is_ours.then_some(()).ok_or_else(refused)
 }
 
-/// True if the browser says that the request was made by a page of the issuer's origin. `Sec-Fetch-SimulatorSite` decides where
+/// True if the browser says that the request was made by a page of the issuer's origin. `Sec-Fetch-Site` decides where
 /// it is sent; browsers leave it out over plain http to other names than loopback, and then `Origin` decides.
 fn is_same_origin(instance: &Instance, headers: &HeaderMap) -> bool {
     let Ok(origin) = cors::origin(headers) else { return false };

@@ -1,8 +1,7 @@
 //! Forgetting an account's tokens, for whoever has the provider notified.
 
-use crate::store::InstanceConnection;
-
 use crate::model::id::ExternalAccountId;
+use crate::store::InstanceConnection;
 
 /// What an account held, sealed to where it lay.
 #[derive(Clone, Debug)]

@@ -6,13 +6,13 @@ mod refresh;
 
 pub use refresh::{AcquiredLease, Failed, LeaseEnd, NewTokens, StoredToken, fail, keep, miss, release_lease, take};
 
-use crate::store::InstanceConnection;
 use sqlx::postgres::types::PgInterval;
 
 use crate::crypto::SealedAt;
 use crate::model::id::{ExternalAccountId, IdentificationId, InstanceId, UserId};
 use crate::model::provider_token::{self as model, Lease, Refusal, Row, TokenLife};
 use crate::model::time::Timestamp;
+use crate::store::InstanceConnection;
 
 /// Where a token of this account is sealed to: a value moved elsewhere does not open.
 pub fn sealed_at<'a>(instance: &'a InstanceId, account: &'a ExternalAccountId, column: &'static str) -> SealedAt<'a> {

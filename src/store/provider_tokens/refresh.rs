@@ -1,12 +1,12 @@
 //! A refresh of a provider token: its lease is taken, its answer stored, its failure noted. Leases belong to processes,
 //! so they count in real time; what people see counts on the instance's clock. Each statement says whether it happened.
 
-use crate::store::InstanceConnection;
 use sqlx::postgres::types::PgInterval;
 
 use crate::model::id::ExternalAccountId;
 use crate::model::provider_token::{self as model, Refusal, Row, Verdict};
 use crate::model::time::Timestamp;
+use crate::store::InstanceConnection;
 use crate::store::channel::Channel;
 
 /// A lease that was taken.
