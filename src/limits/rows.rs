@@ -29,12 +29,14 @@ pub const STRAY_FLOWS: &str = "10 per minute and address";
 /// What becomes of rows that strangers made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// They are removed so many hours after they are over, by the setting that is named or always.
+    /// They are removed so many hours after they are over, by default of the setting that is named; always, where none is.
     Removed(u32, &'static str),
-    /// They stay: why that is no harm.
+    /// They stay, because there are only so many.
     Stays(&'static str),
     /// They belong to an account, or to what the operator made, and go with it.
     WithOwner,
+    /// The same; those that never came into being are removed after so many hours, by the setting that is named.
+    WithOwnerOrUnfinished(u32, &'static str),
 }
 
 /// A table of the schema.
@@ -44,7 +46,7 @@ pub struct TableRows {
     pub table: &'static str,
     /// How strangers make rows of it; none where they cannot.
     pub sources: &'static [RowSource],
-    /// Who else makes them: what stands in for a way where there is none.
+    /// Who makes them where strangers cannot; shown in the place of the sources.
     pub otherwise: &'static str,
     /// What becomes of them.
     pub end: End,
@@ -61,8 +63,8 @@ const fn application(request: &'static str, budget: &'static [&'static str]) -> 
 }
 
 /// A table that no stranger reaches.
-const fn closed(table: &'static str, otherwise: &'static str) -> TableRows {
-    TableRows { table, sources: &[], otherwise, end: End::WithOwner, bytes: 0 }
+const fn closed(table: &'static str, otherwise: &'static str, end: End) -> TableRows {
+    TableRows { table, sources: &[], otherwise, end, bytes: 0 }
 }
 
 /// A table that strangers reach.
@@ -76,6 +78,8 @@ const CLIENT: &[&str] = &["limits.oauth_client"];
 const OPERATOR: &str = "the operator: command line and backend API";
 const ACCOUNT: &str = "accounts; a new one costs `limits.create_attempt`, and an address its mails";
 
+const CONSENT: &str = "accounts, by allowing an application something";
+
 const BEGIN: RowSource = visitor("beginning a sign-in or sign-up: API, forms of the pages, `/_dev`", CREATE);
 const GO_AWAY: RowSource = visitor("being sent to a provider, also within an attempt", CREATE);
 const ASK: RowSource = visitor("asking for a code or link", MAIL);
@@ -86,33 +90,42 @@ const TOKEN: RowSource = application("`/oauth/token`", CLIENT);
 
 /// Every table of the schema.
 pub const LINES: &[TableRows] = &[
-    closed("instances", OPERATOR),
-    closed("instance_hosts", OPERATOR),
-    closed("instance_origins", OPERATOR),
-    closed("secret_keys", OPERATOR),
-    closed("signing_keys", OPERATOR),
-    closed("ring_keys", OPERATOR),
-    closed("provider_configs", OPERATOR),
-    closed("redirect_urls", OPERATOR),
-    closed("oauth_applications", OPERATOR),
-    closed("jobs", "the program: one row per periodic task"),
-    closed("counters", "the program: a fixed number of rows per instance"),
-    closed("users", ACCOUNT),
-    closed("identifications", ACCOUNT),
-    closed("external_accounts", ACCOUNT),
-    closed("provider_tokens", ACCOUNT),
-    closed("user_passwords", ACCOUNT),
-    closed("user_listings", ACCOUNT),
-    closed("known_clients", ACCOUNT),
-    closed("sessions", ACCOUNT),
-    closed("session_activities", ACCOUNT),
+    closed("instances", OPERATOR, End::WithOwner),
+    closed("instance_hosts", OPERATOR, End::WithOwner),
+    closed("instance_origins", OPERATOR, End::WithOwner),
+    closed("secret_keys", OPERATOR, End::WithOwner),
+    closed(
+        "signing_keys",
+        "the program: one of each purpose for an instance, and what an operator adds",
+        End::WithOwner,
+    ),
+    closed(
+        "ring_keys",
+        "the operator: one for each key of the ring",
+        End::Stays("one for each key that was ever in the ring"),
+    ),
+    closed("provider_configs", OPERATOR, End::WithOwner),
+    closed("redirect_urls", OPERATOR, End::WithOwner),
+    closed("oauth_applications", OPERATOR, End::WithOwner),
+    closed("jobs", "the program", End::Stays("one for each periodic task")),
+    closed("counters", "the program", End::Stays("a fixed number for each instance")),
+    closed("users", ACCOUNT, End::WithOwner),
+    closed("identifications", ACCOUNT, End::WithOwner),
+    closed("external_accounts", ACCOUNT, End::WithOwnerOrUnfinished(24, "retention.attempts")),
+    closed("provider_tokens", ACCOUNT, End::WithOwner),
+    closed("user_passwords", ACCOUNT, End::WithOwner),
+    closed("user_listings", ACCOUNT, End::WithOwner),
+    closed("known_clients", ACCOUNT, End::WithOwner),
+    closed("sessions", ACCOUNT, End::Removed(720, "retention.sessions")),
+    closed("session_activities", ACCOUNT, End::WithOwner),
     closed(
         "handshakes",
-        "accounts with a session, on the way to an app's server: one a request, removed an hour after its minute",
+        "accounts with a session, on the way to an app's server: one for each request",
+        End::Removed(1, ""),
     ),
-    closed("oauth_consents", "accounts, by allowing an application something"),
-    closed("oauth_codes", "accounts, by allowing an application something"),
-    closed("oauth_grants", "accounts, by allowing an application something"),
+    closed("oauth_consents", CONSENT, End::WithOwner),
+    closed("oauth_codes", CONSENT, End::Removed(24, "retention.attempts")),
+    closed("oauth_grants", CONSENT, End::Removed(720, "retention.grants")),
     open("clients", &[BEGIN], End::Removed(24, "retention.visitors"), 120),
     open("client_tokens", &[BEGIN], End::Removed(24, "retention.visitors"), 180),
     open("sign_ins", &[BEGIN], End::Removed(24, "retention.attempts"), 250),
