@@ -69,7 +69,7 @@ pub fn spend_client(ctx: &Ctx, client: ClientBudget<'_>) -> Result<(), Problem> 
 /// # Errors
 /// `too_many_requests` with the seconds to wait.
 pub fn spend_client_failure(ctx: &Ctx, client_id: &str) -> Result<(), Problem> {
-    // What is no client id of ours is somebody's invention, and every one of them shares a budget.
+    // A name longer than any of ours is somebody's invention: all such share one budget.
     let client_id = if client_id.len() <= 64 { client_id } else { "" };
     let key = (ctx.instance_id(), Limit::ClientFailure, client_id, address_key(ctx.from.ip));
     ctx.app.counts.spend(key, ctx.app.rates.client_failure).map_err(wait)

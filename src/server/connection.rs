@@ -25,7 +25,8 @@ use crate::http::given_up::ErrorForm;
 const HEAD_BYTES: u32 = 16 * 1024;
 /// The most header fields.
 const HEAD_FIELDS: usize = 64;
-/// The most requests at once on one HTTP/2 connection.
+/// The most streams at once on one HTTP/2 connection. One that is reset makes room for another while its handler ends, so
+/// more handlers may run: as many as `server.http2_control_frames` lets a client reset.
 const STREAMS: u32 = 100;
 
 /// How long a new connection may take to begin its first request once the server is to end.

@@ -44,7 +44,7 @@ pub const WITHOUT_REMOVER: &[(&str, &str)] = &[
     ("simulator_providers", "one row per simulated provider of a development instance"),
 ];
 
-/// How often a remover runs: what holds a secret or somebody's data soonest, what is walked whole seldom.
+/// How often a remover runs: what holds a secret or somebody's data soonest, large tables that are walked whole seldom.
 const SOON: Duration = Duration::from_secs(600);
 const HOURLY: Duration = Duration::from_secs(3600);
 const WHOLE: Duration = Duration::from_secs(6 * 3600);
@@ -80,7 +80,7 @@ impl Remover {
     /// How long its rows stay after their end.
     fn keep(self, retention: &Retention) -> Duration {
         match self {
-            // A callback that came in the last moment may take half a minute, and a nonce works for five.
+            // A callback that came in the last moment may take half a minute, and a nonce works for five minutes.
             Self::ProviderAuthorizationSecrets => PROOF.unsigned_abs(),
             Self::ProviderAuthorizations
             | Self::SignIns

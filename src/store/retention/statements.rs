@@ -6,6 +6,9 @@
 //! holds or changes meanwhile is passed over. Other tables are asked by a sub-select of one value: of an `exists` the
 //! planner may make a hash of the whole other table.
 //!
+//! The outer limit takes the instances in the order of the arrays, although no `order by` says so: a lateral join can
+//! only be a nested loop. An `order by` would make the planner sort all pages.
+//!
 //! The parts may name `t`, the row; `i.after`, the position; `i.before`, the first key that is too young; `i.moment`,
 //! the instance's time; and `$5`, how long a row stays after its end.
 

@@ -1,7 +1,7 @@
 //! What a page costs does not depend on how much there is: no statement reads a row that is not on its page.
 //!
-//! `scripts/removal-at-scale` runs this with a million rows in each table and prints how long pages took. It can be notified
-//! which removers by their names in `VESTIBULE_REMOVERS`.
+//! `scripts/removal-at-scale` runs this with a million rows in each table and prints how long pages took. The names in
+//! `VESTIBULE_REMOVERS` say which removers.
 
 use std::time::{Duration, Instant};
 
@@ -169,7 +169,7 @@ async fn load_others(connection: &mut PgConnection, instance: &str) {
     connection.execute("analyze clients, sessions, oauth_grants").await.unwrap();
 }
 
-/// The statement of each remover, from the record of checked queries, in the order of [`REMOVERS`].
+/// The statement of each remover, from the record of checked queries, the shortest first; several may be of one table.
 fn statements() -> Vec<String> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
     let mut found: Vec<String> = std::fs::read_dir(folder)
