@@ -131,6 +131,12 @@ pub fn all_read_rows(costs: &Costs) -> bool {
     costs.values().all(|cost| cost.as_ref().is_ok_and(|cost| cost.rows > 0))
 }
 
+/// Whether a statement met a row, be it one that it leaves aside, when it was given values that exist.
+pub fn meets_a_row(costs: &Costs) -> bool {
+    let existing = costs.iter().filter(|((values, _), _)| *values == Values::Existing);
+    existing.filter_map(|(_, cost)| cost.as_ref().ok()).any(|cost| cost.rows + cost.removed > 0)
+}
+
 /// What is wrong with a statement: how its cost in a large database compares with that in a small one. A tree of an
 /// index grows by a level, and no more; eight buffers are one for each index that a statement of ours may write. `more` is
 /// what it may grow by for a reason of its own.
