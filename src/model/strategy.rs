@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_told_misspelled_from_not_here() {
+    fn misspelled_strategy_is_not_one_that_is_not_offered() {
         for (sent, meaning) in [
             ("email_code", Meaning::Known(Strategy::EmailCode)),
             ("oauth_google", Meaning::Known(Strategy::OAuth(slug("google")))),
