@@ -287,7 +287,7 @@ reasons! {
     Internal = "internal", Internal, Again::Later, ["storage", "panic"];
 }
 
-text_column!(Reason, Reason::name, Reason::parse);
+text_column!(Reason, |reason: &Reason| reason.name(), Reason::parse);
 
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -7,7 +7,7 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-use super::text_enum::text_enum;
+use super::text_enum::{text_column, text_enum};
 
 /// The name of a provider in strategies, addresses and rows: `google`, `custom_acme`. Whether there is such a provider
 /// is the catalogue's matter and the instance's.
@@ -149,62 +149,20 @@ impl AddressStrategy {
     }
 }
 
-/// From the column or the JSON tree to the answer, by `parse` and `name`; what they do not know is a fault.
-macro_rules! written_by_name {
-    ($($name:ident),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.name())
-            }
-        }
+text_column!(Strategy, Strategy::name, Strategy::parse);
+text_column!(AddressStrategy, AddressStrategy::name, AddressStrategy::parse);
 
-        impl Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.name())
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                Self::parse(&text).ok_or_else(|| serde::de::Error::custom(UnknownStrategy(text)))
-            }
-        }
-
-        impl sqlx::Type<sqlx::Postgres> for $name {
-            fn type_info() -> sqlx::postgres::PgTypeInfo {
-                <str as sqlx::Type<sqlx::Postgres>>::type_info()
-            }
-
-            fn compatible(found: &sqlx::postgres::PgTypeInfo) -> bool {
-                <str as sqlx::Type<sqlx::Postgres>>::compatible(found)
-            }
-        }
-
-        impl sqlx::Encode<'_, sqlx::Postgres> for $name {
-            fn encode_by_ref(
-                &self,
-                buffer: &mut sqlx::postgres::PgArgumentBuffer,
-            ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
-                <&str as sqlx::Encode<'_, sqlx::Postgres>>::encode(&self.name(), buffer)
-            }
-        }
-
-        impl<'r> sqlx::Decode<'r, sqlx::Postgres> for $name {
-            fn decode(value: sqlx::postgres::PgValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
-                let text = <&str as sqlx::Decode<'r, sqlx::Postgres>>::decode(value)?;
-                Ok(Self::parse(text).ok_or_else(|| UnknownStrategy(text.to_owned()))?)
-            }
-        }
-    )*};
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
 }
 
-written_by_name!(Strategy, AddressStrategy);
-
-/// A row names a strategy that there is not.
-#[derive(Debug, thiserror::Error)]
-#[error("unknown strategy `{0}`")]
-struct UnknownStrategy(String);
+impl fmt::Display for AddressStrategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}
 
 /// A strategy as a request names it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Enums that a text column holds. The column is decoded into a variant or the statement fails: a text that no variant
 //! has is a fault, never a default.
 
-/// Makes a type a value of text columns and of JSON documents, by a function to its text and one from it.
+/// Makes a type a value of text columns and of JSON documents, by a function of a reference to its text and one from it.
 macro_rules! text_column {
-    ($name:ty, $to_text:path, $of_text:path) => {
+    ($name:ty, $to_text:expr, $of_text:path) => {
         impl sqlx::Type<sqlx::Postgres> for $name {
             // The type of texts itself: a type by name would cost each connection a statement to look it up.
             fn type_info() -> sqlx::postgres::PgTypeInfo {
@@ -20,7 +20,7 @@ macro_rules! text_column {
                 &self,
                 buffer: &mut sqlx::postgres::PgArgumentBuffer,
             ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
-                <&str as sqlx::Encode<'_, sqlx::Postgres>>::encode($to_text(*self), buffer)
+                <&str as sqlx::Encode<'_, sqlx::Postgres>>::encode(($to_text)(self).as_ref(), buffer)
             }
         }
 
@@ -33,7 +33,7 @@ macro_rules! text_column {
 
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str($to_text(*self))
+                serializer.serialize_str(($to_text)(self).as_ref())
             }
         }
 
@@ -83,7 +83,7 @@ macro_rules! text_enum {
             }
         }
 
-        $crate::model::text_enum::text_column!($name, $name::as_str, $name::parse);
+        $crate::model::text_enum::text_column!($name, |one: &$name| one.as_str(), $name::parse);
     };
 }
 
